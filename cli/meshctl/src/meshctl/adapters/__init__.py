@@ -1,0 +1,1 @@
+"""What meshctl does: parse, call core, send."""

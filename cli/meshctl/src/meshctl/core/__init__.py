@@ -1,0 +1,1 @@
+"""What meshctl decides: pure, no I/O, no clock, no randomness."""

@@ -1,0 +1,1 @@
+"""What crosses a service boundary, and the one way to start a service."""

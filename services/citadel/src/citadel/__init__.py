@@ -1,0 +1,1 @@
+"""Certificate authority and trust bundles of the mesh."""

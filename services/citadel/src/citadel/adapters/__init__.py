@@ -1,0 +1,1 @@
+"""What citadel does: parse, call core, send."""

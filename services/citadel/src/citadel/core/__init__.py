@@ -1,0 +1,1 @@
+"""What citadel decides: pure, no I/O, no clock, no randomness."""

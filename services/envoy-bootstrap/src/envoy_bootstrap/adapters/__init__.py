@@ -1,0 +1,1 @@
+"""What envoy_bootstrap does: parse, call core, send."""

@@ -1,0 +1,1 @@
+"""Validates, normalises, stores and publishes the mesh's config."""

@@ -1,0 +1,1 @@
+"""What galley does: parse, call core, send."""

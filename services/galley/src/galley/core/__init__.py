@@ -1,0 +1,1 @@
+"""What galley decides: pure, no I/O, no clock, no randomness."""

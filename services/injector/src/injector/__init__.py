@@ -1,0 +1,1 @@
+"""Adds the sidecar to pods."""

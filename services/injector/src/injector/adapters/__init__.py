@@ -1,0 +1,1 @@
+"""What injector does: parse, call core, send."""

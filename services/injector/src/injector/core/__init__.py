@@ -1,0 +1,1 @@
+"""What injector decides: pure, no I/O, no clock, no randomness."""

@@ -1,0 +1,1 @@
+"""Serves xDS to Envoy from the mesh's config and services."""

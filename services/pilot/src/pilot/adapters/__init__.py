@@ -1,0 +1,1 @@
+"""What pilot does: parse, call core, send."""

@@ -1,0 +1,1 @@
+"""What pilot decides: pure, no I/O, no clock, no randomness."""
