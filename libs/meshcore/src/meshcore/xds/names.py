@@ -1,0 +1,78 @@
+"""Names of Envoy resources, exactly as Istio's. Built and parsed here and nowhere else."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from meshcore.errors import ErrorCode, MeshError
+
+PASSTHROUGH_CLUSTER = "PassthroughCluster"
+BLACK_HOLE_CLUSTER = "BlackHoleCluster"
+INBOUND_PASSTHROUGH_CLUSTER = "InboundPassthroughCluster"
+SDS_CLUSTER = "sds-grpc"
+XDS_CLUSTER = "xds-grpc"
+AGENT_CLUSTER = "agent"
+VIRTUAL_INBOUND = "virtualInbound"
+VIRTUAL_OUTBOUND = "virtualOutbound"
+HTTP_PROXY_ROUTE = "http_proxy"
+WORKLOAD_CERTIFICATE = "default"
+ROOT_CERTIFICATE = "ROOTCA"
+
+
+class Direction(StrEnum):
+    """Which way a cluster's traffic goes, seen from the proxy."""
+
+    OUTBOUND = "outbound"
+    INBOUND = "inbound"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterName:
+    """The parts of `outbound|<port>|<subset>|<host>` and `inbound|<port>||`."""
+
+    direction: Direction
+    port: int
+    subset: str
+    host: str
+
+    def __str__(self) -> str:
+        return f"{self.direction}|{self.port}|{self.subset}|{self.host}"
+
+
+def outbound_cluster(port: int, subset: str, host: str) -> str:
+    """The cluster of a service's port, or of one subset of it."""
+    return f"outbound|{port}|{subset}|{host}"
+
+
+def inbound_cluster(port: int) -> str:
+    """The cluster of the application beside the proxy; `port` is the target port."""
+    return f"inbound|{port}||"
+
+
+def parse_cluster_name(name: str) -> ClusterName:
+    """Read a service's cluster name; INVALID for the catch-all clusters and for foreign names."""
+    parts = name.split("|")
+    if len(parts) != 4 or parts[0] not in ("outbound", "inbound") or not parts[1].isdigit():
+        raise MeshError(
+            ErrorCode.INVALID, f"{name!r} is not a cluster name of the form outbound|<port>|<subset>|<host>"
+        )
+    return ClusterName(Direction(parts[0]), int(parts[1]), parts[2], parts[3])
+
+
+def cluster_sni(port: int, subset: str, host: str) -> str:
+    """The SNI of mesh mTLS to that cluster: `outbound_.<port>_.<subset>_.<host>`."""
+    return f"outbound_.{port}_.{subset}_.{host}"
+
+
+def listener_name(bind: str, port: int) -> str:
+    """`0.0.0.0_80`, `10.96.0.5_3306`."""
+    return f"{bind}_{port}"
+
+
+def virtual_host_name(host: str, port: int) -> str:
+    """`reviews.shop.svc.cluster.local:9080`; IPv6 literals are bracketed."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def service_route_name(host: str, port: int) -> str:
+    """The route configuration of one sniffed service on its own address."""
+    return f"{host}:{port}"
