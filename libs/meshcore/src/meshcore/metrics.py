@@ -1,0 +1,108 @@
+"""The metrics of a service: one Prometheus registry, names exactly as Istio's dashboards expect them.
+
+`counter`, `gauge` and `histogram` may be called again with the same name: they answer the metric made first. Counters
+keep the name they were given (Istio's `citadel_server_csr_count` has no `_total`), which the text format allows.
+Label values are bounded sets, never identities or names that a caller chooses.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.samples import Sample
+from prometheus_client.utils import floatToGoString
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+REGISTRY = CollectorRegistry(auto_describe=True)
+ProcessCollector(registry=REGISTRY)
+
+_made: dict[str, Any] = {}
+_M = TypeVar("_M")
+
+
+class _ExactCounter(Counter):
+    """A counter whose sample has the metric's own name, and no `_created` companion."""
+
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        self._name = name
+
+    def _child_samples(self) -> Iterable[Sample]:
+        return (Sample("", {}, self._value.get(), None, None),)
+
+
+class _PlainHistogram(Histogram):
+    def _child_samples(self) -> Iterable[Sample]:
+        return tuple(sample for sample in super()._child_samples() if sample.name != "_created")
+
+
+def _once(name: str, make: Callable[[], _M]) -> _M:
+    if name not in _made:
+        _made[name] = make()
+    metric: _M = _made[name]
+    return metric
+
+
+def counter(name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
+    """A number that only grows."""
+    return _once(name, lambda: _ExactCounter(name, documentation, labels, registry=REGISTRY))
+
+
+def gauge(name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
+    """A number that goes up and down."""
+    return _once(name, lambda: Gauge(name, documentation, labels, registry=REGISTRY))
+
+
+def histogram(
+    name: str, documentation: str, labels: Sequence[str] = (), buckets: Sequence[float] = Histogram.DEFAULT_BUCKETS
+) -> Histogram:
+    """A distribution; `buckets` are upper bounds in the metric's unit."""
+    return _once(name, lambda: _PlainHistogram(name, documentation, labels, buckets=buckets, registry=REGISTRY))
+
+
+def render() -> bytes:
+    """The registry in Prometheus' text format 0.0.4."""
+    lines: list[str] = []
+    for metric in REGISTRY.collect():
+        kind = "untyped" if metric.type == "unknown" else metric.type
+        text = metric.documentation.replace("\\", r"\\").replace("\n", r"\n")
+        name = _exposed_name(metric)
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
+        lines += [_line(sample) for sample in metric.samples if not sample.name.endswith("_created")]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _exposed_name(metric: Metric) -> str:
+    if metric.type == "counter" and any(sample.name == f"{metric.name}_total" for sample in metric.samples):
+        return f"{metric.name}_total"
+    return metric.name
+
+
+def _line(sample: Sample) -> str:
+    labels = ",".join(f'{key}="{_escape(value)}"' for key, value in sorted(sample.labels.items()))
+    value: str = floatToGoString(sample.value)  # type: ignore[no-untyped-call]
+    return f"{sample.name}{{{labels}}} {value}" if labels else f"{sample.name} {value}"
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def observe_with(meter: Any) -> None:
+    """Let an OpenTelemetry meter read the counters and gauges of this registry at each export."""
+    from opentelemetry.metrics import Observation
+
+    def read(name: str) -> Callable[[Any], list[Any]]:
+        def observations(_: Any) -> list[Any]:
+            metric = _made[name]
+            return [Observation(s.value, s.labels) for family in metric.collect() for s in family.samples]
+
+        return observations
+
+    for name, metric in _made.items():
+        if isinstance(metric, Counter):
+            meter.create_observable_counter(name, callbacks=[read(name)])
+        elif isinstance(metric, Gauge):
+            meter.create_observable_gauge(name, callbacks=[read(name)])

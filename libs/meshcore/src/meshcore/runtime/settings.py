@@ -1,0 +1,67 @@
+"""Settings that every service has; each is read once, at start, from the environment.
+
+A service subclasses `ServiceSettings` with its own `service` name and `env_prefix`. Every field has a usable default or
+the start fails naming the field and its variable.
+"""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, PlainSerializer
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+
+
+def parse_go_duration(value: Any) -> Any:
+    """Read Go's duration form (`1h30m`, `250ms`, `0`); other types are left to pydantic."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text in ("0", "+0", "-0"):
+        return timedelta()
+    sign, body = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
+    parts = _PART.findall(body)
+    if not parts or "".join(number + unit for number, unit in parts) != body:
+        raise ValueError(f"{value!r} is not a duration such as 24h, 1m30s or 250ms")
+    return sign * timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+
+
+GoDuration = Annotated[
+    timedelta,
+    BeforeValidator(parse_go_duration),
+    PlainSerializer(lambda value: f"{value.total_seconds():g}s", return_type=str),
+]
+"""A duration written as Go and Istio write it."""
+
+
+class ServiceSettings(BaseSettings):
+    """What each service reads; the variable of a field is the prefix and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_nested_delimiter="__", env_ignore_empty=True, populate_by_name=True
+    )
+
+    service: ClassVar[str] = "service"
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    host: str = "127.0.0.1"
+    """Address that the main ports bind."""
+    admin_host: str = "127.0.0.1"
+    admin_port: int = 15014
+    identity_dir: Path | None = None
+    """This service's directory of what `citadel init` wrote; without it the service has no identity."""
+    state_dir: Path | None = None
+    """Where this service keeps what must survive a restart; made with mode 0700."""
+    trust_domain: str = "cluster.local"
+    root_namespace: str = "istio-system"
+    nats_url: str | None = None
+    """`nats://host:port` or `tls://host:port`; without it the service runs from its last copies on disk."""
+    citadel_address: str | None = None
+    """`host:port` of Citadel's certificate service, for the renewal of this service's own certificate."""
+    shutdown_grace: GoDuration = timedelta(seconds=10)
+    """How long an orderly stop may take before the rest is cancelled."""

@@ -1,0 +1,26 @@
+"""TLS of the control plane: who we are, who the peer is, and renewal without a restart."""
+
+from meshcore.tls.contexts import ssl_client_context, ssl_root_context, ssl_server_context
+from meshcore.tls.grpc_credentials import grpc_channel_credentials, grpc_root_credentials, grpc_server_credentials
+from meshcore.tls.identity import LiveIdentity, ServiceIdentity, load_identity, save_identity, write_private
+from meshcore.tls.peers import peer_certificate, peer_spiffe, spiffe_of_certificate, spiffe_of_der
+from meshcore.tls.private_key import PrivateKeyPem
+
+__all__ = [
+    "LiveIdentity",
+    "PrivateKeyPem",
+    "ServiceIdentity",
+    "grpc_channel_credentials",
+    "grpc_root_credentials",
+    "grpc_server_credentials",
+    "load_identity",
+    "peer_certificate",
+    "peer_spiffe",
+    "save_identity",
+    "spiffe_of_certificate",
+    "spiffe_of_der",
+    "ssl_client_context",
+    "ssl_root_context",
+    "ssl_server_context",
+    "write_private",
+]

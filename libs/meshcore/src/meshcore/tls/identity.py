@@ -1,0 +1,121 @@
+"""Who a service is: key, certificate chain and trust bundle, from the directory that `citadel init` wrote.
+
+`LiveIdentity` is the same, renewable: servers built on it present the new certificate at the next handshake.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from cryptography import x509
+
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.identity import SpiffeId
+from meshcore.tls.peers import spiffe_of_certificate
+from meshcore.tls.private_key import PrivateKeyPem
+
+CHAIN_FILE = "cert-chain.pem"
+KEY_FILE = "key.pem"
+ROOT_FILE = "root-cert.pem"
+
+
+@dataclass(frozen=True)
+class ServiceIdentity:
+    """One key pair with its chain (leaf first) and the trust bundle, all PEM."""
+
+    key: PrivateKeyPem
+    chain: bytes
+    root: bytes
+
+    @cached_property
+    def certificate(self) -> x509.Certificate:
+        """The leaf."""
+        return x509.load_pem_x509_certificate(self.chain)
+
+    @property
+    def spiffe(self) -> SpiffeId | None:
+        """The identity in the leaf, when it has exactly one."""
+        return spiffe_of_certificate(self.certificate)
+
+    @property
+    def not_before(self) -> datetime:
+        """Start of the leaf's validity, UTC."""
+        return self.certificate.not_valid_before_utc
+
+    @property
+    def not_after(self) -> datetime:
+        """End of the leaf's validity, UTC."""
+        return self.certificate.not_valid_after_utc
+
+
+def load_identity(directory: Path) -> ServiceIdentity:
+    """Read `cert-chain.pem`, `key.pem` and `root-cert.pem`; FAILED_PRECONDITION names the file that is missing."""
+    try:
+        return ServiceIdentity(
+            key=PrivateKeyPem((directory / KEY_FILE).read_bytes()),
+            chain=(directory / CHAIN_FILE).read_bytes(),
+            root=(directory / ROOT_FILE).read_bytes(),
+        )
+    except OSError as error:
+        raise MeshError(
+            ErrorCode.FAILED_PRECONDITION, f"the identity file {error.filename} cannot be read: {error.strerror}"
+        ) from None
+
+
+def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace a file in one step, durable, never readable by others in between."""
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        os.write(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(part, path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def save_identity(directory: Path, identity: ServiceIdentity) -> None:
+    """Write a renewed identity; the key goes first, since a chain without its key is of no use to a restart."""
+    write_private(directory / KEY_FILE, identity.key.pem)
+    write_private(directory / CHAIN_FILE, identity.chain)
+    write_private(directory / ROOT_FILE, identity.root)
+
+
+class LiveIdentity:
+    """The identity in force now, and those who want to know when it is replaced."""
+
+    def __init__(self, identity: ServiceIdentity, directory: Path | None = None) -> None:
+        self._current = identity
+        self._directory = directory
+        self._listeners: list[Callable[[ServiceIdentity], None]] = []
+
+    @classmethod
+    def load(cls, directory: Path) -> "LiveIdentity":
+        """The identity of a directory; later replacements are written back to it."""
+        return cls(load_identity(directory), directory)
+
+    @property
+    def current(self) -> ServiceIdentity:
+        """What to present now."""
+        return self._current
+
+    def on_change(self, listener: Callable[[ServiceIdentity], None]) -> None:
+        """Call `listener` after every replacement."""
+        self._listeners.append(listener)
+
+    def replace(self, identity: ServiceIdentity) -> None:
+        """Take a renewed identity into use: on disk first, so that a restart has it too."""
+        if self._directory is not None:
+            save_identity(self._directory, identity)
+        self._current = identity
+        for listener in self._listeners:
+            listener(identity)
