@@ -1,0 +1,100 @@
+"""Which kinds there are: group, versions, names, scope and model. Everything that lists kinds reads this table."""
+
+from dataclasses import dataclass
+
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.model.base import MeshObject
+from meshcore.model.core_v1 import ConfigMap, Endpoints, Namespace, Service, ServiceAccount
+from meshcore.model.destination_rule import DestinationRule
+from meshcore.model.endpoint_slice import EndpointSlice
+from meshcore.model.peer_authentication import PeerAuthentication
+from meshcore.model.service_entry import ServiceEntry
+from meshcore.model.sidecar import Sidecar
+from meshcore.model.virtual_service import VirtualService
+from meshcore.model.workload import WorkloadEntry, WorkloadGroup
+
+NETWORKING = "networking.istio.io"
+SECURITY = "security.istio.io"
+DISCOVERY = "discovery.k8s.io"
+CORE = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KindInfo:
+    """One kind; `versions` in order of preference, the first is how it is stored and published."""
+
+    group: str
+    versions: tuple[str, ...]
+    kind: str
+    plural: str
+    singular: str
+    model: type[MeshObject]
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    namespaced: bool = True
+    has_status: bool = True
+
+    @property
+    def storage_version(self) -> str:
+        """The version in which objects are stored and published."""
+        return self.versions[0]
+
+    @property
+    def api_version(self) -> str:
+        """`group/version` of the storage version; only `v1` for the core group."""
+        return self.api_version_of(self.storage_version)
+
+    def api_version_of(self, version: str) -> str:
+        """`group/version`."""
+        return f"{self.group}/{version}" if self.group else version
+
+
+def _istio(group: str, kind: str, plural: str, model: type[MeshObject], *short: str) -> KindInfo:
+    versions = ("v1", "v1beta1", "v1alpha3") if group == NETWORKING else ("v1", "v1beta1")
+    categories = ("istio-io", "networking-istio-io" if group == NETWORKING else "security-istio-io")
+    return KindInfo(group, versions, kind, plural, kind.lower(), model, short, categories)
+
+
+KINDS: tuple[KindInfo, ...] = (
+    _istio(NETWORKING, "VirtualService", "virtualservices", VirtualService, "vs"),
+    _istio(NETWORKING, "DestinationRule", "destinationrules", DestinationRule, "dr"),
+    _istio(NETWORKING, "ServiceEntry", "serviceentries", ServiceEntry, "se"),
+    _istio(NETWORKING, "WorkloadEntry", "workloadentries", WorkloadEntry, "we"),
+    _istio(NETWORKING, "WorkloadGroup", "workloadgroups", WorkloadGroup, "wg"),
+    _istio(NETWORKING, "Sidecar", "sidecars", Sidecar),
+    _istio(SECURITY, "PeerAuthentication", "peerauthentications", PeerAuthentication, "pa"),
+    KindInfo(CORE, ("v1",), "Service", "services", "service", Service, ("svc",), ("all",)),
+    KindInfo(CORE, ("v1",), "Endpoints", "endpoints", "endpoints", Endpoints, ("ep",), has_status=False),
+    KindInfo(CORE, ("v1",), "Namespace", "namespaces", "namespace", Namespace, ("ns",), namespaced=False),
+    KindInfo(
+        CORE, ("v1",), "ServiceAccount", "serviceaccounts", "serviceaccount", ServiceAccount, ("sa",), has_status=False
+    ),
+    KindInfo(CORE, ("v1",), "ConfigMap", "configmaps", "configmap", ConfigMap, ("cm",), has_status=False),
+    KindInfo(DISCOVERY, ("v1",), "EndpointSlice", "endpointslices", "endpointslice", EndpointSlice, has_status=False),
+)
+
+_BY_PLURAL = {(info.group, info.plural): info for info in KINDS}
+_BY_KIND = {(info.api_version_of(version), info.kind): info for info in KINDS for version in info.versions}
+
+
+def find_plural(group: str, plural: str) -> KindInfo | None:
+    """The kind of that plural, or None."""
+    return _BY_PLURAL.get((group, plural))
+
+
+def by_plural(group: str, plural: str) -> KindInfo:
+    """The kind of that plural; NOT_FOUND if there is none."""
+    info = _BY_PLURAL.get((group, plural))
+    if info is None:
+        raise MeshError(ErrorCode.NOT_FOUND, f"there is no resource {plural!r} in group {group!r}")
+    return info
+
+
+def by_kind(api_version: str, kind: str) -> KindInfo:
+    """The kind of a document; NOT_FOUND names the apiVersions that would be right, if the kind exists."""
+    info = _BY_KIND.get((api_version, kind))
+    if info is not None:
+        return info
+    served = sorted(version for version, name in _BY_KIND if name == kind)
+    hint = f"; it is served as {', '.join(served)}" if served else ""
+    raise MeshError(ErrorCode.NOT_FOUND, f"there is no kind {kind!r} in version {api_version!r}{hint}")
