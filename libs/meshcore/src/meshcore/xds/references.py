@@ -1,0 +1,67 @@
+"""Which other resources a resource names: clusters of routes, routes of listeners, endpoints of clusters. Pure."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf import any_pb2, message
+
+from meshcore.xds import registry
+from meshcore.xds.resource import PackedResource
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+
+
+def references(resource: PackedResource) -> frozenset[tuple[str, str]]:
+    """(type URL, name) of what `resource` needs to work."""
+    parsed = registry.parse(resource.type_url, resource.body)
+    if resource.type_url == CLUSTER_TYPE:
+        if parsed.type != parsed.EDS:
+            return frozenset()
+        return frozenset({(ENDPOINT_TYPE, parsed.eds_cluster_config.service_name or parsed.name)})
+    if resource.type_url in (LISTENER_TYPE, ROUTE_TYPE):
+        return frozenset(_inside(parsed))
+    return frozenset()
+
+
+def _inside(parsed: Any) -> Iterator[tuple[str, str]]:
+    """Walk a message and every `Any` in it for the fields that name another resource."""
+    if isinstance(parsed, any_pb2.Any):
+        if (inner := registry.unpack(parsed)) is not None:
+            yield from _inside(inner)
+        return
+    kind = parsed.DESCRIPTOR.full_name
+    if kind == "envoy.extensions.filters.network.http_connection_manager.v3.Rds":
+        yield ROUTE_TYPE, parsed.route_config_name
+    for field, value in parsed.ListFields():
+        if field.name == "cluster" and kind in _CLUSTER_HOLDERS and value:
+            yield CLUSTER_TYPE, value
+        elif field.name == "name" and kind in _WEIGHTED_CLUSTERS:
+            yield CLUSTER_TYPE, value
+        elif field.message_type is not None:
+            yield from _each(field, value)
+
+
+def _each(field: Any, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, message.Message):
+        yield from _inside(value)
+    elif hasattr(value, "values"):
+        if field.message_type.fields_by_name["value"].message_type is not None:
+            for item in value.values():
+                yield from _inside(item)
+    else:
+        for item in value:
+            yield from _inside(item)
+
+
+_CLUSTER_HOLDERS = frozenset(
+    {
+        "envoy.config.route.v3.RouteAction",
+        "envoy.config.route.v3.RouteAction.RequestMirrorPolicy",
+        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+    }
+)
+_WEIGHTED_CLUSTERS = frozenset(
+    {
+        "envoy.config.route.v3.WeightedCluster.ClusterWeight",
+        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight",
+    }
+)
