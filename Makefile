@@ -19,8 +19,27 @@ $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(addprefix ./,$(MEMBERS)))
 	@touch $@
 
-lock: $(VENV)/bin/uv
+# What a plain user's machine can run. What needs more has a target of its own below.
+test: setup
+	$(PYTEST) -m "not compose and not kubectl and not capture" $(ARGS)
+
+demo: setup
+	$(BIN)/python -m meshctl demo $(ARGS)
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy $(addsuffix /src,$(MEMBERS))
+
+golden: setup
+	$(PYTEST) -m "not compose and not kubectl and not capture" -k golden --update-golden $(ARGS)
+
+lock: $(BIN)/uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements.in -o requirements.lock
 
+$(BIN)/uv:
+	python3 -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -29,6 +29,9 @@ spec:
 """
 
 
+BOMB = "a: &a [{}]\nb: &b [{}]\nc: &c [{}]\nd: [{}]\n".format("x," * 50, "*a," * 50, "*b," * 50, "*c," * 50)
+
+
 def document(text: str) -> dict:
     return yaml.safe_load(text)
 
@@ -151,7 +154,7 @@ def test_documents_know_their_lines():
     [
         ("a: 1\na: 2\n", "twice"),
         ("a: [1\n", "expected"),
-        ("a: &a [" + "x," * 50 + "]\nb: &b [" + "*a," * 50 + "]\nc: &c [" + "*b," * 50 + "]\nd: [" + "*c," * 50 + "]\n", "too large"),
+        (BOMB, "too large"),
         ("[" * 200 + "]" * 200, "nested"),
         ("a: \x01", "not YAML"),
     ],

@@ -1,0 +1,50 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from meshcore.hosts import host_matches, hosts_overlap, most_specific, resolve_short_host
+
+LABEL = st.text("abc", min_size=1, max_size=3)
+HOST = st.lists(LABEL, min_size=1, max_size=4).map(".".join)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("reviews", "reviews.shop.svc.cluster.local"),
+        ("reviews.other", "reviews.other"),
+        ("*", "*"),
+        ("*.com", "*.com"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("", ""),
+    ],
+)
+def test_only_names_without_a_dot_are_short(host, expected):
+    assert resolve_short_host(host, "shop") == expected
+
+
+@given(HOST)
+def test_resolving_twice_changes_nothing(host):
+    once = resolve_short_host(host, "ns")
+    assert resolve_short_host(once, "other") == once
+
+
+def test_a_wildcard_does_not_match_its_own_parent():
+    assert host_matches("*.foo.com", "a.foo.com")
+    assert host_matches("*.foo.com", "*.a.foo.com")
+    assert not host_matches("*.foo.com", "foo.com")
+    assert not host_matches("a.foo.com", "*.foo.com")
+    assert hosts_overlap("a.foo.com", "*.foo.com")
+
+
+def test_exact_beats_long_wildcard_beats_short_wildcard():
+    patterns = ["*", "*.com", "*.foo.com", "a.foo.com"]
+    assert most_specific(patterns, "a.foo.com") == "a.foo.com"
+    assert most_specific(patterns, "b.foo.com") == "*.foo.com"
+    assert most_specific(patterns, "bar.com") == "*.com"
+    assert most_specific(patterns, "bar.org") == "*"
+    assert most_specific(patterns[1:], "bar.org") is None
+
+
+@given(HOST, HOST)
+def test_overlap_is_symmetric(one, other):
+    assert hosts_overlap("*." + one, other) == hosts_overlap(other, "*." + one)
