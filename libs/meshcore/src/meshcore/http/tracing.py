@@ -1,0 +1,38 @@
+"""One span per request, child of the caller's `traceparent`."""
+
+from collections.abc import Collection
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class TracingMiddleware:
+    """Runs each request inside a server span, so that logs, changes and calls made for it carry its trace id."""
+
+    def __init__(self, app: ASGIApp, untraced: Collection[str]) -> None:
+        self._app = app
+        self._untraced = frozenset(untraced)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on inside its span."""
+        if scope["type"] != "http" or scope["path"] in self._untraced:
+            await self._app(scope, receive, send)
+            return
+        from opentelemetry import trace
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        carrier = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in scope["headers"]
+            if name in (b"traceparent", b"tracestate")
+        }
+        parent = TraceContextTextMapPropagator().extract(carrier)
+        with trace.get_tracer("meshcore.http").start_as_current_span(
+            f"{scope['method']} {scope['path']}", context=parent, kind=trace.SpanKind.SERVER
+        ) as span:
+
+            async def observed(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    span.set_attribute("http.response.status_code", message["status"])
+                await send(message)
+
+            await self._app(scope, receive, observed)
