@@ -1,0 +1,134 @@
+import ssl
+from datetime import timedelta
+
+import grpc
+import httpx
+import pytest
+from meshcore.errors import MeshError
+from meshcore.http import TokenAuthenticator, create_app, listening
+from meshcore.runtime import Readiness
+from meshcore.testing.identity import make_ca, write_identity
+from meshcore.tls import (
+    LiveIdentity,
+    PrivateKeyPem,
+    grpc_channel_credentials,
+    grpc_root_credentials,
+    grpc_server_credentials,
+    load_identity,
+    peer_spiffe,
+    spiffe_of_certificate,
+    ssl_client_context,
+    ssl_root_context,
+    ssl_server_context,
+)
+
+PILOT = "spiffe://cluster.local/ns/istio-system/sa/pilot"
+FRONT = "spiffe://cluster.local/ns/shop/sa/front"
+
+
+class WhoAmI(grpc.GenericRpcHandler):
+    def service(self, handler_call_details):
+        async def answer(request: bytes, context) -> bytes:
+            return str(peer_spiffe(context)).encode()
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+async def grpc_server(credentials) -> tuple[grpc.aio.Server, int]:
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers([WhoAmI()])
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    return server, port
+
+
+async def ask(port: int, credentials) -> str:
+    async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials) as channel:
+        return (await channel.unary_unary("/who/AmI")(b"", timeout=5)).decode()
+
+
+async def test_a_grpc_caller_is_known_by_its_certificate():
+    ca = make_ca()
+    server, port = await grpc_server(grpc_server_credentials(ca.issue(PILOT)))
+    try:
+        assert await ask(port, grpc_channel_credentials(ca.issue(FRONT))) == FRONT
+        with pytest.raises(grpc.aio.AioRpcError) as stranger:
+            await ask(port, grpc_channel_credentials(make_ca().issue(FRONT)))
+        assert stranger.value.code() is grpc.StatusCode.UNAVAILABLE
+        with pytest.raises(grpc.aio.AioRpcError):
+            await ask(port, grpc_root_credentials(ca.root_pem))
+    finally:
+        await server.stop(0)
+
+
+async def test_a_grpc_server_presents_a_renewed_certificate_without_a_restart():
+    ca = make_ca()
+    live = LiveIdentity(ca.issue(PILOT, ips=["127.0.0.9"]))
+    server, port = await grpc_server(grpc_server_credentials(live, require_client=False))
+    try:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await ask(port, grpc_root_credentials(ca.root_pem))
+        live.replace(ca.issue(PILOT))
+        assert await ask(port, grpc_root_credentials(ca.root_pem)) == "None"
+    finally:
+        await server.stop(0)
+
+
+async def test_https_knows_callers_by_certificate_and_takes_renewed_certificates():
+    ca = make_ca()
+    live = LiveIdentity(ca.issue(PILOT))
+    app = create_app("galley", "1", Readiness(), (), TokenAuthenticator(None, trust_domain="cluster.local"))
+    context = ssl_server_context(live, client_certificates="optional")
+    async with listening(app, "127.0.0.1", 0, context) as port:
+        url = f"https://127.0.0.1:{port}/debug/tasks"
+
+        async def status(verify: ssl.SSLContext) -> int:
+            async with httpx.AsyncClient(verify=verify) as client:
+                return (await client.get(url)).status_code
+
+        assert await status(ssl_client_context(ca.issue(PILOT))) == 200
+        assert await status(ssl_client_context(ca.issue(FRONT))) == 401
+        assert await status(ssl_root_context(ca.root_pem)) == 401
+        live.replace(ca.issue(PILOT, ips=["127.0.0.9"]))
+        with pytest.raises(httpx.ConnectError):
+            await status(ssl_root_context(ca.root_pem))
+
+
+async def test_a_certificate_of_another_authority_is_refused_even_where_none_is_needed():
+    ca = make_ca()
+    context = ssl_server_context(ca.issue(PILOT), client_certificates="optional")
+    app = create_app("galley", "1", Readiness())
+    stranger = ssl_client_context(make_ca().issue(PILOT))
+    stranger.load_verify_locations(cadata=ca.root_pem.decode())
+    async with listening(app, "127.0.0.1", 0, context) as port, httpx.AsyncClient(verify=stranger) as client:
+        with pytest.raises(httpx.TransportError):
+            await client.get(f"https://127.0.0.1:{port}/healthz")
+
+
+def test_a_replaced_identity_is_on_disk_before_it_is_used(tmp_path):
+    ca = make_ca()
+    directory = write_identity(tmp_path / "pilot", ca.issue(PILOT))
+    live = LiveIdentity.load(directory)
+    seen = []
+    live.on_change(lambda identity: seen.append(load_identity(directory) == identity))
+    renewed = ca.issue(PILOT, ttl=timedelta(hours=2))
+    live.replace(renewed)
+    assert seen == [True]
+    assert live.current.spiffe == renewed.spiffe
+    assert (directory / "key.pem").stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in directory.iterdir()) == ["cert-chain.pem", "key.pem", "root-cert.pem"]
+
+
+def test_a_missing_file_is_named_and_a_key_is_never_shown(tmp_path):
+    with pytest.raises(MeshError, match=r"key\.pem"):
+        load_identity(tmp_path)
+    identity = make_ca().issue(PILOT)
+    assert "PRIVATE KEY" not in repr(identity)
+    assert f"{PrivateKeyPem(b'abc')}" == "PrivateKeyPem([redacted])"
+
+
+def test_only_one_uri_name_is_an_identity():
+    ca = make_ca()
+    assert str(spiffe_of_certificate(ca.issue(PILOT).certificate)) == PILOT
+    for other in (None, "https://cluster.local/ns/a/sa/b", "spiffe://cluster.local/ns/a"):
+        assert ca.issue(other).spiffe is None
