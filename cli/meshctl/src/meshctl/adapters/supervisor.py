@@ -1,0 +1,232 @@
+"""The supervisor of one stack: brings it up in order, keeps it up, and takes it down to the last process.
+
+Order: `citadel init`; NATS, all services and the applications at once; Galley ready; first config objects; tokens and
+sidecars; everything ready. Each step finds what is already there, so `ensure` may be called again at any time.
+"""
+
+import asyncio
+import base64
+import json
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from meshcore.errors import MeshError
+
+from meshctl.adapters.config_api import ConfigApi, open_config_api
+from meshctl.adapters.config_files import read_documents
+from meshctl.adapters.processes import DOWN_GRACE, stop_all_recorded, write_private
+from meshctl.adapters.unit import Unit
+from meshctl.core import mesh_objects
+from meshctl.core.failure import StackFailure
+from meshctl.core.plan import (
+    ProcessSpec,
+    Role,
+    StackSettings,
+    application_spec,
+    init_command,
+    proxy_spec,
+    service_specs,
+)
+from meshctl.core.topology import CONFIG_API_PORT, MAX_WORKLOAD, PROXY_HTTP_PORT
+from meshctl.core.workloads import Workload, WorkloadsFile, workload_entry, workload_from
+
+INIT_TIMEOUT = 30.0
+
+
+class Supervisor:
+    """Runs the processes of one stack inside `tasks`."""
+
+    def __init__(self, settings: StackSettings, *, restart: bool, tasks: asyncio.TaskGroup) -> None:
+        self._settings = settings
+        self._layout = settings.layout
+        self._restart = restart
+        self._tasks = tasks
+        self._units: dict[str, Unit] = {}
+        self._workloads: dict[str, tuple[Workload, int, str]] = {}
+        self._ensuring = asyncio.Lock()
+        self._remembered = False
+
+    @property
+    def config_api_url(self) -> str:
+        """Where Galley's config API listens."""
+        return f"https://{self._settings.stack.galley}:{CONFIG_API_PORT}"
+
+    async def ensure(self, timeout: float, added: WorkloadsFile | None = None) -> None:
+        """Brings up whatever does not run and waits until all is ready. Raises StackFailure."""
+        async with self._ensuring:
+            deadline = asyncio.get_running_loop().time() + timeout
+            self._recall_workloads()
+            if added is not None:
+                self._add(added)
+            if not Path(self._layout.root_certificate).exists():
+                await self._init()
+            for spec in service_specs(self._settings):
+                Path(self._layout.state(spec.name)).mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._run(spec)
+            for workload, number, directory in self._workloads.values():
+                application = application_spec(self._settings, workload, number, directory)
+                if application is not None:
+                    self._run(application)
+            await self._units["galley"].wait_ready(deadline)
+            await asyncio.to_thread(self._seed, added)
+            for workload, number, _ in self._workloads.values():
+                self._run_proxy(workload, number)
+            async with asyncio.TaskGroup() as waits:
+                for unit in self._units.values():
+                    waits.create_task(unit.wait_ready(deadline))
+
+    def _run(self, spec: ProcessSpec) -> None:
+        unit = self._units.setdefault(spec.name, Unit(spec, self._layout, restart=self._restart))
+        unit.ensure_running(self._tasks)
+
+    def _run_proxy(self, workload: Workload, number: int) -> None:
+        if workload.name not in self._units:
+            Path(self._layout.workload(number)).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+            async def refresh_token() -> None:
+                await asyncio.to_thread(self._write_token, workload, number)
+
+            spec = proxy_spec(self._settings, workload, number)
+            self._units[workload.name] = Unit(spec, self._layout, restart=self._restart, before_start=refresh_token)
+        self._units[workload.name].ensure_running(self._tasks)
+
+    async def _init(self) -> None:
+        command = init_command(self._settings)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        try:
+            async with asyncio.timeout(INIT_TIMEOUT):
+                output, _ = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise StackFailure("citadel init", f"did not end within {INIT_TIMEOUT:.0f} s") from None
+        if process.returncode != 0:
+            lines = output.decode("utf-8", "replace").splitlines()[-20:]
+            raise StackFailure("citadel init", f"ended with code {process.returncode}", tuple(lines))
+
+    def _api(self) -> ConfigApi:
+        return open_config_api(self.config_api_url, self._layout.root_certificate, self._layout.admin_token)
+
+    def _seed(self, added: WorkloadsFile | None) -> None:
+        """The first config objects, the kubeconfig, and the config that comes with new workloads."""
+        workloads = [workload for workload, _, _ in self._workloads.values()]
+        try:
+            with self._api() as api:
+                for document in mesh_objects.first_objects(self._settings.trust_domain):
+                    api.create_missing(document)
+                for document in mesh_objects.objects_of(workloads):
+                    api.create_missing(document)
+                for path in added.config if added is not None else ():
+                    for found in read_documents([path]):
+                        api.apply(found.body)
+        except MeshError as error:
+            raise StackFailure("galley", str(error)) from None
+        ca = base64.b64encode(Path(self._layout.root_certificate).read_bytes()).decode()
+        token = Path(self._layout.admin_token).read_text().strip()
+        name = f"meshcore-{self._settings.stack.number}"
+        kubeconfig = mesh_objects.kubeconfig(self.config_api_url, ca, token, name)
+        write_private(Path(self._layout.kubeconfig), json.dumps(kubeconfig, indent=2) + "\n")
+
+    def _write_token(self, workload: Workload, number: int) -> None:
+        """A fresh token where Galley gives one; a sidecar that has its certificate already can do without."""
+        path = Path(self._layout.token(number))
+        try:
+            with self._api() as api:
+                token = api.workload_token(workload.namespace, workload.service_account)
+        except MeshError:
+            if not path.exists():
+                raise
+        else:
+            write_private(path, token)
+
+    def _recall_workloads(self) -> None:
+        """The workloads that this stack had when its supervisor last wrote them down."""
+        path = Path(self._layout.workload_numbers)
+        if self._remembered or not path.exists():
+            self._remembered = True
+            return
+        self._remembered = True
+        for entry in json.loads(path.read_text()):
+            workload = workload_from(entry["workload"])
+            self._workloads[workload.name] = (workload, entry["number"], entry["directory"])
+
+    def _add(self, added: WorkloadsFile) -> None:
+        """Allots each new workload a number that no other has; only this process, the lock's holder, does so."""
+        for workload in added.workloads:
+            if workload.name in self._workloads:
+                continue
+            taken = {number for _, number, _ in self._workloads.values()}
+            free = next((number for number in range(1, MAX_WORKLOAD + 1) if number not in taken), None)
+            if free is None:
+                raise StackFailure(workload.name, f"the stack already has {MAX_WORKLOAD} workloads")
+            self._workloads[workload.name] = (workload, free, added.directory)
+        self._write_workloads()
+
+    def _write_workloads(self) -> None:
+        entries = [
+            {"workload": workload_entry(workload), "number": number, "directory": directory}
+            for workload, number, directory in self._workloads.values()
+        ]
+        write_private(Path(self._layout.workload_numbers), json.dumps(entries, indent=1))
+
+    async def remove(self, names: list[str], kill: bool = False) -> None:
+        """Ends workloads in good order (sidecar first, so that callers leave before the application goes)."""
+        for name in names:
+            for unit_name in (name, f"{name}-app"):
+                unit = self._units.pop(unit_name, None)
+                if unit is not None:
+                    await unit.stop(timedelta() if kill else None)
+            self._workloads.pop(name, None)
+        self._write_workloads()
+
+    async def stop(self) -> None:
+        """Takes everything down: sidecars and applications, then services, then whatever a pid file still names."""
+        units = list(self._units.values())
+        first = [unit for unit in units if unit.spec.role is not Role.SERVICE]
+        for group in (first, [unit for unit in units if unit not in first]):
+            await asyncio.gather(*(unit.stop(DOWN_GRACE) for unit in group))
+        await stop_all_recorded(self._layout)
+
+    async def status(self) -> dict[str, Any]:
+        """The stack in the shape of `meshctl status -o json`."""
+        states = await asyncio.gather(*(unit.state() for unit in self._units.values()))
+        by_name = dict(zip(self._units, states, strict=True))
+        services = []
+        for spec in service_specs(self._settings):
+            unit = self._units.get(spec.name)
+            entry: dict[str, Any] = {
+                "name": spec.name,
+                "state": by_name.get(spec.name, "stopped"),
+                "pid": unit.pid if unit else None,
+            }
+            if spec.name == "galley":
+                entry["config_api"] = self.config_api_url
+            if spec.name == "nats":
+                entry["client"] = "nats://{}:{}".format(*spec.listens[0])
+                entry["monitoring"] = "http://{}:{}".format(*spec.listens[1])
+            else:
+                entry["admin"] = "http://{}:{}".format(*spec.listens[-1])
+            services.append(entry)
+        workloads = [self._workload_status(item, by_name) for item in self._workloads.values()]
+        return {"stack": self._settings.stack.number, "services": services, "workloads": workloads}
+
+    def _workload_status(self, item: tuple[Workload, int, str], states: dict[str, str]) -> dict[str, Any]:
+        workload, number, _ = item
+        unit, application = self._units.get(workload.name), self._units.get(f"{workload.name}-app")
+        proxy = self._settings.stack.proxy(number)
+        return {
+            "name": workload.name,
+            "namespace": workload.namespace,
+            "service_account": workload.service_account,
+            "state": states.get(workload.name, "stopped"),
+            "pid": unit.pid if unit else None,
+            "application_pid": application.pid if application else None,
+            "address": proxy,
+            "http_proxy": f"http://{proxy}:{PROXY_HTTP_PORT}",
+            "application": self._settings.stack.application(number),
+            "envoy_admin": self._layout.envoy_admin_socket(number),
+        }

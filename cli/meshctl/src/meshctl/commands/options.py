@@ -1,0 +1,64 @@
+"""Options that several commands share, and how every command prints its failure."""
+
+import json
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from functools import wraps
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+import yaml
+from meshcore.errors import MeshError
+
+from meshctl.core.failure import StackFailure
+
+StackOption = Annotated[
+    int | None, typer.Option("--stack", help="Stack number on this machine [default: MESHCORE_STACK or 1].")
+]
+NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of objects that name none.")]
+FilesOption = Annotated[list[str], typer.Option("--filename", "-f", help="File, folder, or - for standard input.")]
+
+
+class Output(StrEnum):
+    """Output formats."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Output format.")]
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def print_document(document: Any, output: Output) -> None:
+    """A document as JSON or YAML."""
+    if output is Output.YAML:
+        print(yaml.safe_dump(document, sort_keys=False), end="")
+    else:
+        print(json.dumps(document, indent=2))
+
+
+def complain(*lines: str) -> None:
+    """Lines on standard error."""
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
+def failing_clearly(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Prints a MeshError or StackFailure as the user should read it, and ends with code 1."""
+
+    @wraps(command)
+    def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        try:
+            return command(*args, **kwargs)
+        except StackFailure as failure:
+            complain(*(f"  {line}" for line in failure.lines), f"error: {failure}")
+        except MeshError as error:
+            complain(f"error: {error.detail}", *(f"  {violation}" for violation in error.violations))
+        raise typer.Exit(1)
+
+    return wrapped

@@ -1,0 +1,114 @@
+"""meshctl up, down, status, kubeconfig: the stack on this machine."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from meshcore.errors import ErrorCode, MeshError
+from rich.console import Console
+from rich.table import Table
+
+from meshctl.adapters.compose import compose_kubeconfig
+from meshctl.adapters.config_files import read_workloads
+from meshctl.adapters.stack_client import bring_up, stack_status, supervisor_answers, take_down
+from meshctl.adapters.stack_files import bookshop_workloads, layout_of, stack_from, stack_settings
+from meshctl.adapters.supervise import supervise as run_supervisor
+from meshctl.adapters.supervisor import Supervisor
+from meshctl.commands.options import Output, OutputOption, StackOption, failing_clearly, print_document
+
+TrustDomainOption = Annotated[str, typer.Option("--trust-domain", help="Trust domain of the first `up`.")]
+NoRestartOption = Annotated[bool, typer.Option("--no-restart", help="Leave a dead process dead until the next `up`.")]
+PilotsOption = Annotated[int, typer.Option("--pilots", min=1, max=9, help="How many Pilots.")]
+WorkersOption = Annotated[int, typer.Option("--pilot-workers", min=1, help="Processes of each Pilot.")]
+
+
+@failing_clearly
+def up(
+    stack: StackOption = None,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and take the stack down at the end.")] = False,
+    no_restart: NoRestartOption = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Run the bookshop as well.")] = False,
+    workloads: Annotated[str | None, typer.Option("--workloads", help="Run the workloads of this file.")] = None,
+    pilots: PilotsOption = 1,
+    pilot_workers: WorkersOption = 1,
+    trust_domain: TrustDomainOption = "cluster.local",
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds until all must be ready.")] = 60.0,
+) -> None:
+    """Start the stack (or what of it does not run) and wait until all is ready."""
+    settings = stack_settings(stack_from(stack), pilots, pilot_workers, trust_domain)
+    chosen = bookshop_workloads() if demo else workloads
+    if not foreground:
+        status = bring_up(settings, restart=not no_restart, timeout=timeout, workloads=chosen)
+        print_status(status, Output.TABLE)
+        return
+    if supervisor_answers(settings.layout):
+        raise MeshError(ErrorCode.FAILED_PRECONDITION, f"stack {settings.stack.number} already runs")
+
+    async def first(supervisor: Supervisor) -> None:
+        await supervisor.ensure(timeout, read_workloads(chosen) if chosen else None)
+        print_status(await supervisor.status(), Output.TABLE)
+
+    asyncio.run(run_supervisor(settings, restart=not no_restart, first=first))
+
+
+@failing_clearly
+def down(stack: StackOption = None) -> None:
+    """End the stack: no process and no socket is left. Its state stays for the next `up`."""
+    chosen = stack_from(stack)
+    if take_down(layout_of(chosen)):
+        print(f"stack {chosen.number} is down")
+    else:
+        print(f"stack {chosen.number} was not running")
+
+
+@failing_clearly
+def status(stack: StackOption = None, output: OutputOption = Output.TABLE) -> None:
+    """Show the processes of the stack and where they listen."""
+    print_status(stack_status(layout_of(stack_from(stack))), output)
+
+
+def print_status(document: Mapping[str, Any], output: Output) -> None:
+    """The status as a table, JSON or YAML."""
+    if output is not Output.TABLE:
+        print_document(document, output)
+        return
+    table = Table("NAME", "STATE", "PID", "ADDRESS", box=None, pad_edge=False)
+    for service in document["services"]:
+        address = service.get("config_api") or service.get("client") or service.get("admin") or ""
+        table.add_row(service["name"], service["state"], str(service["pid"] or "-"), address)
+    for workload in document["workloads"]:
+        name = f"{workload['namespace']}/{workload['name']}"
+        table.add_row(name, workload["state"], str(workload["pid"] or "-"), workload["http_proxy"])
+    Console(soft_wrap=True, highlight=False).print(table)
+
+
+@failing_clearly
+def kubeconfig(
+    project: Annotated[str | None, typer.Argument(help="With --compose: the compose project.")] = None,
+    compose: Annotated[bool, typer.Option("--compose", help="For the stack of docker compose.")] = False,
+    stack: StackOption = None,
+) -> None:
+    """Write a kubeconfig for the running stack and print its path."""
+    if compose:
+        print(compose_kubeconfig(project))
+        return
+    chosen = stack_from(stack)
+    path = Path(layout_of(chosen).kubeconfig)
+    if not supervisor_answers(layout_of(chosen)) or not path.exists():
+        raise MeshError(ErrorCode.FAILED_PRECONDITION, f"stack {chosen.number} does not run: `meshctl up`")
+    print(path)
+
+
+@failing_clearly
+def supervise(
+    stack: StackOption = None,
+    no_restart: NoRestartOption = False,
+    pilots: PilotsOption = 1,
+    pilot_workers: WorkersOption = 1,
+    trust_domain: TrustDomainOption = "cluster.local",
+) -> None:
+    """Run the supervisor itself (started by `up`)."""
+    settings = stack_settings(stack_from(stack), pilots, pilot_workers, trust_domain)
+    asyncio.run(run_supervisor(settings, restart=not no_restart))

@@ -1,0 +1,182 @@
+"""Which processes make a stack: their command lines, environments, listening addresses and signs of readiness. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from hashlib import sha256
+from json import dumps
+
+from meshctl.core import topology as t
+from meshctl.core.layout import Layout
+from meshctl.core.workloads import Workload, filled
+
+
+class Role(StrEnum):
+    """What a process is to the stack; services start first, proxies last."""
+
+    SERVICE = "service"
+    APPLICATION = "application"
+    PROXY = "proxy"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """How one process is run.
+
+    `environment` is laid over the supervisor's own; a key with the value None is taken out of it. `listens` are the
+    addresses that must be free before it starts. `ready_url` answers 200 when it is ready; without one it is ready
+    when all of `listens` accept connections. `grace` is how long it may take to end after SIGTERM.
+    """
+
+    name: str
+    role: Role
+    argv: tuple[str, ...]
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    listens: tuple[tuple[str, int], ...] = ()
+    ready_url: str | None = None
+    grace: timedelta = timedelta(seconds=5)
+
+    def digest(self) -> str:
+        """Changes with anything that needs a restart; a running process of the same digest is adopted."""
+        environment = sorted(self.environment.items())
+        return sha256(dumps([self.argv, environment]).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class StackSettings:
+    """What `up` was asked for."""
+
+    stack: t.Stack
+    layout: Layout
+    python: str
+    nats_server: str
+    pilots: int = 1
+    pilot_workers: int = 1
+    trust_domain: str = "cluster.local"
+
+
+def init_command(settings: StackSettings) -> tuple[str, ...]:
+    """The one-shot command that makes every first key, certificate and token; idempotent."""
+    return (
+        settings.python, "-m", "citadel", "init",
+        "--dir", settings.layout.identities,
+        "--trust-domain", settings.trust_domain,
+        "--profile", "machine",
+        "--stack", str(settings.stack.number),
+    )  # fmt: skip
+
+
+def service_specs(settings: StackSettings) -> tuple[ProcessSpec, ...]:
+    """NATS and the services of the stack, in the order in which they are started."""
+    stack, layout = settings.stack, settings.layout
+    nats = ProcessSpec(
+        name="nats",
+        role=Role.SERVICE,
+        argv=(settings.nats_server, "-c", f"{layout.identities}/nats/nats.conf"),
+        listens=((stack.nats, t.NATS_PORT), (stack.nats, t.NATS_MONITOR_PORT)),
+        ready_url=f"http://{stack.nats}:{t.NATS_MONITOR_PORT}/healthz",
+    )
+    galley = _service(settings, "galley", stack.galley, (t.CONFIG_API_PORT,))
+    citadel_environment = {
+        "CITADEL_TOKEN_ISSUER": f"https://{stack.galley}:{t.CONFIG_API_PORT}",
+    }
+    citadel = _service(settings, "citadel", stack.citadel, (t.CA_PORT,), citadel_environment)
+    injector = _service(settings, "injector", stack.injector, (t.WEBHOOK_PORT,))
+    pilots = tuple(_pilot(settings, index) for index in range(1, settings.pilots + 1))
+    return (nats, galley, citadel, *pilots, injector)
+
+
+def _pilot(settings: StackSettings, index: int) -> ProcessSpec:
+    arguments = ("--workers", str(settings.pilot_workers)) if settings.pilot_workers > 1 else ()
+    environment = {"PILOT_INSTANCE": t.pilot_name(index)}
+    address = settings.stack.pilot(index)
+    return _service(settings, t.pilot_name(index), address, (t.XDS_PORT, t.XDS_PLAINTEXT_PORT), environment, arguments)
+
+
+def _service(
+    settings: StackSettings,
+    name: str,
+    address: str,
+    ports: Sequence[int],
+    environment: Mapping[str, str] | None = None,
+    arguments: tuple[str, ...] = (),
+) -> ProcessSpec:
+    module = name.split("-", maxsplit=1)[0]
+    layout, prefix = settings.layout, module.upper()
+    common = {
+        f"{prefix}_NATS_URL": f"nats://{settings.stack.nats}:{t.NATS_PORT}",
+        f"{prefix}_IDENTITY_DIR": f"{layout.identities}/{module}",
+        f"{prefix}_STATE_DIR": layout.state(name),
+        f"{prefix}_HOST": address,
+        f"{prefix}_ADMIN_HOST": address,
+        f"{prefix}_ADMIN_PORT": str(t.ADMIN_PORT),
+        f"{prefix}_CITADEL_ADDRESS": f"{settings.stack.citadel}:{t.CA_PORT}",
+        f"{prefix}_TRUST_DOMAIN": settings.trust_domain,
+        f"{prefix}_LOG_FORMAT": "json",
+    }
+    return ProcessSpec(
+        name=name,
+        role=Role.SERVICE,
+        argv=(settings.python, "-m", module, *arguments),
+        environment=common | dict(environment or {}),
+        listens=tuple((address, port) for port in (*ports, t.ADMIN_PORT)),
+        ready_url=f"http://{address}:{t.ADMIN_PORT}/readyz",
+    )
+
+
+def application_spec(settings: StackSettings, workload: Workload, number: int, directory: str) -> ProcessSpec | None:
+    """The application of a workload, or None when it has none."""
+    if not workload.command:
+        return None
+    host, proxy = settings.stack.application(number), f"{settings.stack.proxy(number)}:{t.PROXY_HTTP_PORT}"
+    values = {"python": settings.python, "host": host, "proxy": proxy, "dir": directory}
+    return ProcessSpec(
+        name=f"{workload.name}-app",
+        role=Role.APPLICATION,
+        argv=filled(workload.command, values),
+        environment={"http_proxy": f"http://{proxy}", "no_proxy": None, **workload.env},
+        listens=tuple((host, port) for port in workload.ports),
+    )
+
+
+def proxy_spec(settings: StackSettings, workload: Workload, number: int) -> ProcessSpec:
+    """The sidecar of a workload: the node agent, which runs the Envoy."""
+    stack, layout = settings.stack, settings.layout
+    address = stack.proxy(number)
+    pilot = stack.pilot((number - 1) % settings.pilots + 1)
+    environment: dict[str, str | None] = {
+        "POD_NAME": workload.name,
+        "POD_NAMESPACE": workload.namespace,
+        "SERVICE_ACCOUNT": workload.service_account,
+        "INSTANCE_IP": address,
+        "INSTANCE_IPS": address,
+        "TRUST_DOMAIN": settings.trust_domain,
+        "CA_ADDR": f"{stack.citadel}:{t.CA_PORT}",
+        "PILOT_ADDR": f"{pilot}:{t.XDS_PORT}",
+        "CA_ROOT_CERT": layout.root_certificate,
+        "TOKEN_PATH": layout.token(number),
+        "STATE_DIR": layout.workload(number),
+        "ISTIO_META_INTERCEPTION_MODE": "NONE",
+        "ISTIO_META_CLUSTER_ID": "Kubernetes",
+        "ISTIO_META_NAMESPACE": workload.namespace,
+        "ISTIO_META_WORKLOAD_NAME": workload.name,
+        "ISTIO_METAJSON_LABELS": dumps(dict(workload.labels), sort_keys=True),
+        "MESHCORE_APP_ADDRESS": stack.application(number),
+        "http_proxy": None,
+        "https_proxy": None,
+        "HTTP_PROXY": None,
+        "HTTPS_PROXY": None,
+    }
+    if workload.group:
+        environment["ISTIO_META_AUTO_REGISTER_GROUP"] = workload.group
+    ports = (t.PROXY_HTTP_PORT, t.STATUS_PORT, t.HEALTH_PORT, t.ENVOY_STATS_PORT, *workload.ports)
+    return ProcessSpec(
+        name=workload.name,
+        role=Role.PROXY,
+        argv=(settings.python, "-m", "envoy_bootstrap", "proxy", "sidecar"),
+        environment=environment | dict(workload.proxy_env),
+        listens=tuple((address, port) for port in ports),
+        ready_url=f"http://{address}:{t.STATUS_PORT}/healthz/ready",
+        grace=timedelta(seconds=15),
+    )
