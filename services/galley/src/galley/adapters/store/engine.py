@@ -1,0 +1,124 @@
+"""Opens the database: one writing connection, a few reading ones, migrated to the newest schema.
+
+SQLite: WAL, `synchronous=FULL`, one process per file (a lock file says so). PostgreSQL: any number of Galleys.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from meshcore.distribution.digest import EMPTY_DIGEST
+from meshcore.errors import ErrorCode, MeshError
+from sqlalchemy import Connection, event, insert, make_url, select, text
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from galley.adapters.store import tables
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK = 0x6D657368  # any constant: two Galleys that start together migrate one after the other
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Two engines over one database: writes are serialised, reads see one snapshot per transaction."""
+
+    writer: AsyncEngine
+    reader: AsyncEngine
+    is_sqlite: bool
+    lock: int | None
+    """Descriptor of SQLite's lock file."""
+
+    async def close(self) -> None:
+        """Close every connection, then give the file back."""
+        await self.writer.dispose()
+        await self.reader.dispose()
+        if self.lock is not None:
+            os.close(self.lock)
+
+
+async def open_database(url: str) -> Database:
+    """Open, migrate, and read or make the store's id. `url` is SQLAlchemy's: `sqlite+aiosqlite:////path` or
+    `postgresql+asyncpg://...`. FAILED_PRECONDITION when another process has the SQLite file."""
+    parsed = make_url(url)
+    is_sqlite = parsed.get_backend_name() == "sqlite"
+    lock = _lock_file(parsed) if is_sqlite else None
+    writer, reader = (_sqlite if is_sqlite else _postgresql)(parsed)
+    try:
+        async with writer.begin() as connection:
+            if not is_sqlite:
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+            await connection.run_sync(_migrate)
+            await connection.run_sync(_ensure_meta)
+    except BaseException:
+        await Database(writer, reader, is_sqlite, lock).close()
+        raise
+    return Database(writer, reader, is_sqlite, lock)
+
+
+def _sqlite(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+    writer = create_async_engine(url, pool_size=1, max_overflow=0, connect_args={"timeout": 10})
+    reader = create_async_engine(url, pool_size=4, max_overflow=0, connect_args={"timeout": 10})
+    _begin_with(writer, "BEGIN IMMEDIATE")
+    _begin_with(reader, "BEGIN")
+    return writer, reader
+
+
+def _begin_with(engine: AsyncEngine, statement: str) -> None:
+    """Take transactions out of the driver's hands, which begins them too late and of the wrong sort."""
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(statement)
+
+
+def _postgresql(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+    writer = create_async_engine(url, pool_size=2, max_overflow=0, pool_pre_ping=True)
+    reader = create_async_engine(
+        url, pool_size=4, max_overflow=2, pool_pre_ping=True, isolation_level="REPEATABLE READ"
+    )
+    return writer, reader
+
+
+def _lock_file(url: URL) -> int:
+    if not url.database:
+        raise MeshError(ErrorCode.INVALID, "the store needs a file: sqlite+aiosqlite:////path/to/galley.db")
+    path = Path(url.database)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise MeshError(ErrorCode.FAILED_PRECONDITION, f"another process has the store {path}") from None
+    return descriptor
+
+
+def _migrate(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _ensure_meta(connection: Connection) -> None:
+    """A new database gets its id here; consumers re-list when it is another one than they knew."""
+    if connection.scalar(select(tables.meta.c.id)) is None:
+        first = {"id": 1, "revision": 0, "config_revision": 0, "watch_floor": 0, "history_floor": 0}
+        connection.execute(insert(tables.meta), first | {"store_id": uuid.uuid4().hex, "config_digest": EMPTY_DIGEST})

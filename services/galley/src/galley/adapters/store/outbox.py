@@ -1,0 +1,99 @@
+"""What the publisher reads of the store: the outbox in order, and the whole published state at one revision."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+from meshcore.distribution.records import ConfigRecord, Head, make_record
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from galley.adapters.store.reads import read_meta
+from galley.adapters.store.rows import Row, from_microseconds, stored_object
+from galley.adapters.store.tables import change_sets, meta, objects, outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """One revision of the outbox: its messages by key, and the head to write after them (without a fencing number)."""
+
+    head: Head
+    messages: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedState:
+    """Everything that consumers should have, and the head of its revision (without a fencing number); no head: nothing yet."""
+
+    store_id: str
+    head: Head
+    records: dict[str, ConfigRecord]
+
+
+async def read_unpublished(connection: AsyncConnection, after: int) -> Unpublished | None:
+    """The first revision of the outbox after this one, or None."""
+    store_id = (await read_meta(connection))["store_id"]
+    query = select(change_sets).where(change_sets.c.revision > after, change_sets.c.is_config)
+    row = (await connection.execute(query.order_by(change_sets.c.revision).limit(1))).mappings().one_or_none()
+    if row is None:
+        return None
+    messages = await connection.execute(
+        select(outbox.c.key, outbox.c.record).where(outbox.c.revision == row["revision"]).order_by(outbox.c.key)
+    )
+    return Unpublished(_head(store_id, row), tuple((key, bytes(record)) for key, record in messages))
+
+
+async def read_published_state(connection: AsyncConnection) -> PublishedState:
+    """All published objects at the newest published revision, in one snapshot."""
+    counters = await read_meta(connection)
+    store_id, revision = counters["store_id"], counters["config_revision"]
+    newest = await connection.execute(select(change_sets).where(change_sets.c.revision == revision))
+    row = newest.mappings().one_or_none()
+    if row is None:
+        head = Head(store_id, 0, revision, 0, (), counters["config_digest"], "", datetime(1970, 1, 1, tzinfo=UTC))
+    else:
+        head = _head(store_id, row)
+    origin = (change_sets.c.traceparent, change_sets.c.committed)
+    query = select(objects, *origin).outerjoin(change_sets, change_sets.c.revision == objects.c.config_revision)
+    records: dict[str, ConfigRecord] = {}
+    for entry in (await connection.execute(query.where(objects.c.normalised.is_not(None)))).mappings():
+        stored = stored_object(entry)
+        committed = entry["committed"]
+        records[entry["key"]] = make_record(
+            entry["key"],
+            store_id,
+            stored.config_revision,
+            stored.normalised_document(),
+            entry["traceparent"] or "",
+            stored.creation_timestamp if committed is None else from_microseconds(committed),
+        )
+    return PublishedState(store_id, head, records)
+
+
+async def forget_published(connection: AsyncConnection, revision: int) -> None:
+    """Drop the outbox up to a revision whose head is written."""
+    await connection.execute(delete(outbox).where(outbox.c.revision <= revision))
+
+
+async def change_store_id(connection: AsyncConnection) -> str:
+    """A new id: the store was put back to an older state, so its revisions name other things than consumers know."""
+    store_id = uuid.uuid4().hex
+    await connection.execute(update(meta).values(store_id=store_id))
+    await connection.execute(delete(outbox))
+    return store_id
+
+
+def _head(store_id: str, row: Row) -> Head:
+    return Head(
+        store=store_id,
+        fencing=0,
+        revision=row["revision"],
+        previous=row["previous"],
+        keys=tuple(msgspec.json.decode(row["keys"])),
+        digest=row["digest"],
+        traceparent=row["traceparent"],
+        commit_time=from_microseconds(row["committed"]),
+    )

@@ -1,0 +1,184 @@
+"""Reads of the store: each one transaction, so each at one revision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meshcore.distribution.keys import Key
+from meshcore.errors import ErrorCode, MeshError
+from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from galley.adapters.store.rows import Row, from_microseconds, key_text, stored_change, stored_object
+from galley.adapters.store.tables import change_sets, history, meta, objects
+from galley.core.change_set import missing
+from galley.core.continue_token import ContinueToken, parse_continue_token
+from galley.core.storage import ChangeSet, ChangeType, HistoryEntry, Page, StoredObject
+
+
+async def read_meta(connection: AsyncConnection) -> Row:
+    """The counters: store_id, revision, config_revision, config_digest, watch_floor, history_floor."""
+    return (await connection.execute(select(meta))).mappings().one()
+
+
+async def read_object(connection: AsyncConnection, key: Key, as_of: int | None) -> StoredObject:
+    """One object, now or as it was at a revision; NOT_FOUND, or GONE when that revision is compacted."""
+    row = (await connection.execute(select(objects).where(objects.c.key == key_text(key)))).mappings().one_or_none()
+    if as_of is None or (row is not None and row["revision"] <= as_of):
+        if row is None:
+            raise missing(key)
+        return stored_object(row)
+    await _check_known(connection, as_of)
+    query = select(history).where(history.c.key == key_text(key), history.c.revision <= as_of)
+    newest = query.order_by(history.c.revision.desc()).limit(1)
+    past = (await connection.execute(newest)).mappings().one_or_none()
+    if past is None or past["type"] == ChangeType.DELETED:
+        raise missing(key)
+    return stored_object(past)
+
+
+async def read_page(
+    connection: AsyncConnection,
+    group: str,
+    plural: str,
+    namespace: str | None,
+    limit: int | None,
+    continue_: str | None,
+    as_of: int | None,
+) -> Page:
+    """Objects of one kind by namespace and name, all pages at the revision of the first; GONE when that is compacted."""
+    counters = await read_meta(connection)
+    revision = int(counters["revision"])
+    after: ContinueToken | None = None
+    if continue_:
+        after = parse_continue_token(continue_)
+        as_of = after.revision
+        if as_of < counters["watch_floor"]:
+            raise gone(as_of)
+    if as_of is None or as_of == revision:
+        items = await _present(connection, group, plural, namespace, after, None if limit is None else limit + 1)
+    else:
+        await _check_known(connection, as_of)
+        revision = as_of
+        items = await _past(connection, group, plural, namespace, after, as_of)
+    if not limit or len(items) <= limit:
+        return Page(tuple(items), revision, None)
+    last = items[limit - 1].key
+    return Page(tuple(items[:limit]), revision, str(ContinueToken(revision, last.namespace, last.name)))
+
+
+def _of_kind(group: str, plural: str, namespace: str | None, after: ContinueToken | None) -> ColumnElement[bool]:
+    conditions = [objects.c.api_group == group, objects.c.plural == plural]
+    if namespace is not None:
+        conditions.append(objects.c.namespace == namespace)
+    if after is not None:
+        conditions.append(tuple_(objects.c.namespace, objects.c.name) > (after.namespace, after.name))
+    return and_(*conditions)
+
+
+async def _present(
+    connection: AsyncConnection,
+    group: str,
+    plural: str,
+    namespace: str | None,
+    after: ContinueToken | None,
+    limit: int | None,
+) -> list[StoredObject]:
+    query = select(objects).where(_of_kind(group, plural, namespace, after))
+    query = query.order_by(objects.c.namespace, objects.c.name)
+    if limit is not None:
+        query = query.limit(limit)
+    return [stored_object(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def _past(
+    connection: AsyncConnection,
+    group: str,
+    plural: str,
+    namespace: str | None,
+    after: ContinueToken | None,
+    as_of: int,
+) -> list[StoredObject]:
+    """What has not changed since, from the objects; what has, from the newest history before."""
+    unchanged = select(objects).where(_of_kind(group, plural, namespace, after), objects.c.revision <= as_of)
+    items = [stored_object(row) for row in (await connection.execute(unchanged)).mappings()]
+    prefix = key_text(Key(group, plural, "", "x")).rsplit(".", 2)[0] + "."
+    newest = (
+        select(history.c.key, func.max(history.c.revision).label("revision"))
+        .where(history.c.key.startswith(prefix, autoescape=True), history.c.revision <= as_of)
+        .group_by(history.c.key)
+        .subquery()
+    )
+    newer = select(objects.c.key).where(objects.c.key == history.c.key, objects.c.revision <= as_of).exists()
+    query: Select[tuple[object, ...]] = select(history).join(
+        newest, and_(history.c.key == newest.c.key, history.c.revision == newest.c.revision)
+    )
+    for row in (await connection.execute(query.where(~newer))).mappings():
+        if row["type"] != ChangeType.DELETED:
+            items.append(stored_object(row))
+    chosen = [
+        item
+        for item in items
+        if (namespace is None or item.key.namespace == namespace)
+        and (after is None or (item.key.namespace, item.key.name) > (after.namespace, after.name))
+    ]
+    return sorted(chosen, key=lambda item: (item.key.namespace.encode(), item.key.name.encode()))
+
+
+async def _check_known(connection: AsyncConnection, as_of: int) -> None:
+    counters = await read_meta(connection)
+    if as_of > counters["revision"] or as_of < counters["history_floor"]:
+        raise gone(as_of)
+
+
+def gone(revision: int) -> MeshError:
+    """The error of a revision that is compacted, or of another store's."""
+    return MeshError(ErrorCode.GONE, f"too old resource version: {revision}")
+
+
+async def read_history(connection: AsyncConnection, key: Key) -> tuple[HistoryEntry, ...]:
+    """The kept revisions of an object, oldest first; status and endpoints have none."""
+    query = (
+        select(history, change_sets.c.author, change_sets.c.committed)
+        .join(change_sets, change_sets.c.revision == history.c.revision)
+        .where(history.c.key == key_text(key), history.c.lasting)
+        .order_by(history.c.revision)
+    )
+    return tuple(
+        HistoryEntry(
+            row["revision"],
+            ChangeType(row["type"]),
+            row["author"],
+            from_microseconds(row["committed"]),
+            stored_object(row),
+        )
+        for row in (await connection.execute(query)).mappings()
+    )
+
+
+async def read_change_sets(connection: AsyncConnection, after: int, most: int) -> list[ChangeSet]:
+    """The change sets after a revision in order, at most so many; GONE when some of them are compacted."""
+    counters = await read_meta(connection)
+    if after < counters["watch_floor"] or after > counters["revision"]:
+        raise gone(after)
+    query = select(change_sets).where(change_sets.c.revision > after).order_by(change_sets.c.revision).limit(most)
+    sets = list((await connection.execute(query)).mappings())
+    if not sets:
+        return []
+    between = and_(history.c.revision > after, history.c.revision <= sets[-1]["revision"])
+    by_revision: dict[int, list[Row]] = {}
+    changes = select(history).where(between).order_by(history.c.revision, history.c.ordinal)
+    for row in (await connection.execute(changes)).mappings():
+        by_revision.setdefault(row["revision"], []).append(row)
+    return [_change_set(row, by_revision.get(row["revision"], ())) for row in sets]
+
+
+def _change_set(row: Row, changes: Sequence[Row]) -> ChangeSet:
+    return ChangeSet(
+        row["revision"],
+        from_microseconds(row["committed"]),
+        row["author"],
+        row["traceparent"],
+        tuple(stored_change(change) for change in changes),
+        row["is_config"],
+    )

@@ -1,0 +1,108 @@
+"""Between the rows of the tables and the words of `galley.core.storage`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from meshcore.distribution.keys import Key, kv_key, parse_kv_key
+
+from galley.core.change_set import Effect
+from galley.core.storage import ChangeType, StoredChange, StoredObject
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Row = Mapping[Any, Any]
+
+
+def to_microseconds(moment: datetime) -> int:
+    """A time as the tables keep it."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(count: int) -> datetime:
+    """The inverse of `to_microseconds`."""
+    return _EPOCH + timedelta(microseconds=count)
+
+
+def to_text(document: Mapping[str, Any] | None) -> str | None:
+    """JSON in the order in which it was written, or NULL."""
+    return None if document is None else msgspec.json.encode(document).decode()
+
+
+def from_text(text: str | None) -> Any:
+    """The inverse of `to_text`."""
+    return None if text is None else msgspec.json.decode(text)
+
+
+def object_row(stored: StoredObject, record_digest: str | None) -> dict[str, Any]:
+    """The row of an object."""
+    key = stored.key
+    return {
+        "key": kv_key(*key),
+        "api_group": key.group,
+        "plural": key.plural,
+        "namespace": key.namespace,
+        "name": key.name,
+        "uid": stored.uid,
+        "generation": stored.generation,
+        "created": to_microseconds(stored.creation_timestamp),
+        "revision": stored.revision,
+        "config_revision": stored.config_revision,
+        "object": to_text(stored.object),
+        "normalised": to_text(stored.normalised),
+        "status": to_text(stored.status),
+        "record_digest": record_digest,
+    }
+
+
+def stored_object(row: Row) -> StoredObject:
+    """The object of a row of `objects` or `history`."""
+    return StoredObject(
+        key=parse_kv_key(row["key"]),
+        object=from_text(row["object"]),
+        normalised=from_text(row["normalised"]) if "normalised" in row else None,
+        uid=row["uid"],
+        generation=row["generation"],
+        creation_timestamp=from_microseconds(row["created"]),
+        revision=row["revision"],
+        config_revision=row["config_revision"],
+        status=from_text(row["status"]),
+    )
+
+
+def history_row(effect: Effect, revision: int, ordinal: int) -> dict[str, Any]:
+    """The row of one change of a change set."""
+    stored = effect.result
+    return {
+        "revision": revision,
+        "ordinal": ordinal,
+        "key": kv_key(*stored.key),
+        "type": str(effect.type),
+        "lasting": effect.keeps_history,
+        "uid": stored.uid,
+        "generation": stored.generation,
+        "created": to_microseconds(stored.creation_timestamp),
+        "config_revision": stored.config_revision,
+        "object": to_text(stored.object),
+        "status": to_text(stored.status),
+        "previous_labels": None if effect.before is None else to_text(labels_of(effect.before)),
+    }
+
+
+def stored_change(row: Row) -> StoredChange:
+    """The change of a row of `history`."""
+    return StoredChange(ChangeType(row["type"]), stored_object(row), from_text(row["previous_labels"]))
+
+
+def labels_of(stored: StoredObject) -> Mapping[str, str]:
+    """The labels of an object."""
+    labels: Mapping[str, str] | None = (stored.object.get("metadata") or {}).get("labels")
+    return labels or {}
+
+
+def key_text(key: Key) -> str:
+    """The key as the tables have it."""
+    return kv_key(*key)

@@ -1,0 +1,77 @@
+"""Watches: every change set after a revision, in order, from memory when it is recent and from SQL when it is not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from galley.adapters.store.reads import gone, read_change_sets, read_meta
+from galley.core.storage import ChangeSet
+
+KEPT_IN_MEMORY = 512
+_SETS_PER_QUERY = 200
+
+
+class ChangeFeed:
+    """Tells subscribers of commits. `announce` brings this process's own; `poll` finds those of other replicas."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._recent: deque[ChangeSet] = deque(maxlen=KEPT_IN_MEMORY)
+        self._known = 0
+        self._news = asyncio.Event()
+        self._closed = False
+
+    def announce(self, committed: Iterable[ChangeSet]) -> None:
+        """New change sets of this process, in order."""
+        for change_set in committed:
+            if self._recent and self._recent[-1].revision + 1 != change_set.revision:
+                self._recent.clear()  # another replica committed in between; SQL has the whole run
+            self._recent.append(change_set)
+            self._known = max(self._known, change_set.revision)
+        self._wake()
+
+    async def poll(self) -> None:
+        """Look for commits of other replicas."""
+        async with self._engine.connect() as connection:
+            revision = int((await read_meta(connection))["revision"])
+        if revision > self._known:
+            self._known = revision
+            self._wake()
+
+    def close(self) -> None:
+        """End every subscription."""
+        self._closed = True
+        self._wake()
+
+    async def wait_beyond(self, revision: int) -> bool:
+        """Wait until something after this revision is committed; False when the store is closing."""
+        while not self._closed and self._known <= revision:
+            await self._news.wait()
+        return not self._closed
+
+    async def subscribe(self, from_revision: int) -> AsyncIterator[ChangeSet]:
+        """Every change set after `from_revision`, for ever; GONE when some are compacted or it is not of this store."""
+        await self.poll()
+        if from_revision > self._known:
+            raise gone(from_revision)
+        seen = from_revision
+        async with self._engine.connect() as connection:
+            await read_change_sets(connection, seen, 1)
+        while await self.wait_beyond(seen):
+            for change_set in await self._after(seen):
+                yield change_set
+                seen = change_set.revision
+
+    async def _after(self, seen: int) -> list[ChangeSet]:
+        if self._recent and self._recent[0].revision <= seen + 1:
+            return [change_set for change_set in self._recent if change_set.revision > seen]
+        async with self._engine.connect() as connection:
+            return await read_change_sets(connection, seen, _SETS_PER_QUERY)
+
+    def _wake(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
