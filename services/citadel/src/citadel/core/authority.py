@@ -1,0 +1,97 @@
+"""The signer: its certificate and key, what lies between it and the roots, and the roots that peers trust. Pure."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from meshcore.errors import ErrorCode, MeshError
+
+SigningKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+@dataclass(frozen=True)
+class Authority:
+    """What signs leaves; `intermediates` go from the signer (excluded when it is a root) towards the roots."""
+
+    certificate: x509.Certificate
+    key: SigningKey = field(repr=False)
+    intermediates: tuple[x509.Certificate, ...] = ()
+    roots: tuple[x509.Certificate, ...] = ()
+
+    @property
+    def bundle_pem(self) -> str:
+        """The trust bundle: every root, one after the other."""
+        return "".join(to_pem(root) for root in self.roots)
+
+
+def to_pem(certificate: x509.Certificate) -> str:
+    """PEM with a newline at its end."""
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def hash_for(key: SigningKey) -> hashes.SHA256 | hashes.SHA384:
+    """The hash that fits the strength of the key."""
+    large = isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size > 256
+    return hashes.SHA384() if large else hashes.SHA256()
+
+
+def make_root(key: SigningKey, trust_domain: str, ttl: timedelta, now: datetime, serial: int) -> Authority:
+    """A self-signed root as Istio makes it: organisation = trust domain, keyCertSign only, valid from now on.
+
+    Checked after signing: INTERNAL when the result is not what was asked.
+    """
+    name = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, trust_domain)])
+    begin = now.replace(microsecond=0)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(serial)
+        .not_valid_before(begin)
+        .not_valid_after(begin + ttl)
+        .add_extension(_certificate_signing(), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hash_for(key))
+    )
+    authority = Authority(certificate, key, (), (certificate,))
+    check_authority(authority)
+    return authority
+
+
+def check_authority(authority: Authority) -> None:
+    """FAILED_PRECONDITION unless the key is the certificate's and the certificate may sign others."""
+    certificate = authority.certificate
+    if certificate.public_key() != authority.key.public_key():
+        raise MeshError(ErrorCode.FAILED_PRECONDITION, "the authority's key does not belong to its certificate")
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        raise MeshError(ErrorCode.FAILED_PRECONDITION, "the authority's certificate lacks its constraints") from None
+    if not constraints.ca or not usage.key_cert_sign:
+        raise MeshError(ErrorCode.FAILED_PRECONDITION, "the authority's certificate may not sign certificates")
+    if not authority.intermediates:
+        try:
+            certificate.verify_directly_issued_by(certificate)
+        except (InvalidSignature, ValueError):
+            raise MeshError(ErrorCode.FAILED_PRECONDITION, "the root does not verify by its own key") from None
+
+
+def _certificate_signing() -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )

@@ -1,0 +1,190 @@
+"""Issuance is template, sign, check the result. Pure: time and serial numbers come in as arguments.
+
+    prepare()  the only maker of a PreparedSvid: all that the certificate will say, from the authenticated caller
+    issue()    takes nothing but a PreparedSvid, once, signs it, and checks the signed certificate against it
+
+Invariants (tests/core/test_issuance.py):
+1. the names of a certificate are the caller's; nothing of the request but its public key gets in;
+2. nothing is signed that `prepare` has not made, and nothing is signed twice;
+3. what leaves `issue` has been parsed back from its bytes and agrees with the template field by field.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from citadel.core.authority import Authority, hash_for, to_pem
+from citadel.core.caller import AuthenticatedCaller
+from citadel.core.profile import BACKDATE, Profile
+from citadel.core.refusal import Reason, SigningRefused
+from citadel.core.signing_request import PublicKey, strong_key
+
+_PERMISSION: Final = object()
+
+
+@dataclass(frozen=True)
+class Template:
+    """What a leaf will say; exactly this is found in it afterwards."""
+
+    caller: AuthenticatedCaller
+    names: tuple[x509.GeneralName, ...]
+    public_key: PublicKey
+    serial: int
+    not_before: datetime
+    not_after: datetime
+    profile: Profile
+
+
+class PreparedSvid:
+    """A checked template, tied to one authority and redeemed at most once; only `prepare` makes one."""
+
+    def __init__(self, permission: object, template: Template, authority: Authority) -> None:
+        if permission is not _PERMISSION:
+            raise TypeError("a PreparedSvid is made by prepare() only")
+        self.template = template
+        self._authority: Authority | None = authority
+
+    def _redeem(self) -> Authority:
+        authority, self._authority = self._authority, None
+        if authority is None:
+            raise SigningRefused(Reason.CERT_GEN_ERROR, "this certificate was already issued")
+        return authority
+
+
+@dataclass(frozen=True)
+class IssuedSvid:
+    """A signed and checked leaf with all that its holder needs."""
+
+    certificate: x509.Certificate
+    template: Template
+    chain: tuple[str, ...]
+    """PEM: the leaf, each intermediate."""
+    bundle: str
+    """PEM: every root."""
+
+
+def prepare(
+    caller: AuthenticatedCaller,
+    public_key: object,
+    profile: Profile,
+    ttl: timedelta,
+    now: datetime,
+    *,
+    serial: int,
+    authority: Authority,
+) -> PreparedSvid:
+    """Decide everything that a leaf for `caller` will say.
+
+    `ttl` counts from `now`; the end is cut to the signer's own. A weak key is CSR_ERROR, an expired signer or a serial
+    that is not 1 to 128 bits is CERT_GEN_ERROR.
+    """
+    signer = authority.certificate
+    if not signer.not_valid_before_utc <= now < signer.not_valid_after_utc:
+        raise SigningRefused(Reason.CERT_GEN_ERROR, "the signing certificate is not valid now")
+    if not 0 < serial < 1 << 128:
+        raise SigningRefused(Reason.CERT_GEN_ERROR, "the serial number is out of range")
+    begin = now.replace(microsecond=0)
+    template = Template(
+        caller=caller,
+        names=_names_of(caller),
+        public_key=strong_key(public_key),
+        serial=serial,
+        not_before=begin - BACKDATE,
+        not_after=min(begin + min(ttl, profile.max_ttl), signer.not_valid_after_utc),
+        profile=profile,
+    )
+    return PreparedSvid(_PERMISSION, template, authority)
+
+
+def issue(prepared: PreparedSvid) -> IssuedSvid:
+    """Sign what was prepared, read the result back and compare; CERT_GEN_ERROR when it is not the template."""
+    authority = prepared._redeem()
+    template = prepared.template
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(authority.certificate.subject)
+        .public_key(template.public_key)
+        .serial_number(template.serial)
+        .not_valid_before(template.not_before)
+        .not_valid_after(template.not_after)
+        .add_extension(LEAF_KEY_USAGE, critical=True)
+        .add_extension(LEAF_EXTENDED_KEY_USAGE, critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_authority_key_identifier(authority.certificate), critical=False)
+        .add_extension(x509.SubjectAlternativeName(template.names), critical=True)
+        .sign(authority.key, hash_for(authority.key))
+    )
+    certificate = x509.load_der_x509_certificate(signed.public_bytes(serialization.Encoding.DER))
+    wrong = differences(certificate, template, authority)
+    if wrong:
+        raise SigningRefused(Reason.CERT_GEN_ERROR, f"the signed certificate differs in {', '.join(wrong)}")
+    chain = (to_pem(certificate), *(to_pem(one) for one in authority.intermediates))
+    return IssuedSvid(certificate, template, chain, authority.bundle_pem)
+
+
+def differences(certificate: x509.Certificate, template: Template, authority: Authority) -> tuple[str, ...]:
+    """Names of the fields in which a certificate is not what the template says; empty when it is."""
+    expected: dict[type[x509.ExtensionType], tuple[bool, x509.ExtensionType]] = {
+        x509.KeyUsage: (True, LEAF_KEY_USAGE),
+        x509.ExtendedKeyUsage: (False, LEAF_EXTENDED_KEY_USAGE),
+        x509.BasicConstraints: (True, x509.BasicConstraints(ca=False, path_length=None)),
+        x509.AuthorityKeyIdentifier: (False, _authority_key_identifier(authority.certificate)),
+        x509.SubjectAlternativeName: (True, x509.SubjectAlternativeName(template.names)),
+    }
+    wrong = []
+    if certificate.subject != x509.Name([]):
+        wrong.append("subject")
+    if certificate.public_key() != template.public_key:
+        wrong.append("public key")
+    if certificate.serial_number != template.serial:
+        wrong.append("serial number")
+    if (certificate.not_valid_before_utc, certificate.not_valid_after_utc) != (template.not_before, template.not_after):
+        wrong.append("validity")
+    found = {type(extension.value): (extension.critical, extension.value) for extension in certificate.extensions}
+    wrong += sorted(kind.__name__ for kind in expected.keys() | found.keys() if expected.get(kind) != found.get(kind))
+    try:
+        certificate.verify_directly_issued_by(authority.certificate)
+    except (InvalidSignature, ValueError, TypeError):
+        wrong.append("signature")
+    return tuple(wrong)
+
+
+def _names_of(caller: AuthenticatedCaller) -> tuple[x509.GeneralName, ...]:
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(str(caller.identity))]
+    for name in dict.fromkeys(caller.names):
+        try:
+            names.append(x509.IPAddress(ipaddress.ip_address(name)))
+        except ValueError:
+            names.append(x509.DNSName(name))
+    return tuple(names)
+
+
+def _authority_key_identifier(signer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    try:
+        known = signer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())  # type: ignore[arg-type]
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(known)
+
+
+LEAF_KEY_USAGE: Final = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=True,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=False,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+LEAF_EXTENDED_KEY_USAGE: Final = x509.ExtendedKeyUsage(
+    [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+)
