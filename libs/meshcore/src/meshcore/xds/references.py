@@ -32,9 +32,7 @@ def _inside(parsed: Any) -> Iterator[tuple[str, str]]:
     if kind == "envoy.extensions.filters.network.http_connection_manager.v3.Rds":
         yield ROUTE_TYPE, parsed.route_config_name
     for field, value in parsed.ListFields():
-        if field.name == "cluster" and kind in _CLUSTER_HOLDERS and value:
-            yield CLUSTER_TYPE, value
-        elif field.name == "name" and kind in _WEIGHTED_CLUSTERS:
+        if kind in _CLUSTER_FIELDS and field.name == _CLUSTER_FIELDS[kind]:
             yield CLUSTER_TYPE, value
         elif field.message_type is not None:
             yield from _each(field, value)
@@ -52,16 +50,10 @@ def _each(field: Any, value: Any) -> Iterator[tuple[str, str]]:
             yield from _inside(item)
 
 
-_CLUSTER_HOLDERS = frozenset(
-    {
-        "envoy.config.route.v3.RouteAction",
-        "envoy.config.route.v3.RouteAction.RequestMirrorPolicy",
-        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-    }
-)
-_WEIGHTED_CLUSTERS = frozenset(
-    {
-        "envoy.config.route.v3.WeightedCluster.ClusterWeight",
-        "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight",
-    }
-)
+_CLUSTER_FIELDS = {
+    "envoy.config.route.v3.RouteAction": "cluster",
+    "envoy.config.route.v3.RouteAction.RequestMirrorPolicy": "cluster",
+    "envoy.config.route.v3.WeightedCluster.ClusterWeight": "name",
+    "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy": "cluster",
+    "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight": "name",
+}

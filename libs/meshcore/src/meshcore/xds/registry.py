@@ -1,7 +1,7 @@
 """Every Envoy extension that a resource of ours may carry in an `Any`, imported once.
 
-protobuf's JSON and `Any.Unpack` know a message only after its module was imported; this module is where. Importing takes
-about 0.2 s, so it is done at the first look-up and not at start. Pure.
+protobuf's JSON and `Any.Unpack` know a message only after its module was imported; this module is where. Importing
+takes about 0.2 s, so it is done at the first look-up and not at start. Pure.
 """
 
 import importlib

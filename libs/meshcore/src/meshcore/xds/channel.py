@@ -1,0 +1,91 @@
+"""One type on one stream: what is wanted, held, on its way, and what became of it. Pure."""
+
+from dataclasses import dataclass, field
+
+from meshcore.xds.request import Rejection
+from meshcore.xds.resource import NOTHING, Resources
+from meshcore.xds.subscription import Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A message that waits for its ACK or NACK."""
+
+    nonce: str
+    revision: int
+    change: int
+    sent_at: float
+    names: frozenset[str]
+    removed: frozenset[str]
+
+
+@dataclass(slots=True)
+class Channel:
+    """The state of one type. `held` is what was sent, acknowledged or not: a refused version counts as held, so it is
+    not sent again until something changes."""
+
+    type_url: str
+    subscription: Subscription = field(default_factory=Subscription)
+    held: Resources = field(default_factory=lambda: NOTHING)
+    flight: Flight | None = None
+    force: frozenset[str] = frozenset()
+    """Names to send even if the client has this version."""
+    answer: bool = False
+    """Whether a message is owed even if it says nothing."""
+    last_serial: int = 0
+    last_nonce: str = ""
+    acknowledged_nonce: str = ""
+    sent_at: float | None = None
+    settled_revision: int = 0
+    """The newest revision whose message of this type was answered, ACK or NACK."""
+    acknowledged_change: int = 0
+    """The newest change whose message of this type was ACKed, or that needed none."""
+    rejection: Rejection | None = None
+    rejected_names: frozenset[str] = frozenset()
+    """Why and of which message something is still refused by the client."""
+
+    def launch(self, flight: Flight, serial: int, after: Resources) -> None:
+        """A message has been sent."""
+        self.flight = flight
+        self.last_serial = serial
+        self.last_nonce = flight.nonce
+        self.sent_at = flight.sent_at
+        self.held = after
+        self.force = frozenset()
+        self.answer = False
+
+    def acknowledge(self) -> None:
+        """The client has taken the message on its way."""
+        flight = self._land()
+        self.acknowledged_nonce = flight.nonce
+        self.acknowledged_change = max(self.acknowledged_change, flight.change)
+        self.rejected_names -= flight.names | flight.removed
+        if not self.rejected_names:
+            self.rejection = None
+
+    def refuse(self, rejection: Rejection) -> None:
+        """The client keeps what it had."""
+        flight = self._land()
+        self.rejection = rejection
+        self.rejected_names |= flight.names
+
+    def settle(self, after: Resources, change: int, revision: int) -> None:
+        """Nothing is on its way and nothing to be sent."""
+        self.held = after
+        self.force = frozenset()
+        self.settled_revision = revision
+        if self.rejection is None:
+            self.acknowledged_change = change
+
+    def restart(self) -> None:
+        """The client starts over on this type."""
+        self.flight = None
+        self.held = NOTHING
+
+    def _land(self) -> Flight:
+        flight = self.flight
+        if flight is None:
+            raise RuntimeError("an answer without a message on its way")
+        self.flight = None
+        self.settled_revision = max(self.settled_revision, flight.revision)
+        return flight

@@ -1,0 +1,104 @@
+"""The incremental front end: DeltaDiscoveryRequest in, DeltaDiscoveryResponse out. Pure."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from envoy.service.discovery.v3 import discovery_pb2
+
+from meshcore.xds import wire
+from meshcore.xds.frames import Frames, Transition, plan_transition
+from meshcore.xds.request import Rejection, Request, Wish
+from meshcore.xds.resource import PackedResource, Resources
+from meshcore.xds.subscription import Subscription
+from meshcore.xds.types import EXTENSION_CONFIG_TYPE, NAME_TABLE_TYPE, SECRET_TYPE
+
+NAME = "delta"
+_NEVER_REMOVED = frozenset({SECRET_TYPE, EXTENSION_CONFIG_TYPE})
+"""Types for which an unknown name is left unanswered: a listener would open with a hole in place of a secret."""
+
+
+def parse(data: bytes) -> tuple[Request, Any]:
+    """Read a request; with it the `Node` message, which is empty except in a stream's first request."""
+    message = discovery_pb2.DeltaDiscoveryRequest.FromString(data)
+    error = message.error_detail
+    return Request(
+        type_url=message.type_url,
+        nonce=message.response_nonce,
+        rejection=Rejection(error.code, error.message) if message.HasField("error_detail") else None,
+        subscribe=tuple(message.resource_names_subscribe),
+        unsubscribe=tuple(message.resource_names_unsubscribe),
+        initial_versions=dict(message.initial_resource_versions),
+    ), message.node
+
+
+def first_wish(request: Request) -> Wish:
+    """The first request of a type on a stream.
+
+    A reconnecting client lists what it holds: unchanged resources are not sent again, and with nothing to say nothing
+    is sent. The name table is always answered: that is how an agent learns that Pilot serves it.
+    """
+    held = _known_versions(request.type_url, request.initial_versions)
+    subscription = Subscription.first(request.type_url, request.subscribe)
+    answer = request.type_url == NAME_TABLE_TYPE or (subscription.wildcard and not held)
+    return Wish(subscription, held=held, answer=answer)
+
+
+def next_wish(request: Request, subscription: Subscription, held: Resources, *, stale: bool) -> Wish | None:
+    """A later request. Names count even beside a stale nonce: a delta client never repeats them.
+
+    A name that is subscribed to again is sent again, and so is one that a wildcard still covers when its own
+    subscription ends (xDS protocol, "Subscribing to Resources").
+    """
+    changed = subscription.changed(request.subscribe, request.unsubscribe)
+    force = {name for name in request.subscribe if name in held}
+    if changed.wildcard:
+        force |= {name for name in request.unsubscribe if name in subscription.names}
+    return Wish(changed, force=frozenset(force), answer=changed.wildcard and not subscription.wildcard)
+
+
+def transition(
+    frames: Frames,
+    type_url: str,
+    held: Resources,
+    target: Resources,
+    subscription: Subscription,
+    force: frozenset[str],
+    keep: frozenset[str],
+) -> Transition:
+    """The move of one type."""
+    plan = _silent_about_absence if type_url in _NEVER_REMOVED else plan_transition
+    return frames.transition(NAME, type_url, held, target, subscription, force, keep, plan)
+
+
+def _silent_about_absence(*arguments: Any) -> Transition:
+    planned = plan_transition(*arguments)
+    planned.removed = ()
+    return planned
+
+
+def assemble(move: Transition, nonce: str) -> bytes:
+    """DeltaDiscoveryResponse from cached bytes."""
+    return b"".join(
+        (
+            wire.text(1, content_version(move)),
+            *(resource.framed_delta for resource in move.sends),
+            wire.text(4, move.type_url),
+            wire.text(5, nonce),
+            *(wire.chunk(6, name.encode()) for name in move.removed),
+        )
+    )
+
+
+def content_version(move: Transition) -> str:
+    """A hash of what a message brings and takes away."""
+    digest = hashlib.blake2b(digest_size=8)
+    for resource in move.sends:
+        digest.update(f"{resource.name}\0{resource.version}\0".encode())
+    for name in move.removed:
+        digest.update(f"-{name}\0".encode())
+    return digest.hexdigest()
+
+
+def _known_versions(type_url: str, versions: Mapping[str, str]) -> Resources:
+    return {name: PackedResource(type_url, name, version, b"") for name, version in versions.items()}

@@ -1,0 +1,180 @@
+"""From what a client holds to what it is to hold: one message, shared by every stream that makes this move.
+
+Sessions of one class of proxies hold the same mapping objects, so a move is found by identity and costs a dictionary
+look-up per stream. Each frame has a serial number for its nonce; a stream that has already seen a frame's serial gets
+the same bytes under a newer serial, which the streams after it then share. Pure, except that serials count up.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from meshcore.xds.resource import PackedResource, Resources, absent
+from meshcore.xds.subscription import Subscription
+
+_NO_NAMES: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One serialised response. `serial` is unique among all frames of a `Frames`, and grows."""
+
+    serial: int
+    nonce: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(slots=True, eq=False)
+class Transition:
+    """One move of one type: what to send, what to take away, and what the client holds afterwards."""
+
+    type_url: str
+    sends: tuple[PackedResource, ...]
+    removed: tuple[str, ...]
+    after: Resources
+    adds: bool
+    """Whether a name is sent that the client did not hold."""
+    names: frozenset[str]
+    """Names of `sends`."""
+    frame: Frame | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether the client holds everything already."""
+        return not self.sends and not self.removed
+
+
+Assemble = Callable[[Transition, str], bytes]
+"""Lay out a transition with a nonce."""
+
+
+def plan_transition(
+    type_url: str,
+    held: Resources,
+    target: Resources,
+    subscription: Subscription,
+    force: frozenset[str] = _NO_NAMES,
+    keep: frozenset[str] = _NO_NAMES,
+) -> Transition:
+    """Compare what a client holds with the target.
+
+    `force`: names sent even when unchanged. `keep`: names that stay with the client although the target has lost them.
+    A name that is wanted and does not exist is told once and remembered as absent.
+    """
+    sends: list[PackedResource] = []
+    removed: list[str] = []
+    after: dict[str, PackedResource] = {}
+    adds = False
+    wanted = target if subscription.wildcard else _named(subscription.names, target)
+    for name, resource in wanted.items():
+        old = held.get(name)
+        if old is None or old.version != resource.version or name in force:
+            sends.append(resource)
+            adds = adds or old is None or not old.exists
+        after[name] = resource
+    missing = [name for name in sorted(subscription.names) if name not in target]
+    if subscription.wildcard:
+        missing += [name for name, old in held.items() if name not in target and name not in subscription.names]
+    for name in missing:
+        old = held.get(name)
+        if old is not None and old.exists and name in keep:
+            after[name] = old
+            continue
+        if old is None or old.exists or name in force:
+            removed.append(name)
+        if name in subscription.names:
+            after[name] = absent(type_url, name)
+    identical = (
+        len(after) == len(target)
+        and all(resource.exists for resource in after.values())
+        and not any(name in after for name in keep)
+    )
+    return Transition(
+        type_url,
+        tuple(sends),
+        tuple(removed),
+        _canonical(held, target, after, identical, changed=bool(sends or removed)),
+        adds,
+        frozenset(resource.name for resource in sends),
+    )
+
+
+def _canonical(
+    held: Resources, target: Resources, after: dict[str, PackedResource], identical: bool, *, changed: bool
+) -> Resources:
+    """`after` as a mapping that exists already where there is one, so that later moves are found by identity."""
+    if identical:
+        return target
+    if not changed and len(after) == len(held):
+        return held
+    return MappingProxyType(after)
+
+
+def _named(names: frozenset[str], target: Resources) -> Mapping[str, PackedResource]:
+    if len(names) * 4 < len(target):
+        return {name: target[name] for name in sorted(names) if name in target}
+    return {name: resource for name, resource in target.items() if name in names}
+
+
+class Frames:
+    """The memory of moves and their frames, bounded by the bytes of the frames in it.
+
+    Invariant: the nonce of a frame given for `newer_than` differs from every nonce of the frames before it, because
+    serials only grow.
+    """
+
+    def __init__(self, budget: int = 64 << 20) -> None:
+        self._budget = budget
+        self._used = 0
+        self._serial = 0
+        self._moves: OrderedDict[tuple[object, ...], tuple[Transition, Resources, Resources]] = OrderedDict()
+        self.built = 0
+        """Frames assembled."""
+        self.shared = 0
+        """Frames handed out without assembling them."""
+
+    def transition(
+        self,
+        front: str,
+        type_url: str,
+        held: Resources,
+        target: Resources,
+        subscription: Subscription,
+        force: frozenset[str] = _NO_NAMES,
+        keep: frozenset[str] = _NO_NAMES,
+        plan: Callable[..., Transition] = plan_transition,
+    ) -> Transition:
+        """The one `Transition` object for this move; `plan` makes it when it is new."""
+        key = (front, type_url, id(held), id(target), subscription, force, keep)
+        if (known := self._moves.get(key)) is not None:
+            self._moves.move_to_end(key)
+            return known[0]
+        made = plan(type_url, held, target, subscription, force, keep)
+        # The mappings are kept with the move: their ids stay theirs for as long as the key is in use.
+        self._moves[key] = (made, held, target)
+        self._spend(_MOVE_COST + 64 * len(made.sends))
+        return made
+
+    def frame(self, transition: Transition, assemble: Assemble, newer_than: int) -> Frame:
+        """The frame of a move for a stream whose last serial of this type was `newer_than`."""
+        frame = transition.frame
+        if frame is not None and frame.serial > newer_than:
+            self.shared += 1
+            return frame
+        self._serial += 1
+        self.built += 1
+        nonce = f"{self._serial:x}"
+        made = Frame(self._serial, nonce, assemble(transition, nonce))
+        transition.frame = made
+        self._spend(len(made.data) - (0 if frame is None else len(frame.data)))
+        return made
+
+    def _spend(self, cost: int) -> None:
+        self._used += cost
+        while self._used > self._budget and len(self._moves) > 1:
+            _, (old, _, _) = self._moves.popitem(last=False)
+            self._used -= _MOVE_COST + 64 * len(old.sends) + (0 if old.frame is None else len(old.frame.data))
+
+
+_MOVE_COST = 512

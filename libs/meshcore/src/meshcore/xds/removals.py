@@ -1,0 +1,75 @@
+"""When a cluster that the config has lost may be taken from a client: not before its routes have moved away.
+
+Removing a cluster with the change that stops routing to it would answer 503 between the two messages. So it stays until
+the client has acknowledged the listeners and routes of that change, or a delay is over. Pure.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    change: int
+    revision_before: int
+    deadline: float
+
+
+class Removals:
+    """Clusters of one stream that are to go. `change` counts the targets that the stream was given."""
+
+    def __init__(self, delay: float) -> None:
+        self._delay = delay
+        self._kept: dict[str, _Kept] = {}
+        self._released: set[str] = set()
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """Names that must stay for now."""
+        return frozenset(self._kept)
+
+    @property
+    def released(self) -> frozenset[str]:
+        """Names that are to go with the next message."""
+        return frozenset(self._released)
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next name may go at the latest; None when none is waiting."""
+        return min((kept.deadline for kept in self._kept.values()), default=None)
+
+    @property
+    def settled_revision(self) -> int | None:
+        """The newest revision that has been carried out to the end; None when nothing waits."""
+        return min((kept.revision_before for kept in self._kept.values()), default=None)
+
+    def lost(self, names: Iterable[str], change: int, revision_before: int, now: float) -> bool:
+        """The target of `change` lacks these held names. True when one of them was not known to be going."""
+        news = [name for name in names if name not in self._kept and name not in self._released]
+        for name in news:
+            self._kept[name] = _Kept(change, revision_before, now + self._delay)
+        return bool(news)
+
+    def returned(self, names: Iterable[str]) -> None:
+        """These names are in the target again."""
+        for name in names:
+            self._kept.pop(name, None)
+            self._released.discard(name)
+
+    def release(self, routes_acknowledged: int, now: float) -> bool:
+        """Let go of names whose change the client's routes have reached, or whose time is up; True if any."""
+        going = [
+            name for name, kept in self._kept.items() if kept.change <= routes_acknowledged or kept.deadline <= now
+        ]
+        for name in going:
+            del self._kept[name]
+            self._released.add(name)
+        return bool(going)
+
+    def release_at_once(self, names: Iterable[str]) -> None:
+        """What a reconnecting client holds from before goes without delay."""
+        self._released.update(names)
+
+    def removed(self, names: Iterable[str]) -> None:
+        """These names have been taken from the client."""
+        self._released.difference_update(names)

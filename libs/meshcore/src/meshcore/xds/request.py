@@ -1,0 +1,42 @@
+"""A request of either protocol variant, and what it wishes for. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from meshcore.xds.resource import NOTHING, Resources
+from meshcore.xds.subscription import Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a client refused a message; `code` is a google.rpc.Code."""
+
+    code: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request on a stream. `subscribe` is the whole list in state of the world, the additions in delta."""
+
+    type_url: str
+    nonce: str = ""
+    rejection: Rejection | None = None
+    subscribe: tuple[str, ...] = ()
+    unsubscribe: tuple[str, ...] = ()
+    initial_versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request means for its type."""
+
+    subscription: Subscription
+    force: frozenset[str] = frozenset()
+    """Names to send even if the client has them."""
+    answer: bool = False
+    """Whether the request must be answered, with an empty message if need be."""
+    held: Resources = field(default_factory=lambda: NOTHING)
+    """First request only: what the client says it holds."""
+    restart: bool = False
+    """Forget what was sent before and send everything again."""

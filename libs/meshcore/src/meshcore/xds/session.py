@@ -1,0 +1,268 @@
+"""The server's side of one ADS stream, as a pure object: requests and targets in, effects out.
+
+Knows nothing of gRPC, of clocks (time comes in, in seconds) or of what the resources mean beyond their types.
+
+Invariants, each proved in tests/xds/test_session_machine.py:
+1. Nonces are unique on a stream.
+2. A stale nonce acknowledges nothing and changes no state (the names beside it do count in delta).
+3. A NACK never causes the refused version to be sent again.
+4. Only what was sent can be acknowledged.
+5. Within one change the order is clusters, endpoints, listeners, routes, then the rest (xDS protocol, "Eventual
+   consistency considerations").
+6. A cluster that is sent is followed by its endpoints if the client watches them, changed or not: Envoy warms a
+   replaced cluster until they come, 15 s at worst.
+7. At most one message of a type waits for its answer; what changes meanwhile is merged into the next.
+8. Clusters and endpoints that the config has lost go after the listeners and routes of that change were acknowledged,
+   or after `removal_delay`; on a reconnect at once.
+9. Listeners and routes wait for the clusters and endpoints of their change to be written, and while new clusters are
+   unacknowledged, `warming_delay` at most: Envoy acknowledges when they have warmed.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from meshcore.errors import ErrorCode
+from meshcore.xds.channel import Channel, Flight
+from meshcore.xds.effects import Acked, Close, Effect, Expired, Nacked, Send
+from meshcore.xds.frames import Frames, Transition
+from meshcore.xds.removals import Removals
+from meshcore.xds.request import Request, Wish
+from meshcore.xds.resource import EMPTY, Resources, ResourceSet
+from meshcore.xds.subscription import Subscription
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, PUSH_ORDER, ROUTE_TYPE
+
+REMOVAL_DELAY = 5.0
+WARMING_DELAY = 2.0
+_CAUSES = (CLUSTER_TYPE, ENDPOINT_TYPE)
+_USERS = (LISTENER_TYPE, ROUTE_TYPE)
+
+
+class Front(Protocol):
+    """A protocol variant: `meshcore.xds.delta` or `meshcore.xds.sotw`."""
+
+    NAME: str
+
+    def first_wish(self, request: Request) -> Wish:
+        """What the first request of a type asks for."""
+
+    def next_wish(self, request: Request, subscription: Subscription, held: Resources, *, stale: bool) -> Wish | None:
+        """What a later request asks for; None when it is to be ignored."""
+
+    def transition(
+        self,
+        frames: Frames,
+        type_url: str,
+        held: Resources,
+        target: Resources,
+        subscription: Subscription,
+        force: frozenset[str],
+        keep: frozenset[str],
+    ) -> Transition:
+        """How to get from what the client holds to the target."""
+
+    def assemble(self, move: Transition, nonce: str) -> bytes:
+        """The serialised response."""
+
+
+class AdsSession:
+    """One stream. Call the methods in the order of events and carry out the effects in their order."""
+
+    def __init__(
+        self,
+        front: Front,
+        frames: Frames,
+        *,
+        removal_delay: float = REMOVAL_DELAY,
+        warming_delay: float = WARMING_DELAY,
+    ) -> None:
+        self._front = front
+        self._frames = frames
+        self._warming_delay = warming_delay
+        self._channels: dict[str, Channel] = {}
+        self._removals = Removals(removal_delay)
+        self._target: ResourceSet = EMPTY
+        self._has_target = False
+        self._revision = 0
+        self._change = 0
+        self._warming_until: float | None = None
+
+    @property
+    def channels(self) -> dict[str, Channel]:
+        """State per type URL, for debug pages; not to be changed."""
+        return self._channels
+
+    @property
+    def target(self) -> ResourceSet:
+        """What the client is to have."""
+        return self._target
+
+    @property
+    def settled_revision(self) -> int:
+        """The newest revision of which every message has been answered and every removal made."""
+        if not self._has_target:
+            return 0
+        settled = min((channel.settled_revision for channel in self._channels.values()), default=self._revision)
+        waiting = self._removals.settled_revision
+        return settled if waiting is None else min(settled, waiting)
+
+    @property
+    def deadline(self) -> float | None:
+        """When `elapsed` wants to be called; None when nothing waits for time."""
+        times = [self._removals.deadline, self._warming_until]
+        return min((time for time in times if time is not None), default=None)
+
+    def resources_changed(self, resources: ResourceSet, revision: int, now: float) -> tuple[Effect, ...]:
+        """The client is to have `resources`, which config revision `revision` led to."""
+        previous, self._target = self._target, resources
+        self._has_target = True
+        revision_before, self._revision = self._revision, max(self._revision, revision)
+        self._change += 1
+        clusters = resources.of_type(CLUSTER_TYPE)
+        self._removals.returned(name for name in self._removals.kept if name in clusters)
+        if clusters is not previous.of_type(CLUSTER_TYPE):
+            self._note_lost_clusters(clusters, revision_before, now)
+        return tuple(self._flush(now))
+
+    def request_received(self, request: Request, now: float) -> tuple[Effect, ...]:
+        """The client has asked, acknowledged or refused."""
+        if not request.type_url:
+            return (Close(code=ErrorCode.INVALID, detail="a discovery request names no type"),)
+        channel = self._channels.get(request.type_url)
+        effects: list[Effect] = []
+        if channel is None:
+            channel = self._channels[request.type_url] = Channel(request.type_url)
+            wish: Wish | None = self._front.first_wish(request)
+        else:
+            stale = bool(request.nonce) and not self._answered(channel, request, effects, now)
+            wish = self._front.next_wish(request, channel.subscription, channel.held, stale=stale)
+        if wish is not None:
+            self._apply(channel, wish, now)
+        effects += self._flush(now)
+        return tuple(effects)
+
+    def elapsed(self, now: float) -> tuple[Effect, ...]:
+        """Time has reached `deadline`."""
+        return tuple(self._flush(now))
+
+    def _answered(self, channel: Channel, request: Request, effects: list[Effect], now: float) -> bool:
+        """Take note of an ACK or NACK. False when the nonce is stale."""
+        flight = channel.flight
+        if flight is None or flight.nonce != request.nonce:
+            if flight is None and request.nonce == channel.last_nonce:
+                return True
+            effects.append(Expired(type_url=channel.type_url, nonce=request.nonce))
+            return False
+        seconds = now - flight.sent_at
+        if request.rejection is None:
+            channel.acknowledge()
+            effects.append(
+                Acked(type_url=channel.type_url, nonce=flight.nonce, revision=flight.revision, seconds=seconds)
+            )
+        else:
+            channel.refuse(request.rejection)
+            effects.append(
+                Nacked(
+                    type_url=channel.type_url,
+                    nonce=flight.nonce,
+                    revision=flight.revision,
+                    code=request.rejection.code,
+                    message=request.rejection.message,
+                    names=flight.names,
+                )
+            )
+        if channel.type_url == CLUSTER_TYPE:
+            self._warming_until = None
+        return True
+
+    def _apply(self, channel: Channel, wish: Wish, now: float) -> None:
+        if wish.restart:
+            channel.restart()
+        channel.subscription = wish.subscription
+        channel.force |= wish.force
+        channel.answer = channel.answer or wish.answer
+        if wish.held:
+            channel.held = wish.held
+            if channel.type_url == CLUSTER_TYPE:
+                clusters = self._target.of_type(CLUSTER_TYPE)
+                self._removals.release_at_once(name for name in wish.held if name not in clusters)
+
+    def _note_lost_clusters(self, clusters: Resources, revision_before: int, now: float) -> None:
+        channel = self._channels.get(CLUSTER_TYPE)
+        if channel is not None and channel.held is not clusters:
+            lost = (name for name, held in channel.held.items() if held.exists and name not in clusters)
+            self._removals.lost(lost, self._change, revision_before, now)
+
+    def _flush(self, now: float) -> Iterator[Send]:
+        if not self._has_target:
+            return
+        yield from self._round(now)
+        # Carrying out a removal can settle nothing else, so the second round is the last.
+        if self._removals.kept and self._removals.release(self._routes_acknowledged(), now):
+            yield from self._round(now)
+
+    def _round(self, now: float) -> Iterator[Send]:
+        """Send what may be sent now, in push order."""
+        causes_unsent = False
+        if self._warming_until is not None and self._warming_until <= now:
+            self._warming_until = None
+        for channel in self._in_order():
+            move = self._move(channel)
+            wanted = not move.empty or channel.answer
+            if channel.flight is not None:
+                causes_unsent = causes_unsent or (wanted and channel.type_url in _CAUSES)
+            elif not wanted:
+                channel.settle(move.after, self._change, self._revision)
+            elif channel.type_url in _USERS and (causes_unsent or self._warming_until is not None):
+                continue
+            else:
+                yield self._send(channel, move, now)
+
+    def _send(self, channel: Channel, move: Transition, now: float) -> Send:
+        frame = self._frames.frame(move, self._front.assemble, channel.last_serial)
+        removed = frozenset(move.removed)
+        channel.launch(
+            Flight(frame.nonce, self._revision, self._change, now, move.names, removed), frame.serial, move.after
+        )
+        if channel.type_url == CLUSTER_TYPE:
+            self._removals.removed(name for name in self._removals.released if name not in move.after)
+            self._resend_endpoints(move)
+            if move.adds:
+                self._warming_until = now + self._warming_delay
+        return Send(
+            type_url=channel.type_url,
+            frame=frame.data,
+            nonce=frame.nonce,
+            revision=self._revision,
+            names=move.names,
+            removed=removed,
+        )
+
+    def _resend_endpoints(self, move: Transition) -> None:
+        endpoints = self._channels.get(ENDPOINT_TYPE)
+        if endpoints is not None:
+            known = self._target.of_type(ENDPOINT_TYPE)
+            endpoints.force |= {n for n in move.names if n in known and endpoints.subscription.wants(n)}
+
+    def _move(self, channel: Channel) -> Transition:
+        keep = self._removals.kept if channel.type_url in _CAUSES else frozenset()
+        target = self._target.of_type(channel.type_url)
+        return self._front.transition(
+            self._frames,
+            channel.type_url,
+            channel.held,
+            target,
+            channel.subscription,
+            channel.force,
+            keep,
+        )
+
+    def _in_order(self) -> list[Channel]:
+        ranked = [self._channels[type_url] for type_url in PUSH_ORDER if type_url in self._channels]
+        if len(ranked) < len(self._channels):
+            ranked += [channel for type_url, channel in self._channels.items() if type_url not in PUSH_ORDER]
+        return ranked
+
+    def _routes_acknowledged(self) -> int:
+        """The last change whose listeners and routes the client has taken."""
+        users = [self._channels[type_url] for type_url in _USERS if type_url in self._channels]
+        return min((channel.acknowledged_change for channel in users), default=self._change)

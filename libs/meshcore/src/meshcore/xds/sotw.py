@@ -1,0 +1,97 @@
+"""The state-of-the-world front end: DiscoveryRequest in, DiscoveryResponse out. Pure.
+
+Clusters and listeners are always sent as the whole list, because what is missing from it is deleted; of the other types
+only what changed is sent.
+"""
+
+from typing import Any
+
+from envoy.service.discovery.v3 import discovery_pb2
+
+from meshcore.xds import wire
+from meshcore.xds.delta import content_version
+from meshcore.xds.frames import Frames, Transition, plan_transition
+from meshcore.xds.request import Rejection, Request, Wish
+from meshcore.xds.resource import Resources, empty_resource
+from meshcore.xds.subscription import Subscription
+from meshcore.xds.types import WILDCARD_TYPES
+
+NAME = "sotw"
+
+
+def parse(data: bytes) -> tuple[Request, Any]:
+    """Read a request; with it the `Node` message, which is empty except in a stream's first request."""
+    message = discovery_pb2.DiscoveryRequest.FromString(data)
+    error = message.error_detail
+    return Request(
+        type_url=message.type_url,
+        nonce=message.response_nonce,
+        rejection=Rejection(error.code, error.message) if message.HasField("error_detail") else None,
+        subscribe=tuple(message.resource_names),
+    ), message.node
+
+
+def first_wish(request: Request) -> Wish:
+    """The first request of a type on a stream is always answered."""
+    subscription = Subscription.first(request.type_url, request.subscribe)
+    return Wish(subscription, answer=subscription.wildcard or bool(subscription.names))
+
+
+def next_wish(request: Request, subscription: Subscription, held: Resources, *, stale: bool) -> Wish | None:
+    """A later request: None when its nonce is stale, since the client repeats its list with the next answer."""
+    if stale:
+        return None
+    if not request.nonce:
+        wish = first_wish(request)
+        return Wish(wish.subscription, answer=wish.answer, restart=True)
+    changed = subscription.replaced(request.subscribe)
+    added = bool(changed.names - subscription.names) or (changed.wildcard and not subscription.wildcard)
+    whole = added and request.type_url in WILDCARD_TYPES
+    return Wish(changed, answer=whole, restart=whole)
+
+
+def transition(
+    frames: Frames,
+    type_url: str,
+    held: Resources,
+    target: Resources,
+    subscription: Subscription,
+    force: frozenset[str],
+    keep: frozenset[str],
+) -> Transition:
+    """The move of one type."""
+    return frames.transition(NAME, type_url, held, target, subscription, force, keep, _plan)
+
+
+def _plan(
+    type_url: str,
+    held: Resources,
+    target: Resources,
+    subscription: Subscription,
+    force: frozenset[str],
+    keep: frozenset[str],
+) -> Transition:
+    planned = plan_transition(type_url, held, target, subscription, force, keep)
+    if type_url in WILDCARD_TYPES:
+        if planned.empty:
+            return planned
+        planned.sends = tuple(resource for resource in planned.after.values() if resource.exists)
+        planned.names = frozenset(resource.name for resource in planned.sends)
+        return planned
+    # There is no word for "does not exist": a named resource without content says it, where the type has such a thing.
+    stand_ins = (empty_resource(type_url, name) for name in planned.removed if name in subscription.names)
+    planned.sends += tuple(resource for resource in stand_ins if resource is not None)
+    planned.removed = ()
+    return planned
+
+
+def assemble(move: Transition, nonce: str) -> bytes:
+    """DiscoveryResponse from cached bytes."""
+    return b"".join(
+        (
+            wire.text(1, content_version(move)),
+            *(resource.framed_sotw for resource in move.sends),
+            wire.text(4, move.type_url),
+            wire.text(5, nonce),
+        )
+    )
