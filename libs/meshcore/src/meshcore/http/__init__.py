@@ -1,15 +1,40 @@
 """The admin API that every service has, and how any HTTP interface of the mesh is served.
 
 `create_app` makes the application, `serve` and `listening` bind it, `serve_admin` does both for a service's runtime.
+What needs FastAPI is imported when it is first used: `citadel init` and the agent only want the light part.
 """
 
-from meshcore.http.app import create_app
-from meshcore.http.authentication import caller_of, require
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from meshcore.http.callers import Authenticator, Caller, Credentials, Role
-from meshcore.http.lists import Page, entity_tag, if_match, page_of
-from meshcore.http.problem import Problem, problem_response
 from meshcore.http.serving import admin_authenticator, listening, serve, serve_admin
 from meshcore.http.tokens import TokenAuthenticator
+
+if TYPE_CHECKING:
+    from meshcore.http.app import create_app
+    from meshcore.http.authentication import caller_of, require
+    from meshcore.http.lists import Page, entity_tag, if_match, page_of
+    from meshcore.http.problem import Problem, problem_response
+
+_LATER = {
+    "create_app": "app",
+    "caller_of": "authentication",
+    "require": "authentication",
+    "Page": "lists",
+    "entity_tag": "lists",
+    "if_match": "lists",
+    "page_of": "lists",
+    "Problem": "problem",
+    "problem_response": "problem",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(name)
+    return getattr(import_module(f"meshcore.http.{_LATER[name]}"), name)
+
 
 __all__ = [
     "Authenticator",

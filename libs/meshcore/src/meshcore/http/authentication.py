@@ -7,13 +7,10 @@ from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from meshcore.errors import ErrorCode, MeshError
-from meshcore.http.callers import Authenticator, Caller, Credentials, Role
+from meshcore.http.callers import PEER_EXTENSION, Authenticator, Caller, Credentials, Role
 from meshcore.http.problem import problem_response
 from meshcore.http.tokens import bearer_token
 from meshcore.tls.peers import spiffe_of_der
-
-PEER_EXTENSION = "meshcore.peer"
-"""Key in the ASGI scope's `extensions` under which the server puts the DER of a verified client certificate."""
 
 
 class AuthenticationMiddleware:

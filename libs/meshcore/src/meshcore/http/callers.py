@@ -13,6 +13,8 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
 
 EVERY_NAMESPACE = "*"
+PEER_EXTENSION = "meshcore.peer"
+"""Key in the ASGI scope's `extensions` under which the server puts the DER of a verified client certificate."""
 
 
 class Role(StrEnum):

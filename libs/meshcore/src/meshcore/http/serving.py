@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from meshcore.errors import ErrorCode, MeshError
-from meshcore.http.authentication import PEER_EXTENSION
-from meshcore.http.callers import Authenticator
+from meshcore.http.callers import PEER_EXTENSION, Authenticator
 from meshcore.http.tokens import TokenAuthenticator
 from meshcore.runtime import tasks
 from meshcore.runtime.settings import ServiceSettings

@@ -3,8 +3,10 @@
 `LiveIdentity` is the same, renewable: servers built on it present the new certificate at the next handshake.
 """
 
+import contextlib
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -54,11 +56,12 @@ class ServiceIdentity:
 def load_identity(directory: Path) -> ServiceIdentity:
     """Read `cert-chain.pem`, `key.pem` and `root-cert.pem`; FAILED_PRECONDITION names the file that is missing."""
     try:
-        return ServiceIdentity(
-            key=PrivateKeyPem((directory / KEY_FILE).read_bytes()),
-            chain=(directory / CHAIN_FILE).read_bytes(),
-            root=(directory / ROOT_FILE).read_bytes(),
-        )
+        with _locked(directory, fcntl.LOCK_SH):
+            return ServiceIdentity(
+                key=PrivateKeyPem((directory / KEY_FILE).read_bytes()),
+                chain=(directory / CHAIN_FILE).read_bytes(),
+                root=(directory / ROOT_FILE).read_bytes(),
+            )
     except OSError as error:
         raise MeshError(
             ErrorCode.FAILED_PRECONDITION, f"the identity file {error.filename} cannot be read: {error.strerror}"
@@ -84,10 +87,21 @@ def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
 
 
 def save_identity(directory: Path, identity: ServiceIdentity) -> None:
-    """Write a renewed identity; the key goes first, since a chain without its key is of no use to a restart."""
-    write_private(directory / KEY_FILE, identity.key.pem)
-    write_private(directory / CHAIN_FILE, identity.chain)
-    write_private(directory / ROOT_FILE, identity.root)
+    """Write a renewed identity; processes that share the directory never see half of two."""
+    with _locked(directory, fcntl.LOCK_EX):
+        write_private(directory / KEY_FILE, identity.key.pem)
+        write_private(directory / CHAIN_FILE, identity.chain)
+        write_private(directory / ROOT_FILE, identity.root)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path, how: int) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class LiveIdentity:
