@@ -11,16 +11,19 @@ from meshcore.testing.identity import make_ca, write_identity
 from meshcore.tls import (
     LiveIdentity,
     PrivateKeyPem,
+    finish_saving,
     grpc_channel_credentials,
     grpc_root_credentials,
     grpc_server_credentials,
     load_identity,
     peer_spiffe,
+    save_identity,
     spiffe_of_certificate,
     ssl_client_context,
     ssl_root_context,
     ssl_server_context,
 )
+from meshcore.tls import identity as identity_module
 
 PILOT = "spiffe://cluster.local/ns/istio-system/sa/pilot"
 FRONT = "spiffe://cluster.local/ns/shop/sa/front"
@@ -132,3 +135,25 @@ def test_only_one_uri_name_is_an_identity():
     assert str(spiffe_of_certificate(ca.issue(PILOT).certificate)) == PILOT
     for other in (None, "https://cluster.local/ns/a/sa/b", "spiffe://cluster.local/ns/a"):
         assert ca.issue(other).spiffe is None
+
+
+@pytest.mark.parametrize("killed_before", ["key.pem", "cert-chain.pem", "root-cert.pem"])
+def test_killed_while_saving_the_new_identity_is_whole(tmp_path, monkeypatch, killed_before):
+    ca = make_ca()
+    directory = write_identity(tmp_path / "pilot", ca.issue(PILOT))
+    renewed = ca.issue(PILOT)
+    write = identity_module.write_private
+
+    def killed(path, content, mode=0o600):
+        if path.name == killed_before:
+            raise KeyboardInterrupt
+        write(path, content, mode)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(identity_module, "write_private", killed)
+        with pytest.raises(KeyboardInterrupt):
+            save_identity(directory, renewed)
+    assert load_identity(directory) == renewed
+    finish_saving(directory)
+    assert (directory / "key.pem").read_bytes() == renewed.key.pem
+    assert not (directory / ".renewal.json").exists()

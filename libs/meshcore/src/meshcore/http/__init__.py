@@ -1,14 +1,13 @@
 """The admin API that every service has, and how any HTTP interface of the mesh is served.
 
 `create_app` makes the application, `serve` and `listening` bind it, `serve_admin` does both for a service's runtime.
-What needs FastAPI is imported when it is first used: `citadel init` and the agent only want the light part.
+All but callers and tokens is imported when it is first used: `citadel init` and the agent want the light part only.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from meshcore.http.callers import Authenticator, Caller, Credentials, Role
-from meshcore.http.serving import admin_authenticator, listening, serve, serve_admin
 from meshcore.http.tokens import TokenAuthenticator
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from meshcore.http.authentication import caller_of, require
     from meshcore.http.lists import Page, entity_tag, if_match, page_of
     from meshcore.http.problem import Problem, problem_response
+    from meshcore.http.serving import admin_authenticator, listening, serve, serve_admin
 
 _LATER = {
     "create_app": "app",
@@ -27,6 +27,10 @@ _LATER = {
     "page_of": "lists",
     "Problem": "problem",
     "problem_response": "problem",
+    "admin_authenticator": "serving",
+    "listening": "serving",
+    "serve": "serving",
+    "serve_admin": "serving",
 }
 
 

@@ -2,7 +2,14 @@
 
 from meshcore.tls.contexts import ssl_client_context, ssl_root_context, ssl_server_context
 from meshcore.tls.grpc_credentials import grpc_channel_credentials, grpc_root_credentials, grpc_server_credentials
-from meshcore.tls.identity import LiveIdentity, ServiceIdentity, load_identity, save_identity, write_private
+from meshcore.tls.identity import (
+    LiveIdentity,
+    ServiceIdentity,
+    finish_saving,
+    load_identity,
+    save_identity,
+    write_private,
+)
 from meshcore.tls.peers import peer_certificate, peer_spiffe, spiffe_of_certificate, spiffe_of_der
 from meshcore.tls.private_key import PrivateKeyPem
 
@@ -10,6 +17,7 @@ __all__ = [
     "LiveIdentity",
     "PrivateKeyPem",
     "ServiceIdentity",
+    "finish_saving",
     "grpc_channel_credentials",
     "grpc_root_credentials",
     "grpc_server_credentials",

@@ -5,6 +5,7 @@
 
 import contextlib
 import fcntl
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from meshcore.tls.private_key import PrivateKeyPem
 CHAIN_FILE = "cert-chain.pem"
 KEY_FILE = "key.pem"
 ROOT_FILE = "root-cert.pem"
+_PENDING = ".renewal.json"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,9 @@ def load_identity(directory: Path) -> ServiceIdentity:
     """Read `cert-chain.pem`, `key.pem` and `root-cert.pem`; FAILED_PRECONDITION names the file that is missing."""
     try:
         with _locked(directory, fcntl.LOCK_SH):
+            pending = directory / _PENDING
+            if pending.exists():
+                return _from_json(pending.read_text())
             return ServiceIdentity(
                 key=PrivateKeyPem((directory / KEY_FILE).read_bytes()),
                 chain=(directory / CHAIN_FILE).read_bytes(),
@@ -87,11 +92,32 @@ def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
 
 
 def save_identity(directory: Path, identity: ServiceIdentity) -> None:
-    """Write a renewed identity; processes that share the directory never see half of two."""
+    """Write a renewed identity as one: killed at any moment, `load_identity` gives the old or the new, never a mixture.
+
+    Processes that share the directory wait for each other.
+    """
     with _locked(directory, fcntl.LOCK_EX):
+        write_private(directory / _PENDING, _to_json(identity))
         write_private(directory / KEY_FILE, identity.key.pem)
         write_private(directory / CHAIN_FILE, identity.chain)
         write_private(directory / ROOT_FILE, identity.root)
+        (directory / _PENDING).unlink()
+
+
+def finish_saving(directory: Path) -> None:
+    """Complete a `save_identity` that was killed half-way, for readers that know only the three files."""
+    if (directory / _PENDING).exists():
+        save_identity(directory, load_identity(directory))
+
+
+def _to_json(identity: ServiceIdentity) -> bytes:
+    parts = {"key": identity.key.pem, "chain": identity.chain, "root": identity.root}
+    return json.dumps({name: pem.decode("ascii") for name, pem in parts.items()}).encode()
+
+
+def _from_json(text: str) -> ServiceIdentity:
+    parts = {name: str(pem).encode() for name, pem in json.loads(text).items()}
+    return ServiceIdentity(PrivateKeyPem(parts["key"]), parts["chain"], parts["root"])
 
 
 @contextlib.contextmanager
