@@ -20,7 +20,9 @@ def test_two_claims_differ_and_can_be_bound():
 def test_another_process_gets_another_block():
     with claim() as mine:
         script = "from meshcore.testing.addresses import claim\nfor _ in range(40): print(claim().prefix)"
-        taken = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+        taken = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        ).stdout.split()
         assert mine.prefix not in taken
 
 

@@ -15,8 +15,8 @@ from meshcore.distribution.records import ConfigRecord
 class FullState:
     """Every published object at one revision.
 
-    Comes first, and again whenever revisions cannot be compared with what came before: after the state from disk when the
-    store behind it is another one.
+    Comes first, and again whenever revisions cannot be compared with what came before: after the state from disk when
+    the store behind it is another one.
     """
 
     store: str
@@ -50,8 +50,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ChangeSet:
-    """The step from revision `previous` to `revision`, whole. It may cover several of Galley's revisions when this consumer
-    could not see each of them alone (a reconnect, a key overwritten in between)."""
+    """The step from revision `previous` to `revision`, whole. It may cover several of Galley's revisions when this
+    consumer could not see each of them alone (a reconnect, a key overwritten in between)."""
 
     store: str
     revision: int

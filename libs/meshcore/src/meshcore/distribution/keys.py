@@ -20,7 +20,8 @@ _ESCAPE = re.compile(r"=([0-9A-F]{2})")
 
 
 class Key(NamedTuple):
-    """What names one config object: API group ("" for the core group), plural, namespace ("" for cluster scope), name."""
+    """What names one config object: API group ("" for the core group), plural, namespace ("" for cluster scope),
+    name."""
 
     group: str
     plural: str

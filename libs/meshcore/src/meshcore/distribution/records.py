@@ -1,7 +1,7 @@
 """What one message of the bucket `mesh-config` says: a config object at a revision, or the head of a change set.
 
-Objects are canonical JSON (sorted keys, no spaces), carried byte for byte, so that every holder computes the same digest.
-Pure.
+Objects are canonical JSON (sorted keys, no spaces), carried byte for byte, so that every holder computes the same
+digest. Pure.
 """
 
 from __future__ import annotations
@@ -151,6 +151,8 @@ def decode_head(data: bytes) -> Head:
         wire = _HEADS.decode(data)
     except msgspec.MsgspecError as error:
         raise RecordError(f"the head is malformed: {error}") from None
+    if not 0 <= wire.previous < max(wire.revision, 1):
+        raise RecordError(f"the head of revision {wire.revision} cannot follow revision {wire.previous}")
     return Head(
         wire.store,
         wire.fencing,

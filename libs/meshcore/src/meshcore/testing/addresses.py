@@ -73,7 +73,8 @@ def _lock_directory() -> Path:
 
 
 def _try_lock(path: Path) -> int | None:
-    """The locked descriptor, or None when somebody holds it. Read-only, so that another user's file can be locked too."""
+    """The locked descriptor, or None when somebody holds it. Read-only, so that another user's file can be locked
+    too."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:

@@ -1,4 +1,5 @@
-"""The opaque `continue` token of a list: the revision all pages are read at, and the last key of the page before. Pure."""
+"""The opaque `continue` token of a list: the revision all pages are read at, and the last key of the page before.
+Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How far back the store remembers: config for 30 days and 1,000 revisions at least, the rest for as long as a watch may lag.
+"""How far back the store remembers: config for 30 days and 1,000 revisions at least, the rest for as long as a watch
+may lag.
 
 Compaction is in whole revisions, never beyond what is still unpublished. Pure.
 """

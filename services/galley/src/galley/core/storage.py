@@ -27,12 +27,13 @@ class WriteOp:
     verb: Verb
     key: Key
     object: Mapping[str, Any] | None = None
-    """As the user wrote it. uid, creationTimestamp, generation, resourceVersion and status in it are ignored: they are the
-    store's. Needed by CREATE and UPDATE."""
+    """As the user wrote it. uid, creationTimestamp, generation, resourceVersion and status in it are ignored: they
+    are the store's. Needed by CREATE and UPDATE."""
     normalised: Mapping[str, Any] | None = None
     """What consumers get; None means: never published (Secrets)."""
     resource_version: str | None = None
-    """Optimistic precondition, the decimal revision the caller read; None: last write wins. Anything else is CONFLICT."""
+    """Optimistic precondition, the decimal revision the caller read; None: last write wins. Anything else is
+    CONFLICT."""
     uid: str | None = None
     """Precondition on the object's uid; another one is CONFLICT."""
     requires: Key | None = None
@@ -71,7 +72,8 @@ class StoredObject:
         return stamp(self.object, self, self.status)
 
     def normalised_document(self) -> dict[str, Any]:
-        """The normalised object with the server's metadata, as consumers get it; ValueError when it is not published."""
+        """The normalised object with the server's metadata, as consumers get it; ValueError when it is not
+        published."""
         if self.normalised is None:
             raise ValueError(f"{self.key} is not published")
         return stamp(self.normalised, self, None, str(self.config_revision))

@@ -1,4 +1,5 @@
-"""Leases with fencing numbers: who may publish. A number only grows; whoever holds a lower one is refused by consumers."""
+"""Leases with fencing numbers: who may publish. A number only grows; whoever holds a lower one is refused by
+consumers."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from galley.adapters.store.tables import lease
 async def acquire(
     connection: AsyncConnection, name: str, holder: str, now: datetime, length: timedelta, *, alone: bool
 ) -> int | None:
-    """A new fencing number, or None while somebody else holds the lease. `alone`: no other process can be alive (SQLite's
-    file lock), so a lease that is not expired belongs to the dead."""
+    """A new fencing number, or None while somebody else holds the lease. `alone`: no other process can be alive
+    (SQLite's file lock), so a lease that is not expired belongs to the dead."""
     row = (
         (await connection.execute(select(lease).where(lease.c.name == name).with_for_update())).mappings().one_or_none()
     )

@@ -26,7 +26,8 @@ class Unpublished:
 
 @dataclass(frozen=True, slots=True)
 class PublishedState:
-    """Everything that consumers should have, and the head of its revision (without a fencing number); no head: nothing yet."""
+    """Everything that consumers should have, and the head of its revision (without a fencing number); no head:
+    nothing yet."""
 
     store_id: str
     head: Head

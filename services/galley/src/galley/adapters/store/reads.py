@@ -46,7 +46,8 @@ async def read_page(
     continue_: str | None,
     as_of: int | None,
 ) -> Page:
-    """Objects of one kind by namespace and name, all pages at the revision of the first; GONE when that is compacted."""
+    """Objects of one kind by namespace and name, all pages at the revision of the first; GONE when that is
+    compacted."""
     counters = await read_meta(connection)
     revision = int(counters["revision"])
     after: ContinueToken | None = None
@@ -113,9 +114,8 @@ async def _past(
     query: Select[tuple[object, ...]] = select(history).join(
         newest, and_(history.c.key == newest.c.key, history.c.revision == newest.c.revision)
     )
-    for row in (await connection.execute(query.where(~newer))).mappings():
-        if row["type"] != ChangeType.DELETED:
-            items.append(stored_object(row))
+    changed = (await connection.execute(query.where(~newer))).mappings()
+    items += [stored_object(row) for row in changed if row["type"] != ChangeType.DELETED]
     chosen = [
         item
         for item in items

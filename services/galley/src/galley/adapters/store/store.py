@@ -58,7 +58,8 @@ class Store:
     async def open(
         cls, url: str, *, clock: Callable[[], datetime] = _utc_now, retention: Retention | None = None
     ) -> Store:
-        """Open and migrate. `url` is SQLAlchemy's: `sqlite+aiosqlite:////path/galley.db`, `postgresql+asyncpg://...`."""
+        """Open and migrate. `url` is SQLAlchemy's: `sqlite+aiosqlite:////path/galley.db`,
+        `postgresql+asyncpg://...`."""
         store = cls(await open_database(url), clock, retention or Retention())
         await store._feed.poll()
         return store
@@ -79,8 +80,8 @@ class Store:
     # -- writes
 
     async def write(self, operations: Sequence[WriteOp], author: str, traceparent: str = "") -> WriteResult:
-        """Commit a change set as one revision. MeshError NOT_FOUND, ALREADY_EXISTS, CONFLICT, INVALID or TOO_LARGE of the
-        first operation that cannot be done (then nothing is done), UNAVAILABLE when SQL fails.
+        """Commit a change set as one revision. MeshError NOT_FOUND, ALREADY_EXISTS, CONFLICT, INVALID or TOO_LARGE of
+        the first operation that cannot be done (then nothing is done), UNAVAILABLE when SQL fails.
 
         A change set that changes nothing makes no revision and answers the present one.
         """
@@ -139,8 +140,8 @@ class Store:
         return await self._read(lambda connection: reads.read_change_sets(connection, after, most))
 
     def subscribe(self, from_revision: int) -> AsyncIterator[ChangeSet]:
-        """Every change set after `from_revision`, in order, for ever; GONE at the first step when some are compacted or the
-        revision is not of this store. Ends when the store closes."""
+        """Every change set after `from_revision`, in order, for ever; GONE at the first step when some are compacted
+        or the revision is not of this store. Ends when the store closes."""
         return self._feed.subscribe(from_revision)
 
     # -- publishing

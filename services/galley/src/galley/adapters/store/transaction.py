@@ -1,7 +1,7 @@
 """One SQL transaction that carries several change sets: the revision counter's lock, decisions, rows, outbox, audit.
 
-The counter's row is locked first and written last, so the order of commits is the order of revisions, on PostgreSQL too.
-Each change set keeps its own outcome: one that is refused leaves nothing behind but its audit row.
+The counter's row is locked first and written last, so the order of commits is the order of revisions, on PostgreSQL
+too. Each change set keeps its own outcome: one that is refused leaves nothing behind but its audit row.
 """
 
 from __future__ import annotations
