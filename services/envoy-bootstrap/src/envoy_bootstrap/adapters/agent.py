@@ -1,0 +1,233 @@
+"""The agent as a whole: what is started in which order, and how the workload leaves the mesh."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import structlog
+from envoy.service.discovery.v3 import ads_pb2_grpc
+from envoy.service.secret.v3 import sds_pb2_grpc
+from meshcore import metrics
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.http.serving import listening
+from meshcore.tls import ServiceIdentity
+
+from envoy_bootstrap.adapters import app_health
+from envoy_bootstrap.adapters.citadel import CitadelClient
+from envoy_bootstrap.adapters.last_good_recorder import LastGoodRecorder
+from envoy_bootstrap.adapters.local_discovery import (
+    Discovery,
+    LastGoodService,
+    SecretService,
+    start_server,
+    stop_server,
+)
+from envoy_bootstrap.adapters.pilot_stream import PilotStream
+from envoy_bootstrap.adapters.status import StatusSources, status_app
+from envoy_bootstrap.adapters.stored_state import StoredState
+from envoy_bootstrap.adapters.supervisor import Supervisor
+from envoy_bootstrap.adapters.workload_identity import WorkloadIdentity
+from envoy_bootstrap.core.addresses import UnixSocket
+from envoy_bootstrap.core.bootstrap import BootstrapInputs, render_bootstrap, to_json
+from envoy_bootstrap.core.environment import AgentConfig
+from envoy_bootstrap.core.envoy_arguments import envoy_arguments
+from envoy_bootstrap.core.node import agent_node
+from envoy_bootstrap.core.readiness import EnvoyReadiness
+from envoy_bootstrap.core.secrets_resources import secrets_of
+
+_log = structlog.get_logger("agent")
+_STARTUP = metrics.gauge("istio_agent_startup_duration_seconds", "Seconds from the agent's start to a ready proxy.")
+_CALLERS_KNOW_WITHIN = 5.0
+_DRAIN_LIMIT = timedelta(hours=1)
+_STARTING, _SERVING = 0.05, 1.0
+"""Seconds between looks at Envoy's readiness before and after it was ready."""
+
+SDS_SOCKET = "sds.sock"
+ADS_SOCKET = "ads.sock"
+
+
+def bootstrap_text(config: AgentConfig, state_dir: Path, admin: UnixSocket) -> str:
+    """The bootstrap of this workload's Envoy with that admin socket."""
+    inputs = BootstrapInputs(
+        node=config.node,
+        pilot=config.pilot,
+        pilot_sans=config.pilot_sans,
+        agent_ads=UnixSocket(str(state_dir / ADS_SOCKET)),
+        agent_sds=UnixSocket(str(state_dir / SDS_SOCKET)),
+        admin=admin,
+        status=config.status,
+        listen_host=config.listen_host,
+        health_port=config.health_port,
+        prometheus_port=config.prometheus_port,
+        stats=config.proxy.stats,
+        runtime_values=config.proxy.runtime_values,
+    )
+    return to_json(render_bootstrap(inputs))
+
+
+class Agent:
+    """One workload's agent."""
+
+    def __init__(self, config: AgentConfig, state_dir: Path, envoy: str) -> None:
+        self._config = config
+        self._state_dir = state_dir
+        self._begun = monotonic()
+        self._leaving = False
+        self._drained = False
+        self._skip_drain = False
+        self._app_healthy = config.app_probe is None
+        citadel = CitadelClient(
+            config.citadel,
+            config.identity,
+            root_file=Path(config.root_file),
+            token_file=Path(config.token_file),
+            ttl=config.secret_ttl,
+            rsa_key_size=config.rsa_key_size,
+            cluster_id=config.cluster_id,
+        )
+        self.identity = WorkloadIdentity(citadel.issue, ratio=config.grace_ratio, jitter=config.grace_jitter)
+        self.supervisor = Supervisor(
+            envoy,
+            state_dir,
+            lambda admin: bootstrap_text(config, state_dir, admin),
+            lambda bootstrap: envoy_arguments(
+                bootstrap,
+                drain=config.proxy.drain_duration,
+                concurrency=config.concurrency,
+                log_level=config.arguments.proxy_log_level,
+                component_log_level=config.arguments.proxy_component_log_level,
+                ipv6=":" in config.instance_ip,
+            ),
+        )
+        self._stored = StoredState.open(state_dir, config.state_key_file)
+        self._recorder = LastGoodRecorder(self.supervisor, self._stored)
+        self._secrets = Discovery()
+        self._last_good = Discovery()
+        self._last_good_service = LastGoodService(
+            self._last_good, self._recorder.resources, lambda: self.stream.answered
+        )
+        self.name_table = b""
+        self.stream = PilotStream(
+            config.pilot,
+            agent_node(config.node),
+            self.identity,
+            on_answered=self._last_good_service.hand_back,
+            on_names=self._names_received,
+        )
+
+    async def start(self, runtime: Any) -> None:
+        """Start all parts; what must be there before Envoy comes first. Stops run in the reverse order."""
+        # The status port is the lock of the workload's address: two Envoys on one address would share traffic silently.
+        await runtime.enter("status", listening(status_app(self._sources(runtime)), *self._status_address()))
+        await self._start_discovery(runtime)
+        self.identity.on_change(lambda identity: self._secrets.replace(secrets_of(identity)))
+        if (restored := self._stored.load_identity(self._config.identity)) is not None:
+            self.identity.use(*restored)
+        self.identity.on_change(self._keep)
+        runtime.spawn("certificate", self.identity.renew_for_ever)
+        runtime.spawn("pilot stream", self.stream.run)
+        runtime.spawn("envoy", self.supervisor.run)
+        runtime.spawn("health", self._watch_health)
+        runtime.spawn("last good", self._recorder.record_for_ever)
+        if (probe := self._config.app_probe) is not None:
+            runtime.spawn("application health", lambda: app_health.watch(probe, self._app_changed))
+        runtime.on_stop("workload", self._leave)
+
+    async def readiness(self) -> EnvoyReadiness:
+        """Is the proxy ready for traffic?"""
+        return await self.supervisor.readiness()
+
+    async def _start_discovery(self, runtime: Any) -> None:
+        def secret_service(server: Any) -> None:
+            sds_pb2_grpc.add_SecretDiscoveryServiceServicer_to_server(SecretService(self._secrets), server)
+
+        def last_good_service(server: Any) -> None:
+            ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(self._last_good_service, server)
+
+        for name, register in ((SDS_SOCKET, secret_service), (ADS_SOCKET, last_good_service)):
+            socket = self._state_dir / name
+            server = await start_server(socket, register)
+            runtime.on_stop(name, _stopping(server, socket))
+
+    def _keep(self, identity: ServiceIdentity) -> None:
+        try:
+            self._stored.save_identity(identity)
+        except OSError as error:
+            _log.error("the certificate is not stored", reason=error.strerror)
+
+    def _names_received(self, table: bytes) -> None:
+        self.name_table = table
+
+    async def _app_changed(self, healthy: bool) -> None:
+        self._app_healthy = healthy
+
+    async def _watch_health(self) -> None:
+        """Tell Pilot of every change; the workload gets traffic once its proxy and its application are ready."""
+        reported: str | None = ""
+        was_ready = False
+        while True:
+            if self._leaving:
+                return
+            readiness = await self.readiness()
+            if readiness.ready and not was_ready:
+                was_ready = True
+                _STARTUP.set(monotonic() - self._begun)
+                _log.info("proxy ready", seconds=round(monotonic() - self._begun, 3))
+            unhealthy = _unhealthy(readiness, self._app_healthy)
+            if unhealthy != reported and not self._leaving:
+                await self.stream.report(unhealthy)
+                reported = unhealthy
+            await asyncio.sleep(_SERVING if readiness.ready and unhealthy is None else _STARTING)
+
+    async def _leave(self) -> None:
+        """Out of the callers' sight, drained, ended; last the stream, which de-registers at once."""
+        self._leaving = True
+        if not self._skip_drain:
+            await self.stream.leave(_CALLERS_KNOW_WITHIN)
+        wait_for_zero = self._config.exit_on_zero_connections
+        drain = _DRAIN_LIMIT if wait_for_zero else self._config.proxy.termination_drain_duration
+        if self._drained or self._skip_drain:
+            drain = timedelta()
+        await self.supervisor.stop(drain, self._config.minimum_drain if wait_for_zero else timedelta())
+        await self.stream.end()
+
+    async def _drain_now(self) -> None:
+        envoy = self.supervisor.envoy
+        if envoy is not None:
+            await envoy.admin.post("/drain_listeners?graceful&skip_exit")
+            self._drained = True
+
+    def _sources(self, runtime: Any) -> StatusSources:
+        def quit_now() -> None:
+            self._skip_drain = True
+            runtime.stop()
+
+        return StatusSources(
+            readiness=self.readiness,
+            envoy_metrics=self._envoy_metrics,
+            app_metrics_url=self._config.app_metrics_url,
+            drain=self._drain_now,
+            quit=quit_now,
+        )
+
+    async def _envoy_metrics(self) -> str:
+        envoy = self.supervisor.envoy
+        if envoy is None:
+            raise MeshError(ErrorCode.UNAVAILABLE, "Envoy is not running")
+        return await envoy.admin.get("/stats/prometheus?usedonly")
+
+    def _status_address(self) -> tuple[str, int]:
+        return self._config.listen_host, self._config.proxy.status_port
+
+
+def _stopping(server: Any, socket: Path) -> Callable[[], Awaitable[None]]:
+    return lambda: stop_server(server, socket)
+
+
+def _unhealthy(readiness: EnvoyReadiness, app_healthy: bool) -> str | None:
+    if not readiness.ready:
+        return readiness.reason or "the proxy is not ready"
+    return None if app_healthy else "the application does not pass its health check"

@@ -1,0 +1,56 @@
+"""Takes a snapshot of Envoy's configuration after each quiet two seconds, and has it ready for the next Envoy."""
+
+import asyncio
+
+import structlog
+from meshcore.errors import MeshError
+
+from envoy_bootstrap.adapters.stored_state import StoredState, compress, decompress
+from envoy_bootstrap.adapters.supervisor import Supervisor
+from envoy_bootstrap.core import readiness
+from envoy_bootstrap.core.discovery import Resources
+from envoy_bootstrap.core.last_good import CONFIG_DUMP, QuietWatch, resources_of_dump
+
+_log = structlog.get_logger("last-good")
+_LOOK_EVERY = 2.0
+
+
+class LastGoodRecorder:
+    """The dump is kept compressed and turned into resources only when an Envoy asks: Pilot is seldom away."""
+
+    def __init__(self, supervisor: Supervisor, stored: StoredState) -> None:
+        self._supervisor = supervisor
+        self._stored = stored
+        self._dump = stored.load_snapshot()
+
+    @property
+    def available(self) -> bool:
+        """Whether there is a snapshot."""
+        return self._dump is not None
+
+    async def resources(self) -> Resources:
+        """The snapshot as resources; empty when there is none."""
+        if self._dump is None:
+            return {}
+        dump = self._dump
+        return await asyncio.to_thread(lambda: resources_of_dump(decompress(dump)))
+
+    async def record_for_ever(self) -> None:
+        """Look every two seconds whether something new has come to rest."""
+        watch, epoch = QuietWatch(), 0
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            envoy = self._supervisor.envoy
+            if envoy is None or not (await envoy.readiness()).ready:
+                continue
+            if envoy.epoch != epoch:
+                watch, epoch = QuietWatch(), envoy.epoch
+            try:
+                stats = readiness.parse_stats(await envoy.admin.stats(readiness.RECEIVED_STATS))
+                watch, due = watch.observed(sum(stats.values()))
+                if due:
+                    self._dump = await asyncio.to_thread(compress, await envoy.admin.get(CONFIG_DUMP))
+                    await asyncio.to_thread(self._stored.save_snapshot, self._dump)
+                    _log.debug("last good configuration recorded", bytes=len(self._dump))
+            except MeshError as error:
+                _log.warning("last good configuration not recorded", reason=error.detail)

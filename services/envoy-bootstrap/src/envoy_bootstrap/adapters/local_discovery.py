@@ -1,0 +1,155 @@
+"""The agent's discovery services on Unix sockets: secrets, and the last good configuration.
+
+Whoever can open the socket gets the workload's key: the directory is 0700 and the socket 0600.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import structlog
+from envoy.service.discovery.v3 import ads_pb2_grpc
+from envoy.service.secret.v3 import sds_pb2_grpc
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.runtime import tasks
+
+from envoy_bootstrap.core.discovery import DeltaDiscovery, Resources, SotwDiscovery
+
+_log = structlog.get_logger("discovery")
+_OPTIONS = (
+    # Envoy's keepalive pings are more frequent than gRPC servers like.
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),
+)
+_GRACE = 0.2
+_HAND_BACK_WITHIN = 1.0
+
+
+class Discovery:
+    """The resources of one socket and the streams that follow them."""
+
+    def __init__(self) -> None:
+        self.resources: Resources = {}
+        self._streams: set[asyncio.Queue[Any]] = set()
+
+    @property
+    def streams(self) -> int:
+        """Open streams: Envoy opens one per secret name."""
+        return len(self._streams)
+
+    def replace(self, resources: Resources) -> None:
+        """Have every stream sent what is new in `resources`."""
+        self.resources = resources
+        for queue in self._streams:
+            queue.put_nowait(_CHANGED)
+
+    def end_streams(self) -> None:
+        """End every stream in good order, so that the clients look for another server."""
+        for queue in self._streams:
+            queue.put_nowait(_END)
+
+    async def serve(self, requests: Any, session: DeltaDiscovery | SotwDiscovery) -> AsyncIterator[Any]:
+        """The responses of one stream, until the client or `end_streams` ends it."""
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        self._streams.add(queue)
+        try:
+            async with tasks.background(_forward(requests, queue), name="discovery requests"):
+                while (event := await queue.get()) is not _END:
+                    if event is _CHANGED:
+                        responses = session.resources_changed(self.resources)
+                    else:
+                        if event.HasField("error_detail"):
+                            _log.error("envoy refuses", type_url=event.type_url, reason=event.error_detail.message)
+                        responses = session.request_received(event)
+                    for response in responses:
+                        yield response
+        finally:
+            self._streams.discard(queue)
+
+
+class SecretService(sds_pb2_grpc.SecretDiscoveryServiceServicer):  # type: ignore[misc]
+    """`default` and `ROOTCA`."""
+
+    def __init__(self, discovery: Discovery) -> None:
+        self._discovery = discovery
+
+    async def DeltaSecrets(self, requests: Any, context: Any) -> AsyncIterator[Any]:
+        """The incremental variant."""
+        async for response in self._discovery.serve(requests, DeltaDiscovery(self._discovery.resources)):
+            yield response
+
+    async def StreamSecrets(self, requests: Any, context: Any) -> AsyncIterator[Any]:
+        """The state-of-the-world variant."""
+        async for response in self._discovery.serve(requests, SotwDiscovery(self._discovery.resources)):
+            yield response
+
+
+class LastGoodService(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
+    """What Envoy last had from Pilot; refused while there is nothing, so that Envoy goes back to Pilot.
+
+    `pilot_answers` says whether the agent's own stream is answered: then Envoy is handed back soon.
+    """
+
+    def __init__(
+        self,
+        discovery: Discovery,
+        snapshot: Callable[[], Awaitable[Resources]],
+        pilot_answers: Callable[[], bool],
+    ) -> None:
+        self._discovery = discovery
+        self._snapshot = snapshot
+        self._pilot_answers = pilot_answers
+
+    async def DeltaAggregatedResources(self, requests: Any, context: Any) -> AsyncIterator[Any]:
+        """The incremental variant, which our bootstrap asks for."""
+        resources = await self._snapshot()
+        if not resources:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "there is no last good configuration")
+        answers = self._pilot_answers()
+        _log.info("envoy takes the last good configuration", pilot_answers=answers)
+        if answers:
+            self.hand_back()
+        async for response in self._discovery.serve(requests, DeltaDiscovery(resources)):
+            yield response
+
+    def hand_back(self) -> None:
+        """End the streams within a second, at a moment of chance: a fleet must not return to Pilot in step."""
+        delay = random.uniform(0, _HAND_BACK_WITHIN)  # noqa: S311 - spreads a fleet
+        asyncio.get_running_loop().call_later(delay, self._discovery.end_streams)
+
+
+async def start_server(socket: Path, register: Callable[[Any], None]) -> Any:
+    """A gRPC server on a Unix socket of mode 0600; FAILED_PRECONDITION when the socket cannot be bound."""
+    socket.unlink(missing_ok=True)
+    server = grpc.aio.server(options=_OPTIONS)
+    register(server)
+    try:
+        server.add_insecure_port(f"unix:{socket}")
+        await server.start()
+        socket.chmod(0o600)
+    except (RuntimeError, OSError) as error:
+        raise MeshError(ErrorCode.FAILED_PRECONDITION, f"cannot listen on {socket}") from error
+    return server
+
+
+async def stop_server(server: Any, socket: Path) -> None:
+    """End the streams and remove the socket."""
+    await server.stop(_GRACE)
+    socket.unlink(missing_ok=True)
+
+
+async def _forward(requests: Any, queue: "asyncio.Queue[Any]") -> None:
+    try:
+        async for request in requests:
+            queue.put_nowait(request)
+    finally:
+        queue.put_nowait(_END)
+
+
+_CHANGED, _END = object(), object()

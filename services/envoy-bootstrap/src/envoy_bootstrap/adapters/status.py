@@ -1,0 +1,115 @@
+"""The agent's status server, port 15020.
+
+`/healthz/ready` and `/stats/prometheus` (and `/metrics`) are open; `/quitquitquit` and `/drain` are for POST from this
+machine only. A bare ASGI application: a sidecar is started by the thousand, so it carries no web framework.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import h11
+import structlog
+from meshcore import metrics
+from meshcore.errors import MeshError
+
+from envoy_bootstrap.adapters.http_get import http_get
+from envoy_bootstrap.core.metrics_merge import agent_names, istio_names, merge_metrics
+from envoy_bootstrap.core.readiness import EnvoyReadiness
+
+_log = structlog.get_logger("status")
+_SCRAPES = metrics.counter("istio_agent_scrapes_total", "Scrapes of the merged metrics.")
+_FAILURES = metrics.counter("istio_agent_scrape_failures_total", "Sources that did not answer a scrape.", ["type"])
+_SCRAPE_TIMEOUT = 5.0
+_MAX_APP_METRICS = 10 << 20
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSources:
+    """What the server asks and tells."""
+
+    readiness: Callable[[], Awaitable[EnvoyReadiness]]
+    envoy_metrics: Callable[[], Awaitable[str]]
+    app_metrics_url: str
+    drain: Callable[[], Awaitable[None]]
+    quit: Callable[[], None]
+
+
+def status_app(sources: StatusSources) -> Callable[..., Awaitable[None]]:
+    """The ASGI application."""
+
+    async def app(scope: dict[str, Any], receive: Any, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        if path in ("/healthz/ready", "/stats/prometheus", "/metrics"):
+            if method not in ("GET", "HEAD"):
+                await _answer(send, 405, "GET only\n")
+            elif path == "/healthz/ready":
+                readiness = await sources.readiness()
+                await _answer(
+                    send, 200 if readiness.ready else 503, f"{readiness.reason}\n" if readiness.reason else ""
+                )
+            else:
+                await _answer(send, 200, await _merged(sources), metrics.CONTENT_TYPE)
+        elif path in ("/quitquitquit", "/drain"):
+            await _command(sources, scope, send)
+        else:
+            await _answer(send, 404, "not found\n")
+
+    return app
+
+
+async def _command(sources: StatusSources, scope: dict[str, Any], send: Send) -> None:
+    client = scope.get("client")
+    if client is None or not ipaddress.ip_address(client[0]).is_loopback:
+        await _answer(send, 403, "only from this machine\n")
+    elif scope["method"] != "POST":
+        await _answer(send, 405, "POST only\n")
+    elif scope["path"] == "/drain":
+        await sources.drain()
+        await _answer(send, 200, "OK\n")
+    else:
+        await _answer(send, 200, "OK\n")
+        sources.quit()
+
+
+async def _merged(sources: StatusSources) -> str:
+    _SCRAPES.inc()
+    envoy, app = await asyncio.gather(
+        _source("envoy", sources.envoy_metrics()),
+        _source("application", _app_metrics(sources.app_metrics_url)),
+    )
+    return merge_metrics([agent_names(metrics.render().decode()), istio_names(envoy), app])
+
+
+async def _source(kind: str, text: Awaitable[str]) -> str:
+    try:
+        async with asyncio.timeout(_SCRAPE_TIMEOUT):
+            return await text
+    except (MeshError, OSError, TimeoutError, ValueError, h11.ProtocolError) as error:
+        _FAILURES.labels(kind).inc()
+        _log.warning("metrics source does not answer", source=kind, reason=type(error).__name__)
+        return ""
+
+
+async def _app_metrics(url: str) -> str:
+    if not url:
+        return ""
+    parts = urlsplit(url)
+    status, body = await http_get(
+        parts.hostname or "", parts.port or 80, parts.path or "/metrics", limit=_MAX_APP_METRICS
+    )
+    if status != 200:
+        raise ValueError(f"the application answers with {status}")
+    return body.decode("utf-8", "replace")
+
+
+async def _answer(send: Send, status: int, text: str, content_type: str = "text/plain; charset=utf-8") -> None:
+    body = text.encode()
+    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

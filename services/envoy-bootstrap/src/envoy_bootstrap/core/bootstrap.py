@@ -1,0 +1,118 @@
+"""Render Envoy's bootstrap: what a proxy knows before Pilot tells it anything.
+
+Pure. Always JSON: YAML readers disagree about unquoted words (`n`, `1.10`), and node ids are free text.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from envoy_bootstrap.core import static_clusters, static_listeners
+from envoy_bootstrap.core.addresses import HostPort, UnixSocket, typed
+from envoy_bootstrap.core.runtime_layers import layered_runtime
+from envoy_bootstrap.core.stats_config import StatsInclusion, stats_config
+
+_MAX_CONNECTIONS = 2147483647
+_LOG_FORMAT = "%Y-%m-%dT%T.%fZ\t%l\tenvoy %n %g:%#\t%v\tthread=%t"
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapInputs:
+    """Everything a bootstrap depends on.
+
+    `node` is Envoy's Node in JSON; `listen_host` is where 15090 and 15021 bind: every address, or the workload's own
+    where several workloads share one machine.
+    """
+
+    node: Mapping[str, Any]
+    pilot: HostPort
+    pilot_sans: tuple[str, ...]
+    agent_ads: UnixSocket
+    agent_sds: UnixSocket
+    admin: UnixSocket | HostPort
+    status: HostPort
+    listen_host: str
+    health_port: int = 15021
+    prometheus_port: int = 15090
+    stats: StatsInclusion = field(default_factory=StatsInclusion)
+    runtime_values: Mapping[str, str] = field(default_factory=dict)
+    compress_stats: bool = True
+    max_connections: int = _MAX_CONNECTIONS
+
+
+def render_bootstrap(inputs: BootstrapInputs) -> dict[str, Any]:
+    """The bootstrap as a JSON object with proto field names."""
+    return {
+        "application_log_config": {"log_format": {"text_format": _LOG_FORMAT}},
+        "node": dict(inputs.node),
+        "layered_runtime": layered_runtime(inputs.runtime_values),
+        "bootstrap_extensions": [
+            {
+                "name": "envoy.bootstrap.internal_listener",
+                "typed_config": typed(
+                    "envoy.extensions.bootstrap.internal_listener.v3.InternalListener", {"buffer_size_kb": 64}
+                ),
+            }
+        ],
+        "stats_config": stats_config(inputs.stats),
+        "admin": _admin(inputs.admin),
+        "dynamic_resources": _dynamic_resources(),
+        "static_resources": {
+            "clusters": [
+                static_clusters.prometheus_cluster(inputs.admin),
+                static_clusters.agent_cluster(inputs.status),
+                static_clusters.sds_cluster(inputs.agent_sds),
+                static_clusters.xds_cluster(inputs.pilot, inputs.pilot_sans, inputs.agent_ads),
+            ],
+            "listeners": [
+                static_listeners.prometheus_listener(
+                    HostPort(inputs.listen_host, inputs.prometheus_port), compress=inputs.compress_stats
+                ),
+                static_listeners.health_listener(HostPort(inputs.listen_host, inputs.health_port)),
+            ],
+        },
+        "overload_manager": _overload_manager(inputs.max_connections),
+        "cluster_manager": {"enable_deferred_cluster_creation": True},
+        "deferred_stat_options": {"enable_deferred_creation_stats": True},
+    }
+
+
+def to_json(bootstrap: Mapping[str, Any]) -> str:
+    """The text that is written to the file; keys keep their order, so a diff of two bootstraps is readable."""
+    return json.dumps(bootstrap, indent=2) + "\n"
+
+
+def _admin(address: UnixSocket | HostPort) -> dict[str, Any]:
+    log = typed("envoy.extensions.access_loggers.file.v3.FileAccessLog", {"path": "/dev/null"})
+    return {
+        "access_log": [{"name": "envoy.access_loggers.file", "typed_config": log}],
+        "address": address.to_envoy(),
+    }
+
+
+def _dynamic_resources() -> dict[str, Any]:
+    # Without a timeout Envoy would call itself ready, empty, after 30 s without Pilot.
+    source = {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"}
+    return {
+        "lds_config": dict(source),
+        "cds_config": dict(source),
+        "ads_config": {
+            "api_type": "DELTA_GRPC",
+            "transport_api_version": "V3",
+            "set_node_on_first_message_only": True,
+            "grpc_services": [static_clusters.grpc_service(static_clusters.XDS_CLUSTER, "0.1s", "1s")],
+        },
+    }
+
+
+def _overload_manager(max_connections: int) -> dict[str, Any]:
+    monitor = "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    return {
+        "resource_monitors": [
+            {
+                "name": "envoy.resource_monitors.global_downstream_max_connections",
+                "typed_config": typed(monitor, {"max_active_downstream_connections": max_connections}),
+            }
+        ]
+    }

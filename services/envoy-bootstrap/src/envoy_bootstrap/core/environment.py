@@ -1,0 +1,250 @@
+"""The agent's settings, from Istio's environment variables and the words of its command line.
+
+Pure: the environment is an argument. Every missing or wrong variable is named, all at once.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from meshcore.errors import ErrorCode, MeshError, Violation
+from meshcore.identity import SpiffeId
+
+from envoy_bootstrap.core.addresses import HostPort, is_ip
+from envoy_bootstrap.core.health_probe import ProbeTarget, parse_probe
+from envoy_bootstrap.core.node import NodeInputs, build_node
+from envoy_bootstrap.core.proxy_config import ProxyConfig, parse_duration, parse_proxy_config
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The words after `proxy`, as Istio's injection template writes them."""
+
+    proxy_type: str = "sidecar"
+    domain: str = ""
+    proxy_log_level: str = "warning"
+    proxy_component_log_level: str = ""
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """All that the agent is told. Durations are timedeltas; paths are as given."""
+
+    identity: SpiffeId
+    node: Mapping[str, Any]
+    proxy: ProxyConfig
+    arguments: Arguments
+    instance_ip: str
+    shares_machine: bool
+    pilot: HostPort
+    pilot_sans: tuple[str, ...]
+    citadel: HostPort
+    root_file: str
+    token_file: str
+    state_dir: str
+    state_key_file: str
+    envoy_path: str
+    cluster_id: str
+    secret_ttl: timedelta
+    grace_ratio: float
+    grace_jitter: float
+    rsa_key_size: int | None
+    minimum_drain: timedelta
+    exit_on_zero_connections: bool
+    health_port: int
+    prometheus_port: int
+    app_probe: ProbeTarget | None
+    app_metrics_url: str
+
+    @property
+    def listen_host(self) -> str:
+        """Where the agent and Envoy's static listeners bind: the workload's own address where others share it."""
+        if self.shares_machine:
+            return self.instance_ip
+        return "::" if ":" in self.instance_ip else "0.0.0.0"
+
+    @property
+    def status(self) -> HostPort:
+        """Where Envoy finds the agent's status server."""
+        local = "::1" if ":" in self.instance_ip else "127.0.0.1"
+        return HostPort(self.instance_ip if self.shares_machine else local, self.proxy.status_port)
+
+    @property
+    def concurrency(self) -> int:
+        """Envoy's worker threads."""
+        given = self.arguments.concurrency
+        return max(1, given if given is not None else self.proxy.concurrency)
+
+
+def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> AgentConfig:
+    """Read everything; INVALID with one violation per variable that is missing or wrong."""
+    reader = _Reader(environment)
+    proxy = reader.parsed("PROXY_CONFIG", parse_proxy_config, ProxyConfig())
+    pod_name = reader.required("POD_NAME", "the name of this workload instance")
+    namespace = reader.required("POD_NAMESPACE", "the namespace of this workload")
+    service_account = reader.required("SERVICE_ACCOUNT", "the service account whose identity this workload has")
+    ips = reader.addresses("INSTANCE_IPS", "INSTANCE_IP")
+    trust_domain = environment.get("TRUST_DOMAIN") or "cluster.local"
+    root_namespace = environment.get("ROOT_NAMESPACE") or "istio-system"
+    pilot_text = next(
+        (environment[name] for name in ("PILOT_ADDR", "ISTIOD_ADDR", "DISCOVERY_ADDRESS") if environment.get(name)),
+        proxy.discovery_address,
+    )
+    pilot = reader.checked("PILOT_ADDR", pilot_text, HostPort.parse)
+    citadel = reader.checked(
+        "CA_ADDR", environment.get("CA_ADDR") or f"citadel.{root_namespace}.svc:8060", HostPort.parse
+    )
+    identity = None
+    if namespace and service_account:
+        identity = reader.checked(
+            "SERVICE_ACCOUNT", service_account, lambda account: SpiffeId(trust_domain, namespace, account)
+        )
+    sans = tuple(filter(None, environment.get("PILOT_SAN", "").split(","))) or (
+        f"spiffe://{trust_domain}/ns/{root_namespace}/sa/pilot",
+    )
+    health_port = reader.number("ENVOY_STATUS_PORT", 15021)
+    prometheus_port = reader.number("ENVOY_PROMETHEUS_PORT", 15090)
+    node = None
+    if ips:
+        node = reader.checked(
+            "ISTIO_META",
+            NodeInputs(
+                proxy_type=arguments.proxy_type,
+                pod_name=pod_name,
+                namespace=namespace,
+                service_account=service_account,
+                instance_ips=ips,
+                dns_domain=_dns_domain(arguments.domain, namespace, trust_domain),
+                environment=environment,
+                proxy_config=proxy.raw,
+                proxy_metadata=proxy.proxy_metadata,
+                service_cluster=proxy.service_cluster,
+                pilot_sans=sans,
+                health_port=health_port,
+                prometheus_port=prometheus_port,
+            ),
+            build_node,
+        )
+    ratio = reader.fraction("SECRET_GRACE_PERIOD_RATIO", 0.5)
+    jitter = reader.fraction("SECRET_GRACE_PERIOD_RATIO_JITTER", 0.01)
+    ttl = reader.parsed("SECRET_TTL", parse_duration, timedelta(hours=24))
+    drain = reader.parsed("MINIMUM_DRAIN_DURATION", parse_duration, timedelta(seconds=5))
+    probe = reader.parsed("MESHCORE_APP_PROBE", lambda text: parse_probe(text, _probe_host(environment, ips)), None)
+    rsa = reader.number("WORKLOAD_RSA_KEY_SIZE", 2048, maximum=8192) if _wants_rsa(environment) else None
+    if rsa is not None and rsa < 2048:
+        reader.wrong("WORKLOAD_RSA_KEY_SIZE", f"{rsa} bits are too few", "at least 2048")
+    if reader.violations or identity is None or node is None or pilot is None or citadel is None:
+        raise MeshError(ErrorCode.INVALID, "the agent's environment is not complete", reader.violations)
+    metadata = node["metadata"]
+    return AgentConfig(
+        identity=identity,
+        node=node,
+        proxy=proxy,
+        arguments=arguments,
+        instance_ip=ips[0],
+        shares_machine=metadata.get("INTERCEPTION_MODE") == "NONE",
+        pilot=pilot,
+        pilot_sans=sans,
+        citadel=citadel,
+        root_file=environment.get("CA_ROOT_CERT") or "./var/run/secrets/istio/root-cert.pem",
+        token_file=environment.get("TOKEN_PATH") or "./var/run/secrets/tokens/istio-token",
+        state_dir=environment.get("STATE_DIR") or proxy.config_path,
+        state_key_file=environment.get("STATE_KEY_FILE", ""),
+        envoy_path=environment.get("ENVOY_PATH", ""),
+        cluster_id=metadata.get("CLUSTER_ID", ""),
+        secret_ttl=ttl,
+        grace_ratio=ratio,
+        grace_jitter=jitter,
+        rsa_key_size=rsa,
+        minimum_drain=drain,
+        exit_on_zero_connections=reader.flag("EXIT_ON_ZERO_ACTIVE_CONNECTIONS"),
+        health_port=health_port,
+        prometheus_port=prometheus_port,
+        app_probe=probe,
+        app_metrics_url=environment.get("MESHCORE_APP_METRICS", ""),
+    )
+
+
+class _Reader:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.violations: list[Violation] = []
+
+    def wrong(self, name: str, message: str, expected: str = "") -> None:
+        self.violations.append(Violation(name, message, expected))
+
+    def required(self, name: str, meaning: str) -> str:
+        value = self._environment.get(name, "")
+        if not value:
+            self.wrong(name, "is not set", meaning)
+        return value
+
+    def addresses(self, name: str, alias: str) -> tuple[str, ...]:
+        text = self._environment.get(name) or self._environment.get(alias, "")
+        addresses = tuple(part.strip() for part in text.split(",") if part.strip())
+        if not addresses:
+            self.wrong(name, "is not set", f"the workload's IP addresses ({alias} for a single one)")
+        for address in addresses:
+            if not is_ip(address):
+                self.wrong(name, f"{address!r} is not an IP address")
+        return addresses
+
+    def parsed(self, name: str, parse: Callable[[str], _T], default: _T) -> _T:
+        text = self._environment.get(name, "")
+        result = self.checked(name, text, parse) if text else None
+        return default if result is None else result
+
+    def checked(self, name: str, value: Any, parse: Callable[[Any], _T]) -> _T | None:
+        try:
+            return parse(value)
+        except MeshError as error:
+            if error.violations:
+                self.violations.extend(error.violations)
+            else:
+                self.wrong(name, error.detail)
+            return None
+
+    def number(self, name: str, default: int, maximum: int = 65535) -> int:
+        text = self._environment.get(name, "")
+        if not text:
+            return default
+        if not text.isascii() or not text.isdigit() or not 0 < int(text) <= maximum:
+            self.wrong(name, f"{text!r} is not a number", f"1 to {maximum}")
+            return default
+        return int(text)
+
+    def fraction(self, name: str, default: float) -> float:
+        text = self._environment.get(name, "")
+        try:
+            value = float(text) if text else default
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= 1:
+            self.wrong(name, f"{text!r} is not a fraction", "0 to 1")
+            return default
+        return value
+
+    def flag(self, name: str) -> bool:
+        text = self._environment.get(name, "").lower()
+        if text not in ("", "true", "false"):
+            self.wrong(name, f"{text!r} is not a boolean", "true or false")
+        return text == "true"
+
+
+def _dns_domain(domain: str, namespace: str, trust_domain: str) -> str:
+    """`--domain ns.svc.cluster.local` as Istio's template passes it; only its last part is kept."""
+    if domain:
+        return domain.removeprefix(f"{namespace}.svc.")
+    return trust_domain
+
+
+def _wants_rsa(environment: Mapping[str, str]) -> bool:
+    return environment.get("ECC_SIGNATURE_ALGORITHM", "") != "ECDSA" and bool(environment.get("WORKLOAD_RSA_KEY_SIZE"))
+
+
+def _probe_host(environment: Mapping[str, str], ips: tuple[str, ...]) -> str:
+    return environment.get("ISTIO_META_MESHCORE_APP_ADDRESS") or (ips[0] if ips else "127.0.0.1")

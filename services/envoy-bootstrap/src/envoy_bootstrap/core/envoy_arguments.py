@@ -1,0 +1,48 @@
+"""Envoy's command line. Pure."""
+
+from datetime import timedelta
+
+
+def envoy_arguments(
+    bootstrap: str,
+    *,
+    drain: timedelta,
+    concurrency: int,
+    log_level: str,
+    component_log_level: str = "",
+    ipv6: bool = False,
+) -> list[str]:
+    """The arguments after the program's name.
+
+    Hot restart is off: two Envoys of one workload overlap by SO_REUSEPORT instead, and nothing in shared memory can be
+    left in a state that blocks the next start.
+    """
+    arguments = [
+        "-c",
+        bootstrap,
+        "--drain-time-s",
+        str(max(1, round(drain.total_seconds()))),
+        "--drain-strategy",
+        "immediate",
+        "--local-address-ip-version",
+        "v6" if ipv6 else "v4",
+        "--file-flush-interval-msec",
+        "1000",
+        "--disable-hot-restart",
+        "--allow-unknown-static-fields",
+        "--skip-deprecated-logs",
+        "-l",
+        log_level,
+        "--concurrency",
+        str(concurrency),
+    ]
+    if component_log_level:
+        arguments += ["--component-log-level", component_log_level]
+    return arguments
+
+
+def validate_arguments(bootstrap: str) -> list[str]:
+    """Check a bootstrap and end: an Envoy that fails late has already taken its sockets."""
+    return [
+        "--mode", "validate", "-c", bootstrap, "-l", "error", "--allow-unknown-static-fields", "--skip-deprecated-logs",
+    ]  # fmt: skip

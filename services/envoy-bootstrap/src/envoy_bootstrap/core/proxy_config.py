@@ -1,0 +1,113 @@
+"""The part of Istio's ProxyConfig that the agent itself obeys, from the PROXY_CONFIG variable (YAML or JSON).
+
+The whole document is kept as `raw`: it travels to Pilot in the node's metadata. Pure.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import yaml
+from meshcore.errors import ErrorCode, MeshError, Violation
+
+from envoy_bootstrap.core.stats_config import StatsInclusion
+
+_T = TypeVar("_T")
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyConfig:
+    """Istio's defaults where nothing is said."""
+
+    discovery_address: str = "istiod.istio-system.svc:15012"
+    config_path: str = "./etc/istio/proxy"
+    drain_duration: timedelta = timedelta(seconds=45)
+    termination_drain_duration: timedelta = timedelta(seconds=5)
+    concurrency: int = 1
+    status_port: int = 15020
+    service_cluster: str = "istio-proxy"
+    runtime_values: Mapping[str, str] = field(default_factory=dict)
+    proxy_metadata: Mapping[str, str] = field(default_factory=dict)
+    stats: StatsInclusion = field(default_factory=StatsInclusion)
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+def parse_duration(text: str) -> timedelta:
+    """Go's duration text ("45s", "1m30s", "1.5h", "250ms"); INVALID for anything else."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or not text.strip():
+        raise MeshError(ErrorCode.INVALID, f"{text!r} is not a duration such as 45s or 1m30s")
+    hours, minutes, seconds, millis = (float(part or 0) for part in match.groups())
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds, milliseconds=millis)
+
+
+def parse_proxy_config(text: str) -> ProxyConfig:
+    """Read PROXY_CONFIG; every violation at once, each field named `PROXY_CONFIG.<field>`."""
+    try:
+        document = yaml.safe_load(text) if text.strip() else {}
+    except yaml.YAMLError as error:
+        raise MeshError(ErrorCode.INVALID, "PROXY_CONFIG is neither YAML nor JSON") from error
+    if not isinstance(document, dict):
+        raise MeshError(ErrorCode.INVALID, "PROXY_CONFIG is not a mapping")
+    reader = _Reader(document)
+    default = ProxyConfig()
+    matcher = reader.mapping("proxyStatsMatcher")
+    config = ProxyConfig(
+        discovery_address=reader.text("discoveryAddress", default.discovery_address),
+        config_path=reader.text("configPath", default.config_path),
+        drain_duration=reader.duration("drainDuration", default.drain_duration),
+        termination_drain_duration=reader.duration("terminationDrainDuration", default.termination_drain_duration),
+        concurrency=reader.number("concurrency", default.concurrency),
+        status_port=reader.number("statusPort", default.status_port),
+        service_cluster=reader.text("serviceCluster", default.service_cluster),
+        runtime_values={key: str(value) for key, value in reader.mapping("runtimeValues").items()},
+        proxy_metadata={key: str(value) for key, value in reader.mapping("proxyMetadata").items()},
+        stats=StatsInclusion(
+            prefixes=_texts(matcher.get("inclusionPrefixes")),
+            suffixes=_texts(matcher.get("inclusionSuffixes")),
+            regexes=_texts(matcher.get("inclusionRegexps")),
+            extra_tags=_texts(document.get("extraStatTags")),
+        ),
+        raw=document,
+    )
+    if reader.violations:
+        raise MeshError(ErrorCode.INVALID, "PROXY_CONFIG is not valid", reader.violations)
+    return config
+
+
+class _Reader:
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._document = document
+        self.violations: list[Violation] = []
+
+    def text(self, key: str, default: str) -> str:
+        value = self._document.get(key, default)
+        return value if isinstance(value, str) else self._wrong(key, "a text", default)
+
+    def number(self, key: str, default: int) -> int:
+        value = self._document.get(key, default)
+        fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 65536
+        return value if fits else self._wrong(key, "a number from 0 to 65535", default)
+
+    def duration(self, key: str, default: timedelta) -> timedelta:
+        if key not in self._document:
+            return default
+        try:
+            return parse_duration(str(self._document[key]))
+        except MeshError:
+            return self._wrong(key, "a duration such as 45s", default)
+
+    def mapping(self, key: str) -> Mapping[str, Any]:
+        value = self._document.get(key, {})
+        return value if isinstance(value, dict) else self._wrong(key, "a mapping", {})
+
+    def _wrong(self, key: str, expected: str, default: _T) -> _T:
+        self.violations.append(Violation(f"PROXY_CONFIG.{key}", "has the wrong type", expected))
+        return default
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
