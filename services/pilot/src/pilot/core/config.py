@@ -1,0 +1,61 @@
+"""A config object at a revision, in the order in which Istio lets configs win. Pure."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from meshcore.model import MeshObject
+
+T = TypeVar("T", bound=MeshObject)
+
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+PUBLIC, PRIVATE, NOBODY = "*", ".", "~"
+"""The special values of `exportTo`: every namespace, the object's own, none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Config(Generic[T]):
+    """One object; `revision` is the one that last changed it, 0 when it came from a file.
+
+    Compared by identity: an unchanged object stays the same `Config` from snapshot to snapshot, which is what memos rely on.
+    """
+
+    object: T
+    revision: int = 0
+
+    @property
+    def namespace(self) -> str:
+        """The object's namespace."""
+        return self.object.metadata.namespace
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        return self.object.metadata.name
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        """Sorts the oldest first: creation, then name, then namespace."""
+        return self.object.metadata.creation_timestamp or "", self.name, self.namespace
+
+    @property
+    def path(self) -> str:
+        """`/apis/networking.istio.io/v1/namespaces/shop/virtual-service/reviews`."""
+        kind = _WORD.sub("-", self.object.kind).lower()
+        return f"/apis/{self.object.api_version}/namespaces/{self.namespace}/{kind}/{self.name}"
+
+
+def oldest_first(configs: Iterable[Config[T]]) -> tuple[Config[T], ...]:
+    """The order of precedence."""
+    return tuple(sorted(configs, key=lambda config: config.age))
+
+
+def exported(export_to: Iterable[str], owner: str, namespace: str) -> bool:
+    """Whether an object of namespace `owner` may be seen from `namespace`."""
+    targets = tuple(export_to)
+    if PUBLIC in targets:
+        return True
+    if NOBODY in targets:
+        return False
+    return namespace in targets or (PRIVATE in targets and owner == namespace)

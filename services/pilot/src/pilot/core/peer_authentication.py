@@ -1,0 +1,59 @@
+"""Which mTLS a workload asks for: port over workload over namespace over mesh, PERMISSIVE at last. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from meshcore.labels import selects
+from meshcore.model import PeerAuthentication
+from meshcore.model.peer_authentication import MtlsMode, PeerMtls
+from pilot.core.config import Config
+
+Policies = tuple[Config[PeerAuthentication], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class NamespaceMtls:
+    """The policies that count in one namespace: the mesh's (of the root namespace) and its own, oldest first."""
+
+    mesh: Policies
+    own: Policies
+
+    @property
+    def namespace_mode(self) -> MtlsMode:
+        """The mode without any workload's own policy; all that a client's cluster may look at."""
+        for policies in (self.own, self.mesh):
+            general = _first(policies, None)
+            if general is not None and (mode := _mode(general.object.spec.mtls)) is not MtlsMode.UNSET:
+                return mode
+        return MtlsMode.PERMISSIVE
+
+    def mode(self, labels: Mapping[str, str], port: int) -> MtlsMode:
+        """The mode of one target port of a workload with these labels."""
+        workload = _first(self.own, labels)
+        if workload is None:
+            return self.namespace_mode
+        at_port = workload.object.spec.port_level_mtls.get(str(port))
+        if (mode := _mode(at_port)) is not MtlsMode.UNSET:
+            return mode
+        if (mode := _mode(workload.object.spec.mtls)) is not MtlsMode.UNSET:
+            return mode
+        return self.namespace_mode
+
+    def ports(self, labels: Mapping[str, str]) -> tuple[int, ...]:
+        """Ports that a policy of this workload names, sorted."""
+        workload = _first(self.own, labels)
+        return tuple(sorted(map(int, workload.object.spec.port_level_mtls))) if workload else ()
+
+
+def _first(policies: Policies, labels: Mapping[str, str] | None) -> Config[PeerAuthentication] | None:
+    """The oldest policy with a matching selector, or (labels None) the oldest without a selector."""
+    for policy in policies:
+        selector = policy.object.spec.selector
+        wanted = selector.match_labels if selector else {}
+        if bool(wanted) == (labels is not None) and (labels is None or selects(wanted, labels)):
+            return policy
+    return None
+
+
+def _mode(setting: PeerMtls | None) -> MtlsMode:
+    return setting.mode if setting else MtlsMode.UNSET

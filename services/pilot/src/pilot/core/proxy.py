@@ -1,0 +1,263 @@
+"""Who a proxy is: Envoy's Node read once, and the class of proxies that are served the same resources.
+
+`parse_node` is Istio's reading of the node (id, metadata keys). `classify` keeps what config can depend on, given what the
+mesh's selectors read and which services the workload serves, so that replicas of one workload share one `ProxyClass`. The
+named exception is interception mode NONE with an application address (the one-machine topology): there the listeners bind
+the instance's own addresses, so the class holds them. Pure.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import ip_address
+from typing import Any, NamedTuple
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.hosts import DEFAULT_DOMAIN
+from meshcore.labels import selects
+from pilot.core.registry import Locality, Port, Service, ServiceKey
+from pilot.core.registry.workload import entry_target, group_labels, kubernetes_target
+from pilot.core.selection import Selection
+
+
+class ProxyType(StrEnum):
+    """What kind of proxy it is."""
+
+    SIDECAR = "sidecar"
+    ROUTER = "router"
+    WAYPOINT = "waypoint"
+
+
+class Interception(StrEnum):
+    """How traffic reaches the proxy."""
+
+    REDIRECT = "REDIRECT"
+    TPROXY = "TPROXY"
+    NONE = "NONE"
+
+
+AGENT_GENERATOR = "agent"
+"""The agent's own light stream: it is never compiled for."""
+GRPC_GENERATOR = "grpc"
+"""A gRPC client without a proxy."""
+
+
+class ServedPort(NamedTuple):
+    """One port of a service that the workload serves; `target` is where the application listens."""
+
+    target: int
+    service: ServiceKey
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyClass:
+    """All of a proxy that a compiled resource may depend on; hashable, so it is a key.
+
+    `instance_ips`, `app_address` and `http_proxy_port` are set only where listeners bind the instance's own addresses.
+    """
+
+    type: ProxyType
+    namespace: str
+    service_account: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    locality: Locality = Locality()
+    network: str = ""
+    cluster: str = ""
+    version: str = ""
+    interception: Interception = Interception.REDIRECT
+    domain: str = DEFAULT_DOMAIN
+    generator: str = ""
+    served: tuple[ServedPort, ...] = ()
+    instance_ips: tuple[str, ...] = ()
+    app_address: str = ""
+    http_proxy_port: int = 0
+    status_port: int = 15020
+    """The agent's port; a service on it is the agent's business."""
+
+    @property
+    def label_map(self) -> dict[str, str]:
+        """The labels that selectors read."""
+        return dict(self.labels)
+
+    @property
+    def on_own_addresses(self) -> bool:
+        """Whether every listener binds the instance's address (one-machine topology)."""
+        return self.interception is Interception.NONE and bool(self.app_address)
+
+    @property
+    def bind_address(self) -> str:
+        """The address of this class's own listeners; empty unless `on_own_addresses`."""
+        return self.instance_ips[0] if self.on_own_addresses else ""
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """One proxy: `id` is `pod.namespace`, as debug pages show it. Labels are the node's own."""
+
+    id: str
+    type: ProxyType
+    namespace: str
+    service_account: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    locality: Locality = Locality()
+    network: str = ""
+    cluster: str = ""
+    version: str = ""
+    interception: Interception = Interception.REDIRECT
+    domain: str = DEFAULT_DOMAIN
+    generator: str = ""
+    instance_ips: tuple[str, ...] = ()
+    app_address: str = ""
+    http_proxy_port: int = 0
+    status_port: int = 15020
+    auto_register_group: str = ""
+    workload: str = ""
+    pod_ports: Mapping[str, int] = field(default_factory=dict)
+    node_id: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether this is an agent's own stream, for which nothing is compiled."""
+        return self.generator == AGENT_GENERATOR
+
+    @property
+    def proxy_class(self) -> ProxyClass:
+        """The class in a mesh whose selectors read nothing and in which it serves nothing; see `classify`."""
+        return classify(self, Selection())
+
+
+def parse_node(node: Message | Mapping[str, Any]) -> Proxy:
+    """Read Envoy's Node (the message, or its JSON form); INVALID says what is wrong with it."""
+    document = json_format.MessageToDict(node, preserving_proto_field_name=True) if isinstance(node, Message) else node
+    node_id = str(document.get("id", ""))
+    parts = node_id.split("~")
+    if len(parts) != 4:
+        raise _invalid(f"node id {node_id!r} is not of the form <type>~<ip>~<name>.<namespace>~<domain>")
+    if parts[0] not in set(ProxyType):
+        raise _invalid(f"node id {node_id!r} names no known proxy type")
+    metadata = document.get("metadata") or {}
+    addresses = tuple(part.strip() for part in _text(metadata, "INSTANCE_IPS").split(",") if part.strip()) or (parts[1],)
+    if not all(map(_is_address, addresses)):
+        raise _invalid(f"node id {node_id!r} and INSTANCE_IPS give no valid IP address")
+    namespace = _text(metadata, "NAMESPACE") or parts[3].split(".")[0]
+    domain = parts[3].partition(".svc.")[2] or DEFAULT_DOMAIN
+    interception = _text(metadata, "INTERCEPTION_MODE") or "REDIRECT"
+    if interception not in set(Interception):
+        raise _invalid(f"INTERCEPTION_MODE {interception!r} is none of {', '.join(Interception)}")
+    labels = metadata.get("LABELS") or {}
+    place = document.get("locality") or {}
+    return Proxy(
+        id=parts[2],
+        node_id=node_id,
+        type=ProxyType(parts[0]),
+        namespace=namespace,
+        service_account=_text(metadata, "SERVICE_ACCOUNT"),
+        labels={str(key): str(value) for key, value in labels.items()},
+        locality=Locality(place.get("region", ""), place.get("zone", ""), place.get("sub_zone", place.get("subZone", ""))),
+        network=_text(metadata, "NETWORK"),
+        cluster=_text(metadata, "CLUSTER_ID"),
+        version=_text(metadata, "ISTIO_VERSION"),
+        interception=Interception(interception),
+        domain=domain,
+        generator=_text(metadata, "GENERATOR"),
+        instance_ips=addresses,
+        app_address=_text(metadata, "MESHCORE_APP_ADDRESS"),
+        http_proxy_port=_number(metadata, "HTTP_PROXY_PORT", 0),
+        status_port=_number(metadata, "ENVOY_STATUS_PORT", 15020),
+        auto_register_group=_text(metadata, "AUTO_REGISTER_GROUP"),
+        workload=_text(metadata, "WORKLOAD_NAME"),
+        pod_ports=_pod_ports(metadata.get("POD_PORTS")),
+        metadata=metadata,
+    )
+
+
+def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
+    """The proxy's class in the mesh of that selection (`MeshSnapshot.selection`).
+
+    It stays the same as long as the selection is the same object.
+    """
+    group = selection.groups.get((proxy.namespace, proxy.auto_register_group)) if proxy.auto_register_group else None
+    labels = {**(group_labels(group) if group else {}), **proxy.labels}
+    ports = {**(group.spec.template.ports if group else {}), **proxy.pod_ports}
+    own = proxy.interception is Interception.NONE and bool(proxy.app_address)
+    return ProxyClass(
+        type=proxy.type,
+        namespace=proxy.namespace,
+        service_account=proxy.service_account,
+        labels=tuple(sorted((key, value) for key, value in labels.items() if key in selection.read_keys)),
+        locality=proxy.locality,
+        network=proxy.network,
+        cluster=proxy.cluster,
+        version=proxy.version,
+        interception=proxy.interception,
+        domain=proxy.domain,
+        generator=proxy.generator,
+        served=tuple(sorted(set(_served(proxy, selection, labels, ports)))),
+        instance_ips=proxy.instance_ips if own else (),
+        app_address=proxy.app_address if own else "",
+        http_proxy_port=proxy.http_proxy_port,
+        status_port=proxy.status_port,
+    )
+
+
+def _served(
+    proxy: Proxy, selection: Selection, labels: Mapping[str, str], ports: Mapping[str, int]
+) -> list[ServedPort]:
+    found = []
+    if proxy.type is not ProxyType.SIDECAR:
+        return found
+    for service in selection.selecting.get(proxy.namespace, ()):
+        if service.selector and selects(service.selector, labels):
+            for port in service.ports:
+                target = _target(service, port, ports)
+                if target is not None:
+                    found.append(ServedPort(target, service.key, port.number))
+    for address in proxy.instance_ips:
+        for listed in selection.by_address.get(address, ()):
+            if listed.service.namespace == proxy.namespace:
+                found.append(ServedPort(listed.target, listed.service, listed.port))
+    return found
+
+
+def _target(service: Service, port: Port, ports: Mapping[str, int]) -> int | None:
+    return kubernetes_target(port, ports) if service.from_kubernetes else entry_target(port, ports)
+
+
+def _text(metadata: Mapping[str, Any], key: str) -> str:
+    value = metadata.get(key, "")
+    return value if isinstance(value, str) else ""
+
+
+def _number(metadata: Mapping[str, Any], key: str, default: int) -> int:
+    value = metadata.get(key)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return int(value)
+    return int(value) if isinstance(value, str) and value.isdigit() else default
+
+
+def _pod_ports(value: Any) -> dict[str, int]:
+    """POD_PORTS is JSON in a string: a list of container ports."""
+    try:
+        ports = json.loads(value) if isinstance(value, str) and value else value or []
+    except ValueError:
+        return {}
+    found = [item for item in ports if isinstance(item, dict) and item.get("name")] if isinstance(ports, list) else []
+    return {str(item["name"]): int(item.get("containerPort", 0)) for item in found}
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _invalid(detail: str) -> MeshError:
+    return MeshError(ErrorCode.INVALID, detail)

@@ -1,0 +1,75 @@
+"""An endpoint: where one port of one service can be reached, and what is known about the workload there. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+TLS_MODE_LABEL = "security.istio.io/tlsMode"
+ISTIO_TLS = "istio"
+DISABLED_TLS = "disabled"
+_NAME_LABELS = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
+_REVISION_LABELS = ("service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
+
+
+class Locality(NamedTuple):
+    """Where a workload runs, from the largest area to the smallest."""
+
+    region: str = ""
+    zone: str = ""
+    sub_zone: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Locality":
+        """Read `region/zone/subzone`; missing parts are empty."""
+        parts = [*text.split("/"), "", "", ""]
+        return cls(parts[0], parts[1], parts[2])
+
+
+class ShardKey(NamedTuple):
+    """Who reported endpoints."""
+
+    provider: str
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address and port of one service port.
+
+    `port_name` is the service port's name. `tls_mode` is `istio` when the workload accepts mesh mTLS. `weight` is relative
+    to the other endpoints. `cluster` is the Kubernetes cluster (or site) that it belongs to.
+    """
+
+    address: str
+    port: int
+    port_name: str
+    namespace: str
+    labels: Mapping[str, str]
+    locality: Locality = Locality()
+    service_account: str = ""
+    tls_mode: str = DISABLED_TLS
+    healthy: bool = True
+    network: str = ""
+    weight: int = 1
+    workload: str = ""
+    cluster: str = ""
+
+    @property
+    def sort_key(self) -> tuple[str, int, str, str]:
+        """A total order that does not depend on the order of arrival."""
+        return self.address, self.port, self.workload, self.namespace
+
+
+def canonical_name(labels: Mapping[str, str], workload: str) -> str:
+    """Istio's canonical service: the first of three labels, else the workload's name."""
+    return next((labels[label] for label in _NAME_LABELS if labels.get(label)), workload)
+
+
+def canonical_revision(labels: Mapping[str, str]) -> str:
+    """Istio's canonical revision: the first of three labels, else `latest`."""
+    return next((labels[label] for label in _REVISION_LABELS if labels.get(label)), "latest")
+
+
+def tls_mode_of(labels: Mapping[str, str], service_account: str) -> str:
+    """The label decides; without it a workload with an identity accepts mesh mTLS."""
+    return labels.get(TLS_MODE_LABEL) or (ISTIO_TLS if service_account else DISABLED_TLS)

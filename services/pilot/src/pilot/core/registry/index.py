@@ -1,0 +1,296 @@
+"""The registry as an immutable index that is updated, never rebuilt: an event costs what it names. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from meshcore.labels import selects
+from meshcore.model import Endpoints, EndpointSlice, ServiceEntry, WorkloadEntry, WorkloadGroup
+from meshcore.model import Service as KubernetesService
+from meshcore.model.endpoint_slice import SERVICE_NAME_LABEL
+from pilot.core.config import Config
+from pilot.core.registry.endpoint import Endpoint, ShardKey
+from pilot.core.registry.kubernetes import (
+    endpoints_of_endpoints,
+    endpoints_of_slices,
+    service_host,
+    service_of_kubernetes,
+)
+from pilot.core.registry.service import GALLEY, Resolution, Service, ServiceKey, preferred
+from pilot.core.registry.service_entry import inline_endpoints, services_of_entry
+from pilot.core.registry.workload import (
+    RegisteredWorkload,
+    Workload,
+    entry_target,
+    kubernetes_target,
+    workload_of_entry,
+    workload_of_registered,
+)
+
+Source = tuple[str, str, str]
+"""(kind, namespace, name) of the object that something was made of."""
+
+_GALLEY_SHARD = ShardKey(GALLEY, "")
+
+
+@dataclass(frozen=True)
+class _Described:
+    """A service and the object that describes it."""
+
+    service: Service
+    source: Source
+    config: Config  # type: ignore[type-arg]
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Services by host and namespace, and their endpoints.
+
+    A service that two objects describe has one description (Kubernetes' own, else the oldest) and the endpoints of both.
+    Values stay the same objects while nothing about them changes.
+    """
+
+    services: Mapping[ServiceKey, Service] = field(default_factory=dict)
+    by_host: Mapping[str, tuple[Service, ...]] = field(default_factory=dict)
+    endpoints: Mapping[ServiceKey, tuple[Endpoint, ...]] = field(default_factory=dict)
+    """All endpoints of all ports, sorted; a service without any has no entry."""
+    workloads: Mapping[str, Mapping[Source, Workload]] = field(default_factory=dict)
+    """By namespace: what selectors can select."""
+    described: Mapping[ServiceKey, Mapping[Source, _Described]] = field(default_factory=dict)
+    hosts: Mapping[Source, tuple[ServiceKey, ...]] = field(default_factory=dict)
+    """Which services an object describes."""
+    selecting: Mapping[str, frozenset[ServiceKey]] = field(default_factory=dict)
+    """By namespace: services that select workloads."""
+    slices: Mapping[ServiceKey, Mapping[Source, EndpointSlice | Endpoints]] = field(default_factory=dict)
+    slice_of: Mapping[Source, ServiceKey] = field(default_factory=dict)
+    groups: Mapping[tuple[str, str], WorkloadGroup] = field(default_factory=dict)
+    registered: Mapping[tuple[str, str], RegisteredWorkload] = field(default_factory=dict)
+    touched: frozenset[ServiceKey] = field(default=frozenset(), compare=False)
+    """Services of which the last update may have changed something."""
+
+    def endpoints_of(self, service: Service) -> tuple[Endpoint, ...]:
+        """The endpoints of a service; always the same object while they do not change."""
+        return self.endpoints.get(service.key, ())
+
+    def updated(
+        self,
+        changes: Iterable[tuple[Source, Config | None]],  # type: ignore[type-arg]
+        registered: Iterable[tuple[tuple[str, str], RegisteredWorkload | None]] = (),
+    ) -> "Registry":
+        """The registry after objects came, changed or went (None), and after registrations did."""
+        update = _Update(self)
+        for source, config in changes:
+            update.object(source, config)
+        for key, workload in registered:
+            update.registration(key, workload)
+        return update.finish()
+
+
+class _Update:
+    """One step; copies only the maps that it changes."""
+
+    def __init__(self, before: Registry) -> None:
+        self._before = before
+        self._described = dict(before.described)
+        self._slices = dict(before.slices)
+        self._workloads = dict(before.workloads)
+        self._groups = dict(before.groups)
+        self._registered = dict(before.registered)
+        self._hosts = dict(before.hosts)
+        self._selecting = dict(before.selecting)
+        self._slice_of = dict(before.slice_of)
+        self._dirty: set[ServiceKey] = set()
+        self._changed_workloads: list[tuple[str, Workload | None, Workload | None]] = []
+
+    def object(self, source: Source, config: Config | None) -> None:  # type: ignore[type-arg]
+        """Take in one object; objects of other kinds change nothing here."""
+        kind = source[0]
+        if kind in ("Service", "ServiceEntry"):
+            self._services(source, config)
+        elif kind in ("EndpointSlice", "Endpoints"):
+            self._slice(source, config.object if config else None)
+        elif kind == "WorkloadEntry":
+            entry = config.object if config else None
+            self._workload(source, workload_of_entry(entry) if isinstance(entry, WorkloadEntry) else None)
+        elif kind == "WorkloadGroup":
+            self._group(source, config.object if config else None)
+
+    def registration(self, key: tuple[str, str], workload: RegisteredWorkload | None) -> None:
+        """Take in a registration, or its end."""
+        if workload is None:
+            self._registered.pop(key, None)
+        else:
+            self._registered[key] = workload
+        self._refresh_registered(key)
+
+    def _services(self, source: Source, config: Config | None) -> None:  # type: ignore[type-arg]
+        made: tuple[Service, ...] = ()
+        if config is not None and isinstance(config.object, KubernetesService):
+            made = (service_of_kubernetes(config.object),)
+        elif config is not None and isinstance(config.object, ServiceEntry):
+            made = services_of_entry(config.object)
+        for key in self._hosts.pop(source, ()):
+            self._dirty.add(key)
+            self._described[key] = {other: item for other, item in self._described[key].items() if other != source}
+            if not self._described[key]:
+                del self._described[key]
+        for service in made:
+            self._dirty.add(service.key)
+            item = _Described(service, source, config)  # type: ignore[arg-type]
+            self._described[service.key] = {**self._described.get(service.key, {}), source: item}
+        if made:
+            self._hosts[source] = tuple(service.key for service in made)
+
+    def _slice(self, source: Source, part: object) -> None:
+        old = self._slice_of.pop(source, None)
+        if old is not None:
+            self._dirty.add(old)
+            self._slices[old] = {other: item for other, item in self._slices[old].items() if other != source}
+            if not self._slices[old]:
+                del self._slices[old]
+        if not isinstance(part, (EndpointSlice, Endpoints)):
+            return
+        name = part.metadata.labels.get(SERVICE_NAME_LABEL, "") if isinstance(part, EndpointSlice) else source[2]
+        key = ServiceKey(service_host(name, source[1]), source[1])
+        self._slices[key] = {**self._slices.get(key, {}), source: part}
+        self._slice_of[source] = key
+        self._dirty.add(key)
+
+    def _group(self, source: Source, group: object) -> None:
+        key = source[1:]
+        if isinstance(group, WorkloadGroup):
+            self._groups[key] = group
+        else:
+            self._groups.pop(key, None)
+        for registration, workload in self._registered.items():
+            if (workload.namespace, workload.group) == key:
+                self._refresh_registered(registration)
+
+    def _refresh_registered(self, key: tuple[str, str]) -> None:
+        registered = self._registered.get(key)
+        group = self._groups.get((registered.namespace, registered.group)) if registered else None
+        made = workload_of_registered(registered, group) if registered and group else None
+        self._workload(("Registered", *key), made)
+
+    def _workload(self, source: Source, workload: Workload | None) -> None:
+        namespace = source[1]
+        before = self._workloads.get(namespace, {})
+        old = before.get(source)
+        if old == workload:
+            return
+        after = {other: item for other, item in before.items() if other != source}
+        if workload is not None:
+            after[source] = workload
+        self._workloads[namespace] = after
+        if not after:
+            del self._workloads[namespace]
+        self._changed_workloads.append((namespace, old, workload))
+
+    def finish(self) -> Registry:
+        """Derive what is dirty, keep the rest as it is."""
+        self._mark_selecting_services()
+        services, by_host, endpoints = (
+            dict(self._before.services),
+            dict(self._before.by_host),
+            dict(self._before.endpoints),
+        )
+        for key in self._dirty:
+            described = self._described.get(key, {})
+            service = preferred(tuple(item.service for item in described.values()))
+            self._set_service(key, service, services, by_host)
+            self._note_selecting(key, described)
+            found = self._endpoints(key, described)
+            if found != endpoints.get(key, ()):
+                endpoints[key] = found
+            if not found:
+                endpoints.pop(key, None)
+        return replace(
+            self._before,
+            services=services,
+            by_host=by_host,
+            endpoints=endpoints,
+            workloads=self._workloads,
+            described=self._described,
+            hosts=self._hosts,
+            selecting=self._selecting,
+            slices=self._slices,
+            slice_of=self._slice_of,
+            groups=self._groups,
+            registered=self._registered,
+            touched=frozenset(self._dirty),
+        )
+
+    def _mark_selecting_services(self) -> None:
+        for namespace, *pair in self._changed_workloads:
+            for key in self._selecting.get(namespace, ()):
+                selectors = [item.service.selector for item in self._described.get(key, {}).values()]
+                if any(sel is not None and selects(sel, item.labels) for sel in selectors for item in pair if item):
+                    self._dirty.add(key)
+
+    def _note_selecting(self, key: ServiceKey, described: Mapping[Source, _Described]) -> None:
+        known = self._selecting.get(key.namespace, frozenset())
+        is_selecting = any(item.service.selector is not None for item in described.values())
+        if is_selecting != (key in known):
+            self._selecting[key.namespace] = known | {key} if is_selecting else known - {key}
+            if not self._selecting[key.namespace]:
+                del self._selecting[key.namespace]
+
+    def _set_service(
+        self,
+        key: ServiceKey,
+        service: Service | None,
+        services: dict[ServiceKey, Service],
+        by_host: dict[str, tuple[Service, ...]],
+    ) -> None:
+        if service is not None and services.get(key) == service:
+            return
+        others = tuple(item for item in by_host.get(key.host, ()) if item.namespace != key.namespace)
+        if service is None:
+            services.pop(key, None)
+        else:
+            services[key] = service
+            others = tuple(sorted((*others, service), key=lambda item: (not item.from_kubernetes, item.age)))
+        if others:
+            by_host[key.host] = others
+        else:
+            by_host.pop(key.host, None)
+
+    def _endpoints(self, key: ServiceKey, described: Mapping[Source, _Described]) -> tuple[Endpoint, ...]:
+        shards: dict[ShardKey, list[Endpoint]] = {}
+        for item in described.values():
+            listed = shards.setdefault(_GALLEY_SHARD, [])
+            if isinstance(item.config.object, ServiceEntry):
+                listed.extend(inline_endpoints(item.config.object, item.service))
+            else:
+                listed.extend(self._listed(key, item))
+            if item.service.selector is None:
+                continue
+            for workload in self._workloads.get(key.namespace, {}).values():
+                if selects(item.service.selector, workload.labels):
+                    shards.setdefault(workload.shard, []).extend(_selected(item.service, workload))
+        merged: dict[tuple[str, int, str], Endpoint] = {}
+        for shard in sorted(shards):
+            for endpoint in sorted(shards[shard], key=lambda item: item.sort_key):
+                merged.setdefault((endpoint.address, endpoint.port, endpoint.port_name), endpoint)
+        return tuple(merged.values())
+
+    def _listed(self, key: ServiceKey, item: _Described) -> Iterable[Endpoint]:
+        parts = [part for _, part in sorted(self._slices.get(key, {}).items())]
+        slices = [part for part in parts if isinstance(part, EndpointSlice)]
+        if slices:
+            yield from endpoints_of_slices(
+                item.service, slices, item.config.object.spec.publish_not_ready_addresses
+            )
+            return
+        for part in parts:
+            if isinstance(part, Endpoints):
+                yield from endpoints_of_endpoints(item.service, part)
+
+
+def _selected(service: Service, workload: Workload) -> Iterable[Endpoint]:
+    if service.resolution is Resolution.ALIAS:
+        return
+    for port in service.ports:
+        target = kubernetes_target if service.from_kubernetes else entry_target
+        number = target(port, workload.ports)
+        if number is not None:
+            yield workload.endpoint(port.name, number)

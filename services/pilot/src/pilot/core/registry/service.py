@@ -1,0 +1,97 @@
+"""A service as every registry describes it: a host, ports, addresses, and where its endpoints come from. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from meshcore.protocol import Protocol
+
+GALLEY = "galley"
+"""Provider of the objects in the config API."""
+
+KUBERNETES_HOST = ".svc."
+"""Part of every host of a Kubernetes Service."""
+
+
+class ServiceKey(NamedTuple):
+    """Hosts are unique per namespace only: two namespaces may each describe the same external host."""
+
+    host: str
+    namespace: str
+
+
+class Resolution(StrEnum):
+    """How the addresses behind the host are found."""
+
+    ENDPOINTS = "endpoints"
+    """The registry knows them (Envoy: EDS)."""
+    DNS = "dns"
+    """All addresses of DNS names, resolved by the proxy (Envoy: STRICT_DNS)."""
+    DNS_ROUND_ROBIN = "dns-round-robin"
+    """One address of a DNS name at a time (Envoy: LOGICAL_DNS)."""
+    NONE = "none"
+    """The address that the caller dialled (Envoy: ORIGINAL_DST)."""
+    DYNAMIC_DNS = "dynamic-dns"
+    """The name in the request, resolved when it is asked for."""
+    ALIAS = "alias"
+    """Another name of a service (Kubernetes' ExternalName); it has no cluster of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One port of a service; `target` is the workload's port number, the name of one of its ports, or 0 for the same."""
+
+    number: int
+    name: str
+    protocol: Protocol
+    target: int | str = 0
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service of one provider. `created` is an RFC 3339 time, the empty string counts as the oldest.
+
+    `addresses` are the service's own (virtual) ones. `selector` None means that nothing is selected: endpoints are listed.
+    """
+
+    host: str
+    namespace: str
+    name: str
+    provider: str = GALLEY
+    kind: str = "Service"
+    created: str = ""
+    ports: tuple[Port, ...] = ()
+    addresses: tuple[str, ...] = ()
+    resolution: Resolution = Resolution.ENDPOINTS
+    headless: bool = False
+    export_to: tuple[str, ...] = ()
+    external: bool = False
+    selector: Mapping[str, str] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    subject_alt_names: tuple[str, ...] = ()
+    alias_of: str = ""
+
+    @property
+    def key(self) -> ServiceKey:
+        """Host and namespace."""
+        return ServiceKey(self.host, self.namespace)
+
+    @property
+    def from_kubernetes(self) -> bool:
+        """Whether it is a Kubernetes Service, which wins over a ServiceEntry for the same host."""
+        return self.kind == "Service"
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        """Sorts the oldest first: creation, then name, then namespace."""
+        return self.created, self.name, self.namespace
+
+    def port(self, number: int) -> Port | None:
+        """The port of that number."""
+        return next((port for port in self.ports if port.number == number), None)
+
+
+def preferred(candidates: tuple[Service, ...]) -> Service | None:
+    """The service that stands for a host of one namespace: Kubernetes' own first, then the oldest."""
+    return min(candidates, key=lambda service: (not service.from_kubernetes, service.age), default=None)

@@ -1,0 +1,113 @@
+"""Which services a workload serves and which of its labels matter: all that decides the class of a proxy. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from meshcore.model import DestinationRule, MeshObject, PeerAuthentication, Sidecar, VirtualService, WorkloadGroup
+from pilot.core.registry.index import Registry
+from pilot.core.registry.service import Port, Service, ServiceKey
+
+
+class Listed(NamedTuple):
+    """An endpoint that a service lists by address: the service's port and the number at the endpoint."""
+
+    service: ServiceKey
+    port: int
+    target: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The same object in the next snapshot unless some proxy's class may have changed."""
+
+    read_keys: frozenset[str] = frozenset()
+    """Labels of a proxy that some selector reads."""
+    selecting: Mapping[str, tuple[Service, ...]] = field(default_factory=dict)
+    """By namespace, services with a selector, oldest first."""
+    by_address: Mapping[str, tuple[Listed, ...]] = field(default_factory=dict)
+    """Services that list endpoints instead of selecting them."""
+    groups: Mapping[tuple[str, str], WorkloadGroup] = field(default_factory=dict)
+
+    def with_keys(self, keys: Iterable[str]) -> "Selection":
+        """With these labels read."""
+        wanted = frozenset(keys)
+        return self if wanted == self.read_keys else replace(self, read_keys=wanted)
+
+
+def counted_keys(
+    counts: Mapping[str, int], steps: Iterable[tuple[MeshObject | None, MeshObject | None]]
+) -> Mapping[str, int]:
+    """How many selectors read each label after objects (before, after) changed; the same map when none did."""
+    after = dict(counts)
+    for old, new in steps:
+        for item, step in ((old, -1), (new, 1)):
+            for key in read_label_keys(item) if item is not None else ():
+                after[key] = after.get(key, 0) + step
+    after = {key: count for key, count in after.items() if count > 0}
+    return counts if after == counts else after
+
+
+def read_label_keys(item: MeshObject) -> tuple[str, ...]:
+    """The labels of a proxy that this object makes count."""
+    if isinstance(item, Sidecar):
+        return tuple(item.spec.workload_selector.labels) if item.spec.workload_selector else ()
+    if isinstance(item, PeerAuthentication):
+        return tuple(item.spec.selector.match_labels) if item.spec.selector else ()
+    if isinstance(item, DestinationRule):
+        return tuple(item.spec.workload_selector.match_labels) if item.spec.workload_selector else ()
+    if isinstance(item, VirtualService):
+        spec = item.spec
+        found = [key for route in spec.http for match in route.match for key in match.source_labels]
+        found += [key for route in spec.tcp for match in route.match for key in match.source_labels]
+        found += [key for route in spec.tls for match in route.match for key in match.source_labels]
+        return tuple(found)
+    return ()
+
+
+def updated_selection(selection: Selection, before: Registry, after: Registry) -> Selection:
+    """The selection of the registry `after`, given that of `before`; the same object when nothing it shows changed."""
+    selecting = dict(selection.selecting)
+    by_address = selection.by_address
+    changed = after.touched
+    for namespace in {key.namespace for key in changed if _differs(before, after, key)}:
+        found = [after.services[key] for key in after.selecting.get(namespace, ()) if key in after.services]
+        ordered = tuple(sorted((item for item in found if item.selector), key=lambda item: item.age))
+        selecting[namespace] = ordered
+        if not ordered:
+            del selecting[namespace]
+    listing = [key for key in changed if _lists(before, key) or _lists(after, key)]
+    if listing:
+        by_address = _readdressed(by_address, listing, after)
+    if selecting == selection.selecting and by_address == selection.by_address and after.groups == selection.groups:
+        return selection
+    return replace(selection, selecting=selecting, by_address=by_address, groups=after.groups)
+
+
+def _differs(before: Registry, after: Registry, key: ServiceKey) -> bool:
+    return before.services.get(key) is not after.services.get(key)
+
+
+def _lists(registry: Registry, key: ServiceKey) -> bool:
+    service = registry.services.get(key)
+    return service is not None and not service.selector
+
+
+def _readdressed(
+    by_address: Mapping[str, tuple[Listed, ...]], changed: Iterable[ServiceKey], registry: Registry
+) -> Mapping[str, tuple[Listed, ...]]:
+    gone = frozenset(changed)
+    after: dict[str, list[Listed]] = {}
+    for address, listed in by_address.items():
+        kept = [item for item in listed if item.service not in gone]
+        if kept:
+            after[address] = kept
+    for key in gone:
+        service = registry.services.get(key)
+        if service is None or service.selector:
+            continue
+        ports: dict[str, Port] = {port.name: port for port in service.ports}
+        for endpoint in registry.endpoints.get(key, ()):
+            item = Listed(key, ports[endpoint.port_name].number, endpoint.port)
+            after.setdefault(endpoint.address, []).append(item)
+    return {address: tuple(sorted(set(listed))) for address, listed in after.items()}

@@ -1,0 +1,234 @@
+"""The mesh at one revision: config indexes and registry, frozen. `apply` makes the next one and keeps all that stayed.
+
+Pure. Identity carries meaning: a part that did not change is the same object in the next snapshot, so memos of the compiler
+hold across revisions. An object that cannot be read keeps its last good form and leaves a diagnostic; nothing is disturbed.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+from meshcore.errors import MeshError
+from meshcore.model import (
+    DestinationRule,
+    MeshConfig,
+    MeshObject,
+    PeerAuthentication,
+    Sidecar,
+    VirtualService,
+    parse_mesh_config,
+)
+from meshcore.model.kinds import by_plural
+from meshcore.model.load import parse_object
+from meshcore.model.mesh_config import CONFIG_MAP_NAME, MESH_KEY, ROOT_NAMESPACE
+from pilot.core.config import Config, oldest_first
+from pilot.core.diagnostics import Diagnostic, Severity
+from pilot.core.peer_authentication import NamespaceMtls
+from pilot.core.registry import RegisteredWorkload
+from pilot.core.registry.index import Registry, Source
+from pilot.core.selection import Selection, counted_keys, updated_selection
+
+Name = tuple[str, str]
+"""(namespace, name)."""
+
+_REGISTRY_KINDS = frozenset({"Service", "ServiceEntry", "EndpointSlice", "Endpoints", "WorkloadEntry", "WorkloadGroup"})
+_INDEXED_KINDS = frozenset({"VirtualService", "DestinationRule", "PeerAuthentication", "Sidecar", "Namespace"})
+
+
+class RecordLike(Protocol):
+    """What is read of a published record."""
+
+    @property
+    def revision(self) -> int: ...  # noqa: D102
+    @property
+    def object(self) -> dict[str, Any]: ...  # noqa: D102
+    @property
+    def deleted(self) -> bool: ...  # noqa: D102
+
+
+class ChangeLike(Protocol):
+    """What is read of a change (`meshcore.distribution.events.Change`)."""
+
+    @property
+    def key(self) -> tuple[str, str, str, str]: ...  # noqa: D102
+    @property
+    def record(self) -> RecordLike: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class MeshSnapshot:
+    """Everything that a compile may look at, but for the class of the proxy."""
+
+    revision: int = 0
+    mesh_config: MeshConfig = field(default_factory=MeshConfig)
+    configs: Mapping[str, Mapping[Name, Config]] = field(default_factory=dict)  # type: ignore[type-arg]
+    """By kind, then by namespace and name."""
+    registry: Registry = field(default_factory=Registry)
+    selection: Selection = field(default_factory=Selection)
+    key_counts: Mapping[str, int] = field(default_factory=dict)
+    by_namespace: Mapping[str, Mapping[str, tuple[Config, ...]]] = field(default_factory=dict)  # type: ignore[type-arg]
+    """By kind, then by namespace, oldest first."""
+    mtls_policies: Mapping[str, NamespaceMtls] = field(default_factory=dict)
+    diagnostics: Mapping[tuple[str, str, str], Diagnostic] = field(default_factory=dict)
+    """By (kind, namespace, name): objects that could not be read."""
+
+    @classmethod
+    def empty(cls) -> "MeshSnapshot":
+        """A mesh without any config: every default."""
+        return cls()
+
+    @classmethod
+    def of(cls, objects: Iterable[MeshObject], revision: int = 0) -> "MeshSnapshot":
+        """The mesh of these objects, as offline tools and tests have them."""
+        return cls()._with(((item.kind, *item.namespaced_name), Config(item)) for item in objects)._at(revision)
+
+    @classmethod
+    def of_entries(cls, entries: Mapping[Any, RecordLike], revision: int) -> "MeshSnapshot":
+        """The mesh of a feed's full state (`FullState.entries`)."""
+        return cls()._taking([(key, record) for key, record in entries.items()], revision)
+
+    def apply(self, changes: Iterable[ChangeLike], revision: int | None = None) -> "MeshSnapshot":
+        """The mesh after a change set; its revision is the greatest one in it unless one is given."""
+        taken = [(change.key, change.record) for change in changes]
+        newest = max((record.revision for _, record in taken), default=self.revision)
+        return self._taking(taken, newest if revision is None else revision)
+
+    def with_registered(self, entries: Iterable[RegisteredWorkload]) -> "MeshSnapshot":
+        """The mesh in which exactly these workloads are registered."""
+        wanted = {(entry.namespace, entry.name): entry for entry in entries}
+        before = self.registry.registered
+        steps: list[tuple[Name, RegisteredWorkload | None]] = [(key, None) for key in before if key not in wanted]
+        steps += [(key, entry) for key, entry in wanted.items() if before.get(key) != entry]
+        if not steps:
+            return self
+        return self._with_registry(self.registry.updated((), steps))
+
+    def virtual_services(self, namespace: str) -> tuple[Config[VirtualService], ...]:
+        """VirtualServices of one namespace, oldest first."""
+        return self.by_namespace.get("VirtualService", {}).get(namespace, ())
+
+    def destination_rules(self, namespace: str) -> tuple[Config[DestinationRule], ...]:
+        """DestinationRules of one namespace, oldest first."""
+        return self.by_namespace.get("DestinationRule", {}).get(namespace, ())
+
+    def sidecars(self, namespace: str) -> tuple[Config[Sidecar], ...]:
+        """Sidecars of one namespace, oldest first."""
+        return self.by_namespace.get("Sidecar", {}).get(namespace, ())
+
+    def mtls(self, namespace: str) -> NamespaceMtls:
+        """The PeerAuthentications that count in a namespace; the same object while none of them changes."""
+        found = self.mtls_policies.get(namespace)
+        return found if found is not None else self._mesh_mtls
+
+    @cached_property
+    def _mesh_mtls(self) -> NamespaceMtls:
+        return self.mtls_policies.get("", _NO_POLICY)
+
+    def _at(self, revision: int) -> "MeshSnapshot":
+        return self if revision == self.revision else replace(self, revision=revision)
+
+    def _taking(self, taken: list[tuple[Any, RecordLike]], revision: int) -> "MeshSnapshot":
+        steps: list[tuple[Source, Config | None]] = []  # type: ignore[type-arg]
+        problems = dict(self.diagnostics)
+        for key, record in sorted(taken, key=lambda item: tuple(item[0])):
+            try:
+                kind = by_plural(key[0], key[1]).kind
+            except MeshError:
+                continue  # a kind that this version does not know cannot concern it
+            source = (kind, key[2], key[3])
+            problems.pop(source, None)
+            if record.deleted:
+                steps.append((source, None))
+                continue
+            try:
+                steps.append((source, Config(parse_object(record.object, strict=False), record.revision)))
+            except MeshError as error:
+                problems[source] = _unreadable(source, error)
+        return replace(self._with(steps), revision=revision, diagnostics=problems)
+
+    def _with(self, steps: Iterable[tuple[Source, Config | None]]) -> "MeshSnapshot":  # type: ignore[type-arg]
+        steps = list(steps)
+        counts = counted_keys(self.key_counts, [(self._object(source), new.object if new else None) for source, new in steps])
+        configs = dict(self.configs)
+        touched: dict[str, set[str]] = {}
+        for (kind, namespace, name), config in steps:
+            if touched.setdefault(kind, set()) == set():
+                configs[kind] = dict(configs.get(kind, {}))
+            touched[kind].add(namespace)
+            if config is None:
+                configs[kind].pop((namespace, name), None)  # type: ignore[attr-defined]
+            else:
+                configs[kind][namespace, name] = config  # type: ignore[index]
+        snapshot = replace(
+            self,
+            configs=configs,
+            by_namespace=_sorted_again(self.by_namespace, configs, touched),
+            selection=self.selection.with_keys(counts),
+            key_counts=counts,
+        )
+        if "ConfigMap" in touched:
+            snapshot = _with_mesh_config(snapshot)
+        if "PeerAuthentication" in touched or snapshot.mesh_config.root_namespace != self.mesh_config.root_namespace:
+            snapshot = replace(snapshot, mtls_policies=_mtls_policies(snapshot, self.mtls_policies))
+        registry_steps = [step for step in steps if step[0][0] in _REGISTRY_KINDS]
+        return snapshot._with_registry(self.registry.updated(registry_steps)) if registry_steps else snapshot
+
+    def _object(self, source: Source) -> MeshObject | None:
+        found = self.configs.get(source[0], {}).get(source[1:])
+        return found.object if found else None
+
+    def _with_registry(self, registry: Registry) -> "MeshSnapshot":
+        return replace(self, registry=registry, selection=updated_selection(self.selection, self.registry, registry))
+
+
+_NO_POLICY = NamespaceMtls((), ())
+
+
+def _sorted_again(
+    before: Mapping[str, Mapping[str, tuple[Config, ...]]],  # type: ignore[type-arg]
+    configs: Mapping[str, Mapping[Name, Config]],  # type: ignore[type-arg]
+    touched: Mapping[str, set[str]],
+) -> Mapping[str, Mapping[str, tuple[Config, ...]]]:  # type: ignore[type-arg]
+    after = dict(before)
+    for kind in touched.keys() & _INDEXED_KINDS:
+        spaces = dict(after.get(kind, {}))
+        members: dict[str, list[Config]] = {namespace: [] for namespace in touched[kind]}  # type: ignore[type-arg]
+        for (namespace, _), config in configs[kind].items():
+            if namespace in members:
+                members[namespace].append(config)
+        for namespace, found in members.items():
+            spaces[namespace] = oldest_first(found)
+            if not found:
+                del spaces[namespace]
+        after[kind] = spaces
+    return after
+
+
+def _with_mesh_config(snapshot: MeshSnapshot) -> MeshSnapshot:
+    found = snapshot.configs["ConfigMap"].get((ROOT_NAMESPACE, CONFIG_MAP_NAME))
+    source = ("ConfigMap", ROOT_NAMESPACE, CONFIG_MAP_NAME)
+    try:
+        parsed = parse_mesh_config(found.object.data.get(MESH_KEY, "")) if found else MeshConfig()
+    except MeshError as error:
+        return replace(snapshot, diagnostics={**snapshot.diagnostics, source: _unreadable(source, error)})
+    return snapshot if parsed == snapshot.mesh_config else replace(snapshot, mesh_config=parsed)
+
+
+def _mtls_policies(snapshot: MeshSnapshot, before: Mapping[str, NamespaceMtls]) -> Mapping[str, NamespaceMtls]:
+    """By namespace, and under the empty name what holds where there is no policy of its own."""
+    spaces: Mapping[str, tuple[Config[PeerAuthentication], ...]] = snapshot.by_namespace.get("PeerAuthentication", {})
+    root = snapshot.mesh_config.root_namespace
+    mesh = spaces.get(root, ())
+    after = {}
+    for namespace in {*spaces, root, ""}:
+        own = spaces.get(namespace, ())
+        old = before.get(namespace)
+        same = old is not None and old.mesh is mesh and (old.own is own or (not own and not old.own))
+        after[namespace] = old if same and old is not None else NamespaceMtls(mesh, own)
+    return after
+
+
+def _unreadable(source: Source, error: MeshError) -> Diagnostic:
+    kind, namespace, name = source
+    return Diagnostic("unreadable", f"{kind}/{namespace}/{name}", str(error), Severity.ERROR)
