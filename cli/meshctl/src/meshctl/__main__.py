@@ -2,7 +2,7 @@
 
 import typer
 
-from meshctl.commands import stack
+from meshctl.commands import demo, objects, offline, proxies, stack
 
 app = typer.Typer(
     name="meshctl",
@@ -15,6 +15,15 @@ app.command()(stack.up)
 app.command()(stack.down)
 app.command()(stack.status)
 app.command()(stack.kubeconfig)
+app.command()(objects.apply)
+app.command()(objects.get)
+app.command()(objects.delete)
+app.command()(offline.validate)
+app.command()(offline.kube_inject)
+app.command()(offline.version)
+app.command()(proxies.proxy_status)
+app.command()(proxies.proxy_config)
+app.command()(demo.demo)
 app.command(hidden=True)(stack.supervise)
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from meshcore.errors import MeshError
 from meshcore.testing.addresses import claim

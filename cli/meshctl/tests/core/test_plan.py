@@ -34,7 +34,7 @@ def test_a_workload_without_a_command_has_no_application() -> None:
 def test_a_sidecar_binds_its_own_address_and_knows_its_workload() -> None:
     spec = proxy_spec(SETTINGS, WORKLOAD, 5)
     assert spec.environment["INSTANCE_IPS"] == "127.2.0.5"
-    assert spec.environment["MESHCORE_APP_ADDRESS"] == "127.2.1.5"
+    assert spec.environment["ISTIO_META_MESHCORE_APP_ADDRESS"] == "127.2.1.5"
     assert spec.environment["ISTIO_META_INTERCEPTION_MODE"] == "NONE"
     assert spec.environment["ISTIO_METAJSON_LABELS"] == '{"app": "front"}'
     assert spec.environment["http_proxy"] is None

@@ -162,7 +162,7 @@ def proxy_spec(settings: StackSettings, workload: Workload, number: int) -> Proc
         "ISTIO_META_NAMESPACE": workload.namespace,
         "ISTIO_META_WORKLOAD_NAME": workload.name,
         "ISTIO_METAJSON_LABELS": dumps(dict(workload.labels), sort_keys=True),
-        "MESHCORE_APP_ADDRESS": stack.application(number),
+        "ISTIO_META_MESHCORE_APP_ADDRESS": stack.application(number),
         "http_proxy": None,
         "https_proxy": None,
         "HTTP_PROXY": None,

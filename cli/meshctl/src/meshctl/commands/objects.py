@@ -1,0 +1,153 @@
+"""meshctl apply, get, delete: config objects of the running stack."""
+
+from typing import Annotated, Any
+
+import typer
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.model.kinds import KINDS, KindInfo, by_kind
+from rich.console import Console
+from rich.table import Table
+
+from meshctl.adapters.config_api import ConfigApi, open_config_api
+from meshctl.adapters.config_files import read_documents
+from meshctl.adapters.stack_files import layout_of, stack_from
+from meshctl.commands.options import (
+    FilesOption,
+    NamespaceOption,
+    Output,
+    OutputOption,
+    StackOption,
+    complain,
+    failing_clearly,
+    print_document,
+)
+from meshctl.core.topology import CONFIG_API_PORT
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Ask for the verdict, change nothing.")]
+
+
+def running_config_api(stack: int | None) -> ConfigApi:
+    """The config API of the running stack, as its administrator."""
+    chosen = stack_from(stack)
+    layout = layout_of(chosen)
+    url = f"https://{chosen.galley}:{CONFIG_API_PORT}"
+    return open_config_api(url, layout.root_certificate, layout.admin_token)
+
+
+@failing_clearly
+def apply(
+    filename: FilesOption,
+    namespace: NamespaceOption = "default",
+    dry_run: DryRunOption = False,
+    stack: StackOption = None,
+) -> None:
+    """Make the objects of the files what the files say."""
+    failed = False
+    with running_config_api(stack) as api:
+        for document in read_documents(filename):
+            try:
+                print(api.apply(document.body, namespace, dry_run), "(dry run)" if dry_run else "")
+            except MeshError as error:
+                failed = True
+                complain(f"{document.file}:{document.line}: {error}")
+    if failed:
+        raise typer.Exit(1)
+
+
+@failing_clearly
+def delete(
+    target: Annotated[list[str] | None, typer.Argument(help="KIND NAME...")] = None,
+    filename: Annotated[list[str] | None, typer.Option("--filename", "-f", help="File, folder, or -.")] = None,
+    namespace: NamespaceOption = "default",
+    ignore_not_found: Annotated[bool, typer.Option("--ignore-not-found", help="A missing object is no error.")] = False,
+    stack: StackOption = None,
+) -> None:
+    """Delete objects, by file or by kind and name."""
+    failed = False
+    with running_config_api(stack) as api:
+        for document in _targets(target or [], filename or []):
+            try:
+                print(api.delete(document, namespace))
+            except MeshError as error:
+                if error.code is ErrorCode.NOT_FOUND and ignore_not_found:
+                    continue
+                failed = True
+                complain(f"error: {error}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _targets(target: list[str], filename: list[str]) -> list[dict[str, Any]]:
+    """What to delete, the last of a file first, so that what others rest on goes last."""
+    if bool(target) == bool(filename):
+        raise MeshError(ErrorCode.INVALID, "say either -f FILE or KIND NAME")
+    if filename:
+        return [document.body for document in reversed(read_documents(filename))]
+    if len(target) < 2:
+        raise MeshError(ErrorCode.INVALID, "say KIND NAME")
+    kind = find_kind(target[0])
+    return [{"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": name}} for name in target[1:]]
+
+
+@failing_clearly
+def get(
+    target: Annotated[list[str] | None, typer.Argument(help="KIND [NAME]")] = None,
+    filename: Annotated[list[str] | None, typer.Option("--filename", "-f", help="The objects of these files.")] = None,
+    namespace: NamespaceOption = "default",
+    all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Objects of all namespaces.")] = False,
+    output: OutputOption = Output.TABLE,
+    stack: StackOption = None,
+) -> None:
+    """Show objects, by kind (and name) or by file."""
+    with running_config_api(stack) as api:
+        if filename:
+            bodies = [document.body for document in read_documents(filename)]
+            items = [_live(api, body, namespace) for body in bodies]
+            print_document({"apiVersion": "v1", "kind": "List", "items": items}, output)
+            return
+        if not target or len(target) > 2:
+            raise MeshError(ErrorCode.INVALID, "say KIND [NAME] or -f FILE")
+        kind, name = find_kind(target[0]), target[1] if len(target) > 1 else ""
+        space = None if all_namespaces and not name else namespace
+        found = api.list_objects(kind, space if kind.namespaced else None, name, table=output is Output.TABLE)
+    if output is Output.TABLE:
+        print_server_table(found, all_namespaces)
+    else:
+        print_document(found, output)
+
+
+def _live(api: ConfigApi, body: dict[str, Any], namespace: str) -> dict[str, Any]:
+    kind = by_kind(str(body.get("apiVersion", "")), str(body.get("kind", "")))
+    metadata = body.get("metadata", {})
+    return api.read(kind, metadata.get("namespace") or namespace if kind.namespaced else "", str(metadata.get("name")))
+
+
+def find_kind(word: str) -> KindInfo:
+    """The kind that a user means by its plural, singular, short name or kind, with or without `.group`."""
+    name, _, group = word.lower().partition(".")
+    for kind in KINDS:
+        names = {kind.plural, kind.singular, kind.kind.lower(), *kind.short_names}
+        if name in names and group in ("", kind.group):
+            return kind
+    raise MeshError(ErrorCode.NOT_FOUND, f"no kind is called {word!r}")
+
+
+def print_server_table(document: dict[str, Any], with_namespace: bool) -> None:
+    """Prints the server's own table (`meta.k8s.io/v1` Table), its default columns."""
+    columns = [(index, column) for index, column in enumerate(document["columnDefinitions"])]
+    shown = [(index, column) for index, column in columns if not column.get("priority")]
+    rows = document.get("rows") or []
+    if not rows:
+        complain("No resources found.")
+        return
+    table = Table(*(str(column["name"]).upper() for _, column in shown), box=None, pad_edge=False)
+    if with_namespace:
+        table = Table("NAMESPACE", *(str(column["name"]).upper() for _, column in shown), box=None, pad_edge=False)
+    for row in rows:
+        space = [str(row.get("object", {}).get("metadata", {}).get("namespace", ""))] if with_namespace else []
+        table.add_row(*space, *(_cell(row["cells"][index]) for index, _ in shown))
+    Console(soft_wrap=True, highlight=False).print(table)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value)
