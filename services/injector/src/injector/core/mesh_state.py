@@ -1,0 +1,85 @@
+"""What the injector has learnt from the config feed: one frozen state, a new one per change set. Pure.
+
+A configuration that does not parse changes nothing: the last good one stays in force and `problems` says what is wrong.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import yaml
+from meshcore.distribution.keys import Key
+from meshcore.errors import MeshError
+
+from injector.core.config import InjectionConfig, parse_injection_config
+
+CONFIG_MAP = "istio-sidecar-injector"
+MESH_CONFIG_MAP = "istio"
+_NETWORK = "topology.istio.io/network"
+
+
+@dataclass(frozen=True)
+class MeshState:
+    """`fixed` are the facts of this installation (revision, cluster_id, trust_domain)."""
+
+    root_namespace: str = "istio-system"
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    config: InjectionConfig = field(default_factory=InjectionConfig)
+    namespace_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    texts: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Last seen text of each (ConfigMap, key) that configures injection."""
+
+    @classmethod
+    def empty(cls, root_namespace: str, **fixed: str) -> "MeshState":
+        """The state before anything is known: the shipped template and Istio's defaults."""
+        return cls(root_namespace=root_namespace, fixed=fixed, config=InjectionConfig(**fixed))  # type: ignore[arg-type]
+
+    @property
+    def network(self) -> str:
+        """The network of this cluster: the installation's value, else the label of the root namespace."""
+        return str(self.config.values["global"]["network"] or "") or self.labels_of(self.root_namespace).get(
+            _NETWORK, ""
+        )
+
+    def labels_of(self, namespace: str) -> Mapping[str, str]:
+        """Labels of a namespace; empty when it is not known."""
+        return self.namespace_labels.get(namespace) or {}
+
+    def replaced(self, entries: Iterable[tuple[Key, Mapping[str, Any] | None]]) -> "MeshState":
+        """The state that the whole list of objects makes; what is not in it is gone."""
+        return replace(self, namespace_labels={}, texts={}).applied(entries)
+
+    def applied(self, entries: Iterable[tuple[Key, Mapping[str, Any] | None]]) -> "MeshState":
+        """The state after these objects (None: deleted) have changed."""
+        labels = dict(self.namespace_labels)
+        texts = dict(self.texts)
+        for key, document in entries:
+            match key:
+                case Key("", "namespaces", "", name):
+                    labels.pop(name, None)
+                    if document is not None:
+                        labels[name] = (document.get("metadata") or {}).get("labels") or {}
+                case Key("", "configmaps", self.root_namespace, "istio-sidecar-injector" | "istio" as name):
+                    texts = {place: text for place, text in texts.items() if place[0] != name}
+                    data = (document or {}).get("data") or {}
+                    texts |= {(name, field): str(text) for field, text in data.items()}
+        state = replace(self, namespace_labels=labels, texts=texts)
+        return state if texts == self.texts and not self.problems else state._configured()
+
+    def _configured(self) -> "MeshState":
+        try:
+            mesh = yaml.safe_load(self.texts.get((MESH_CONFIG_MAP, "mesh"), "")) or {}
+            if not isinstance(mesh, dict):
+                return replace(self, problems=("ConfigMap istio: mesh is not a map",))
+            config = parse_injection_config(
+                self.texts.get((CONFIG_MAP, "config"), ""),
+                self.texts.get((CONFIG_MAP, "values"), ""),
+                mesh=mesh,
+                **self.fixed,
+            )
+        except yaml.YAMLError as error:
+            return replace(self, problems=(f"ConfigMap istio: mesh is not YAML: {str(error).splitlines()[0]}",))
+        except MeshError as error:
+            return replace(self, problems=tuple(str(violation) for violation in error.violations) or (error.detail,))
+        return replace(self, config=config, problems=())
