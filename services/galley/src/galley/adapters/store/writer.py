@@ -70,8 +70,7 @@ class Writer:
         except asyncio.CancelledError:
             _refuse(batch, MeshError(ErrorCode.UNAVAILABLE, "the store closed before its answer"))
             raise
-        except Exception as error:  # noqa: BLE001 - a bug in one write must neither end the writer nor fail its
-        neighbours
+        except Exception as error:  # noqa: BLE001 - a bug in one write must not end the writer
             if len(batch) == 1:
                 _refuse(batch, error)
                 return

@@ -1,0 +1,118 @@
+"""One request about a resource: what it names, who asks, what it says; and the replies to it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import yaml
+from meshcore.distribution.keys import Key
+from meshcore.http import Caller
+from meshcore.model.kinds import KindInfo
+from starlette.requests import Request
+from starlette.responses import Response
+
+from galley.adapters.store import Store
+from galley.core.kind_rules import KindRules, Naming
+from galley.core.kube_api import bodies, status
+from galley.core.kube_api.negotiation import Form, choose_form
+from galley.core.kube_api.paths import ResourcePath
+from galley.core.kube_api.shapes import in_version, shape_object
+from galley.core.kube_api.warnings import warning_headers
+
+JSON = "application/json"
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What the config API works with."""
+
+    store: Store
+    naming: Naming
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authenticated and authorised request about a resource."""
+
+    backend: Backend
+    request: Request
+    path: ResourcePath
+    info: KindInfo
+    rules: KindRules
+    caller: Caller
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The query parameters; of one that stands twice the last."""
+        return self.request.query_params
+
+    @property
+    def form(self) -> Form:
+        """The form that the caller takes; 406 when we have none of them."""
+        return choose_form(self.request.headers.get("accept", ""))
+
+    def key(self, name: str) -> Key:
+        """The store's key of an object of this kind in this namespace."""
+        namespace = self.path.namespace or "" if self.info.namespaced else ""
+        return Key(self.info.group, self.info.plural, namespace, name)
+
+    @property
+    def name(self) -> str:
+        """The name in the URL; 404 when it names none."""
+        if self.path.name is None:
+            raise status.unknown_path()
+        return self.path.name
+
+    async def body(self) -> bytes:
+        """The whole body; 413 beyond the limit."""
+        return await read_body(self.request)
+
+    def reply(self, document: Mapping[str, Any], code: int = 200, warnings: Iterable[str] = ()) -> Response:
+        """One object in the version of the URL and the form asked for."""
+        shown = in_version(document, self.info, self.path.version)
+        include = self.query.get("includeObject") or "Metadata"
+        body = shape_object(shown, self.form, self.rules, self.backend.clock(), include)
+        return json_reply(body, code, warnings, form=self.form)
+
+
+async def read_body(request: Request) -> bytes:
+    """Read a body up to the limit; what is larger is refused before it is read."""
+    too_large = status.StatusError(
+        status.ErrorCode.TOO_LARGE, 413, "RequestEntityTooLarge", f"a body may have at most {bodies.LARGEST} bytes"
+    )
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared) > bodies.LARGEST:
+        raise too_large
+    parts = bytearray()
+    async for part in request.stream():
+        parts += part
+        if len(parts) > bodies.LARGEST:
+            raise too_large
+    return bytes(parts)
+
+
+def json_reply(
+    body: Any, code: int = 200, warnings: Iterable[str] = (), *, form: Form = Form.OBJECT, media_type: str = JSON
+) -> Response:
+    """A JSON reply (YAML when that was asked for) with its warnings."""
+    if form is Form.YAML:
+        response = Response(yaml.safe_dump(dict(body), sort_keys=False), code, media_type="application/yaml")
+    else:
+        response = Response(encode(body), code, media_type=media_type)
+    for name, value in warning_headers(warnings):
+        response.headers.append(name, value)
+    return response
+
+
+def encode(body: Any) -> bytes:
+    """Compact JSON."""
+    return _encode(body)
+
+
+def status_reply(error: status.StatusError) -> Response:
+    """A refusal."""
+    return Response(encode(error.body), error.http, headers=error.headers, media_type=JSON)

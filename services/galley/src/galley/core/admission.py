@@ -1,0 +1,128 @@
+"""From a document as it came to what is stored and what is published, or every reason why not.
+
+Order: unknown fields (dropped, warned of or refused, as the caller asks), the server's defaults, schema, rules,
+normalisation. Pure; other objects are not looked at here (see `references`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from meshcore.errors import MeshError, Violation
+from meshcore.model.base import MeshObject
+from meshcore.model.kinds import KindInfo
+from meshcore.model.load import dump_object, parse_object, without_nulls
+from meshcore.model.validation import field_path
+from pydantic import ValidationError
+
+from galley.core.kind_rules import Naming
+from galley.core.kinds import rules_of
+from galley.core.kube_api import status
+from galley.core.kube_api.query import FieldValidation
+from galley.core.rules.object_metadata import check_metadata
+from galley.core.rules.report import Report
+
+Location = tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """An object that may be stored."""
+
+    document: dict[str, Any]
+    """As its author wrote it, in the storage version, with the server's defaults and without unknown fields."""
+    normalised: dict[str, Any]
+    """What consumers get."""
+    parsed: MeshObject
+    warnings: tuple[str, ...] = ()
+    """For the author; nothing was refused."""
+
+
+def validate(parsed: MeshObject, info: KindInfo) -> Report:
+    """All semantic errors and warnings of one object."""
+    report = Report()
+    check_metadata(parsed, report)
+    rules_of(info).validate(parsed, report)
+    return report
+
+
+def normalize(parsed: MeshObject, info: KindInfo, naming: Naming) -> dict[str, Any]:
+    """The one form in which consumers get the object."""
+    normal: MeshObject = rules_of(info).normalize(parsed, naming)
+    metadata = normal.metadata
+    trimmed = metadata.model_copy(
+        update={
+            "annotations": {key: text for key, text in metadata.annotations.items() if key != _LAST_APPLIED},
+            "managed_fields": (),
+        }
+    )
+    return dump_object(normal.model_copy(update={"metadata": trimmed, "api_version": info.api_version}))
+
+
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def admit(
+    document: Mapping[str, Any],
+    info: KindInfo,
+    naming: Naming,
+    field_validation: FieldValidation = FieldValidation.STRICT,
+    duplicates: Sequence[str] = (),
+) -> Admitted:
+    """Check one document; the error is a Status with every violation. `duplicates` are keys that were there twice."""
+    name = str(document["metadata"].get("name", ""))
+    version = str(document["apiVersion"]).rpartition("/")[2]
+    body, unknown = prune({**document, "apiVersion": info.api_version}, info)
+    surplus = [f'unknown field "{path}"' for path in unknown] + [f'duplicate field "{path}"' for path in duplicates]
+    if surplus and field_validation is FieldValidation.STRICT:
+        raise status.bad_request(
+            f'{info.kind} in version "{version}" cannot be handled as a {info.kind}: '
+            f"strict decoding error: {', '.join(surplus)}"
+        )
+    body = dict(rules_of(info).fill_defaults(body))
+    try:
+        parsed = parse_object(body, strict=False)
+    except MeshError as error:
+        raise status.from_error(error, info, name) from error
+    report = validate(parsed, info)
+    if report.errors:
+        raise status.invalid(info, name, report.errors)
+    warnings = surplus if field_validation is FieldValidation.WARN else []
+    warnings += [str(warning) for warning in report.warnings]
+    return Admitted(body, normalize(parsed, info, naming), parsed, tuple(warnings))
+
+
+def prune(document: Mapping[str, Any], info: KindInfo) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The document without the fields that its kind does not have, and without nulls; and the paths of those fields."""
+    body: dict[str, Any] = without_nulls(document)
+    unknown = tuple(_unknown(body, info))
+    for location in unknown:
+        _drop(body, location)
+    return body, tuple(field_path(location) for location in unknown)
+
+
+def _unknown(body: Mapping[str, Any], info: KindInfo) -> Iterator[Location]:
+    try:
+        info.model.model_validate(body, by_alias=True, by_name=False)
+    except ValidationError as error:
+        for item in error.errors(include_url=False, include_context=False, include_input=False):
+            if item["type"] == "extra_forbidden":
+                yield item["loc"]
+
+
+def _drop(body: Any, location: Location) -> None:
+    for part in location[:-1]:
+        body = body[part]
+    body.pop(location[-1], None)
+
+
+def violations_of(document: Mapping[str, Any], info: KindInfo) -> tuple[list[Violation], list[Violation]]:
+    """Errors (unknown fields too) and warnings of a document that nobody is about to store: offline validation."""
+    body, unknown = prune({**document, "apiVersion": info.api_version}, info)
+    errors = [Violation(path, "unknown field") for path in unknown]
+    try:
+        parsed = parse_object(dict(rules_of(info).fill_defaults(body)), strict=False)
+    except MeshError as error:
+        return errors + list(error.violations), []
+    report = validate(parsed, info)
+    return errors + report.errors, report.warnings

@@ -1,0 +1,109 @@
+"""Bodies of requests: JSON, YAML or the few protobuf messages, by Content-Type; patches by theirs.
+
+kubectl 1.20 sends some JSON without any Content-Type. Keys that stand twice are reported with their paths, because
+strict validation refuses them and everything else keeps the last one.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NoReturn
+
+from meshcore.errors import MeshError
+from meshcore.model.load import load_yaml_documents
+from meshcore.model.validation import field_path
+
+from galley.core.kube_api import protobuf_body, status
+
+LARGEST = 3 * 1024 * 1024
+_YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
+
+
+class PatchType(StrEnum):
+    """The languages of patches, by media type."""
+
+    MERGE = "application/merge-patch+json"
+    STRATEGIC = "application/strategic-merge-patch+json"
+    JSON = "application/json-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A decoded body and the paths of keys that it has twice."""
+
+    document: Any
+    duplicates: tuple[str, ...] = ()
+
+
+class _Pairs(dict[str, Any]):
+    """An object that remembers which of its keys came twice."""
+
+    twice: tuple[str, ...] = ()
+
+
+def _object_of(pairs: list[tuple[str, Any]]) -> _Pairs:
+    result = _Pairs(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        result.twice = tuple(dict.fromkeys(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
+    return result
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+def decode_json(body: bytes) -> Body:
+    """Read JSON; 400 when it is none."""
+    try:
+        document = json.loads(body, object_pairs_hook=_object_of, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise status.bad_request(f"the body is not JSON: {error}") from error
+    return Body(document, tuple(field_path(path) for path in _duplicates(document, ())))
+
+
+def _duplicates(value: Any, path: tuple[str | int, ...]) -> list[tuple[str | int, ...]]:
+    found = [(*path, key) for key in value.twice] if isinstance(value, _Pairs) else []
+    parts: Sequence[tuple[str | int, Any]] = ()
+    if isinstance(value, dict):
+        parts = list(value.items())
+    elif isinstance(value, list):
+        parts = list(enumerate(value))
+    for key, item in parts:
+        if isinstance(item, dict | list):
+            found += _duplicates(item, (*path, key))
+    return found
+
+
+def decode_object(content_type: str, body: bytes) -> Body:
+    """Read an object of a create or replace; 415 for a media type that is none of ours."""
+    media_type = media_type_of(content_type)
+    if media_type in ("", "application/json"):
+        return decode_json(body)
+    if media_type in _YAML_TYPES:
+        try:
+            documents = load_yaml_documents(body.decode(), "body")
+        except (MeshError, UnicodeDecodeError) as error:
+            raise status.bad_request(f"the body is not YAML: {error}") from error
+        if len(documents) != 1:
+            raise status.bad_request(f"the body has {len(documents)} YAML documents instead of one")
+        return Body(documents[0].body)
+    if media_type == protobuf_body.MEDIA_TYPE:
+        return Body(protobuf_body.decode_body(body))
+    raise status.unsupported_media(("application/json", "application/yaml"))
+
+
+def patch_type_of(content_type: str, *, strategic: bool) -> PatchType:
+    """The language of a patch; 415 for one that this kind does not take (custom resources take no strategic ones)."""
+    offered = [PatchType.JSON, PatchType.MERGE, *([PatchType.STRATEGIC] if strategic else [])]
+    media_type = media_type_of(content_type)
+    for offer in offered:
+        if media_type == offer.value:
+            return offer
+    raise status.unsupported_media([offer.value for offer in offered])
+
+
+def media_type_of(content_type: str) -> str:
+    """`application/json; charset=utf-8` -> `application/json`."""
+    return content_type.partition(";")[0].strip().lower()

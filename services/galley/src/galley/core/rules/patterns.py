@@ -1,0 +1,44 @@
+"""Regular expressions (RE2, as Envoy compiles them) and string matches."""
+
+from functools import lru_cache
+
+import re2
+from meshcore.model.virtual_service import StringMatch
+
+from galley.core.rules.report import Report
+
+_MAX_LENGTH = 1024
+
+
+@lru_cache(maxsize=4096)
+def _fault(pattern: str) -> str | None:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(pattern, options)
+    except re2.error as error:
+        reason = error.args[0] if error.args else "it does not compile"
+        return reason.decode() if isinstance(reason, bytes) else str(reason)
+    return None
+
+
+def check_regex(report: Report, path: str, pattern: str) -> None:
+    """A pattern of RE2's language: no lookaround, no backreferences."""
+    if not pattern:
+        report.error(path, "the regular expression is empty", "an RE2 pattern")
+    elif len(pattern) > _MAX_LENGTH:
+        report.error(path, f"the regular expression has {len(pattern)} characters", f"at most {_MAX_LENGTH}")
+    elif fault := _fault(pattern):
+        report.error(path, f"the regular expression is not RE2: {fault}", "an RE2 pattern")
+
+
+def check_string_match(
+    report: Report, path: str, match: StringMatch | None, *, empty_prefix: bool = False, any_value: bool = False
+) -> None:
+    """A prefix says something unless `empty_prefix`; a regex compiles, or is `*` with `any_value`."""
+    if match is None:
+        return
+    if match.prefix == "" and not empty_prefix:
+        report.error(f"{path}.prefix", "the prefix is empty", "at least one character")
+    if match.regex is not None and not (any_value and match.regex == "*"):
+        check_regex(report, f"{path}.regex", match.regex)
