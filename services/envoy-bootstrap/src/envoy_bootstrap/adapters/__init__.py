@@ -1,1 +1,6 @@
-"""What envoy_bootstrap does: parse, call core, send."""
+"""What the agent does: gRPC, processes, files, sockets."""
+
+import os
+
+# gRPC's fork handlers are for Python code that goes on after a fork; the agent only forks to exec, and they log each time.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")

@@ -1,6 +1,7 @@
 """The agent as a whole: what is started in which order, and how the workload leaves the mesh."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -180,7 +181,10 @@ class Agent:
             if unhealthy != reported and not self._leaving:
                 await self.stream.report(unhealthy)
                 reported = unhealthy
-            await asyncio.sleep(_SERVING if readiness.ready and unhealthy is None else _STARTING)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SERVING if unhealthy is None else _STARTING):
+                    await self.supervisor.crashed.wait()
+                self.supervisor.crashed.clear()
 
     async def _leave(self) -> None:
         """Out of the callers' sight, drained, ended; last the stream, which de-registers at once."""

@@ -50,6 +50,8 @@ class Supervisor:
         self._current: EnvoyProcess | None = None
         self._replacing = asyncio.Lock()
         self._stopping = False
+        self.crashed = asyncio.Event()
+        """Set when Envoy ends by itself; whoever waits for it clears it."""
 
     @property
     def envoy(self) -> EnvoyProcess | None:
@@ -78,6 +80,7 @@ class Supervisor:
             if envoy is not self._current:
                 continue  # replaced on purpose; the new one is watched now
             self._current = None
+            self.crashed.set()
             self._forget(envoy.epoch)
             _EXITS.inc()
             attempt = 0 if loop.time() - started > _STEADY_AFTER else attempt + 1

@@ -1,7 +1,8 @@
 """One Envoy's stream to its agent: which resources it asked for, what it has, what it is sent next.
 
 The agent serves secrets and the last good configuration from memory. A name that is not there is *held*, never declared
-absent: an absent secret opens a listener that resets every handshake, and a certificate that is late comes soon.
+absent: an absent secret opens a listener that resets every handshake, and a certificate that is late comes soon. A client
+that asks for everything is answered even when that is nothing, since it waits for it.
 
 Invariants (tests/core/test_discovery.py):
 1. nothing is sent that was not asked for, and nothing twice in one version;
@@ -38,6 +39,7 @@ class _Subscription:
     def __init__(self) -> None:
         self.names: set[str] = set()
         self.wildcard = False
+        self.answered = False
         self.known: dict[str, str] = {}
 
     def due(self, resources: Mapping[str, Versioned]) -> dict[str, Versioned]:
@@ -85,8 +87,9 @@ class DeltaDiscovery:
     def _responses(self, type_url: str) -> list[Any]:
         subscription = self._subscriptions[type_url]
         due = subscription.due(self._resources.get(type_url, {}))
-        if not due:
+        if not due and (subscription.answered or not subscription.wildcard):
             return []
+        subscription.answered = True
         self._sent += 1
         response = discovery_pb2.DeltaDiscoveryResponse(type_url=type_url, nonce=str(self._sent))
         for name, resource in due.items():
@@ -130,8 +133,9 @@ class SotwDiscovery:
     def _responses(self, type_url: str) -> list[Any]:
         subscription = self._subscriptions[type_url]
         resources = self._resources.get(type_url, {})
-        if not subscription.due(resources):
+        if not subscription.due(resources) and (subscription.answered or not subscription.wildcard):
             return []
+        subscription.answered = True
         whole = resources if subscription.wildcard else {n: resources[n] for n in subscription.names if n in resources}
         subscription.known = {name: resource.version for name, resource in whole.items()}
         self._sent += 1
