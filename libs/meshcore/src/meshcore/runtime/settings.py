@@ -4,36 +4,19 @@ A service subclasses `ServiceSettings` with its own `service` name and `env_pref
 the start fails naming the field and its variable.
 """
 
-import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, PlainSerializer
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-
-
-def parse_go_duration(value: Any) -> Any:
-    """Read Go's duration form (`1h30m`, `250ms`, `0`); other types are left to pydantic."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    if text in ("0", "+0", "-0"):
-        return timedelta()
-    sign, body = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
-    parts = _PART.findall(body)
-    if not parts or "".join(number + unit for number, unit in parts) != body:
-        raise ValueError(f"{value!r} is not a duration such as 24h, 1m30s or 250ms")
-    return sign * timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
-
+from meshcore.durations import format_duration, parse_duration
 
 GoDuration = Annotated[
     timedelta,
-    BeforeValidator(parse_go_duration),
-    PlainSerializer(lambda value: f"{value.total_seconds():g}s", return_type=str),
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
 ]
 """A duration written as Go and Istio write it."""
 
