@@ -114,6 +114,11 @@ class ConfigApi:
         answer = self._call("DELETE", _path(kind, _version(document), space, name))
         return Applied("deleted", kind, space, name, revision_of(answer))
 
+    def read_document(self, document: Mapping[str, Any], namespace: str = "default") -> dict[str, Any]:
+        """The live object that a document names."""
+        kind, space, name = self._address(document, namespace)
+        return self.read(kind, space, name, _version(document))
+
     def read(self, kind: KindInfo, namespace: str, name: str, version: str = "") -> dict[str, Any]:
         """One object."""
         return self._call("GET", _path(kind, version or kind.storage_version, namespace, name))

@@ -16,7 +16,7 @@ from meshcore.errors import MeshError
 
 from meshctl.adapters.config_api import ConfigApi, open_config_api
 from meshctl.adapters.config_files import read_documents
-from meshctl.adapters.processes import DOWN_GRACE, stop_all_recorded, write_private
+from meshctl.adapters.processes import DOWN_GRACE, make_key, stop_all_recorded, write_private
 from meshctl.adapters.unit import Unit
 from meshctl.core import mesh_objects
 from meshctl.core.failure import StackFailure
@@ -33,6 +33,7 @@ from meshctl.core.topology import CONFIG_API_PORT, MAX_WORKLOAD, PROXY_HTTP_PORT
 from meshctl.core.workloads import Workload, WorkloadsFile, workload_entry, workload_from
 
 INIT_TIMEOUT = 30.0
+STATE_KEY_BYTES = 32
 
 
 class Supervisor:
@@ -84,6 +85,7 @@ class Supervisor:
     def _run_proxy(self, workload: Workload, number: int) -> None:
         if workload.name not in self._units:
             Path(self._layout.workload(number)).mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_key(Path(self._layout.state_key(workload.namespace, workload.name)), STATE_KEY_BYTES)
 
             async def refresh_token() -> None:
                 await asyncio.to_thread(self._write_token, workload, number)

@@ -72,6 +72,10 @@ class Layout:
         """A workload's token, mode 0600."""
         return f"{self.workload(number)}/token"
 
+    def state_key(self, namespace: str, workload: str) -> str:
+        """The key by which a workload's agent seals what it stores, mode 0400."""
+        return f"{self.identities}/state-keys/{namespace}.{workload}.key"
+
     def envoy_admin_socket(self, number: int) -> str:
         """The admin socket of a workload's Envoy."""
         return f"{self.workload(number)}/admin.sock"

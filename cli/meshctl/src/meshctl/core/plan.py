@@ -157,6 +157,7 @@ def proxy_spec(settings: StackSettings, workload: Workload, number: int) -> Proc
         "CA_ROOT_CERT": layout.root_certificate,
         "TOKEN_PATH": layout.token(number),
         "STATE_DIR": layout.workload(number),
+        "STATE_KEY_FILE": layout.state_key(workload.namespace, workload.name),
         "ISTIO_META_INTERCEPTION_MODE": "NONE",
         "ISTIO_META_CLUSTER_ID": "Kubernetes",
         "ISTIO_META_NAMESPACE": workload.namespace,

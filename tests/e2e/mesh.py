@@ -1,0 +1,348 @@
+"""A whole mesh for tests: `meshctl` on a stack of its own, with real services, Envoys and traffic.
+
+Everything goes through the command line or the APIs that users have. Nothing here sleeps for a guess: it waits for a
+state that can be observed, until a deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from meshctl.adapters.config_api import Applied, ConfigApi
+from meshctl.adapters.demo_stack import wait_for_receipt
+from meshctl.adapters.loopback import StackLock, lock_free_stack
+from meshctl.adapters.pilot_api import PilotApi
+from meshctl.adapters.traffic import MeshConnection, Reply, Traffic
+from meshctl.core.layout import Layout
+from meshctl.core.receipts import Convergence
+from meshctl.core.topology import Stack
+
+ROOT = Path(__file__).resolve().parents[2]
+APP = ROOT / "examples" / "bookshop" / "app.py"
+DEADLINE = 30.0
+UP_TIMEOUT = 60.0
+Value = TypeVar("Value")
+
+
+def wait_until(what: str, look: Callable[[], Value], seconds: float = DEADLINE) -> Value:
+    """The first true value of `look`; fails naming `what` when there is none until the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = look()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}; last seen: {value!r}"
+        threading.Event().wait(0.05)
+
+
+def workload(
+    name: str, *, app: str = "", version: str = "v1", namespace: str = "default", group: str | None = None, **more: Any
+) -> dict[str, Any]:
+    """An entry of a workloads file: the bookshop's `details` answers with its version on port 9080."""
+    labels = {"app": app or name, "version": version}
+    entry = {"name": name, "namespace": namespace, "service_account": app or name, "labels": labels}
+    entry |= {"group": name if group is None else group, "ports": [9080]}
+    entry["command"] = ["{python}", str(APP), "details", version, "--host", "{host}", "--port", "9080"]
+    return entry | more
+
+
+def client(name: str = "client", namespace: str = "default", **more: Any) -> dict[str, Any]:
+    """A sidecar without an application."""
+    labels = {"app": name}
+    return {"name": name, "namespace": namespace, "service_account": name, "labels": labels, "group": ""} | more
+
+
+def service(name: str, namespace: str = "default", selector: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A Service with one HTTP port."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "selector": dict(selector or {"app": name}),
+            "ports": [{"name": "http", "port": 9080, "targetPort": 9080}],
+        },
+    }
+
+
+def workload_group(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The WorkloadGroup in which a workload of `workload()` registers."""
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "WorkloadGroup",
+        "metadata": {"name": entry["group"], "namespace": entry["namespace"]},
+        "spec": {
+            "metadata": {"labels": entry["labels"]},
+            "template": {"serviceAccount": entry["service_account"], "ports": {"http": 9080}},
+        },
+    }
+
+
+def virtual_service(host: str, http: Sequence[Mapping[str, Any]], namespace: str = "default") -> dict[str, Any]:
+    """A VirtualService of one host, named as the host."""
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": host, "namespace": namespace},
+        "spec": {"hosts": [host], "http": list(http)},
+    }
+
+
+def route(host: str, *subsets: str | tuple[str, int]) -> dict[str, Any]:
+    """An HTTP route to subsets of a host, each a name or (name, weight)."""
+    pairs = [(subset, 0) if isinstance(subset, str) else subset for subset in subsets]
+    return {
+        "route": [
+            {"destination": {"host": host, "subset": name}} | ({"weight": weight} if weight else {})
+            for name, weight in pairs
+        ]
+    }
+
+
+def destination_rule(host: str, *versions: str, namespace: str = "default") -> dict[str, Any]:
+    """A DestinationRule with a subset for each version."""
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": host, "namespace": namespace},
+        "spec": {"host": host, "subsets": [{"name": name, "labels": {"version": name}} for name in versions]},
+    }
+
+
+class BackgroundTraffic:
+    """Steady traffic from a thread of its own; every reply is kept."""
+
+    def __init__(self, proxy: str, url: str, rate: float, headers: Mapping[str, str] | None = None) -> None:
+        self.replies: list[Reply] = []
+        self._arguments = (proxy, url, rate, headers)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="traffic")
+        self._task: asyncio.Task[None] | None = None
+
+    def _run(self) -> None:
+        proxy, url, rate, headers = self._arguments
+
+        async def send() -> None:
+            traffic = Traffic(proxy, url, rate=rate, connections=16, headers=headers, on_reply=self.replies.append)
+            self._task = asyncio.current_task()
+            with contextlib.suppress(asyncio.CancelledError):
+                await traffic.run()
+
+        with contextlib.closing(self._loop):
+            self._loop.run_until_complete(send())
+
+    def __enter__(self) -> BackgroundTraffic:
+        self._thread.start()
+        wait_until("the first reply", lambda: self.replies)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join()
+
+    def send_more(self, count: int) -> None:
+        """Returns when `count` more replies have come."""
+        goal = len(self.replies) + count
+        wait_until(f"{count} more replies", lambda: len(self.replies) >= goal, 60 + count / 20)
+
+    @property
+    def failures(self) -> list[Reply]:
+        """Replies other than 200."""
+        return [reply for reply in self.replies if not reply.good]
+
+    def assert_no_failure(self) -> None:
+        """Fails with the first bad replies."""
+        failures = self.failures
+        assert not failures, f"{len(failures)} of {len(self.replies)} failed: {failures[:3]}"
+
+
+class Mesh:
+    """A running stack. `close()` leaves no process and no file."""
+
+    def __init__(self, entries: Sequence[Mapping[str, Any]], *options: str) -> None:
+        self._lock: StackLock = lock_free_stack(first=2)
+        self.stack = Stack(self._lock.number)
+        self.home = Path(tempfile.mkdtemp(prefix="mesh-e2e-"))
+        self.layout = Layout(str(self.home / "meshcore" / f"stack-{self.stack.number}"))
+        self.options = options
+        self.environment = os.environ | {"XDG_STATE_HOME": str(self.home), "MESHCORE_STACK": str(self.stack.number)}
+        self._entries = list(entries)
+        self._apis = contextlib.ExitStack()
+        self._pilots: dict[int, PilotApi] = {}
+
+    def start(self) -> Mesh:
+        """Brings the stack up with its workloads and the config of each."""
+        self._lock.release()  # the supervisor takes it over
+        try:
+            self.up("--workloads", str(self.workloads_file(self._entries)))
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def workloads_file(self, entries: Sequence[Mapping[str, Any]]) -> Path:
+        """A workloads file with the groups of its workloads as config."""
+        folder = Path(tempfile.mkdtemp(prefix="w-", dir=self.home))
+        groups = [workload_group(entry) for entry in entries if entry["group"]]
+        (folder / "groups.yaml").write_text(yaml.safe_dump_all(groups))
+        lines = ['config = ["groups.yaml"]']
+        for entry in entries:
+            lines.append("[[workload]]")
+            lines += [f"{key} = {_toml(value)}" for key, value in entry.items()]
+        path = folder / "workloads.toml"
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    def meshctl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Runs the command line on this stack."""
+        command = [sys.executable, "-m", "meshctl", *arguments]
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=UP_TIMEOUT + 60, check=False
+        )
+        assert not check or done.returncode == 0, f"meshctl {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def up(self, *more: str) -> None:
+        """`meshctl up`: starts what does not run."""
+        self.meshctl("up", "--timeout", str(UP_TIMEOUT), *self.options, *more)
+
+    def add(self, *entries: Mapping[str, Any]) -> None:
+        """Starts more workloads in the running stack."""
+        self.up("--workloads", str(self.workloads_file(entries)))
+
+    def status(self) -> dict[str, Any]:
+        """`meshctl status -o json`."""
+        document: dict[str, Any] = json.loads(self.meshctl("status", "-o", "json").stdout)
+        return document
+
+    def workload(self, name: str) -> dict[str, Any]:
+        """One workload of the status."""
+        return next(item for item in self.status()["workloads"] if item["name"] == name)
+
+    def service(self, name: str) -> dict[str, Any]:
+        """One service of the status."""
+        return next(item for item in self.status()["services"] if item["name"] == name)
+
+    @cached_property
+    def config(self) -> ConfigApi:
+        """Galley's config API as administrator."""
+        token = Path(self.layout.admin_token).read_text().strip()
+        api = ConfigApi(f"https://{self.stack.galley}:8081", self.layout.root_certificate, token)
+        return self._apis.enter_context(api)
+
+    def pilot(self, index: int = 1) -> PilotApi:
+        """The admin REST of the `index`-th Pilot as administrator."""
+        if index not in self._pilots:
+            token = Path(self.layout.admin_token).read_text().strip()
+            api = PilotApi(f"http://{self.stack.pilot(index)}:15014", token)
+            self._pilots[index] = self._apis.enter_context(api)
+        return self._pilots[index]
+
+    def apply(self, *documents: Mapping[str, Any]) -> Convergence:
+        """Writes objects and waits until every proxy has acknowledged the last of them."""
+        return self.converged([self.config.apply(document) for document in documents][-1])
+
+    def delete(self, *documents: Mapping[str, Any]) -> Convergence:
+        """Deletes objects and waits until every proxy has acknowledged the last deletion."""
+        return self.converged([self.config.delete(document) for document in documents][-1])
+
+    def converged(self, applied: Applied, pilot: int = 1) -> Convergence:
+        """The receipt of a write, complete and without a NACK."""
+        receipt = wait_for_receipt(self.pilot(pilot), applied.revision)
+        assert receipt.complete, f"revision {applied.revision} is still out: {receipt}"
+        assert not receipt.failed, f"revision {applied.revision} was refused: {receipt}"
+        return receipt
+
+    def proxy(self, name: str) -> str:
+        """The mesh HTTP proxy of a workload."""
+        return str(self.workload(name)["http_proxy"])
+
+    def get(self, url: str, via: str = "client", headers: Mapping[str, str] | None = None) -> Reply:
+        """One request through the sidecar of a workload."""
+
+        async def ask() -> Reply:
+            connection = MeshConnection(self.proxy(via))
+            try:
+                return await connection.get(url, headers)
+            finally:
+                connection.close()
+
+        return asyncio.run(ask())
+
+    def get_many(
+        self, url: str, count: int, via: str = "client", headers: Mapping[str, str] | None = None
+    ) -> list[Reply]:
+        """Requests one after the other over one connection."""
+        proxy = self.proxy(via)
+
+        async def ask() -> list[Reply]:
+            connection = MeshConnection(proxy)
+            try:
+                return [await connection.get(url, headers) for _ in range(count)]
+            finally:
+                connection.close()
+
+        return asyncio.run(ask())
+
+    def traffic(self, url: str, rate: float = 200, via: str = "client") -> BackgroundTraffic:
+        """Steady traffic through the sidecar of a workload."""
+        return BackgroundTraffic(self.proxy(via), url, rate)
+
+    def kill(self, name: str) -> None:
+        """kill -9 of a service, its worker processes too."""
+        pid = int(self.service(name)["pid"])
+        for member in _session(pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(member, signal.SIGKILL)
+        wait_until(f"{name} is dead", lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
+
+    def logs(self) -> Iterator[tuple[str, str]]:
+        """Name and text of every log of the stack."""
+        for path in sorted(Path(self.layout.root).glob("logs/*")):
+            yield path.name, path.read_text(errors="replace")
+
+    def close(self) -> None:
+        """Takes the stack down and removes its files. Keeps them when MESHCORE_KEEP_STATE is set."""
+        self._apis.close()
+        self.meshctl("down", check=False)
+        self._lock.release()
+        if "MESHCORE_KEEP_STATE" not in os.environ:
+            shutil.rmtree(self.home, ignore_errors=True)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+    return json.dumps(value)
+
+
+def _session(leader: int) -> list[int]:
+    members = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(int(path.name)) == leader:
+                members.append(int(path.name))
+    return members
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True

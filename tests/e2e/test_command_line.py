@@ -1,0 +1,92 @@
+"""The command line against the shared mesh: shapes and exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from mesh import ROOT, Mesh, route, virtual_service
+from meshctl.adapters.stack_files import envoy_path
+
+
+def test_status_names_services_and_where_they_listen(mesh: Mesh) -> None:
+    services = {entry["name"]: entry for entry in mesh.status()["services"]}
+    assert set(services) == {"nats", "galley", "citadel", "pilot", "injector"}
+    assert all(entry["state"] == "ready" and entry["pid"] > 0 for entry in services.values())
+    assert services["galley"]["config_api"] == f"https://{mesh.stack.galley}:8081"
+    assert services["galley"]["admin"] == f"http://{mesh.stack.galley}:15014"
+
+
+def test_the_kubeconfig_is_private(mesh: Mesh) -> None:
+    path = Path(mesh.meshctl("kubeconfig").stdout.strip())
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert f"https://{mesh.stack.galley}:8081" in path.read_text()
+
+
+def test_up_adopts_what_runs(mesh: Mesh) -> None:
+    before = {entry["name"]: entry["pid"] for entry in mesh.status()["services"]}
+    mesh.up()
+    assert {entry["name"]: entry["pid"] for entry in mesh.status()["services"]} == before
+
+
+def test_apply_get_delete(mesh: Mesh, tmp_path: Path) -> None:
+    path = tmp_path / "vs.json"
+    path.write_text(json.dumps(virtual_service("ledger", [route("ledger", "v1")], "books")))
+    assert "ledger created" in mesh.meshctl("apply", "-f", str(path)).stdout
+    assert "ledger unchanged" in mesh.meshctl("apply", "-f", str(path)).stdout
+    shown = json.loads(mesh.meshctl("get", "vs", "ledger", "-n", "books", "-o", "json").stdout)
+    assert shown["spec"]["http"][0]["route"][0]["destination"]["subset"] == "v1"
+    assert "ledger" in mesh.meshctl("get", "virtualservices", "-A").stdout
+    assert "ledger deleted" in mesh.meshctl("delete", "-f", str(path)).stdout
+    assert mesh.meshctl("delete", "-f", str(path), check=False).returncode == 1
+
+
+def test_proxy_status_lists_every_proxy(mesh: Mesh) -> None:
+    table = mesh.meshctl("proxy-status").stdout
+    assert table.splitlines()[0].split()[:2] == ["NAME", "CLUSTER"]
+    for name in ("client.default", "echo-v1.default", "ledger.books"):
+        assert name in table
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ("clusters", "echo.default.svc.cluster.local"),
+        ("listeners", "15002"),
+        ("routes", "echo.default.svc.cluster.local:9080"),
+        ("endpoints", "outbound|9080||echo.default.svc.cluster.local"),
+        ("secret", "cluster.local"),
+        ("bootstrap", "xds-grpc"),
+        ("all", "ROOTCA"),
+    ],
+)
+def test_proxy_config(mesh: Mesh, part: str, expected: str) -> None:
+    assert expected in mesh.meshctl("proxy-config", part, "client.default").stdout
+    document = json.loads(mesh.meshctl("proxy-config", part, "client", "-o", "json").stdout)
+    assert document
+
+
+def test_an_unknown_workload_is_an_error(mesh: Mesh) -> None:
+    done = mesh.meshctl("proxy-config", "clusters", "ghost", check=False)
+    assert done.returncode == 1
+    assert "ghost.default" in done.stderr
+
+
+def test_the_bookshop_compiles_to_a_bootstrap_that_envoy_accepts(mesh: Mesh, tmp_path: Path) -> None:
+    command = ["compile", "-f", str(ROOT / "examples"), "--proxy", "default/front", "--as", "bootstrap"]
+    path = tmp_path / "bootstrap.json"
+    path.write_text(mesh.meshctl(*command).stdout)
+    checked = subprocess.run(
+        [envoy_path(), "--mode", "validate", "-c", str(path)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_no_secret_is_in_any_log(mesh: Mesh) -> None:
+    secrets = {Path(mesh.layout.admin_token).read_text().strip()}
+    secrets |= {path.read_text().strip() for path in Path(mesh.layout.root).glob("w/*/token")}
+    for name, text in mesh.logs():
+        assert "PRIVATE KEY" not in text, name
+        assert not [secret for secret in secrets if secret in text], name

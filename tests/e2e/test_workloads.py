@@ -1,0 +1,51 @@
+"""Workloads come and go: registration by the sidecar alone, and leaving without a failed request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mesh import Mesh, client, service, wait_until, workload
+from meshctl.adapters.control import send_order
+from meshctl.adapters.peer_certificate import presented_certificate
+
+
+def test_a_new_sidecar_makes_its_service_reachable(mesh: Mesh) -> None:
+    mesh.apply(service("newcomer"))
+    assert mesh.get("http://newcomer:9080/").status == 503
+    mesh.add(workload("newcomer"))
+    reply = wait_until("newcomer answers", lambda: reply if (reply := mesh.get("http://newcomer:9080/")).good else None)
+    assert reply.body["caller"].endswith("/sa/client")
+
+
+def test_a_workload_that_ends_in_good_order_fails_no_request(mesh: Mesh) -> None:
+    mesh.apply(service("pair"))
+    mesh.add(workload("pair-a", app="pair", version="a"), workload("pair-b", app="pair", version="b"))
+
+    def answering() -> set[str]:
+        replies = mesh.get_many("http://pair:9080/", 10)
+        return {str(reply.body["version"]) for reply in replies if reply.good}
+
+    wait_until("both answer", lambda: answering() == {"a", "b"})
+    with mesh.traffic("http://pair:9080/", rate=200) as traffic:
+        send_order(mesh.layout.control_socket, {"op": "remove", "names": ["pair-a"]}, 60)
+        traffic.send_more(200)
+    traffic.assert_no_failure()
+    assert {reply.body["version"] for reply in traffic.replies[-100:]} == {"b"}
+
+
+def test_certificates_are_renewed_under_traffic_without_a_failed_request(mesh: Mesh) -> None:
+    short = {"SECRET_TTL": "12s"}
+    mesh.apply(service("brief"))
+    mesh.add(workload("brief", proxy_env=short), client("brief-client", proxy_env=short))
+    identity = Path(mesh.layout.identities) / "meshctl"
+    address = mesh.workload("brief")["address"]
+    wait_until("brief answers", lambda: mesh.get("http://brief:9080/", via="brief-client").good)
+
+    def serial() -> str:
+        return presented_certificate(address, 9080, identity).serial
+
+    with mesh.traffic("http://brief:9080/", rate=100, via="brief-client") as traffic:
+        seen = {serial()}
+        wait_until("two renewals", lambda: seen.add(serial()) or len(seen) >= 3)
+        traffic.send_more(100)
+    traffic.assert_no_failure()
