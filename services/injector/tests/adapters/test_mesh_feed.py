@@ -6,6 +6,7 @@ from injector.core.mesh_state import MeshState
 from meshcore.distribution.events import Change, ChangeSet, FullState
 from meshcore.distribution.keys import Key, kv_key
 from meshcore.distribution.records import make_record
+from meshcore.runtime import Readiness
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = Key("", "configmaps", "istio-system", "istio-sidecar-injector")
@@ -20,7 +21,8 @@ def config_map(text):
 
 
 async def test_the_first_state_and_every_change_set_reach_the_configuration():
-    feed = MeshFeed(MeshState.empty("istio-system"))
+    readiness = Readiness()
+    feed = MeshFeed(MeshState.empty("istio-system"), readiness)
     seen = []
     first = record(1, config_map("policy: disabled"))
     second = record(2, config_map("policy: nonsense"))
@@ -35,9 +37,11 @@ async def test_the_first_state_and_every_change_set_reach_the_configuration():
         seen.append((feed.revision, feed.state.config.policy, feed.state.problems))
 
     assert feed.state is None
+    assert not readiness.conditions["config"].ok
     await feed.follow(events())
     assert seen == [
         (1, InjectionPolicy.DISABLED, ()),
         (2, InjectionPolicy.DISABLED, True),
         (3, InjectionPolicy.ENABLED, ()),
     ]
+    assert readiness.conditions["config"].ok
