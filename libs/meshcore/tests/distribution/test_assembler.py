@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-
 from meshcore.distribution.assembler import Assembler
 from meshcore.distribution.digest import SetDigest
 from meshcore.distribution.events import ChangeSet, FullState, Refused, Relist
@@ -84,7 +83,9 @@ class Mesh(RuleBasedStateMachine):
 
     # -- the store and its publisher
 
-    @rule(edits=st.dictionaries(st.sampled_from(KEYS), st.integers(0, 3) | st.none(), min_size=1), skip=st.integers(1, 3))
+    @rule(
+        edits=st.dictionaries(st.sampled_from(KEYS), st.integers(0, 3) | st.none(), min_size=1), skip=st.integers(1, 3)
+    )
     def commit(self, edits: dict[str, int | None], skip: int) -> None:
         self.store.commit(self.store.revision + skip, edits)
 

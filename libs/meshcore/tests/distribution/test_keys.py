@@ -5,7 +5,6 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from meshcore.distribution.keys import HEAD_KEY, Key, kv_key, parse_kv_key
 
 part = st.text(max_size=12)
@@ -39,7 +38,9 @@ def test_every_key_survives_and_is_safe_for_nats(group: str, plural: str, namesp
     assert parse_kv_key(spelled) == Key(group, plural, namespace, name)
 
 
-@pytest.mark.parametrize("text", [HEAD_KEY, "a.b.c", "a.b.c.d.e", "core.x.y.=ff", "core.x.y.=41", "core.x..z", "core..y.z"])
+@pytest.mark.parametrize(
+    "text", [HEAD_KEY, "a.b.c", "a.b.c.d.e", "core.x.y.=ff", "core.x.y.=41", "core.x..z", "core..y.z"]
+)
 def test_other_spellings_are_refused(text: str):
     with pytest.raises(ValueError, match="key|escaped"):
         parse_kv_key(text)

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from meshcore.distribution.digest import EMPTY_DIGEST, SetDigest
 from meshcore.distribution.records import (
     Head,

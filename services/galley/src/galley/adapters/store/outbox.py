@@ -13,7 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from galley.adapters.store.reads import read_meta
 from galley.adapters.store.rows import Row, from_microseconds, stored_object
-from galley.adapters.store.tables import change_sets, meta, objects, outbox
+from galley.adapters.store.tables import change_sets, lease, meta, objects, outbox
+
+PUBLISHER_LEASE = "publisher"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class Unpublished:
 
     head: Head
     messages: tuple[tuple[str, bytes], ...]
+    deleted: tuple[str, ...]
+    """Keys of the messages that are tombstones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class PublishedState:
     nothing yet."""
 
     store_id: str
+    fencing: int
+    """Of the present publisher's lease, 0 before the first."""
     head: Head
     records: dict[str, ConfigRecord]
 
@@ -41,10 +47,13 @@ async def read_unpublished(connection: AsyncConnection, after: int) -> Unpublish
     row = (await connection.execute(query.order_by(change_sets.c.revision).limit(1))).mappings().one_or_none()
     if row is None:
         return None
-    messages = await connection.execute(
-        select(outbox.c.key, outbox.c.record).where(outbox.c.revision == row["revision"]).order_by(outbox.c.key)
+    query = select(outbox.c.key, outbox.c.record, outbox.c.deleted).where(outbox.c.revision == row["revision"])
+    messages = (await connection.execute(query.order_by(outbox.c.key))).all()
+    return Unpublished(
+        _head(store_id, row),
+        tuple((key, bytes(record)) for key, record, _ in messages),
+        tuple(key for key, _, deleted in messages if deleted),
     )
-    return Unpublished(_head(store_id, row), tuple((key, bytes(record)) for key, record in messages))
 
 
 async def read_published_state(connection: AsyncConnection) -> PublishedState:
@@ -71,7 +80,8 @@ async def read_published_state(connection: AsyncConnection) -> PublishedState:
             entry["traceparent"] or "",
             stored.creation_timestamp if committed is None else from_microseconds(committed),
         )
-    return PublishedState(store_id, head, records)
+    fencing = await connection.scalar(select(lease.c.fencing).where(lease.c.name == PUBLISHER_LEASE))
+    return PublishedState(store_id, int(fencing or 0), head, records)
 
 
 async def forget_published(connection: AsyncConnection, revision: int) -> None:

@@ -78,6 +78,7 @@ outbox = Table(
     Column("revision", BigInteger, primary_key=True, autoincrement=False),
     Column("key", WORD, primary_key=True),
     Column("record", LargeBinary, nullable=False),
+    Column("deleted", Boolean, nullable=False),
 )
 
 audit = Table(

@@ -199,7 +199,7 @@ def _publish(
         if digest is not None:
             counters.digest.add(digest)
             digests[key] = digest
-        rows.outbox.append({"revision": counters.revision, "key": key, "record": message})
+        rows.outbox.append({"revision": counters.revision, "key": key, "record": message, "deleted": digest is None})
 
 
 def _change_rows(

@@ -72,6 +72,7 @@ def upgrade() -> None:
         sa.Column("revision", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("key", word, primary_key=True),
         sa.Column("record", sa.LargeBinary, nullable=False),
+        sa.Column("deleted", sa.Boolean, nullable=False),
     )
     op.create_table(
         "audit",

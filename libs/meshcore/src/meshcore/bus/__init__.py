@@ -1,0 +1,1 @@
+"""NATS: one connection per service, the config feed, and the subjects with the permissions that they need."""

@@ -1,0 +1,171 @@
+"""One NATS connection per process: user and password from a file, TLS when the address says so, for ever
+reconnecting."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nats
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.js.client import JetStreamContext
+
+from meshcore.bus.subjects import inbox_prefix
+
+RECONNECT_PAUSE = 0.2
+PING_EVERY = 5
+REQUEST_TIMEOUT = 3.0
+"""Seconds: between attempts to reach the server, between pings (two unanswered ones end a dead connection), per
+request."""
+
+BUS_ERRORS = (nats.errors.Error, asyncio.TimeoutError, ConnectionError, OSError)
+"""What a call over the bus may raise while the server is away; the caller tries again later."""
+
+_log = structlog.get_logger("bus")
+
+
+@dataclass(frozen=True, slots=True)
+class BusSettings:
+    """How to reach NATS."""
+
+    url: str
+    """`nats://host:port`, or `tls://host:port` beyond loopback; several with commas."""
+    user_file: Path | None = None
+    """JSON with `user` and `password`, read at each connection."""
+    ca_file: Path | None = None
+    """The root that signed the server's certificate, for `tls://`."""
+    name: str = "meshcore"
+    """What the server's monitoring shows."""
+
+
+class Bus:
+    """A connection that is made when it is first needed and comes back by itself.
+
+    `generation` counts (re)connections: whoever holds server-side state (a watch) makes it anew when it has changed.
+    """
+
+    def __init__(self, settings: BusSettings) -> None:
+        self._settings = settings
+        self._client = Client()
+        self._opening = asyncio.Lock()
+        self._listeners: list[Callable[[], None]] = []
+        self._closed = False
+        self.generation = 0
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server is there now."""
+        return bool(self._client.is_connected)
+
+    @property
+    def client(self) -> Client:
+        """The underlying client; only after `connected()`."""
+        return self._client
+
+    def jetstream(self) -> JetStreamContext:
+        """JetStream over this connection."""
+        return self._client.jetstream(timeout=REQUEST_TIMEOUT)
+
+    async def connected(self) -> None:
+        """Wait until the server is there, for as long as it takes; the first caller makes the connection."""
+        async with self._opening:
+            if not self._closed and self.generation == 0:
+                await self._open()
+        while not self.is_connected and not self._closed:
+            with self.reconnections() as reconnected:
+                if not self.is_connected:
+                    await reconnected.wait()
+        if self._closed:
+            raise nats.errors.ConnectionClosedError
+
+    @contextlib.contextmanager
+    def reconnections(self) -> Any:
+        """An event that is set at the next reconnection, or when the bus closes."""
+        event = asyncio.Event()
+        with self.on_reconnect(event.set):
+            yield event
+
+    @contextlib.contextmanager
+    def on_reconnect(self, callback: Callable[[], None]) -> Any:
+        """Call back after each reconnection (and at the end) while the block lasts."""
+        self._listeners.append(callback)
+        try:
+            yield
+        finally:
+            self._listeners.remove(callback)
+
+    async def close(self) -> None:
+        """End the connection; safe to call twice and before it was ever made."""
+        self._closed = True
+        if self.generation and not self._client.is_closed:
+            await self._client.close()
+        self._tell()
+
+    async def __aenter__(self) -> Bus:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _open(self) -> None:
+        settings = self._settings
+        options: dict[str, Any] = {}
+        if settings.user_file is not None:
+            account = json.loads(settings.user_file.read_text())
+            options |= {"user": account["user"], "password": account["password"]}
+        servers = [server.strip() for server in settings.url.split(",")]
+        if any(server.startswith("tls://") for server in servers):
+            options["tls"] = ssl.create_default_context(cafile=settings.ca_file)
+        client = Client()
+        try:
+            await client.connect(
+                servers=servers,
+                name=settings.name,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=RECONNECT_PAUSE,
+                connect_timeout=2,
+                ping_interval=PING_EVERY,
+                allow_reconnect=True,
+                inbox_prefix=inbox_prefix(options.get("user", "")),
+                error_cb=self._on_error,
+                disconnected_cb=self._on_disconnect,
+                reconnected_cb=self._on_reconnect,
+                **options,
+            )
+        except BaseException:
+            await client.close()
+            raise
+        self._client = client
+        self.generation = 1
+        _log.info("nats connected", server=settings.url)
+
+    async def _on_error(self, error: Exception) -> None:
+        _log.debug("nats error", error=type(error).__name__, detail=str(error))
+
+    async def _on_disconnect(self) -> None:
+        if not self._closed:
+            _log.warning("nats disconnected", server=self._settings.url)
+
+    async def _on_reconnect(self) -> None:
+        self.generation += 1
+        _log.info("nats reconnected", server=self._settings.url, generation=self.generation)
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in tuple(self._listeners):
+            listener()
+
+
+@contextlib.asynccontextmanager
+async def connect(settings: BusSettings) -> AsyncIterator[Bus]:
+    """A bus for as long as the block lasts. Does not wait for the server: `connected()` does."""
+    async with Bus(settings) as bus:
+        yield bus
