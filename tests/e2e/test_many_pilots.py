@@ -23,7 +23,7 @@ def mesh() -> Iterator[Mesh]:
 
 @pytest.mark.parametrize("pilot", [1, 2])
 def test_each_pilot_tells_of_the_proxies_of_all(mesh: Mesh, pilot: int) -> None:
-    wait_until("three proxies", lambda: len(mesh.pilot(pilot).sync_status()["items"]) == 3)
+    wait_until("three proxies", lambda: len(mesh.pilot(pilot).sync_status()) == 3)
     for turn in range(6):
         wanted = f"v{turn % 2 + 1}"
         applied = mesh.config.apply(virtual_service("echo", [route("echo", wanted)]))

@@ -41,9 +41,9 @@ class PilotApi:
         """The convergence receipt of a revision, waited for at most `wait` seconds (60 at most)."""
         return dict(self.get(f"/api/v1/changes/{revision}/receipt", timeout=wait + 10, wait=wait))
 
-    def sync_status(self) -> Any:
-        """Which proxy was sent and has acknowledged what."""
-        return self.get("/debug/syncz")
+    def sync_status(self) -> list[dict[str, Any]]:
+        """Which proxy was sent and has acknowledged what: a row for each."""
+        return list(self.get("/debug/syncz"))
 
     def config_dump(self, proxy: str) -> Any:
         """What Pilot compiles for the proxy `pod.namespace`."""

@@ -61,14 +61,14 @@ def write_private(path: Path, text: str) -> None:
 
 
 def make_key(path: Path, size: int) -> None:
-    """A random key of that many bytes, mode 0400, unless there is one."""
+    """A random key of that many bytes as hexadecimal text, mode 0400, unless there is one."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
     except FileExistsError:
         return
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(size))
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(size))
 
 
 def read_record(path: Path) -> PidRecord | None:

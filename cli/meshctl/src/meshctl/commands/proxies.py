@@ -17,7 +17,7 @@ from meshctl.adapters.stack_client import stack_status
 from meshctl.adapters.stack_files import layout_of, stack_from
 from meshctl.commands.options import NamespaceOption, Output, OutputOption, StackOption, failing_clearly, print_document
 from meshctl.core import config_dump
-from meshctl.core.proxy_status import proxy_status_table
+from meshctl.core.proxy_status import proxy_status_table, sync_table
 from meshctl.core.topology import ADMIN_PORT
 
 ProxyArgument = Annotated[str, typer.Argument(help="NAME, NAME.NAMESPACE or NAMESPACE/NAME of a workload.")]
@@ -66,21 +66,22 @@ def running_pilot(stack: int | None) -> PilotApi:
 def proxy_status(
     proxy: Annotated[str | None, typer.Argument(help="Only this proxy.")] = None,
     namespace: NamespaceOption = "default",
+    verbosity: Annotated[int, typer.Option("--verbosity", "-v", help="1: whether each type is in sync.")] = 0,
     output: OutputOption = Output.TABLE,
     stack: StackOption = None,
 ) -> None:
-    """Show what each proxy was sent and has acknowledged."""
+    """Show which proxies are connected, and what each was sent and has acknowledged."""
     with running_pilot(stack) as pilot:
-        document = pilot.sync_status()
+        rows = pilot.sync_status()
     if proxy is not None:
         name, space = split_proxy(proxy, namespace)
-        document = dict(document) | {"items": [i for i in document["items"] if i.get("proxy") == f"{name}.{space}"]}
-        if not document["items"]:
+        rows = [row for row in rows if row["proxy"] == f"{name}.{space}"]
+        if not rows:
             raise MeshError(ErrorCode.NOT_FOUND, f"no proxy {name}.{space} is connected")
     if output is Output.TABLE:
-        print_table(proxy_status_table(document))
+        print_table(sync_table(rows) if verbosity else proxy_status_table(rows))
     else:
-        print_document(document, output)
+        print_document(rows, output)
 
 
 @failing_clearly

@@ -1,11 +1,46 @@
-"""The table of `meshctl proxy-status`, from Pilot's `/debug/syncz`. Pure."""
+"""The tables of `meshctl proxy-status`, from Pilot's `/debug/syncz`. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+Row = Mapping[str, Any]
+
+TYPES = ("CDS", "LDS", "EDS", "RDS", "ECDS")
 
 
-def proxy_status_table(document: Mapping[str, Any]) -> Table:
-    """Columns as `istioctl proxy-status`."""
-    raise NotImplementedError(document)
+def proxy_status_table(rows: Iterable[Row]) -> Table:
+    """istioctl's table: which types each proxy takes."""
+    lines = []
+    for row in rows:
+        types = [name for name in TYPES if name in row.get("resources", {})]
+        lines.append((*_who(row), *_by(row), f"{len(types)} ({','.join(types)})"))
+    return ("NAME", "CLUSTER", "ISTIOD", "VERSION", "SUBSCRIBED TYPES"), sorted(lines)
+
+
+def sync_table(rows: Iterable[Row]) -> Table:
+    """The verbose table: whether each type is in sync."""
+    lines = []
+    for row in rows:
+        states = [sync_state(row.get("resources", {}).get(name)) for name in TYPES]
+        lines.append((*_who(row), *states, *_by(row)))
+    return ("NAME", "CLUSTER", *TYPES, "ISTIOD", "VERSION"), sorted(lines)
+
+
+def sync_state(resource: Mapping[str, Any] | None) -> str:
+    """SYNCED, STALE (sent, not acknowledged), NOT SENT, IGNORED (never asked for) or ERROR (refused)."""
+    if resource is None:
+        return "IGNORED"
+    if resource.get("lastError"):
+        return "ERROR"
+    if not resource.get("sent"):
+        return "NOT SENT"
+    return "STALE" if resource.get("pending") else "SYNCED"
+
+
+def _who(row: Row) -> tuple[str, str]:
+    return str(row.get("proxy", "")), str(row.get("cluster_id", ""))
+
+
+def _by(row: Row) -> tuple[str, str]:
+    return str(row.get("pilot", "")), str(row.get("istio_version", ""))

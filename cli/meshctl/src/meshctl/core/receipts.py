@@ -1,4 +1,4 @@
-"""What a convergence receipt says, in the words that the command line prints. Pure."""
+"""What a convergence receipt says, in the terms of the command line. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,16 +8,29 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Convergence:
-    """One revision: `took` is Galley's commit to the last ACK, `waiting` the proxies still out."""
+    """One revision.
+
+    `proxies` had to get it; `took` is the time from Galley's commit to the last ACK (zero when it concerned no proxy);
+    `waiting` are the proxies still out, `failed` those that refused it, `silent` the Pilots that did not answer.
+    """
 
     revision: int
     complete: bool
     proxies: int
     took: timedelta
-    waiting: tuple[str, ...]
-    failed: tuple[str, ...]
+    waiting: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
 
 
 def read_receipt(document: Mapping[str, Any]) -> Convergence:
     """A receipt of Pilot's `/api/v1/changes/{revision}/receipt`."""
-    raise NotImplementedError(document)
+    return Convergence(
+        revision=int(document["revision"]),
+        complete=bool(document["complete"]),
+        proxies=int(document["proxies"]["count"]),
+        took=timedelta(milliseconds=float(document["convergence_ms"] or 0)),
+        waiting=tuple(document["outstanding"]),
+        failed=tuple(f"{refusal['proxy']} ({refusal['type']}: {refusal['error']})" for refusal in document["failed"]),
+        silent=tuple(document["instances_missing"]),
+    )

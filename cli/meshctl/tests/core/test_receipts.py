@@ -1,0 +1,32 @@
+from datetime import timedelta
+
+from meshctl.core.receipts import Convergence, read_receipt
+
+RECEIPT = {
+    "revision": 7,
+    "complete": False,
+    "commit_time": "2026-01-01T00:00:00.000+00:00",
+    "last_ack_time": "2026-01-01T00:00:00.042+00:00",
+    "convergence_ms": 42.5,
+    "proxies": {"count": 3, "acked": 1},
+    "outstanding": ["a.ns"],
+    "failed": [{"proxy": "b.ns", "type": "RDS", "error": "no cluster"}],
+    "gone": [],
+    "instances_missing": ["pilot-2"],
+}
+
+
+def test_a_receipt() -> None:
+    assert read_receipt(RECEIPT) == Convergence(
+        revision=7,
+        complete=False,
+        proxies=3,
+        took=timedelta(milliseconds=42.5),
+        waiting=("a.ns",),
+        failed=("b.ns (RDS: no cluster)",),
+        silent=("pilot-2",),
+    )
+
+
+def test_a_revision_that_concerns_nobody_took_no_time() -> None:
+    assert read_receipt(RECEIPT | {"convergence_ms": None}).took == timedelta()
