@@ -1,7 +1,7 @@
 """A small control plane and real workloads for the agent's tests.
 
-`mesh` has a certificate authority and a Pilot that speak the real protocols on loopback addresses of their own, and starts
-agents as processes, as an operator would, each with its real Envoy.
+`mesh` has a certificate authority and a Pilot that speak the real protocols on loopback addresses of their own, and
+starts agents as processes, as an operator would, each with its real Envoy.
 """
 
 import asyncio
@@ -261,7 +261,7 @@ def resource(type_url: str, body: dict[str, Any], version: str = "1") -> Version
     return Versioned(version, message.SerializeToString())
 
 
-@pytest.fixture()
+@pytest.fixture
 async def mesh() -> AsyncIterator[Mesh]:
     directory = Path(tempfile.mkdtemp(prefix="mc-"))
     with addresses.claim() as claim:
@@ -275,6 +275,6 @@ async def mesh() -> AsyncIterator[Mesh]:
             shutil.rmtree(directory)
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_resource() -> Callable[..., Versioned]:
     return resource

@@ -2,5 +2,5 @@
 
 import os
 
-# gRPC's fork handlers are for Python code that goes on after a fork; the agent only forks to exec, and they log each time.
+# gRPC's fork handlers are for code that goes on after a fork. The agent only forks to exec, and they log each time.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")

@@ -26,6 +26,7 @@ from envoy_bootstrap.adapters.local_discovery import (
     start_server,
     stop_server,
 )
+from envoy_bootstrap.adapters.pilot_addresses import ENDPOINTS_FILE, PilotAddresses
 from envoy_bootstrap.adapters.pilot_stream import PilotStream
 from envoy_bootstrap.adapters.status import StatusSources, status_app
 from envoy_bootstrap.adapters.stored_state import StoredState
@@ -56,6 +57,7 @@ def bootstrap_text(config: AgentConfig, state_dir: Path, admin: UnixSocket) -> s
         node=config.node,
         pilot=config.pilot,
         pilot_sans=config.pilot_sans,
+        pilot_endpoints=str(state_dir / ENDPOINTS_FILE),
         agent_ads=UnixSocket(str(state_dir / ADS_SOCKET)),
         agent_sds=UnixSocket(str(state_dir / SDS_SOCKET)),
         admin=admin,
@@ -128,6 +130,8 @@ class Agent:
         if (restored := self._stored.load_identity(self._config.identity)) is not None:
             self.identity.use(*restored)
         self.identity.on_change(self._keep)
+        if not self._config.pilot.is_ip:
+            await self._follow_pilots_name(runtime)
         runtime.spawn("certificate", self.identity.renew_for_ever)
         runtime.spawn("pilot stream", self.stream.run)
         runtime.spawn("envoy", self.supervisor.run)
@@ -140,6 +144,13 @@ class Agent:
     async def readiness(self) -> EnvoyReadiness:
         """Is the proxy ready for traffic?"""
         return await self.supervisor.readiness()
+
+    async def _follow_pilots_name(self, runtime: Any) -> None:
+        file = self._state_dir / ENDPOINTS_FILE
+        addresses = PilotAddresses(self._config.pilot, UnixSocket(str(self._state_dir / ADS_SOCKET)), file)
+        await addresses.refresh()
+        runtime.on_stop(ENDPOINTS_FILE, addresses.forget)
+        runtime.spawn("pilot addresses", addresses.refresh_for_ever)
 
     async def _start_discovery(self, runtime: Any) -> None:
         def secret_service(server: Any) -> None:

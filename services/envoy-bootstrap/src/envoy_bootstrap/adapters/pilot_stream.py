@@ -80,7 +80,7 @@ class PilotStream:
             await self._connection.send_health(unhealthy)
 
     async def leave(self, within: float) -> None:
-        """Take the workload out of its callers' sight: unhealthy, until Pilot says that all know or `within` is over."""
+        """Take the workload out of its callers' sight: unhealthy, until Pilot says that all know or time is up."""
         connection = self._connection
         if connection is None or not connection.answered.is_set():
             return

@@ -22,12 +22,13 @@ class BootstrapInputs:
     """Everything a bootstrap depends on.
 
     `node` is Envoy's Node in JSON; `listen_host` is where 15090 and 15021 bind: every address, or the workload's own
-    where several workloads share one machine.
+    where several workloads share one machine; `pilot_endpoints` is the file with the addresses of a Pilot with a name.
     """
 
     node: Mapping[str, Any]
     pilot: HostPort
     pilot_sans: tuple[str, ...]
+    pilot_endpoints: str
     agent_ads: UnixSocket
     agent_sds: UnixSocket
     admin: UnixSocket | HostPort
@@ -63,7 +64,7 @@ def render_bootstrap(inputs: BootstrapInputs) -> dict[str, Any]:
                 static_clusters.prometheus_cluster(inputs.admin),
                 static_clusters.agent_cluster(inputs.status),
                 static_clusters.sds_cluster(inputs.agent_sds),
-                static_clusters.xds_cluster(inputs.pilot, inputs.pilot_sans, inputs.agent_ads),
+                static_clusters.xds_cluster(inputs.pilot, inputs.pilot_sans, inputs.agent_ads, inputs.pilot_endpoints),
             ],
             "listeners": [
                 static_listeners.prometheus_listener(
@@ -73,7 +74,8 @@ def render_bootstrap(inputs: BootstrapInputs) -> dict[str, Any]:
             ],
         },
         "overload_manager": _overload_manager(inputs.max_connections),
-        "cluster_manager": {"enable_deferred_cluster_creation": True},
+        # No deferred cluster creation: a config dump leaves out the endpoints of a cluster that nobody has used yet,
+        # and the last good configuration is made of such dumps.
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
     }
 

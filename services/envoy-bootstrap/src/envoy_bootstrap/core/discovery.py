@@ -1,8 +1,8 @@
 """One Envoy's stream to its agent: which resources it asked for, what it has, what it is sent next.
 
 The agent serves secrets and the last good configuration from memory. A name that is not there is *held*, never declared
-absent: an absent secret opens a listener that resets every handshake, and a certificate that is late comes soon. A client
-that asks for everything is answered even when that is nothing, since it waits for it.
+absent: an absent secret opens a listener that resets every handshake, and a certificate that is late comes soon.
+Whoever asks for everything is answered even when that is nothing, since it waits for it.
 
 Invariants (tests/core/test_discovery.py):
 1. nothing is sent that was not asked for, and nothing twice in one version;

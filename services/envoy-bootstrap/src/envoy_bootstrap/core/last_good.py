@@ -44,7 +44,7 @@ def resources_of_dump(dump: str) -> Resources:
             message, complete = _parse(type_url, body)
             name = str(body.get(name_field, ""))
             if type_url == ENDPOINT_TYPE:
-                _forget_observed_health(message)
+                _forget_observations(message)
             resource = Versioned(version if complete else f"{version}~", message.SerializeToString(deterministic=True))
             found.setdefault(type_url, {})[name] = resource
     return found
@@ -77,9 +77,13 @@ def _parse(type_url: str, body: Mapping[str, Any]) -> tuple[Any, bool]:
         return json_format.ParseDict(fields, message_class(), ignore_unknown_fields=True), False
 
 
-def _forget_observed_health(assignment: Any) -> None:
+def _forget_observations(assignment: Any) -> None:
     """A dump shows what this Envoy saw of its peers; the next one must look for itself. DRAINING was Pilot's word."""
     for locality in assignment.endpoints:
+        if (
+            locality.load_balancing_weight.value == 0
+        ):  # the dump writes a weight that was not given as 0, which is invalid
+            locality.ClearField("load_balancing_weight")
         for endpoint in locality.lb_endpoints:
             status = endpoint.DESCRIPTOR.fields_by_name["health_status"].enum_type.values_by_number
             if status[endpoint.health_status].name in _ENVOY_OWN_HEALTH:

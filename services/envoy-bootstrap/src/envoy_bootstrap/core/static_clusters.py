@@ -37,31 +37,24 @@ _OUTLIER_DETECTION = {
 }
 
 
-def xds_cluster(pilot: HostPort, pilot_sans: Sequence[str], agent_ads: UnixSocket) -> dict[str, Any]:
-    """Pilot by mTLS first, the agent's last good configuration second."""
+def xds_cluster(
+    pilot: HostPort, pilot_sans: Sequence[str], agent_ads: UnixSocket, endpoints_file: str
+) -> dict[str, Any]:
+    """Pilot by mTLS first, the agent's last good configuration second.
+
+    Envoy's DNS clusters cannot hold a Unix socket. Where Pilot has a name the agent resolves it and keeps the addresses
+    in `endpoints_file`, which Envoy watches.
+    """
+    where: dict[str, Any] = {"type": "STATIC", "load_assignment": xds_endpoints([pilot], agent_ads)}
+    if not pilot.is_ip:
+        source = {"path_config_source": {"path": endpoints_file}, "resource_api_version": "V3"}
+        where = {"type": "EDS", "eds_cluster_config": {"eds_config": source}}
     return {
         "name": XDS_CLUSTER,
         "alt_stat_name": f"{XDS_CLUSTER};",
-        # One DNS name may stand for several Pilots; the pipe of the second priority is left as it is by STRICT_DNS.
-        "type": "STATIC" if pilot.is_ip else "STRICT_DNS",
-        **({} if pilot.is_ip else {"dns_lookup_family": "ALL"}),
+        **where,
         "connect_timeout": "1s",
         "lb_policy": "ROUND_ROBIN",
-        "load_assignment": {
-            "cluster_name": XDS_CLUSTER,
-            "endpoints": [
-                {
-                    "priority": 0,
-                    "lb_endpoints": [
-                        {
-                            "endpoint": {"address": pilot.to_envoy()},
-                            "metadata": {"filter_metadata": {"envoy.transport_socket_match": {"pilot": True}}},
-                        }
-                    ],
-                },
-                {"priority": 1, "lb_endpoints": [{"endpoint": {"address": agent_ads.to_envoy()}}]},
-            ],
-        },
         "transport_socket_matches": [
             {"name": "pilot", "match": {"pilot": True}, "transport_socket": _pilot_tls(pilot, pilot_sans)},
             {
@@ -82,6 +75,25 @@ def xds_cluster(pilot: HostPort, pilot_sans: Sequence[str], agent_ads: UnixSocke
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},
         "typed_extension_protocol_options": _http2(_KEEPALIVE),
     }
+
+
+def xds_endpoints(pilots: Sequence[HostPort], agent_ads: UnixSocket) -> dict[str, Any]:
+    """The two priorities of the xDS cluster; every address of Pilot is as good as the other."""
+    marked = {"filter_metadata": {"envoy.transport_socket_match": {"pilot": True}}}
+    first = [{"endpoint": {"address": pilot.to_envoy()}, "metadata": marked} for pilot in pilots]
+    return {
+        "cluster_name": XDS_CLUSTER,
+        "endpoints": [
+            {"priority": 0, "lb_endpoints": first},
+            {"priority": 1, "lb_endpoints": [{"endpoint": {"address": agent_ads.to_envoy()}}]},
+        ],
+    }
+
+
+def endpoints_document(pilots: Sequence[HostPort], agent_ads: UnixSocket) -> dict[str, Any]:
+    """The content of the endpoints file: a DiscoveryResponse with one load assignment."""
+    assignment = typed("envoy.config.endpoint.v3.ClusterLoadAssignment", xds_endpoints(pilots, agent_ads))
+    return {"version_info": ",".join(str(pilot) for pilot in pilots), "resources": [assignment]}
 
 
 def sds_cluster(socket: UnixSocket) -> dict[str, Any]:
