@@ -6,7 +6,7 @@ ROW = {
     "cluster_id": "Kubernetes",
     "istio_version": "1.28.0",
     "pilot": "pilot",
-    "resources": {"CDS": ACKED, "RDS": ACKED | {"pending": True}, "LDS": ACKED | {"lastError": "no"}},
+    "resources": {"cds": ACKED, "rds": ACKED | {"pending": True}, "lds": ACKED | {"lastError": "no"}},
 }
 
 

@@ -38,6 +38,7 @@ class Unit:
         self._ends_in_a_row = 0
         self._refusal = ""
         self._code: int | None = None
+        self._again = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -47,13 +48,15 @@ class Unit:
 
     def ensure_running(self, tasks: asyncio.TaskGroup) -> None:
         """Starts keeping the process, unless that is already going on."""
+        self._ends_in_a_row, self._refusal = 0, ""
+        self._again = self.pid is None  # the end of the process may not have been noticed yet
         if self._task is None or self._task.done():
-            self._ends_in_a_row, self._refusal = 0, ""
             self._task = tasks.create_task(self._keep(), name=f"keep {self.spec.name}")
 
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            self._again = False
             try:
                 process = adopt(self.spec, self._layout) or await self._start()
             except (MeshError, OSError) as error:
@@ -63,6 +66,8 @@ class Unit:
                 self._code = await process.wait()
                 ran = timedelta(seconds=loop.time() - began)
             self._ends_in_a_row = failures_after(self._ends_in_a_row, ran)
+            if self._again:
+                continue
             if not self._restart:
                 return
             await asyncio.sleep(restart_delay(self._ends_in_a_row).total_seconds())

@@ -6,14 +6,15 @@ from typing import Any
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 Row = Mapping[str, Any]
 
-TYPES = ("CDS", "LDS", "EDS", "RDS", "ECDS")
+TYPES = ("cds", "lds", "eds", "rds", "ecds")
+"""In the order of istioctl's columns."""
 
 
 def proxy_status_table(rows: Iterable[Row]) -> Table:
     """istioctl's table: which types each proxy takes."""
     lines = []
     for row in rows:
-        types = [name for name in TYPES if name in row.get("resources", {})]
+        types = [name.upper() for name in TYPES if name in row.get("resources", {})]
         lines.append((*_who(row), *_by(row), f"{len(types)} ({','.join(types)})"))
     return ("NAME", "CLUSTER", "ISTIOD", "VERSION", "SUBSCRIBED TYPES"), sorted(lines)
 
@@ -24,7 +25,7 @@ def sync_table(rows: Iterable[Row]) -> Table:
     for row in rows:
         states = [sync_state(row.get("resources", {}).get(name)) for name in TYPES]
         lines.append((*_who(row), *states, *_by(row)))
-    return ("NAME", "CLUSTER", *TYPES, "ISTIOD", "VERSION"), sorted(lines)
+    return ("NAME", "CLUSTER", *(name.upper() for name in TYPES), "ISTIOD", "VERSION"), sorted(lines)
 
 
 def sync_state(resource: Mapping[str, Any] | None) -> str:
