@@ -38,6 +38,8 @@ class Channel:
     sent_at: float | None = None
     settled_revision: int = 0
     """The newest revision whose message of this type was answered, ACK or NACK."""
+    settled_change: int = 0
+    """The newest change (target) of which nothing was left to be sent."""
     acknowledged_change: int = 0
     """The newest change whose message of this type was ACKed, or that needed none."""
     rejection: Rejection | None = None
@@ -74,6 +76,7 @@ class Channel:
         self.held = after
         self.force = frozenset()
         self.settled_revision = revision
+        self.settled_change = change
         if self.rejection is None:
             self.acknowledged_change = change
 

@@ -97,11 +97,21 @@ class AdsSession:
         return self._target
 
     @property
+    def settled(self) -> bool:
+        """Whether nothing is on its way and nothing waits to be sent or taken away."""
+        return (
+            self._has_target
+            and bool(self._channels)
+            and not self._removals.kept
+            and all(c.flight is None and c.settled_change == self._change for c in self._channels.values())
+        )
+
+    @property
     def settled_revision(self) -> int:
         """The newest revision of which every message has been answered and every removal made."""
         if not self._has_target:
             return 0
-        settled = min((channel.settled_revision for channel in self._channels.values()), default=self._revision)
+        settled = min((channel.settled_revision for channel in self._channels.values()), default=0)
         waiting = self._removals.settled_revision
         return settled if waiting is None else min(settled, waiting)
 

@@ -1,0 +1,34 @@
+"""Pilot's composition root: `python -m pilot [--workers N]`."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from meshcore.http import serve_admin
+from meshcore.runtime import Runtime, run
+
+from pilot.adapters.admin import create_router
+from pilot.adapters.serving import start_serving
+from pilot.core.compiler import compile_resources
+from pilot.core.impact import affects
+from pilot.settings import PilotSettings
+
+
+async def build(runtime: Runtime[PilotSettings]) -> None:
+    """Start what this process is: a whole Pilot, a worker, or the parent of workers."""
+    serving = await start_serving(runtime, compile_resources, affects)
+    await serve_admin(runtime, [create_router(serving.answers, dict)])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run Pilot; the result is the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if "--workers" in arguments:
+        at = arguments.index("--workers")
+        os.environ["PILOT_WORKERS"] = "".join(arguments[at + 1 : at + 2])
+        del arguments[at : at + 2]
+    return run(PilotSettings, build, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

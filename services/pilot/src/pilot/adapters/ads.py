@@ -1,0 +1,125 @@
+"""The ADS service on grpc.aio: bytes in, bytes out; who the client is, and how long it may stay."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Any
+
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf.message import DecodeError
+from meshcore.errors import GRPC_STATUS, ErrorCode, MeshError
+from meshcore.identity import SpiffeId
+from meshcore.tls import peer_certificate, spiffe_of_certificate
+from meshcore.xds import delta, sotw
+
+from pilot.adapters import telemetry
+from pilot.adapters.hub import Hub, Ticket
+from pilot.adapters.registrations import Registrations
+from pilot.adapters.stream_runner import Channel, StreamRunner
+from pilot.core.authorization import check_identity
+from pilot.core.proxy import Proxy, parse_node
+from pilot.settings import PilotSettings
+
+SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+OPTIONS = (
+    # Envoy's keepalive pings come every few seconds; gRPC's default is to end the connection for that.
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1000),
+    ("grpc.max_receive_message_length", 16 << 20),
+    ("grpc.max_send_message_length", -1),
+)
+"""Server options of every ADS port."""
+
+_log = structlog.get_logger("ads")
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_FIRST_REQUEST_TIMEOUT = 30.0
+
+
+class AdsService:
+    """Serves delta and state-of-the-world streams. `secure` says whether clients have certificates."""
+
+    def __init__(self, hub: Hub, registrations: Registrations | None, settings: PilotSettings, *, secure: bool) -> None:
+        self._hub = hub
+        self._registrations = registrations
+        self._settings = settings
+        self._secure = secure
+
+    def handler(self) -> Any:
+        """The generic handler for a grpc.aio server; requests and responses stay bytes."""
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(self._serving(delta)),
+                "StreamAggregatedResources": grpc.stream_stream_rpc_method_handler(self._serving(sotw)),
+            },
+        )
+
+    def _serving(self, front: ModuleType) -> Callable[[Any, Any], Any]:
+        async def serve(_: Any, context: Any) -> None:
+            try:
+                await self._serve(front, context)
+            except MeshError as error:
+                telemetry.REFUSED_STREAMS.labels(error.code.value).inc()
+                _log.warning("stream refused", peer=context.peer(), code=error.code.value, detail=error.detail)
+                await context.abort(_CODES[GRPC_STATUS[error.code]], error.detail)
+            except DecodeError:
+                telemetry.REFUSED_STREAMS.labels("malformed").inc()
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the request is no discovery request")
+            except Exception as error:
+                telemetry.INTERNAL_ERRORS.inc()
+                _log.error("stream failed", peer=context.peer(), exc_info=error)
+                raise
+
+        return serve
+
+    async def _serve(self, front: ModuleType, context: Any) -> None:
+        async with self._hub.admitted() as ticket:
+            async with asyncio.timeout(_FIRST_REQUEST_TIMEOUT):
+                first = await context.read()
+            if first is grpc.aio.EOF:
+                return
+            request, node = front.parse(first)
+            proxy = parse_node(node)
+            expires = self._authorise(proxy, context)
+            await self._run(front, context, proxy, request, expires, ticket)
+
+    async def _run(self, front: Any, context: Any, proxy: Proxy, request: Any, expires: float, ticket: Ticket) -> None:
+        stream, wake = self._hub.connect(proxy, front, context.peer())
+        runner = StreamRunner(
+            self._hub, stream, wake, Channel(context, front.parse), ticket, self._settings.first_config_timeout
+        )
+        _log.info("stream began", proxy=proxy.id, connection=stream.connection_id, variant=front.NAME)
+        reason = "broken"
+        try:
+            if self._registrations is not None:
+                await self._registrations.began(stream)
+                runner.on_health = lambda healthy: self._registrations_health(stream, healthy)
+            reason = await runner.run(request, expires)
+        finally:
+            self._hub.disconnect(stream)
+            if self._registrations is not None:
+                self._registrations.ended(stream, orderly=reason == "client ended")
+            _log.info("stream ended", proxy=proxy.id, connection=stream.connection_id, reason=reason)
+
+    def _registrations_health(self, stream: Any, healthy: bool) -> None:
+        if self._registrations is not None:
+            self._registrations.health(stream, healthy=healthy)
+
+    def _authorise(self, proxy: Proxy, context: Any) -> float:
+        """Check the node against the certificate; how long the stream may last, in seconds of the monotonic clock."""
+        age = self._settings.stream_max_age.total_seconds() * random.uniform(0.8, 1.2)  # noqa: S311 - spreads reconnects
+        end = time.monotonic() + age
+        if not self._secure:
+            return end
+        certificate = peer_certificate(context)
+        identity: SpiffeId | None = None if certificate is None else spiffe_of_certificate(certificate)
+        check_identity(proxy, identity, self._settings.trust_domain)
+        if certificate is None:
+            raise MeshError(ErrorCode.UNAUTHENTICATED, "a client certificate of this mesh is needed")
+        left = (certificate.not_valid_after_utc - datetime.now(UTC)).total_seconds()
+        return min(end, time.monotonic() + left)

@@ -1,0 +1,104 @@
+"""What one serving process answers when it is asked about its own streams; the same over HTTP, sockets and NATS."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.xds.types import ENDPOINT_TYPE
+
+from pilot.adapters.hub import Hub
+from pilot.core import status
+
+LONGEST_WAIT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Answers by process, and the processes that did not give one in time."""
+
+    answers: Mapping[str, Any]
+    missing: tuple[str, ...] = ()
+
+
+class Source(Protocol):
+    """Somebody who can be asked: this process, its workers, or every instance."""
+
+    async def ask(self, what: str, parameters: Mapping[str, Any], seconds: float) -> Gathered:
+        """Every process's answer; `seconds` is how long an answer may wait for something to happen."""
+
+
+class LocalAnswers:
+    """This process."""
+
+    def __init__(self, hub: Hub, name: str) -> None:
+        self._hub = hub
+        self._name = name
+
+    async def ask(self, what: str, parameters: Mapping[str, Any], seconds: float) -> Gathered:
+        """One answer, ours."""
+        return Gathered({self._name: await self.answer(what, parameters, seconds)})
+
+    async def answer(self, what: str, parameters: Mapping[str, Any], seconds: float) -> Any:
+        """A JSON document; NOT_FOUND for a question that this version does not know."""
+        engine = self._hub.engine
+        streams = sorted(engine.streams.values(), key=lambda stream: (stream.proxy.id, stream.number))
+        match what:
+            case "receipt":
+                return msgspec.to_builtins(await self._receipt(int(parameters["revision"]), seconds))
+            case "syncz":
+                return status.sync_rows(engine)
+            case "adsz":
+                wanted = parameters.get("proxy")
+                return [status.connection_row(s) for s in streams if not wanted or s.proxy.id == wanted]
+            case "proxies":
+                return [status.proxy_row(s) for s in streams if s.proxy_class is not None]
+            case "registryz":
+                return status.registry_rows(engine)
+            case "config_dump":
+                return self._config_dump(str(parameters["proxy"]))
+            case "edsz":
+                return self._endpoints(str(parameters["proxy"]))
+            case "engine":
+                return {
+                    "revision": engine.snapshot.revision,
+                    "streams": len(engine.streams),
+                    "classes": len(engine.classes),
+                    "compiles": engine.compiles,
+                    "frames_built": engine.frames.built,
+                    "frames_shared": engine.frames.shared,
+                    "backlog": self._hub.admission.backlog,
+                }
+        raise MeshError(ErrorCode.NOT_FOUND, f"no answer to {what!r}")
+
+    async def _receipt(self, revision: int, seconds: float) -> Any:
+        deadline = time.monotonic() + min(seconds, LONGEST_WAIT)
+        while True:
+            answer = self._hub.engine.receipts.answer(revision)
+            left = deadline - time.monotonic()
+            if answer.decided or left <= 0:
+                return answer
+            await self._hub.progress(left)
+
+    def _config_dump(self, proxy: str) -> Any:
+        stream = self._hub.engine.find(proxy)
+        if stream is None:
+            return None
+        from pilot.core.config_dump import config_dump
+
+        return config_dump(self._hub.engine.target(stream))
+
+    def _endpoints(self, proxy: str) -> Any:
+        stream = self._hub.engine.find(proxy)
+        if stream is None:
+            return None
+        from google.protobuf import json_format
+        from meshcore.xds import registry
+
+        resources = self._hub.engine.target(stream).of_type(ENDPOINT_TYPE).values()
+        return [
+            json_format.MessageToDict(registry.parse(one.type_url, one.body), preserving_proto_field_name=True)
+            for one in resources
+        ]

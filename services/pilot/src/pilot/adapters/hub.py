@@ -1,0 +1,167 @@
+"""The engine inside an event loop: clocks, the debounce timer, and the wake-ups of streams and of waiting readers."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterable
+
+from meshcore.distribution.events import ChangeSet, FullState
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.xds.resource import ResourceSet
+from meshcore.xds.session import Front
+
+from pilot.adapters import telemetry
+from pilot.core.admission import Admission
+from pilot.core.engine import Engine, Stream
+from pilot.core.proxy import Proxy
+from pilot.core.registry import RegisteredWorkload
+
+
+class Hub:
+    """One per process. Everything that happens to the engine goes through here."""
+
+    def __init__(self, engine: Engine, admission: Admission) -> None:
+        self.engine = engine
+        self.admission = admission
+        self.has_state = asyncio.Event()
+        self._arrived = asyncio.Event()
+        self._wakes: dict[int, asyncio.Event] = {}
+        self._progress = asyncio.Event()
+        self._gates: dict[int, asyncio.Event] = {}
+        self._gate_numbers = 0
+
+    async def run(self) -> None:
+        """Release pushes when the debounce says so, and streams as the rate allows; never returns."""
+        while True:
+            due = [when for when in (self.engine.debounce.due, self.admission.next_start) if when is not None]
+            self._arrived.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, min(due) - time.monotonic()) if due else None):
+                    await self._arrived.wait()
+                    continue
+            self._release()
+
+    def take_state(self, state: FullState) -> None:
+        """The feed has a whole state."""
+        telemetry.INBOUND.labels("config").inc()
+        self.engine.take_state(state, time.monotonic())
+        self._changed()
+        self.has_state.set()
+
+    def take_changes(self, changes: ChangeSet) -> None:
+        """The feed has a change set."""
+        telemetry.INBOUND.labels("config").inc()
+        self.engine.take_changes(changes, time.monotonic())
+        self._changed()
+
+    def take_registered(self, workloads: Iterable[RegisteredWorkload]) -> None:
+        """The set of registered workloads is now this one."""
+        telemetry.INBOUND.labels("eds").inc()
+        self.engine.take_registered(workloads, time.monotonic())
+        self._changed()
+
+    def connect(self, proxy: Proxy, front: Front, address: str) -> tuple[Stream, asyncio.Event]:
+        """A stream of an authorised proxy, and the event that is set when it has something to do."""
+        stream = self.engine.connect(proxy, front, address, time.time())
+        wake = self._wakes[stream.number] = asyncio.Event()
+        telemetry.CONNECTED.labels(_version_label(proxy.version)).inc()
+        return stream, wake
+
+    def disconnect(self, stream: Stream) -> None:
+        """The stream has ended."""
+        self._wakes.pop(stream.number, None)
+        telemetry.CONNECTED.labels(_version_label(stream.proxy.version)).dec()
+        if self.engine.disconnect(stream):
+            self.progressed()
+
+    def take_push(self, stream: Stream) -> tuple[int, ResourceSet] | None:
+        """The revision and target of the stream's pending push."""
+        began = time.monotonic()
+        taken = self.engine.take_push(stream)
+        if taken is None:
+            return None
+        push, resources = taken
+        telemetry.PUSH_TIME.labels("all").observe(time.monotonic() - began)
+        telemetry.QUEUE_TIME.observe(began - push.queued_at)
+        stream.pushed_at = push.queued_at if stream.pushed_at is None else stream.pushed_at
+        return self.engine.snapshot.revision, resources
+
+    @contextlib.asynccontextmanager
+    async def admitted(self) -> AsyncIterator["Ticket"]:
+        """Wait in line until this stream may be read; RESOURCE_EXHAUSTED over the hard ceiling."""
+        self._gate_numbers += 1
+        number = self._gate_numbers
+        if not self.admission.arrived(number, time.monotonic()):
+            detail = "more new streams per second than PILOT_MAX_REQUESTS_PER_SECOND"
+            raise MeshError(ErrorCode.RESOURCE_EXHAUSTED, detail)
+        gate = self._gates[number] = asyncio.Event()
+        ticket = Ticket(self, number)
+        try:
+            self._admit()
+            await gate.wait()
+            yield ticket
+        finally:
+            ticket.done()
+
+    def finished(self, number: int) -> None:
+        """The stream of this ticket is complete or gone."""
+        self._gates.pop(number, None)
+        self.admission.finished(number)
+        self._admit()
+
+    def progressed(self) -> None:
+        """A receipt has moved: wake everybody who waits for one."""
+        self._progress.set()
+        self._progress = asyncio.Event()
+
+    async def progress(self, seconds: float) -> None:
+        """Return when a receipt moves or a revision arrives, at the latest after `seconds`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._progress.wait()
+
+    def _changed(self) -> None:
+        self._arrived.set()
+        self.progressed()
+        telemetry.SERVICES.set(len(self.engine.snapshot.registry.services))
+        telemetry.VIRTUAL_SERVICES.set(len(self.engine.snapshot.configs.get("VirtualService", ())))
+
+    def _release(self) -> None:
+        now = time.monotonic()
+        due = self.engine.debounce.due
+        if due is not None and due <= now:
+            since = self.engine.debounce.waiting_since
+            telemetry.DEBOUNCE_TIME.observe(now - (now if since is None else since))
+            for number in self.engine.release_pushes():
+                if (wake := self._wakes.get(number)) is not None:
+                    wake.set()
+        self._admit()
+
+    def _admit(self) -> None:
+        for number in self.admission.admitted(time.monotonic()):
+            if (gate := self._gates.get(number)) is not None:
+                gate.set()
+        telemetry.ADMISSION_BACKLOG.set(self.admission.backlog)
+        if self.admission.next_start is not None:
+            self._arrived.set()
+
+
+class Ticket:
+    """One stream's place among those that are being served their first config."""
+
+    def __init__(self, hub: Hub, number: int) -> None:
+        self._hub = hub
+        self._number = number
+        self._done = False
+
+    def done(self) -> None:
+        """Let the next one in; safe to call twice."""
+        if not self._done:
+            self._done = True
+            self._hub.finished(self._number)
+
+
+def _version_label(version: str) -> str:
+    """The first two numbers of a version; free text of a client is not a label."""
+    parts = version.split(".")
+    return ".".join(parts[:2]) if len(parts) >= 2 and all(part.isdigit() for part in parts[:2]) else "unknown"

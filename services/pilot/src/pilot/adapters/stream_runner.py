@@ -1,0 +1,190 @@
+"""Carries one stream: requests into its session, effects out of it, in one task that never waits for another stream."""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import grpc.aio
+import structlog
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.runtime import tasks
+from meshcore.xds.effects import Acked, Close, Effect, Expired, Nacked, Send
+from meshcore.xds.request import Request
+from meshcore.xds.types import HEALTH_TYPE, SHORT_NAMES
+
+from pilot.adapters import telemetry
+from pilot.adapters.hub import Hub, Ticket
+from pilot.core.engine import Stream
+
+_log = structlog.get_logger("ads")
+_INBOX = 64
+"""Requests read ahead of the session; beyond it the client is held by flow control."""
+
+
+class Channel:
+    """The seam to the transport: `write(frame)`, and requests as they come. A cheaper transport can take its place."""
+
+    def __init__(self, context: Any, parse: Callable[[bytes], tuple[Request, Any]]) -> None:
+        self._context = context
+        self._parse = parse
+        self.inbox: deque[Request] = deque()
+        self.ended = False
+        self._room = asyncio.Event()
+
+    async def write(self, frame: bytes) -> None:
+        """Send one message; waits while the client does not take what was sent before."""
+        await self._context.write(frame)
+
+    async def read_into(self, wake: asyncio.Event) -> None:
+        """Fill the inbox until the client ends the stream."""
+        while (data := await self._context.read()) is not grpc.aio.EOF:
+            request, _ = self._parse(data)
+            self.inbox.append(request)
+            wake.set()
+            while len(self.inbox) >= _INBOX:
+                self._room.clear()
+                await self._room.wait()
+        self.ended = True
+        wake.set()
+
+    def take(self) -> Request | None:
+        """The next request, if there is one."""
+        if not self.inbox:
+            return None
+        self._room.set()
+        return self.inbox.popleft()
+
+
+class StreamRunner:
+    """One stream from its first request to its end."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        stream: Stream,
+        wake: asyncio.Event,
+        channel: Channel,
+        ticket: Ticket,
+        first_config_timeout: timedelta,
+    ) -> None:
+        self._hub = hub
+        self._stream = stream
+        self._wake = wake
+        self._channel = channel
+        self._ticket = ticket
+        self._first_by = time.monotonic() + first_config_timeout.total_seconds()
+        self.on_health: Callable[[bool], None] = lambda healthy: None
+
+    async def run(self, first: Request, expires: float) -> str:
+        """Serve until the stream ends; why it did."""
+        session = self._stream.session
+        resources = self._hub.engine.target(self._stream)
+        await self._execute(session.resources_changed(resources, self._hub.engine.snapshot.revision, time.monotonic()))
+        await self._receive(first)
+        async with tasks.background(self._channel.read_into(self._wake), name="ads reader") as reader:
+            while True:
+                await self._wait(expires, reader)
+                now = time.monotonic()
+                if (request := self._channel.take()) is not None:
+                    await self._receive(request)
+                elif (push := self._hub.take_push(self._stream)) is not None:
+                    revision, resources = push
+                    await self._execute(session.resources_changed(resources, revision, now))
+                elif session.deadline is not None and session.deadline <= now:
+                    await self._execute(session.elapsed(now))
+                elif self._channel.ended:
+                    return "client ended"
+                elif reader.done():
+                    reader.result()
+                    return "broken"
+                elif now >= expires:
+                    return "age"
+                elif not self._stream.complete and now >= self._first_by:
+                    telemetry.SLOW_STARTS.inc()
+                    raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the first config was not acknowledged in time")
+
+    async def _wait(self, expires: float, reader: asyncio.Task[Any]) -> None:
+        """Until there is something to do."""
+        if self._channel.inbox or self._channel.ended or reader.done() or self._pending():
+            return
+        self._wake.clear()
+        times = [expires, self._stream.session.deadline, None if self._stream.complete else self._first_by]
+        until = min(when for when in times if when is not None)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                await self._wake.wait()
+
+    def _pending(self) -> bool:
+        return self._hub.engine.queue.pending(self._stream.number)
+
+    async def _receive(self, request: Request) -> None:
+        if request.type_url == HEALTH_TYPE:
+            self.on_health(request.rejection is None)
+            return
+        await self._execute(self._stream.session.request_received(request, time.monotonic()))
+
+    async def _execute(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            if isinstance(effect, Send):
+                await self._send(effect)
+            else:
+                self._note(effect)
+        self._account()
+
+    async def _send(self, effect: Send) -> None:
+        began = time.monotonic()
+        await self._channel.write(effect.frame)
+        kind = telemetry.type_label(effect.type_url)
+        telemetry.SEND_TIME.observe(time.monotonic() - began)
+        telemetry.PUSHES.labels(kind).inc()
+        telemetry.CONFIG_SIZE.labels(kind).observe(len(effect.frame))
+        _log.debug(
+            "push sent",
+            proxy=self._stream.proxy.id,
+            type=kind,
+            nonce=effect.nonce,
+            revision=effect.revision,
+            resources=len(effect.names),
+            removed=len(effect.removed),
+        )
+
+    def _note(self, effect: Acked | Nacked | Expired | Close) -> None:
+        if isinstance(effect, Close):
+            raise MeshError(effect.code, effect.detail)
+        kind = telemetry.type_label(effect.type_url)
+        if isinstance(effect, Expired):
+            telemetry.EXPIRED_NONCES.labels(kind).inc()
+        elif isinstance(effect, Nacked):
+            telemetry.REJECTS.labels(kind).inc()
+            if (counter := telemetry.REJECTED.get(SHORT_NAMES.get(effect.type_url, ""))) is not None:
+                counter.labels(str(effect.code)).inc()
+            _log.warning(
+                "config refused by the proxy, which keeps what it had",
+                proxy=self._stream.proxy.id,
+                type=kind,
+                nonce=effect.nonce,
+                revision=effect.revision,
+                code=effect.code,
+                error=effect.message,
+            )
+            receipts = self._hub.engine.receipts
+            if receipts.refused(self._stream.number, effect.revision, effect.type_url, effect.message):
+                self._hub.progressed()
+
+    def _account(self) -> None:
+        """See how far the session has come."""
+        stream, engine = self._stream, self._hub.engine
+        settled = stream.session.settled_revision
+        if engine.receipts.settled(stream.number, settled, time.time()):
+            self._hub.progressed()
+        if stream.session.settled:
+            if not stream.complete:
+                stream.complete = True
+                self._ticket.done()
+            if stream.pushed_at is not None:
+                telemetry.CONVERGENCE_TIME.observe(time.monotonic() - stream.pushed_at)
+                stream.pushed_at = None

@@ -1,0 +1,50 @@
+"""Pilot's metrics, under the names of Istio's dashboards (`pilot_*`)."""
+
+from meshcore import metrics
+from meshcore.xds.types import SHORT_NAMES
+
+_PUSH_BUCKETS = (0.01, 0.05, 0.1, 0.3, 0.5, 1, 3, 5, 10, 20, 30)
+
+PUSHES = metrics.counter("pilot_xds_pushes", "Messages sent, by type.", ["type"])
+CONNECTED = metrics.gauge("pilot_xds", "Connected clients, by the version they say they are.", ["version"])
+REJECTS = metrics.counter("pilot_total_xds_rejects", "Messages that clients refused, by type.", ["type"])
+REJECTED = {
+    short: metrics.counter(f"pilot_xds_{short}_reject", f"Refused {short} messages, by code.", ["err"])
+    for short in ("cds", "eds", "lds", "rds")
+}
+EXPIRED_NONCES = metrics.counter("pilot_xds_expired_nonce", "Answers to nonces that were not waiting.", ["type"])
+INTERNAL_ERRORS = metrics.counter("pilot_total_xds_internal_errors", "Streams that ended by an error of Pilot's.")
+SEND_TIME = metrics.histogram("pilot_xds_send_time", "Seconds to write a message.", buckets=_PUSH_BUCKETS)
+PUSH_TIME = metrics.histogram("pilot_xds_push_time", "Seconds to compile a target.", ["type"], buckets=_PUSH_BUCKETS)
+QUEUE_TIME = metrics.histogram("pilot_proxy_queue_time", "Seconds from a change to its push.", buckets=_PUSH_BUCKETS)
+CONVERGENCE_TIME = metrics.histogram(
+    "pilot_proxy_convergence_time", "Seconds from a change to the client's last ACK of it.", buckets=_PUSH_BUCKETS
+)
+CONFIG_SIZE = metrics.histogram(
+    "pilot_xds_config_size_bytes",
+    "Bytes of the messages sent, by type.",
+    ["type"],
+    buckets=(1, 10_000, 1_000_000, 4_000_000, 10_000_000, 40_000_000),
+)
+DEBOUNCE_TIME = metrics.histogram("pilot_debounce_time", "Seconds that changes were held.", buckets=_PUSH_BUCKETS)
+TRIGGERS = metrics.counter("pilot_push_triggers", "Reasons of pushes.", ["type"])
+INBOUND = metrics.counter("pilot_inbound_updates", "Events received, by kind.", ["type"])
+SERVICES = metrics.gauge("pilot_services", "Services known.")
+VIRTUAL_SERVICES = metrics.gauge("pilot_virt_services", "VirtualServices known.")
+FRAMES_BUILT = metrics.gauge("pilot_xds_frames_built", "Messages assembled so far.")
+FRAMES_SHARED = metrics.gauge("pilot_xds_frames_shared", "Messages sent so far without assembling them.")
+COMPILES = metrics.gauge("pilot_compiles", "Compiles of a class of proxies so far.")
+ADMISSION_BACKLOG = metrics.gauge("pilot_admission_backlog", "New streams that wait to be read.")
+SLOW_STARTS = metrics.counter("pilot_xds_slow_starts", "Streams ended because their first config took too long.")
+REFUSED_STREAMS = metrics.counter("pilot_xds_refused_streams", "Streams refused, by reason.", ["reason"])
+REGISTERED = metrics.gauge("pilot_registered_workloads", "Workloads that are registered.")
+REGISTRATIONS = metrics.counter("auto_registration_success_total", "Registrations.")
+UNREGISTRATIONS = metrics.counter("auto_registration_unregister_total", "Orderly de-registrations.")
+REGISTRATION_ERRORS = metrics.counter("auto_registration_errors_total", "Registrations that failed.")
+EXPIRED_REGISTRATIONS = metrics.counter("auto_registration_deletes_total", "Registrations that expired.")
+KEPT_REGISTRATIONS = metrics.gauge("pilot_registrations_kept", "Expired registrations kept because too many went.")
+
+
+def type_label(type_url: str) -> str:
+    """The short name of a type; unknown ones share one label value, since clients choose them."""
+    return SHORT_NAMES.get(type_url, "other")

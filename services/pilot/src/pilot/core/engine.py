@@ -1,0 +1,192 @@
+"""The engine: config in, per-stream targets out. Decides who is affected, compiles once per class, keeps the receipts.
+
+    feed -> snapshot -> receipts opened -> debounce -> pending pushes -> each stream takes its own -> session
+
+A push costs the number of distinct configurations: streams of one class are given the same `ResourceSet`, and a class
+whose compile gives what it had keeps the very same mappings, which a session takes as "unchanged". Pure: time comes in
+(seconds of a monotonic clock, and of the epoch where it is shown to people), nothing is sent from here.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from meshcore.distribution.events import Change, ChangeSet, FullState
+from meshcore.xds.frames import Frames
+from meshcore.xds.resource import ResourceSet
+from meshcore.xds.session import AdsSession, Front
+
+from pilot.core.debounce import Debounce
+from pilot.core.name_table import name_table
+from pilot.core.proxy import Proxy, ProxyClass, classify
+from pilot.core.push_queue import Push, PushQueue
+from pilot.core.receipt import ReceiptLog
+from pilot.core.registry import RegisteredWorkload
+from pilot.core.snapshot import MeshSnapshot
+
+Compile = Callable[[MeshSnapshot, ProxyClass], ResourceSet]
+Affects = Callable[[Change, ProxyClass, MeshSnapshot], bool]
+
+
+@dataclass(eq=False)
+class Stream:
+    """One ADS stream. `number` counts the streams of this process; `since` is its start in seconds of the epoch."""
+
+    number: int
+    proxy: Proxy
+    session: AdsSession
+    proxy_class: ProxyClass | None
+    """None for an agent's stream, which is never compiled for."""
+    address: str = ""
+    since: float = 0.0
+    complete: bool = False
+    """Whether it has had its first complete config."""
+    pushed_at: float | None = None
+    """When the oldest reason of the last push came up, until that push has been acknowledged."""
+
+    @property
+    def connection_id(self) -> str:
+        """Istio's form: `<proxy id>-<number>`."""
+        return f"{self.proxy.id}-{self.number}"
+
+
+@dataclass(slots=True)
+class _Compiled:
+    snapshot: MeshSnapshot
+    resources: ResourceSet
+
+
+@dataclass
+class Engine:
+    """All that one Pilot process knows. Single-threaded."""
+
+    compile: Compile
+    affects: Affects
+    debounce: Debounce
+    receipts: ReceiptLog = field(default_factory=ReceiptLog)
+    frames: Frames = field(default_factory=Frames)
+    queue: PushQueue = field(default_factory=PushQueue)
+    snapshot: MeshSnapshot = field(default_factory=MeshSnapshot.empty)
+    streams: dict[int, Stream] = field(default_factory=dict)
+    has_state: bool = False
+    """Whether a first complete snapshot was applied."""
+    compiles: int = 0
+    _numbers: int = 0
+    _registered: tuple[RegisteredWorkload, ...] = ()
+    _classes: dict[ProxyClass, _Compiled] = field(default_factory=dict)
+    _names: _Compiled | None = None
+    _touched: dict[int, Push] = field(default_factory=dict)
+
+    def take_state(self, state: FullState, now: float) -> None:
+        """A whole state: everybody may be affected, and earlier revisions cannot be accounted for."""
+        fresh = MeshSnapshot.of_entries(state.entries, state.revision)
+        self._replace(fresh.with_registered(self._registered))
+        self.receipts.restarted(state.revision)
+        self.has_state = True
+        self._touch(self.streams.values(), "global", now)
+
+    def take_changes(self, changes: ChangeSet, now: float) -> None:
+        """A change set: who must get it is fixed here, before anything is compiled."""
+        reclassified = self._replace(self.snapshot.apply(changes.changes, changes.revision))
+        concerned: dict[ProxyClass, bool] = {}
+        affected = []
+        for stream in self.streams.values():
+            one = stream.proxy_class
+            if one is None:
+                continue
+            if one not in concerned:
+                concerned[one] = any(self.affects(change, one, self.snapshot) for change in changes.changes)
+            if concerned[one] or stream.number in reclassified:
+                affected.append(stream)
+        due = {stream.number: stream.proxy.id for stream in affected}
+        self.receipts.opened(changes.previous, changes.revision, changes.commit_time.timestamp(), due)
+        agents = [stream for stream in self.streams.values() if stream.proxy_class is None]
+        self._touch([*affected, *agents], "config", now)
+
+    def take_registered(self, workloads: Iterable[RegisteredWorkload], now: float) -> None:
+        """Exactly these workloads are registered; no config revision, so no receipt."""
+        self._registered = tuple(workloads)
+        after = self.snapshot.with_registered(self._registered)
+        if after is not self.snapshot:
+            self._replace(after)
+            self._touch(self.streams.values(), "endpoint", now)
+
+    def connect(self, proxy: Proxy, front: Front, address: str, epoch: float) -> Stream:
+        """A new stream of an authorised proxy."""
+        self._numbers += 1
+        session = AdsSession(front, self.frames)
+        proxy_class = None if proxy.is_agent else classify(proxy, self.snapshot.selection)
+        stream = Stream(self._numbers, proxy, session, proxy_class, address, epoch)
+        self.streams[stream.number] = stream
+        return stream
+
+    def disconnect(self, stream: Stream) -> bool:
+        """The stream has ended; True when a receipt no longer waits for it."""
+        self.streams.pop(stream.number, None)
+        self.queue.forget(stream.number)
+        self._touched.pop(stream.number, None)
+        if not any(other.proxy_class == stream.proxy_class for other in self.streams.values()):
+            self._classes.pop(stream.proxy_class, None)  # type: ignore[arg-type]
+        return self.receipts.left(stream.number)
+
+    def release_pushes(self) -> list[int]:
+        """The debounce is over: the streams that now have a pending push and had none."""
+        self.debounce.taken()
+        touched, self._touched = self._touched, {}
+        return [number for number, push in touched.items() if number in self.streams and self.queue.add(number, push)]
+
+    def take_push(self, stream: Stream) -> tuple[Push, ResourceSet] | None:
+        """The stream's pending push with what it is to have now."""
+        push = self.queue.take(stream.number)
+        return None if push is None else (push, self.target(stream))
+
+    def target(self, stream: Stream) -> ResourceSet:
+        """What a stream is to have, compiled at most once per class and snapshot."""
+        if stream.proxy_class is None:
+            return self._name_table()
+        known = self._classes.get(stream.proxy_class)
+        if known is not None and known.snapshot is self.snapshot:
+            return known.resources
+        made = self.compile(self.snapshot, stream.proxy_class).sharing(known.resources if known else None)
+        self.compiles += 1
+        self._classes[stream.proxy_class] = _Compiled(self.snapshot, made)
+        return made
+
+    def find(self, proxy_id: str) -> Stream | None:
+        """The newest compiled-for stream of a proxy."""
+        found = [s for s in self.streams.values() if s.proxy.id == proxy_id and s.proxy_class is not None]
+        return found[-1] if found else None
+
+    @property
+    def classes(self) -> Mapping[ProxyClass, ResourceSet]:
+        """What has been compiled, by class."""
+        return {one: compiled.resources for one, compiled in self._classes.items()}
+
+    def _name_table(self) -> ResourceSet:
+        if self._names is None or self._names.snapshot.registry is not self.snapshot.registry:
+            made = name_table(self.snapshot).sharing(self._names.resources if self._names else None)
+            self._names = _Compiled(self.snapshot, made)
+        return self._names.resources
+
+    def _replace(self, snapshot: MeshSnapshot) -> frozenset[int]:
+        """Take a snapshot into use; the streams whose class it changes."""
+        selection, self.snapshot = self.snapshot.selection, snapshot
+        moved = set()
+        if snapshot.selection is not selection:
+            for stream in self.streams.values():
+                if stream.proxy_class is None:
+                    continue
+                proxy_class = classify(stream.proxy, snapshot.selection)
+                if proxy_class != stream.proxy_class:
+                    stream.proxy_class = proxy_class
+                    moved.add(stream.number)
+            living = {stream.proxy_class for stream in self.streams.values()}
+            self._classes = {one: compiled for one, compiled in self._classes.items() if one in living}
+        return frozenset(moved)
+
+    def _touch(self, streams: Iterable[Stream], reason: str, now: float) -> None:
+        push = Push(self.snapshot.revision, now, frozenset({reason}))
+        for stream in streams:
+            known = self._touched.get(stream.number)
+            self._touched[stream.number] = push if known is None else known.merged(push)
+        if self._touched:
+            self.debounce.event(now)

@@ -1,0 +1,178 @@
+"""Convergence receipts: which proxies must take a config revision, and how far they are. Pure.
+
+Who must get a revision is fixed when it is applied to the snapshot; streams that come later are served it, but are not
+waited for. Times are seconds since the epoch.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+KEPT = 1000
+
+
+class Knowledge(StrEnum):
+    """What one instance can say about a revision."""
+
+    KNOWN = "known"
+    AHEAD = "ahead"
+    """Not seen here (yet)."""
+    BEFORE = "before"
+    """Older than what is kept, or than this instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A proxy that keeps what it had."""
+
+    proxy: str
+    type_url: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptAnswer:
+    """One instance's part of a receipt. Proxies are named `<pod>.<namespace>`, sorted."""
+
+    knowledge: Knowledge
+    revision: int
+    applied_revision: int = 0
+    """The revision with which this one was applied: the same, or a later one that covers it."""
+    commit_time: float | None = None
+    last_ack_time: float | None = None
+    count: int = 0
+    acked: int = 0
+    outstanding: tuple[str, ...] = ()
+    failed: tuple[Refusal, ...] = ()
+    gone: tuple[str, ...] = ()
+
+    @property
+    def decided(self) -> bool:
+        """Whether waiting longer can change nothing here."""
+        return self.knowledge is not Knowledge.AHEAD and not self.outstanding
+
+
+@dataclass(slots=True)
+class _Receipt:
+    previous: int
+    revision: int
+    commit_time: float
+    waiting: dict[int, str]
+    count: int
+    acked: int = 0
+    last_ack: float | None = None
+    failed: dict[str, Refusal] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
+
+
+class ReceiptLog:
+    """The receipts of the last `kept` revisions of one instance. Streams are known by connection number."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._receipts: deque[_Receipt] = deque()
+        self._open: dict[int, deque[_Receipt]] = {}
+        self._began = 0
+        self._newest = 0
+
+    @property
+    def newest(self) -> int:
+        """The newest revision applied here."""
+        return self._newest
+
+    def restarted(self, revision: int) -> None:
+        """A whole state was applied: nothing can be said about revisions up to it."""
+        self._receipts.clear()
+        self._open.clear()
+        self._began = self._newest = revision
+
+    def opened(self, previous: int, revision: int, commit_time: float, streams: Mapping[int, str]) -> None:
+        """The revisions after `previous` up to `revision` were applied, and these streams must take them."""
+        receipt = _Receipt(previous, revision, commit_time, dict(streams), len(streams))
+        self._receipts.append(receipt)
+        self._newest = revision
+        for stream in streams:
+            self._open.setdefault(stream, deque()).append(receipt)
+        while len(self._receipts) > self._kept:
+            self._began = self._receipts.popleft().revision
+
+    def settled(self, stream: int, revision: int, now: float) -> bool:
+        """The stream has taken everything up to `revision`; True when a receipt moved."""
+        moved = False
+        for receipt in self._closing(stream, revision):
+            receipt.acked += 1
+            receipt.last_ack = now if receipt.last_ack is None else max(now, receipt.last_ack)
+            moved = True
+        return moved
+
+    def refused(self, stream: int, revision: int, type_url: str, message: str) -> bool:
+        """The stream has refused a message that brought everything up to `revision`."""
+        moved = False
+        for receipt, proxy in self._leaving(stream, revision):
+            receipt.failed[proxy] = Refusal(proxy, type_url, message)
+            moved = True
+        return moved
+
+    def left(self, stream: int) -> bool:
+        """The stream has ended."""
+        moved = False
+        for receipt, proxy in self._leaving(stream, self._newest):
+            receipt.gone.append(proxy)
+            moved = True
+        self._open.pop(stream, None)
+        return moved
+
+    def answer(self, revision: int) -> ReceiptAnswer:
+        """What this instance knows about a revision."""
+        if revision > self._newest:
+            return ReceiptAnswer(Knowledge.AHEAD, revision)
+        receipt = next((one for one in reversed(self._receipts) if one.previous < revision <= one.revision), None)
+        if receipt is None or revision <= self._began:
+            return ReceiptAnswer(Knowledge.BEFORE, revision)
+        return ReceiptAnswer(
+            Knowledge.KNOWN,
+            revision,
+            receipt.revision,
+            receipt.commit_time,
+            receipt.last_ack,
+            receipt.count,
+            receipt.acked,
+            tuple(sorted(receipt.waiting.values())),
+            tuple(receipt.failed[proxy] for proxy in sorted(receipt.failed)),
+            tuple(sorted(receipt.gone)),
+        )
+
+    def _closing(self, stream: int, revision: int) -> Iterable[_Receipt]:
+        for receipt, _ in self._leaving(stream, revision):
+            yield receipt
+
+    def _leaving(self, stream: int, revision: int) -> Iterable[tuple[_Receipt, str]]:
+        """Take the stream out of every receipt up to `revision` that still waits for it."""
+        waiting = self._open.get(stream)
+        while waiting and waiting[0].revision <= revision:
+            receipt = waiting.popleft()
+            yield receipt, receipt.waiting.pop(stream)
+
+
+def merged(answers: Mapping[str, ReceiptAnswer], missing: Iterable[str]) -> ReceiptAnswer | None:
+    """One receipt from the parts of all instances, None when `answers` is empty.
+
+    An instance that has not seen a revision which others have applied still owes its part; callers find it by its
+    AHEAD answer and count it with the missing ones.
+    """
+    known = [answer for answer in answers.values() if answer.knowledge is Knowledge.KNOWN]
+    if not known:
+        return next(iter(answers.values()), None)
+    return ReceiptAnswer(
+        Knowledge.KNOWN,
+        known[0].revision,
+        max(answer.applied_revision for answer in known),
+        min((answer.commit_time for answer in known if answer.commit_time is not None), default=None),
+        max((answer.last_ack_time for answer in known if answer.last_ack_time is not None), default=None),
+        sum(answer.count for answer in known),
+        sum(answer.acked for answer in known),
+        tuple(sorted(name for answer in known for name in answer.outstanding)),
+        tuple(refusal for answer in known for refusal in answer.failed),
+        tuple(sorted(name for answer in known for name in answer.gone)),
+    )

@@ -1,0 +1,134 @@
+"""What debug pages show of streams, in Istio's shapes. Pure."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from meshcore.xds.types import (
+    CLUSTER_TYPE,
+    ENDPOINT_TYPE,
+    EXTENSION_CONFIG_TYPE,
+    LISTENER_TYPE,
+    ROUTE_TYPE,
+    SHORT_NAMES,
+)
+
+from pilot.core.engine import Engine, Stream
+
+_COLUMNS = {
+    CLUSTER_TYPE: "cluster",
+    LISTENER_TYPE: "listener",
+    ROUTE_TYPE: "route",
+    ENDPOINT_TYPE: "endpoint",
+    EXTENSION_CONFIG_TYPE: "extensionconfig",
+}
+
+
+def sync_row(stream: Stream) -> dict[str, Any]:
+    """One row of `/debug/syncz`: nonces sent and acknowledged per type, and what was refused."""
+    row: dict[str, Any] = {
+        "cluster_id": stream.proxy.cluster,
+        "proxy": stream.proxy.id,
+        "proxy_type": stream.proxy.type.value,
+        "istio_version": stream.proxy.version,
+        "revision": stream.session.settled_revision,
+        "synced": stream.session.settled,
+        "resources": {},
+    }
+    for type_url, channel in stream.session.channels.items():
+        if (column := _COLUMNS.get(type_url)) is not None:
+            row[f"{column}_sent"] = channel.last_nonce
+            row[f"{column}_acked"] = channel.acknowledged_nonce
+        rejection = channel.rejection
+        row["resources"][SHORT_NAMES.get(type_url, type_url)] = {
+            "sent": channel.last_nonce,
+            "acked": channel.acknowledged_nonce,
+            "pending": channel.flight is not None,
+            "held": sum(resource.exists for resource in channel.held.values()),
+            "lastError": "" if rejection is None else rejection.message,
+            "rejected": sorted(channel.rejected_names),
+        }
+    return row
+
+
+def sync_rows(engine: Engine) -> list[dict[str, Any]]:
+    """All proxies with a config of their own, by name."""
+    streams = sorted(engine.streams.values(), key=lambda stream: (stream.proxy.id, stream.number))
+    return [sync_row(stream) for stream in streams if stream.proxy_class is not None]
+
+
+def connection_row(stream: Stream) -> dict[str, Any]:
+    """One row of `/debug/adsz`."""
+    proxy = stream.proxy
+    return {
+        "connectionId": stream.connection_id,
+        "proxy": proxy.id,
+        "connectedAt": _time(stream.since),
+        "address": stream.address,
+        "agent": proxy.is_agent,
+        "labels": dict(proxy.labels),
+        "metadata": {key: value for key, value in proxy.metadata.items() if isinstance(value, str)},
+        "locality": {
+            "region": proxy.locality.region,
+            "zone": proxy.locality.zone,
+            "subzone": proxy.locality.sub_zone,
+        },
+        "watches": {
+            SHORT_NAMES.get(type_url, type_url): ["*"] if channel.subscription.wildcard else sorted(channel.held)
+            for type_url, channel in stream.session.channels.items()
+        },
+    }
+
+
+def proxy_row(stream: Stream) -> dict[str, Any]:
+    """One item of `/api/v1/proxies`."""
+    proxy = stream.proxy
+    return {
+        "proxy": proxy.id,
+        "type": proxy.type.value,
+        "namespace": proxy.namespace,
+        "service_account": proxy.service_account,
+        "version": proxy.version,
+        "addresses": list(proxy.instance_ips),
+        "connected_at": _time(stream.since),
+        "revision": stream.session.settled_revision,
+        "synced": stream.session.settled,
+        "rejected": sorted(
+            SHORT_NAMES.get(type_url, type_url)
+            for type_url, channel in stream.session.channels.items()
+            if channel.rejection is not None
+        ),
+    }
+
+
+def registry_rows(engine: Engine) -> list[dict[str, Any]]:
+    """Services with their endpoints, by host and namespace."""
+    registry = engine.snapshot.registry
+    return [
+        {
+            "hostname": key.host,
+            "namespace": key.namespace,
+            "provider": service.provider,
+            "kind": service.kind,
+            "addresses": list(service.addresses),
+            "resolution": service.resolution.value,
+            "ports": [
+                {"name": port.name, "port": port.number, "protocol": port.protocol.name} for port in service.ports
+            ],
+            "endpoints": [
+                {
+                    "address": endpoint.address,
+                    "port": endpoint.port,
+                    "port_name": endpoint.port_name,
+                    "healthy": endpoint.healthy,
+                    "labels": dict(endpoint.labels),
+                    "service_account": endpoint.service_account,
+                }
+                for endpoint in registry.endpoints_of(service)
+            ],
+        }
+        for key, service in sorted(registry.services.items())
+    ]
+
+
+def _time(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,42 @@
+"""Real gRPC streams against a serving hub."""
+
+from meshcore.testing.ads_client import AdsClient, node
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE
+
+HOST = "reviews.shop.svc.cluster.local"
+
+
+async def test_a_change_reaches_every_stream_and_its_receipt_says_so(mesh):
+    async with AdsClient(mesh.plaintext, node("a", "shop")) as one, AdsClient(mesh.plaintext, node("b", "shop")) as two:
+        for client in (one, two):
+            await client.until(lambda client=client: client.names(LISTENER_TYPE) == {"inbound"})
+        revision = mesh.change(mesh.service("reviews"))
+        receipt = await mesh.receipt(revision)
+        assert receipt["outstanding"] == ()
+        assert receipt["acked"] == receipt["count"] == 2
+        assert one.names(CLUSTER_TYPE) == two.names(CLUSTER_TYPE) == {HOST}
+        assert one.names(ENDPOINT_TYPE) == {HOST}
+        assert mesh.hub.engine.frames.shared > 0
+
+
+async def test_a_removed_cluster_goes_and_the_receipt_waits_for_it(mesh):
+    mesh.change(mesh.service("reviews"), mesh.service("details"))
+    async with AdsClient(mesh.plaintext, node("a", "shop")) as client:
+        await client.until(lambda: len(client.names(CLUSTER_TYPE)) == 2)
+        await mesh.receipt(mesh.change(deleted=["details"]))
+        assert client.names(CLUSTER_TYPE) == {HOST}
+
+
+async def test_a_refused_change_is_shown_and_not_sent_again(mesh):
+    async with AdsClient(mesh.plaintext, node("a", "shop")) as client:
+        await client.until(lambda: client.names(LISTENER_TYPE) == {"inbound"})
+        client.refuse[CLUSTER_TYPE] = "no such thing"
+        receipt = await mesh.receipt(mesh.change(mesh.service("reviews")))
+        assert [one["proxy"] for one in receipt["failed"]] == ["a.shop"]
+        [row] = await mesh.answers.answer("syncz", {}, 0)
+        assert row["resources"]["cds"]["lastError"] == "no such thing"
+        before = len(client.responses)
+        del client.refuse[CLUSTER_TYPE]
+        await mesh.receipt(mesh.change(mesh.service("details")))
+        clusters = [r for r in client.responses[before:] if r.type_url == CLUSTER_TYPE]
+        assert [one.name for response in clusters for one in response.resources] == ["details.shop.svc.cluster.local"]
