@@ -4,12 +4,21 @@ import sys
 
 
 def main() -> int:
-    """The exit status."""
+    """The exit status of the process."""
     if sys.argv[1:2] == ["init"]:
         from citadel.adapters.init_command import init
 
         return init(sys.argv[2:])
-    return 2
+    from meshcore.runtime import Runtime, run
+
+    from citadel.settings import CitadelSettings
+
+    async def build(runtime: Runtime[CitadelSettings]) -> None:
+        from citadel.adapters.composition import compose
+
+        await compose(runtime)
+
+    return run(CitadelSettings, build)
 
 
 if __name__ == "__main__":

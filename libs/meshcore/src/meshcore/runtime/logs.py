@@ -12,7 +12,7 @@ import structlog
 
 from meshcore.runtime.redaction import redact, redact_text
 
-_QUIET = ("httpx", "httpcore", "nats", "asyncio", "uvicorn.access", "hpack", "h2")
+_QUIET = ("uvicorn.error", "httpx", "httpcore", "nats", "asyncio", "uvicorn.access", "hpack", "h2")
 
 
 def _add_trace(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

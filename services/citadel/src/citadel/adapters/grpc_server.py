@@ -1,0 +1,64 @@
+"""The certificate service's port: TLS with optional client certificates in front of gRPC on a private Unix socket."""
+
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+from meshcore._generated.istio.v1.auth import ca_pb2_grpc
+from meshcore.tls import LiveIdentity, ssl_server_context
+
+from citadel.adapters.authentication import CallerAuthenticator
+from citadel.adapters.certificate_service import CertificateService
+from citadel.adapters.issuer import Issuer
+from citadel.adapters.secret_discovery import SecretDiscovery
+from citadel.adapters.tls_front import TlsFront
+from citadel.adapters.trust_bundles import TrustBundle
+from citadel.core.profile import Profile
+
+LARGEST_MESSAGE = 256 * 1024
+MOST_AT_ONCE = 1000
+GRACE = 2
+"""Bytes of a request, requests in work (more are refused), and seconds that they get at a stop."""
+_OPTIONS = (
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", 60000),
+    ("grpc.keepalive_timeout_ms", 20000),
+)
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    *,
+    host: str,
+    port: int,
+    identity: LiveIdentity,
+    front: TlsFront,
+    authenticator: CallerAuthenticator,
+    issuer: Issuer,
+    workload: Profile,
+    root_namespace: str,
+    bundle: TrustBundle,
+) -> AsyncIterator[int]:
+    """Serve certificates and the trust bundle for as long as the block lasts; gives the bound port."""
+    server: Any = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MOST_AT_ONCE)
+    service = CertificateService(authenticator, issuer, workload, root_namespace, front)
+    ca_pb2_grpc.add_IstioCertificateServiceServicer_to_server(service, server)
+    server.add_generic_rpc_handlers((SecretDiscovery(authenticator, bundle),))
+    context = ssl_server_context(identity, client_certificates="optional")
+    # In a directory of mode 0700, with a path short enough for the 107 bytes that such paths may have.
+    with tempfile.TemporaryDirectory(prefix="citadel-") as directory:
+        backend = Path(directory) / "grpc.sock"
+        server.add_insecure_port(f"unix:{backend}")
+        await server.start()
+        try:
+            async with front.listening(host, port, context, backend) as bound:
+                yield bound
+                await server.stop(GRACE)
+        finally:
+            await server.stop(0)

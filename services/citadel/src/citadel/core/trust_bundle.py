@@ -1,0 +1,18 @@
+"""The trust bundle as an SDS secret. Pure.
+
+Laid out by hand so that no Envoy message has to be imported for two fields: envoy.extensions.transport_sockets.tls.v3
+Secret {name = 1, validation_context = 4 {trusted_ca = 1 {inline_bytes = 2}}}. A test reads it with the real messages.
+"""
+
+from meshcore.xds import wire
+from meshcore.xds.resource import PackedResource, ResourceSet
+from meshcore.xds.types import SECRET_TYPE
+
+ROOT_NAME = "ROOTCA"
+
+
+def bundle_resources(bundle_pem: str) -> ResourceSet:
+    """The one resource that Citadel's SDS serves: `ROOTCA`. Private keys are the agents' own and never here."""
+    trusted = wire.chunk(1, wire.chunk(2, bundle_pem.encode()))
+    body = wire.text(1, ROOT_NAME) + wire.chunk(4, trusted)
+    return ResourceSet.of([PackedResource.pack(SECRET_TYPE, ROOT_NAME, body)])
