@@ -118,7 +118,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> A
                 namespace=namespace,
                 service_account=service_account,
                 instance_ips=ips,
-                dns_domain=_dns_domain(arguments.domain, namespace, trust_domain),
+                dns_domain=_dns_domain(arguments.domain, namespace),
                 environment=environment,
                 proxy_config=proxy.raw,
                 proxy_metadata=proxy.proxy_metadata,
@@ -133,6 +133,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> A
     jitter = reader.fraction("SECRET_GRACE_PERIOD_RATIO_JITTER", 0.01)
     ttl = reader.parsed("SECRET_TTL", parse_duration, timedelta(hours=24))
     drain = reader.parsed("MINIMUM_DRAIN_DURATION", parse_duration, timedelta(seconds=5))
+    exit_on_zero = reader.flag("EXIT_ON_ZERO_ACTIVE_CONNECTIONS")
     probe = reader.parsed("MESHCORE_APP_PROBE", lambda text: parse_probe(text, _probe_host(environment, ips)), None)
     rsa = reader.number("WORKLOAD_RSA_KEY_SIZE", 2048, maximum=8192) if _wants_rsa(environment) else None
     if rsa is not None and rsa < 2048:
@@ -161,7 +162,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> A
         grace_jitter=jitter,
         rsa_key_size=rsa,
         minimum_drain=drain,
-        exit_on_zero_connections=reader.flag("EXIT_ON_ZERO_ACTIVE_CONNECTIONS"),
+        exit_on_zero_connections=exit_on_zero,
         health_port=health_port,
         prometheus_port=prometheus_port,
         app_probe=probe,
@@ -235,11 +236,11 @@ class _Reader:
         return text == "true"
 
 
-def _dns_domain(domain: str, namespace: str, trust_domain: str) -> str:
+def _dns_domain(domain: str, namespace: str) -> str:
     """`--domain ns.svc.cluster.local` as Istio's template passes it; only its last part is kept."""
     if domain:
         return domain.removeprefix(f"{namespace}.svc.")
-    return trust_domain
+    return "cluster.local"
 
 
 def _wants_rsa(environment: Mapping[str, str]) -> bool:

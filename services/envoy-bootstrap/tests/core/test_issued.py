@@ -1,0 +1,93 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from envoy_bootstrap.core.csr import build_csr, private_key_pem
+from envoy_bootstrap.core.issued import is_usable, read_issued
+from envoy_bootstrap.core.secrets_resources import secrets_of
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.identity import SpiffeId
+from meshcore.testing.identity import make_ca
+from meshcore.xds.types import SECRET_TYPE
+
+ME = SpiffeId("cluster.local", "shop", "front")
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(scope="module")
+def ca():
+    return make_ca()
+
+
+def elements(identity):
+    return [identity.chain.decode(), identity.root.decode()]
+
+
+def test_what_the_ca_sends_becomes_an_identity(ca):
+    made = ca.issue(str(ME))
+    issued = read_issued(elements(made), made.key, ME, NOW)
+    assert issued.chain == made.chain + made.root
+    assert (issued.root, issued.spiffe, issued.not_after) == (made.root, ME, made.not_after)
+
+
+@pytest.mark.parametrize(
+    ("situation", "reason"),
+    [
+        ("another key", "another key"),
+        ("another identity", "expected spiffe://cluster.local/ns/shop/sa/front"),
+        ("expired", "not valid"),
+        ("not yet valid", "not valid"),
+        ("another root", "does not lead"),
+        ("no chain", "no chain"),
+        ("no certificate", "not a certificate"),
+    ],
+)
+def test_a_wrong_answer_never_becomes_an_identity(ca, situation, reason):
+    made = ca.issue(str(ME))
+    key, answer, now = made.key, elements(made), NOW
+    if situation == "another key":
+        key = ca.issue(str(ME)).key
+    elif situation == "another identity":
+        made = ca.issue("spiffe://cluster.local/ns/shop/sa/other")
+        key, answer = made.key, elements(made)
+    elif situation == "expired":
+        now = NOW + timedelta(hours=2)
+    elif situation == "not yet valid":
+        now = NOW - timedelta(hours=1)
+    elif situation == "another root":
+        answer = [answer[0], make_ca().root_pem.decode()]
+    elif situation == "no chain":
+        answer = answer[:1]
+    else:
+        answer = ["nonsense", answer[1]]
+    with pytest.raises(MeshError, match=reason) as caught:
+        read_issued(answer, key, ME, now)
+    assert caught.value.code is ErrorCode.FAILED_PRECONDITION
+    assert "PRIVATE" not in str(caught.value)
+
+
+def test_a_stored_pair_is_usable_until_it_expires_and_only_for_its_owner(ca):
+    made = ca.issue(str(ME))
+    assert is_usable(made, ME, NOW)
+    assert not is_usable(made, SpiffeId("cluster.local", "shop", "other"), NOW)
+    assert not is_usable(made, ME, made.not_after)
+
+
+@pytest.mark.parametrize("key", [ec.generate_private_key(ec.SECP256R1()), rsa.generate_private_key(65537, 2048)])
+def test_the_request_is_istios(key):
+    csr = x509.load_pem_x509_csr(build_csr(key, ME).encode())
+    assert csr.is_signature_valid
+    assert csr.subject.rfc4514_string() == "O="
+    [extension] = csr.extensions
+    assert extension.critical
+    assert extension.value.get_values_for_type(x509.UniformResourceIdentifier) == [str(ME)]
+    assert "redacted" in repr(private_key_pem(key))
+
+
+def test_secrets_change_their_version_only_with_their_content(ca):
+    one, two = ca.issue(str(ME)), ca.issue(str(ME))
+    first, second = secrets_of(one)[SECRET_TYPE], secrets_of(two)[SECRET_TYPE]
+    assert first["ROOTCA"] == second["ROOTCA"]
+    assert first["default"].version != second["default"].version
+    assert "PRIVATE" not in repr(first)

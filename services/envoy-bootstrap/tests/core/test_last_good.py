@@ -1,0 +1,120 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+from envoy_bootstrap.core.last_good import QuietWatch, resources_of_dump
+from envoy_bootstrap.core.sealed import StateKey, identity_from_bytes, identity_to_bytes
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.testing.identity import make_ca
+from meshcore.xds import registry
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+
+NONCE = bytes(12)
+
+
+def watched(*received):
+    watch, dues = QuietWatch(), []
+    for number in received:
+        watch, due = watch.observed(number)
+        dues.append(due)
+    return dues
+
+
+def test_a_snapshot_is_due_once_after_each_rest():
+    assert watched(1000, 1000, 1000) == [False, True, False]
+    assert watched(1000, 5000, 9000, 9000, 9000) == [False, False, False, True, False]
+    assert watched(1000, 1000, 1400, 1400) == [False, True, False, True]
+
+
+def test_answered_pings_are_not_config_and_a_new_envoy_counts_anew():
+    assert watched(1000, 1017, 1034, 1051) == [False, True, False, False]
+    assert watched(9000, 9000, 300, 300) == [False, True, False, True]
+
+
+def dump(**sections):
+    return json.dumps(
+        {"configs": [{"@type": f"type.googleapis.com/envoy.admin.v3.{k}", **v} for k, v in sections.items()]}
+    )
+
+
+def test_the_dynamic_part_of_a_dump_becomes_resources_with_pilots_versions():
+    text = dump(
+        ClustersConfigDump={
+            "static_clusters": [{"cluster": {"@type": CLUSTER_TYPE, "name": "xds-grpc"}}],
+            "dynamic_active_clusters": [{"version_info": "c1", "cluster": {"@type": CLUSTER_TYPE, "name": "out"}}],
+        },
+        ListenersConfigDump={
+            "dynamic_listeners": [
+                {
+                    "name": "in",
+                    "active_state": {"version_info": "l1", "listener": {"@type": LISTENER_TYPE, "name": "in"}},
+                },
+                {
+                    "name": "w",
+                    "warming_state": {"version_info": "l2", "listener": {"@type": LISTENER_TYPE, "name": "w"}},
+                },
+            ]
+        },
+        RoutesConfigDump={
+            "dynamic_route_configs": [{"version_info": "r1", "route_config": {"@type": ROUTE_TYPE, "name": "80"}}]
+        },
+        SecretsConfigDump={"dynamic_active_secrets": [{"name": "default"}]},
+    )
+    resources = resources_of_dump(text)
+    assert {kind: {n: r.version for n, r in found.items()} for kind, found in resources.items()} == {
+        CLUSTER_TYPE: {"out": "c1"},
+        LISTENER_TYPE: {"in": "l1"},
+        ROUTE_TYPE: {"80": "r1"},
+    }
+
+
+def test_what_this_envoy_saw_of_its_peers_is_forgotten():
+    endpoints = [
+        {"health_status": status, "endpoint": {"address": {"socket_address": {"address": ip, "port_value": 80}}}}
+        for status, ip in (("UNHEALTHY", "10.0.0.1"), ("HEALTHY", "10.0.0.2"), ("DRAINING", "10.0.0.3"))
+    ]
+    config = {
+        "@type": ENDPOINT_TYPE,
+        "cluster_name": "out",
+        "endpoints": [{"load_balancing_weight": 0, "lb_endpoints": endpoints}],
+    }
+    text = dump(EndpointsConfigDump={"dynamic_endpoint_configs": [{"endpoint_config": config}]})
+    kept = registry.parse(ENDPOINT_TYPE, resources_of_dump(text)[ENDPOINT_TYPE]["out"].body)
+    assert [endpoint.health_status for endpoint in kept.endpoints[0].lb_endpoints] == [0, 0, 3]
+    assert not kept.endpoints[0].HasField("load_balancing_weight")
+
+
+def test_a_resource_that_cannot_be_held_whole_is_not_passed_off_as_pilots():
+    cluster = {"@type": CLUSTER_TYPE, "name": "out", "a_field_of_the_future": 1}
+    text = dump(ClustersConfigDump={"dynamic_active_clusters": [{"version_info": "c1", "cluster": cluster}]})
+    assert resources_of_dump(text)[CLUSTER_TYPE]["out"].version == "c1~"
+
+
+def test_sealed_state_opens_only_under_its_key_and_name():
+    key = StateKey(b"k" * 32)
+    sealed = key.seal("identity.sealed", b"content", NONCE)
+    assert key.unseal("identity.sealed", sealed) == b"content"
+    assert b"content" not in sealed
+    for other, name, changed in (
+        (StateKey(b"x" * 32), "identity.sealed", sealed),
+        (key, "snapshot.sealed", sealed),
+        (key, "identity.sealed", sealed[:-1] + b"\x00"),
+        (key, "identity.sealed", b""),
+    ):
+        with pytest.raises(MeshError) as caught:
+            other.unseal(name, changed)
+        assert caught.value.code is ErrorCode.FAILED_PRECONDITION
+    assert "k" * 8 not in repr(key)
+
+
+def test_a_short_state_key_is_refused():
+    with pytest.raises(MeshError, match="32 bytes"):
+        StateKey(b"short")
+
+
+def test_an_identity_survives_its_way_to_disk():
+    identity = make_ca().issue("spiffe://cluster.local/ns/shop/sa/front")
+    received = datetime(2026, 1, 2, tzinfo=UTC)
+    assert identity_from_bytes(identity_to_bytes(identity, received)) == (identity, received)
+    with pytest.raises(MeshError, match="cannot be read"):
+        identity_from_bytes(b"{}")
