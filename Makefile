@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 MEMBERS := libs/meshcore services/galley services/pilot services/citadel services/injector services/envoy-bootstrap cli/meshctl
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-compose test-capture test-kubectl lint golden lock clean
+.PHONY: setup demo test test-compose test-capture test-kubectl has-engine has-root lint golden lock clean
 
 setup: $(STAMP)
 
@@ -22,6 +22,29 @@ $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
 # What a plain user's machine can run. What needs more has a target of its own below.
 test: setup
 	$(PYTEST) -m "not compose and not kubectl and not capture" $(ARGS)
+
+# A Docker engine with compose 2, and a kubectl.
+test-compose: has-engine setup
+	$(PYTEST) tests/compose -m compose -p no:xdist $(ARGS)
+
+# Stock kubectls: the one on the PATH, and those that can be had from Debian without installing them.
+test-kubectl: setup
+	$(PYTEST) tests/kubectl -m kubectl -s $(ARGS)
+
+# Network namespaces and iptables, so root.
+test-capture: has-root setup
+	$(PYTEST) tests/capture -m capture $(ARGS)
+
+has-engine:
+	@command -v docker >/dev/null || { echo "test-compose needs docker, the command of a Docker engine"; exit 1; }
+	@docker version >/dev/null 2>&1 || { echo "test-compose needs a Docker engine that answers: docker version"; exit 1; }
+	@docker compose version >/dev/null 2>&1 || { echo "test-compose needs docker compose 2: docker compose version"; exit 1; }
+	@command -v kubectl >/dev/null || { echo "test-compose needs kubectl on the PATH"; exit 1; }
+
+has-root:
+	@test "$$(id -u)" = 0 || { echo "test-capture needs root, for network namespaces and iptables"; exit 1; }
+	@for program in ip iptables ip6tables curl setpriv; do command -v $$program >/dev/null \
+		|| { echo "test-capture needs $$program (apt-get install iproute2 iptables curl util-linux)"; exit 1; }; done
 
 demo: setup
 	$(BIN)/python -m meshctl demo $(ARGS)

@@ -1,0 +1,225 @@
+"""The control plane in containers, as a developer uses it. The last test takes the stack down."""
+
+import json
+import ssl
+import stat
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from compose_stack import ADMIN_PORTS, CONFIG_API
+
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(300)]
+
+SERVICES = ("galley", "pilot", "citadel", "injector")
+
+
+def virtual_service(name, weight=100):
+    return yaml.safe_dump(
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "VirtualService",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {
+                "hosts": [name],
+                "http": [{"route": [{"destination": {"host": name}, "weight": weight}]}],
+            },
+        }
+    )
+
+
+def converged(stack, name, **spec):
+    """Apply, and wait until Pilot says that everybody has it; the receipt."""
+    stack.kubectl("apply", "-f", "-", stdin=virtual_service(name, **spec))
+    written = json.loads(stack.kubectl("get", "virtualservice", name, "-o", "json").stdout)
+    revision = written["metadata"]["resourceVersion"]
+    with stack.admin("pilot") as pilot:
+        return pilot.get(f"/api/v1/changes/{revision}/receipt", params={"wait": 30})
+
+
+def test_every_service_is_up_and_init_is_done(stack):
+    containers = stack.containers()
+    assert set(containers) == {"init", "nats", *SERVICES}
+    assert containers["init"]["State"]["ExitCode"] == 0
+    assert {name for name, one in containers.items() if one["State"]["Running"]} == {"nats", *SERVICES}
+
+
+def test_only_the_promised_ports_are_published_and_only_on_loopback(stack):
+    published = {}
+    for one in stack.containers().values():
+        for inside, bindings in (one["HostConfig"]["PortBindings"] or {}).items():
+            for binding in bindings:
+                assert binding["HostIp"] == "127.0.0.1"
+                published[int(binding["HostPort"])] = inside
+    assert published == {8081: "8081/tcp", **{port: "15014/tcp" for port in (15014, 15015, 15016, 15017)}}
+
+
+def test_containers_have_no_more_than_they_need(stack):
+    containers = stack.containers()
+    for name, one in containers.items():
+        assert one["Config"]["User"] == "10001:10001", name
+        assert one["HostConfig"]["ReadonlyRootfs"] is True, name
+        assert one["HostConfig"]["CapDrop"] == ["ALL"], name
+        assert one["HostConfig"]["SecurityOpt"] == ["no-new-privileges:true"], name
+    for name in ("pilot", "citadel", "injector", "nats"):
+        mounted = {
+            mount["Name"].rsplit("_", 1)[-1] for mount in containers[name]["Mounts"] if mount["Type"] == "volume"
+        }
+        assert mounted == {f"identity-{name}", name}
+
+
+def test_every_service_is_ready_on_its_published_admin_port(stack):
+    for service in ADMIN_PORTS:
+        with stack.admin(service, token=False) as admin:
+            assert admin.get("/readyz").status_code == 200, service
+            assert admin.get("/version").json()["service"] == service
+            assert admin.get("/debug/tasks").status_code == 401
+        with stack.admin(service) as admin:
+            assert admin.get("/debug/tasks").status_code == 200
+
+
+def test_kubectl_applies_gets_and_deletes(stack):
+    path = Path(stack.kubeconfig())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    stack.kubectl("apply", "-f", "-", stdin=virtual_service("front"))
+    listed = yaml.safe_load(stack.kubectl("get", "virtualservices", "-o", "yaml").stdout)
+    assert "front" in [item["metadata"]["name"] for item in listed["items"]]
+    stack.kubectl("delete", "virtualservice", "front")
+    gone = stack.kubectl("get", "virtualservice", "front", check=False)
+    assert gone.returncode != 0
+    assert "NotFound" in gone.stderr
+
+
+def test_a_bad_object_is_refused_with_the_reason(stack):
+    done = stack.kubectl("apply", "-f", "-", stdin=virtual_service("front", weight=-1), check=False)
+    assert done.returncode != 0
+    assert "weight" in done.stderr
+
+
+def test_without_the_token_nothing_is_told(stack, tmp_path):
+    config = yaml.safe_load(Path(stack.kubeconfig()).read_text())
+    for user in config["users"]:
+        user["user"] = {"token": "not-the-token"}
+    without = tmp_path / "kubeconfig"
+    without.write_text(yaml.safe_dump(config))
+    without.chmod(0o600)
+    done = stack.kubectl("get", "virtualservices", check=False, kubeconfig=str(without))
+    assert done.returncode != 0
+    assert "Unauthorized" in done.stderr or "logged in" in done.stderr
+    with stack.admin("galley", token=False) as client, pytest.raises(httpx.HTTPError):
+        client.get("http://127.0.0.1:8081/apis")
+    root = stack.compose("exec", "-T", "galley", "cat", "/var/lib/meshcore/identity/root-cert.pem")
+    with httpx.Client(verify=ssl.create_default_context(cadata=root)) as client:
+        answer = client.get(f"{CONFIG_API}/apis/networking.istio.io/v1/namespaces/default/virtualservices")
+    assert answer.status_code == 401
+    assert answer.json()["kind"] == "Status"
+
+
+def test_a_change_has_a_complete_receipt(stack):
+    receipt = converged(stack, "details")
+    assert receipt.status_code == 200
+    assert receipt.json()["complete"] is True
+    with stack.admin("pilot") as pilot:
+        assert pilot.get("/debug/syncz").status_code == 200
+
+
+WEBHOOK = """
+import json, ssl, sys, urllib.request
+pod = {"metadata": {"name": "front"}, "spec": {"containers": [{"name": "app", "image": "a"}]}}
+request = {"uid": "u", "kind": {"kind": "Pod"}, "namespace": sys.argv[1], "object": pod}
+review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+trust = ssl.create_default_context(cafile="/var/lib/meshcore/identity/galley/root-cert.pem")
+asked = urllib.request.Request("https://injector:15017/inject", json.dumps(review).encode(),
+                               {"Content-Type": "application/json"})
+print(json.load(urllib.request.urlopen(asked, timeout=10, context=trust))["response"].get("patchType"))
+"""
+
+
+def test_the_webhook_answers_by_its_name_and_follows_the_config(stack):
+    for name, label, expected in (("shop", "enabled", "JSONPatch"), ("outside", "disabled", "None")):
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        namespace["metadata"]["labels"] = {"istio-injection": label}
+        stack.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(namespace))
+        known = json.loads(stack.kubectl("get", "namespace", name, "-o", "json").stdout)
+        wait_for_injector(stack, int(known["metadata"]["resourceVersion"]))
+        assert stack.in_container("galley", WEBHOOK, name).strip() == expected
+
+
+def wait_for_injector(stack, revision):
+    """Until the injector's feed has the revision."""
+    deadline = time.monotonic() + 20
+    with stack.admin("injector") as injector:
+        while (shown := injector.get("/debug/inject").json()["revision"] or 0) < revision:
+            assert time.monotonic() < deadline, f"the injector stays at revision {shown}, not {revision}"
+            threading.Event().wait(0.05)
+
+
+CERTIFICATE = """
+import sys
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from meshcore._generated.istio.v1.auth import ca_pb2, ca_pb2_grpc
+key = ec.generate_private_key(ec.SECP256R1())
+csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+root = open("/var/lib/meshcore/identity/injector/root-cert.pem", "rb").read()
+with grpc.secure_channel("citadel:8060", grpc.ssl_channel_credentials(root)) as channel:
+    request = ca_pb2.IstioCertificateRequest(csr=csr.public_bytes(serialization.Encoding.PEM).decode())
+    stub = ca_pb2_grpc.IstioCertificateServiceStub(channel)
+    try:
+        answer = stub.CreateCertificate(request, timeout=20, metadata=[("authorization", "Bearer " + sys.argv[1])])
+    except grpc.RpcError as error:
+        print(error.code().name)
+        sys.exit()
+leaf = x509.load_pem_x509_certificate(answer.cert_chain[0].encode())
+names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+print(*names.get_values_for_type(x509.UniformResourceIdentifier))
+"""
+
+
+def test_a_workload_token_of_galley_buys_a_certificate_of_citadel(stack):
+    stack.kubectl("create", "serviceaccount", "reviews")
+    request = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {"audiences": ["istio-ca"]}}
+    path = "/api/v1/namespaces/default/serviceaccounts/reviews/token"
+    answer = stack.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(request)).stdout
+    token = json.loads(answer)["status"]["token"]
+    assert stack.in_container("injector", CERTIFICATE, token).strip() == "spiffe://cluster.local/ns/default/sa/reviews"
+    assert stack.in_container("injector", CERTIFICATE, token[:-4] + "AAAA").strip() == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("service", ["galley", "nats", "pilot", "citadel", "injector"])
+def test_a_killed_service_comes_back_and_the_next_change_converges(stack, service):
+    others = [name for name in SERVICES if name != service]
+    stack.compose("kill", "-s", "KILL", service)
+    for other in others:
+        with stack.admin(other, token=False) if service != "galley" else plain(stack, other) as admin:
+            assert admin.get("/healthz").status_code == 200, f"{other} while {service} is away"
+    stack.compose("up", "-d", "--wait", "--wait-timeout", "60", service)
+    receipt = converged(stack, f"after-{service}")
+    assert receipt.json()["complete"] is True
+
+
+def plain(stack, service):
+    """An admin client that needs nothing out of Galley's container."""
+    root = stack.compose("exec", "-T", service, "cat", f"/var/lib/meshcore/identity/{service}/root-cert.pem")
+    return httpx.Client(
+        base_url=f"https://127.0.0.1:{ADMIN_PORTS[service]}", verify=ssl.create_default_context(cadata=root)
+    )
+
+
+def test_config_and_identities_survive_taking_the_containers_down(stack):
+    stack.kubectl("apply", "-f", "-", stdin=virtual_service("kept"))
+    before = Path(stack.kubeconfig()).read_text()
+    stack.compose("down", "-t", "5")
+    stack.compose("up", "-d", "--wait", "--wait-timeout", "120")
+    assert Path(stack.kubeconfig()).read_text() == before
+    assert "kept" in stack.kubectl("get", "virtualservices").stdout
+
+
+def test_down_leaves_nothing(stack):
+    stack.compose("down", "-v", "-t", "5")
+    assert stack.leftovers() == {"containers": [], "volumes": [], "networks": []}
