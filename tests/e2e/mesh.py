@@ -188,13 +188,17 @@ class Mesh:
 
     def start(self) -> Mesh:
         """Brings the stack up with its workloads and the config of each."""
-        self._lock.release()  # the supervisor takes it over
+        self.release()
         try:
             self.up("--workloads", str(self.workloads_file(self._entries)))
         except BaseException:
             self.close()
             raise
         return self
+
+    def release(self) -> None:
+        """Gives the stack's number over to its supervisor."""
+        self._lock.release()
 
     def workloads_file(self, entries: Sequence[Mapping[str, Any]]) -> Path:
         """A workloads file with the groups of its workloads as config."""

@@ -147,6 +147,8 @@ class Demo:
                     await asyncio.sleep(REDRAW)
                     live.update(self._table(step), refresh=self._console.is_terminal)
             live.update(self._table(step), refresh=True)
+        if not self._console.is_terminal:
+            self._say("")  # a table that is printed once ends without a line end
 
     def _table(self, step: Step) -> Table:
         table = Table("caller", *(f"reviews {version}" for version in VERSIONS), "answers", "failed", title=step.title)

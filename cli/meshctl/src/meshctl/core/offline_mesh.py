@@ -1,0 +1,84 @@
+"""The mesh that config files alone describe, and the node of a proxy in it: what `meshctl compile` compiles. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from galley.core.admission import normalize
+from galley.core.kind_rules import Naming
+from galley.core.kinds import rules_of
+from meshcore.errors import ErrorCode, MeshError, Violation
+from meshcore.model import Service, WorkloadEntry, WorkloadGroup
+from meshcore.model.base import MeshObject
+from meshcore.model.kinds import KINDS, by_kind
+from meshcore.model.load import Document, parse_object
+from pilot.core.registry.workload import group_labels
+
+ADDRESS_OF_NOBODY = "10.0.0.1"
+"""The address of a proxy that no file gives one; it appears in the node only."""
+OURS = {(info.api_version_of(version), info.kind) for info in KINDS for version in info.versions}
+
+
+def read_mesh(documents: Iterable[Document], namespace: str) -> list[MeshObject]:
+    """The objects of the files as consumers get them, normalised; a later one of the same name takes the place of an
+    earlier one. Kinds that are not the mesh's are passed over. INVALID has every violation of every file."""
+    objects: dict[tuple[str, str, str], MeshObject] = {}
+    violations: list[Violation] = []
+    for document in documents:
+        body = document.body
+        if not isinstance(body, Mapping) or (body.get("apiVersion"), body.get("kind")) not in OURS:
+            continue
+        try:
+            made = _normalised(body, namespace)
+        except MeshError as error:
+            found = error.violations or (Violation("", error.detail),)
+            violations += [document.locate(violation) for violation in found]
+        else:
+            objects[made.kind, made.metadata.namespace, made.metadata.name] = made
+    if violations:
+        raise MeshError(ErrorCode.INVALID, "the config is not valid", violations)
+    return list(objects.values())
+
+
+def _normalised(body: Mapping[str, Any], namespace: str) -> MeshObject:
+    kind = by_kind(body["apiVersion"], body["kind"])
+    metadata = dict(body.get("metadata") or {})
+    if kind.namespaced:
+        metadata["namespace"] = metadata.get("namespace") or namespace
+    filled = rules_of(kind).fill_defaults({**body, "metadata": metadata})
+    return parse_object(normalize(parse_object(filled), kind, Naming()), strict=False)
+
+
+def node_of(objects: Iterable[MeshObject], namespace: str, name: str, domain: str = "cluster.local") -> dict[str, Any]:
+    """Envoy's node of the proxy `namespace/name`: a WorkloadEntry or WorkloadGroup of that name, else a pod that a
+    Service of that name selects. NOT_FOUND when no file tells who that is."""
+    named = [item for item in objects if (item.metadata.namespace, item.metadata.name) == (namespace, name)]
+    for item in named:
+        if isinstance(item, WorkloadEntry):
+            labels = {**item.metadata.labels, **item.spec.labels}
+            return _node(namespace, name, domain, item.spec.address, labels, item.spec.service_account)
+    for item in named:
+        if isinstance(item, WorkloadGroup):
+            account = item.spec.template.service_account
+            return _node(namespace, name, domain, ADDRESS_OF_NOBODY, group_labels(item), account)
+    for item in named:
+        if isinstance(item, Service) and item.spec.selector:
+            return _node(namespace, name, domain, ADDRESS_OF_NOBODY, item.spec.selector, "")
+    detail = f"no WorkloadEntry, WorkloadGroup or Service is called {namespace}/{name}; say --node NODE.json"
+    raise MeshError(ErrorCode.NOT_FOUND, detail)
+
+
+def _node(
+    namespace: str, name: str, domain: str, address: str, labels: Mapping[str, str], service_account: str
+) -> dict[str, Any]:
+    return {
+        "id": f"sidecar~{address}~{name}.{namespace}~{namespace}.svc.{domain}",
+        "cluster": f"{labels.get('app', name)}.{namespace}",
+        "metadata": {
+            "NAMESPACE": namespace,
+            "SERVICE_ACCOUNT": service_account or "default",
+            "LABELS": dict(labels),
+            "INSTANCE_IPS": address,
+            "CLUSTER_ID": "Kubernetes",
+            "WORKLOAD_NAME": name,
+        },
+    }

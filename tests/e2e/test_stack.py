@@ -1,0 +1,78 @@
+"""The life of a stack: adopted, restarted, refused when an address is taken, gone without a trace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+from mesh import Mesh, wait_until
+from meshctl.adapters.loopback import lock_free_stack
+from meshctl.adapters.stack_files import running_settings
+
+
+def pids(mesh: Mesh) -> dict[str, int]:
+    return {entry["name"]: entry["pid"] for entry in mesh.status()["services"]}
+
+
+def sockets(mesh: Mesh) -> list[Path]:
+    return [path for path in Path(mesh.layout.root).rglob("*") if path.is_socket()]
+
+
+def listeners(stack: int) -> list[str]:
+    """Local addresses of the stack on which somebody listens, from the kernel's table."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ours = f"{stack:02X}7F"
+    return [row[1] for row in rows if row[3] == "0A" and row[1].split(":")[0].endswith(ours)]
+
+
+def test_a_stack_from_up_to_down() -> None:
+    mesh = Mesh([]).start()
+    try:
+        before = pids(mesh)
+        os.kill(before["injector"], signal.SIGKILL)
+        wait_until("the injector is back", lambda: (now := pids(mesh)["injector"]) and now != before["injector"])
+        mesh.up()
+        before = pids(mesh)
+        supervisor = int(running_settings(mesh.layout)["supervisor"])
+        os.kill(supervisor, signal.SIGKILL)
+        wait_until("no supervisor", lambda: not Path(f"/proc/{supervisor}").exists())
+        mesh.up()
+        assert pids(mesh) == before
+        assert "is down" in mesh.meshctl("down").stdout
+        assert listeners(mesh.stack.number) == []
+        assert sockets(mesh) == []
+        assert not [pid for pid in before.values() if Path(f"/proc/{pid}").exists()]
+        assert "was not running" in mesh.meshctl("down").stdout
+    finally:
+        mesh.close()
+
+
+def test_an_address_that_is_taken_is_named() -> None:
+    mesh = Mesh([])
+    try:
+        with socket.socket() as taken:
+            taken.bind((mesh.stack.galley, 8081))
+            taken.listen()
+            mesh.release()
+            done = mesh.meshctl("up", check=False)
+        assert done.returncode == 1
+        assert f"{mesh.stack.galley}:8081 is in use by process {os.getpid()}" in done.stderr
+        assert sockets(mesh) == []
+    finally:
+        mesh.close()
+
+
+def test_two_users_never_share_a_stack() -> None:
+    lock = lock_free_stack(first=2)
+    mesh = Mesh([])
+    try:
+        assert mesh.stack.number != lock.number
+        mesh.release()
+        done = mesh.meshctl("up", "--stack", str(lock.number), check=False)
+        assert done.returncode == 1
+        assert "held by another supervisor" in done.stderr
+    finally:
+        lock.release()
+        mesh.close()
