@@ -33,6 +33,9 @@ class StoredState:
             return cls(directory, None)
         try:
             return cls(directory, StateKey(Path(key_file).read_bytes()))
+        except FileNotFoundError:
+            _log.warning("nothing is stored for a restart without the control plane: no such file", path=key_file)
+            return cls(directory, None)
         except OSError as error:
             raise MeshError(
                 ErrorCode.FAILED_PRECONDITION, f"STATE_KEY_FILE: {key_file} cannot be read: {error.strerror}"
