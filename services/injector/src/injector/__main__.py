@@ -8,6 +8,7 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.http import listening, serve_admin
 from meshcore.runtime import Runtime, run
 from meshcore.tls import LiveIdentity, ssl_server_context
+from meshcore.tls.renewal import keep_current
 
 from injector.adapters.debug import debug_router
 from injector.adapters.mesh_feed import MeshFeed
@@ -22,6 +23,8 @@ async def build(runtime: Runtime[InjectorSettings]) -> None:
     if settings.identity_dir is None or settings.nats_url is None:
         raise MeshError(ErrorCode.FAILED_PRECONDITION, "INJECTOR_IDENTITY_DIR and INJECTOR_NATS_URL must be set")
     identity = LiveIdentity.load(settings.identity_dir)
+    if (citadel := settings.citadel_address) is not None:
+        runtime.spawn("renewal", lambda: keep_current(identity, citadel))
     empty = MeshState.empty(
         settings.root_namespace,
         revision=settings.revision,
