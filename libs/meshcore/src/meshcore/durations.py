@@ -19,7 +19,7 @@ _MAX_SECONDS = Decimal(315_576_000_000)
 
 
 def parse_duration(value: object) -> timedelta:
-    """Read `1h30m`, `1.5s`, `100ms`, `0`; ValueError for anything else. Precision is a microsecond."""
+    """Read `1h30m`, `1.5s`, `100ms`, `0`; ValueError for anything else. Nothing finer than a microsecond."""
     if isinstance(value, timedelta):
         return value
     if not isinstance(value, str):
@@ -34,7 +34,10 @@ def parse_duration(value: object) -> timedelta:
     seconds = sum((Decimal(number) * _UNIT_SECONDS[unit] for number, unit in parts), Decimal(0))
     if seconds > _MAX_SECONDS:
         raise ValueError("a duration is at most 10,000 years")
-    return timedelta(microseconds=sign * int(seconds * 1_000_000))
+    microseconds = seconds * 1_000_000
+    if microseconds % 1:
+        raise ValueError("a duration is in whole microseconds")
+    return timedelta(microseconds=sign * int(microseconds))
 
 
 def format_duration(value: timedelta) -> str:

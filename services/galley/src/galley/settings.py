@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic_settings import SettingsConfigDict
-
 from meshcore.runtime import ServiceSettings
+from pydantic_settings import SettingsConfigDict
 
 
 class GalleySettings(ServiceSettings):

@@ -7,7 +7,7 @@ Routing is our own, because clients need exactly the API server's answers: no sl
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
-from meshcore.errors import MeshError
+from meshcore.errors import ErrorCode, MeshError
 from meshcore.http import Authenticator, Caller, Role
 from meshcore.http.authentication import credentials_of
 from meshcore.http.tracing import TracingMiddleware
@@ -82,7 +82,7 @@ class ConfigApi:
         except Exception as error:  # noqa: BLE001 - the client gets a Status, the cause goes to the log
             _log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
             message = "internal error; the log of the service has the cause"
-            response = status_reply(status.StatusError(status.ErrorCode.INTERNAL, 500, "InternalError", message))
+            response = status_reply(status.StatusError(ErrorCode.INTERNAL, 500, "InternalError", message))
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:

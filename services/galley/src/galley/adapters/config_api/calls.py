@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import yaml
 from meshcore.distribution.keys import Key
+from meshcore.errors import ErrorCode
 from meshcore.http import Caller
 from meshcore.model.kinds import KindInfo
 from starlette.requests import Request
@@ -82,7 +83,7 @@ class Call:
 async def read_body(request: Request) -> bytes:
     """Read a body up to the limit; what is larger is refused before it is read."""
     too_large = status.StatusError(
-        status.ErrorCode.TOO_LARGE, 413, "RequestEntityTooLarge", f"a body may have at most {bodies.LARGEST} bytes"
+        ErrorCode.TOO_LARGE, 413, "RequestEntityTooLarge", f"a body may have at most {bodies.LARGEST} bytes"
     )
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > bodies.LARGEST:

@@ -1,6 +1,5 @@
 """Reads: one object, a list with pages, and the empty list of events that `describe` asks for."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from meshcore.errors import ErrorCode, MeshError
@@ -42,7 +41,7 @@ async def list_objects(call: Call) -> Response:
     return json_reply(body, form=form)
 
 
-async def read_list(call: Call, options: ReadOptions, selection: Selection) -> tuple[list[Mapping[str, Any]], Page]:
+async def read_list(call: Call, options: ReadOptions, selection: Selection) -> tuple[list[dict[str, Any]], Page]:
     """The selected objects of one page, in the URL's version; pages with no match at all are passed over."""
     store, namespace = call.backend.store, call.path.namespace
     if options.revision:

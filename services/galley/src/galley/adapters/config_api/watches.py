@@ -1,7 +1,7 @@
 """Watches: the present state when it is asked for, then every change, one JSON object per line."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
@@ -78,7 +78,7 @@ async def _frames(
 
 async def _changes(
     call: Call, start: int, seconds: float, ending: asyncio.Event
-) -> AsyncIterator[tuple[int, ChangeSet | None]]:
+) -> AsyncGenerator[tuple[int, ChangeSet | None], None]:
     """Change sets as they come; None where a bookmark is due; ends at the deadline or when the service stops."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meshcore.distribution.keys import Key
-from meshcore.errors import ErrorCode, MeshError
+from meshcore.errors import ErrorCode, MeshError, Violation
 from meshcore.runtime.telemetry import current_traceparent
 from starlette.responses import Response
 
@@ -68,7 +68,7 @@ async def replace(call: Call) -> Response:
         raise status.invalid(
             call.info,
             stored.key.name,
-            [status.Violation("metadata.resourceVersion", "0x0: must be specified for an update")],
+            [Violation("metadata.resourceVersion", "0x0: must be specified for an update")],
         )
     document = metadata.for_update(body.document, call.path, call.info, stored.document())
     return await _update(call, stored, document, options, body, version)

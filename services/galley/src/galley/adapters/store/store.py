@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from galley.adapters.store import lease, outbox, reads
+from galley.adapters.store.audit import AuditEntry, read_audit
 from galley.adapters.store.compaction import compact
 from galley.adapters.store.engine import Database, open_database
 from galley.adapters.store.transaction import Request
@@ -138,6 +139,10 @@ class Store:
     async def change_sets(self, after: int, most: int = 200) -> Sequence[ChangeSet]:
         """The kept change sets after a revision, oldest first; GONE when some are compacted."""
         return await self._read(lambda connection: reads.read_change_sets(connection, after, most))
+
+    async def audit(self, before: int | None = None, most: int = 200) -> Sequence[AuditEntry]:
+        """Writes that were tried, the newest first; `before` is the number of the last entry already seen."""
+        return await self._read(lambda connection: read_audit(connection, before, most))
 
     def subscribe(self, from_revision: int) -> AsyncIterator[ChangeSet]:
         """Every change set after `from_revision`, in order, for ever; GONE at the first step when some are compacted

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from meshcore.errors import Violation
+from meshcore.errors import ErrorCode, Violation
 from meshcore.model.kinds import KindInfo
 
 from galley.core.kube_api import status
@@ -57,7 +57,7 @@ def for_create(document: Document, path: ResourcePath, info: KindInfo, suffix: s
     metadata = dict(document["metadata"])
     if metadata.get("resourceVersion"):
         message = "resourceVersion should not be set on objects to be created"
-        raise status.StatusError(status.ErrorCode.INTERNAL, 500, "InternalError", message)
+        raise status.StatusError(ErrorCode.INTERNAL, 500, "InternalError", message)
     check_namespace(metadata, path, info)
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = f"{metadata['generateName']}{suffix}"

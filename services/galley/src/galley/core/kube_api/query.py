@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from meshcore.errors import ErrorCode
+
 from galley.core.kube_api import status
 
 
@@ -65,7 +67,7 @@ def check_dry_run(values: tuple[str, ...]) -> None:
     """`All` is the only way to run dry."""
     if wrong := [value for value in values if value != "All"]:
         message = f'dryRun: Unsupported value: "{wrong[0]}": supported values: "All"'
-        raise status.StatusError(status.ErrorCode.INVALID, 422, "Invalid", message)
+        raise status.StatusError(ErrorCode.INVALID, 422, "Invalid", message)
 
 
 def parse_read_options(query: Mapping[str, str]) -> ReadOptions:

@@ -30,15 +30,16 @@ def event_of(change: StoredChange, scope: WatchScope) -> tuple[ChangeType, Mappi
         return None
     if scope.namespace is not None and key.namespace != scope.namespace:
         return None
-    selected = scope.selection.matches(change.document)
+    document = change.document
+    selected = scope.selection.matches(document)
     if change.previous_labels is None:
-        return (ChangeType.ADDED, change.document) if selected else None
-    before = with_labels(change.document, change.previous_labels)
+        return (ChangeType.ADDED, document) if selected else None
+    before = with_labels(document, change.previous_labels)
     was_selected = scope.selection.matches(before)
     if change.type is ChangeType.DELETED:
         return (ChangeType.DELETED, before) if was_selected else None
     if selected:
-        return (ChangeType.MODIFIED if was_selected else ChangeType.ADDED), change.document
+        return (ChangeType.MODIFIED if was_selected else ChangeType.ADDED), document
     return (ChangeType.DELETED, before) if was_selected else None
 
 

@@ -1,0 +1,135 @@
+"""What the admin API reads and answers."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from galley.core.storage import ChangeSet, HistoryEntry, StoredObject
+
+
+class ObjectKey(BaseModel):
+    """What names one object; the core group and cluster scope are empty."""
+
+    group: str
+    plural: str
+    namespace: str
+    name: str
+
+    @classmethod
+    def of(cls, stored: StoredObject) -> "ObjectKey":
+        """The key of a stored object."""
+        return cls(**stored.key._asdict())
+
+
+class ObjectRevision(BaseModel):
+    """One revision of one object."""
+
+    revision: int
+    type: str = Field(examples=["MODIFIED"])
+    author: str
+    commit_time: datetime
+    object: dict[str, Any]
+
+    @classmethod
+    def of(cls, entry: HistoryEntry) -> "ObjectRevision":
+        """An entry of an object's history."""
+        return cls(
+            revision=entry.revision,
+            type=entry.type.value,
+            author=entry.author,
+            commit_time=entry.commit_time,
+            object=entry.object.document(),
+        )
+
+
+class Change(BaseModel):
+    """One object of a change."""
+
+    type: str
+    key: ObjectKey
+
+
+class ChangeSummary(BaseModel):
+    """One revision of the whole store."""
+
+    revision: int
+    author: str
+    commit_time: datetime
+    traceparent: str
+    published: bool
+    changes: list[Change]
+
+    @classmethod
+    def of(cls, change_set: ChangeSet) -> "ChangeSummary":
+        """A change set without its objects."""
+        return cls(
+            revision=change_set.revision,
+            author=change_set.author,
+            commit_time=change_set.commit_time,
+            traceparent=change_set.traceparent,
+            published=change_set.is_config,
+            changes=[
+                Change(type=change.type.value, key=ObjectKey(**change.key._asdict())) for change in change_set.changes
+            ],
+        )
+
+
+class Rollback(BaseModel):
+    """Which revision's object to put back."""
+
+    revision: int = Field(ge=1)
+
+
+class Operation(StrEnum):
+    """What a change set does to one object; `apply` creates or replaces."""
+
+    APPLY = "apply"
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+class RequestedChange(BaseModel):
+    """One object of a change set; a DELETE needs only apiVersion, kind, name and namespace."""
+
+    operation: Operation = Operation.APPLY
+    object: dict[str, Any]
+
+
+class RequestedChangeSet(BaseModel):
+    """Several objects, all or nothing."""
+
+    changes: list[RequestedChange] = Field(min_length=1, max_length=1000)
+    dry_run: bool = False
+
+
+class CommittedObject(BaseModel):
+    """What became of one object of a change set."""
+
+    key: ObjectKey
+    operation: Operation
+    resource_version: str
+
+
+class CommittedChangeSet(BaseModel):
+    """The outcome of a change set; of a dry run `revision` is the one that it would have been."""
+
+    revision: int
+    dry_run: bool
+    commit_time: datetime | None
+    objects: list[CommittedObject]
+    warnings: list[str]
+
+
+class AuditRecord(BaseModel):
+    """One write that was tried."""
+
+    number: int
+    time: datetime
+    author: str
+    traceparent: str
+    revision: int | None
+    outcome: str
+    operations: list[dict[str, str]]

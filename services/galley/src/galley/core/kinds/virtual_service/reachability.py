@@ -1,0 +1,80 @@
+"""Rules that no request can reach, because an earlier one takes all of theirs (warnings, as IST0130 and IST0131)."""
+
+from collections.abc import Sequence
+
+from meshcore.model.base import MeshModel
+from meshcore.model.virtual_service import (
+    HttpMatchRequest,
+    HttpRoute,
+    TcpRoute,
+    TlsRoute,
+    VirtualServiceSpec,
+)
+
+from galley.core.rules.report import Report
+
+_NO_METHOD = "GET"
+"""A match without a method counts as one of GET when prefixes are compared, as in Istio."""
+
+
+def warn_of_unreachable(report: Report, spec: VirtualServiceSpec) -> None:
+    """Warn of every rule, and every match, that an earlier one covers."""
+    _warn_of_rules(report, "spec.http", spec.http)
+    _warn_of_rules(report, "spec.tls", spec.tls)
+    _warn_of_rules(report, "spec.tcp", spec.tcp)
+    _warn_of_prefixes(report, spec.http)
+
+
+def _warn_of_rules(report: Report, path: str, routes: Sequence[HttpRoute | TlsRoute | TcpRoute]) -> None:
+    seen: dict[str, int] = {}
+    catch_all: int | None = None
+    for index, route in enumerate(routes):
+        where = f"{path}[{index}]"
+        if catch_all is not None:
+            which = "only the last rule can have no match" if not route.match else "a rule before it has no match"
+            report.warn(where, f"the rule is never reached: {which} (rule {catch_all})")
+            continue
+        if not route.match:
+            catch_all = index
+            continue
+        duplicates = 0
+        for at, match in enumerate(route.match):
+            text = _text(match)
+            if text in seen:
+                duplicates += 1
+                report.warn(f"{where}.match[{at}]", f"the match is never used: rule {seen[text]} has the same")
+            seen.setdefault(text, index)
+        if duplicates == len(route.match):
+            report.warn(where, "the rule is never reached: earlier rules have all of its matches")
+
+
+def _text(match: MeshModel) -> str:
+    return match.model_dump_json(exclude={"name"})
+
+
+def _warn_of_prefixes(report: Report, routes: Sequence[HttpRoute]) -> None:
+    known: list[tuple[int, HttpMatchRequest, str]] = []
+    for index, route in enumerate(routes):
+        for at, match in enumerate(route.match):
+            prefix = match.uri.prefix if match.uri is not None else None
+            if not prefix:
+                continue
+            for rule, other, covering in known:
+                if prefix != covering and prefix.startswith(covering) and _same_conditions(match, other):
+                    report.warn(
+                        f"spec.http[{index}].match[{at}]",
+                        f"the match is never used: rule {rule} has the shorter prefix {covering!r}",
+                    )
+                    break
+            known.append((index, match, prefix))
+
+
+def _same_conditions(one: HttpMatchRequest, other: HttpMatchRequest) -> bool:
+    return _conditions(one) == _conditions(other)
+
+
+def _conditions(match: HttpMatchRequest) -> tuple[object, ...]:
+    method = match.method.model_dump_json() if match.method is not None else f'{{"exact":"{_NO_METHOD}"}}'
+    if match.method is not None and match.method.exact == _NO_METHOD:
+        method = f'{{"exact":"{_NO_METHOD}"}}'
+    return (match.port, method, match.authority, match.headers, match.query_params, match.without_headers)
