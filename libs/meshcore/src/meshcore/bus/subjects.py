@@ -29,7 +29,7 @@ class Permissions:
 
 def inbox_prefix(user: str) -> str:
     """Where replies to this user come; without a user, the client's default."""
-    return f"_INBOX_{user}" if user else "_INBOX"
+    return f"_INBOX.{user}" if user else "_INBOX"
 
 
 def feed_permissions(user: str) -> Permissions:
@@ -58,7 +58,7 @@ def galley_permissions(user: str) -> Permissions:
             f"$JS.API.CONSUMER.*.{_CONFIG_STREAM}.>",
             f"$JS.FC.{_CONFIG_STREAM}.>",
             f"$KV.{CONFIG_BUCKET}.>",
-            "_INBOX_*.>",
+            "_INBOX.*.>",
         ),
         subscribe=(f"{inbox_prefix(user)}.>", CONFIG_LIST),
     )
