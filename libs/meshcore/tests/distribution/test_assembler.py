@@ -1,4 +1,5 @@
-"""The assembler against a model of store, publisher and bucket, with every interleaving that Hypothesis can think of."""
+"""The assembler against a model of store, publisher and bucket, with every interleaving that Hypothesis can think
+of."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ class ModelStore:
 
 
 class Mesh(RuleBasedStateMachine):
-    """One store, publishers that die at any key, a bucket that keeps the last value, one consumer with a bad network."""
+    """One store, publishers that die at any key, a bucket that keeps the last value, one consumer with a bad
+    network."""
 
     def __init__(self) -> None:
         super().__init__()

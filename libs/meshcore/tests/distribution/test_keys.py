@@ -42,7 +42,7 @@ def test_every_key_survives_and_is_safe_for_nats(group: str, plural: str, namesp
     "text", [HEAD_KEY, "a.b.c", "a.b.c.d.e", "core.x.y.=ff", "core.x.y.=41", "core.x..z", "core..y.z"]
 )
 def test_other_spellings_are_refused(text: str):
-    with pytest.raises(ValueError, match="key|escaped"):
+    with pytest.raises(ValueError, match=r"key|escaped"):
         parse_kv_key(text)
 
 

@@ -46,6 +46,29 @@ class BusSettings:
     """What the server's monitoring shows."""
 
 
+class Cancellation:
+    """Notices a cancellation that the client swallowed.
+
+    Python 3.11's `asyncio.wait_for`, which the client uses, loses a cancellation that comes together with the answer
+    (https://github.com/python/cpython/issues/86296). A loop over the bus asks here, or it might never end.
+    """
+
+    def __init__(self) -> None:
+        self._before = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew: other code ran in this task since, and what it did about cancellations is its own."""
+        task = asyncio.current_task()
+        self._before = 0 if task is None else task.cancelling()
+
+    def check(self) -> None:
+        """Raise CancelledError if this task was cancelled since."""
+        task = asyncio.current_task()
+        if task is not None and task.cancelling() > self._before:
+            raise asyncio.CancelledError
+
+
 class Bus:
     """A connection that is made when it is first needed and comes back by itself.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import structlog
 from nats.js.errors import NotFoundError
 
 from meshcore.bus.config_list import request_list
-from meshcore.bus.connection import BUS_ERRORS, Bus
+from meshcore.bus.connection import BUS_ERRORS, Bus, Cancellation
 from meshcore.bus.last_copy import read_last_copy, write_last_copy
 from meshcore.bus.subjects import CONFIG_BUCKET
 from meshcore.bus.watch import BucketEntry, BucketWatch, Mark
@@ -25,6 +26,7 @@ from meshcore.distribution.assembler import Assembler
 from meshcore.distribution.events import ChangeSet, FullState, Output, Refused, Relist
 from meshcore.distribution.keys import HEAD_KEY
 from meshcore.distribution.records import RecordError, decode_head, decode_record
+from meshcore.distribution.state_copy import StateCopy
 
 TICK = 1.0
 SAVE_EVERY = 2.0
@@ -66,7 +68,8 @@ class ConfigFeed:
         self._from_disk = False
         self._head_at = -math.inf
         self._saved_revision: tuple[str, int] | None = None
-        self._saved_at = 0.0
+        self._saved_at = -math.inf
+        self._writing = threading.Lock()
         self._silence = SILENCE
         self._retry = RETRY
 
@@ -92,15 +95,18 @@ class ConfigFeed:
             full = self._assembler.restore(copy)
             self._shown = full
             yield full
+        cancellation = Cancellation()
         try:
             while True:
+                cancellation.check()
                 generation = self._bus.generation
                 try:
                     await self._bus.connected()
                     generation = self._bus.generation
-                    async for event in self._watch():
+                    async for event in self._watch(cancellation):
                         self._retry = RETRY
                         yield event
+                        cancellation.forget()
                 except NotFoundError:
                     self._retry = RETRY  # Galley makes the bucket as soon as it can
                 except (*BUS_ERRORS, RecordError) as error:
@@ -112,12 +118,13 @@ class ConfigFeed:
         finally:
             self._save_now()
 
-    async def _watch(self) -> AsyncIterator[ConfigEvent]:
+    async def _watch(self, cancellation: Cancellation) -> AsyncIterator[ConfigEvent]:
         """One watch of the bucket, until it has to be made anew."""
         async with BucketWatch(self._bus, CONFIG_BUCKET) as watch:
             self._assembler.begin_watch()
             quiet_since = asyncio.get_running_loop().time()
             while (item := await watch.next(TICK)) is not Mark.BROKEN:
+                cancellation.check()
                 if item is Mark.QUIET:
                     await self._save()
                     if asyncio.get_running_loop().time() - max(quiet_since, self._head_at) > self._silence:
@@ -169,17 +176,22 @@ class ConfigFeed:
         copy = self._assembler.copy()
         if copy is None or self._saved_revision == (copy.store, copy.revision):
             return
-        self._saved_at, self._saved_revision = loop.time(), (copy.store, copy.revision)
-        try:
-            await asyncio.to_thread(write_last_copy, self._path, copy)
-        except OSError as error:
-            self._saved_revision = None
-            _log.error("last copy not written", path=str(self._path), error=type(error).__name__)
+        self._saved_at = loop.time()
+        await asyncio.to_thread(self._write, self._path, copy)
 
     def _save_now(self) -> None:
         copy = self._assembler.copy()
-        if self._path is not None and copy is not None and self._saved_revision != (copy.store, copy.revision):
+        if self._path is not None and copy is not None:
+            self._write(self._path, copy)
+
+    def _write(self, path: Path, copy: StateCopy) -> None:
+        """In a thread, or at the end in the loop: then it waits for a thread that still writes an older copy."""
+        with self._writing:
+            if self._saved_revision == (copy.store, copy.revision):
+                return
             try:
-                write_last_copy(self._path, copy)
+                write_last_copy(path, copy)
             except OSError as error:
-                _log.error("last copy not written", path=str(self._path), error=type(error).__name__)
+                _log.error("last copy not written", path=str(path), error=type(error).__name__)
+            else:
+                self._saved_revision = (copy.store, copy.revision)

@@ -91,7 +91,8 @@ class Assembler:
         if newest is not None and head.store != newest.store:
             self._heads = {}
             newest = None
-        repeated = newest is not None and newest.revision == head.revision
+        # A new publisher begins with the old head; only the same one repeats it because it has nothing more to write.
+        repeated = newest is not None and (newest.revision, newest.fencing) == (head.revision, head.fencing)
         if newest is None or head.revision >= newest.revision:
             self._newest = head
         return self._advance(head, repeated=repeated)

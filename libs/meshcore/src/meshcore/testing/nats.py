@@ -30,8 +30,7 @@ class NatsServer:
         self._config = directory / "nats.conf"
         directory.mkdir(parents=True, exist_ok=True)
         self._config.write_text(
-            f'listen: "{address}:{PORT}"\n'
-            f'jetstream {{ store_dir: "{directory / "jetstream"}", sync_interval: always }}\n{config}\n'
+            f'listen: "{address}:{PORT}"\njetstream {{ store_dir: "{directory / "jetstream"}" }}\n{config}\n'
         )
 
     def start(self) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
-from meshcore.bus.connection import BUS_ERRORS, Bus
+from meshcore.bus.connection import BUS_ERRORS, Bus, Cancellation
 from meshcore.distribution.records import Head, RecordError
 from meshcore.errors import MeshError
 from nats.js.errors import KeyWrongLastSequenceError
@@ -75,6 +75,7 @@ class Publisher:
         self._tombstones: deque[tuple[float, str, int]] = deque()
         self._last_writer: dict[str, int] = {}
         self._compare = asyncio.Event()
+        self._cancellation = Cancellation()
 
     def status(self) -> PublisherStatus:
         """How far publishing has come."""
@@ -86,6 +87,7 @@ class Publisher:
 
     async def run(self) -> None:
         """Publish for ever; nothing that NATS or another replica does ends this."""
+        self._cancellation = Cancellation()
         try:
             while True:
                 try:
@@ -108,6 +110,7 @@ class Publisher:
         self._fencing, self._leading, self._renewed_at = fencing, True, _now()
         _log.info("publisher leads", fencing=fencing, holder=self._holder)
         while True:
+            self._cancellation.check()
             try:
                 await self._bus.connected()
                 await self._renew(at_once=True)
@@ -124,6 +127,7 @@ class Publisher:
         self._compare.set()
         compared_at = _now()
         while self._bus.generation == generation:
+            self._cancellation.check()
             await self._renew()
             seen = await self._store.revision()
             waiting = await self._store.unpublished(self._published) if in_order else None
@@ -192,12 +196,7 @@ class Publisher:
     async def _put_all(self, bucket: ConfigBucket, messages: tuple[tuple[str, bytes], ...]) -> None:
         for start in range(0, len(messages), PUTS_IN_FLIGHT):
             await self._renew()
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for key, message in messages[start : start + PUTS_IN_FLIGHT]:
-                        group.create_task(bucket.put(key, message))
-            except ExceptionGroup as failed:
-                raise failed.exceptions[0] from None
+            await asyncio.gather(*(bucket.put(*message) for message in messages[start : start + PUTS_IN_FLIGHT]))
 
     async def _write_head(self, bucket: ConfigBucket) -> None:
         """Write the head over the one we know; another one there means another publisher, or an answer that was
