@@ -8,16 +8,20 @@ from meshcore.http import serve_admin
 from meshcore.runtime import Runtime, run
 
 from pilot.adapters.admin import create_router
-from pilot.adapters.serving import start_serving
+from pilot.adapters.serving import start_parent, start_serving
 from pilot.core.compiler import compile_resources
 from pilot.core.impact import affects
 from pilot.settings import PilotSettings
 
 
 async def build(runtime: Runtime[PilotSettings]) -> None:
-    """Start what this process is: a whole Pilot, a worker, or the parent of workers."""
+    """Start what this process is: a whole Pilot, a worker of one, or the parent of workers."""
+    if runtime.settings.workers > 1 and runtime.settings.worker < 0:
+        await serve_admin(runtime, [create_router(await start_parent(runtime))])
+        return
     serving = await start_serving(runtime, compile_resources, affects)
-    await serve_admin(runtime, [create_router(serving.answers, dict)])
+    if runtime.settings.worker < 0:
+        await serve_admin(runtime, [create_router(serving.source)])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,7 +1,8 @@
 """Pilot's settings; each from `PILOT_<NAME>`, the ones that Istio has under Istio's names."""
 
 from datetime import timedelta
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 from meshcore.runtime.settings import GoDuration, ServiceSettings
 from pydantic import Field
@@ -26,6 +27,8 @@ class PilotSettings(ServiceSettings):
     """Processes that share the ports; also `--workers N`."""
     worker: int = -1
     """Set by the parent process: the number of this worker."""
+    control_socket: Path | None = None
+    """Set by the parent process: where this worker is asked."""
     debounce_after: GoDuration = timedelta(milliseconds=100)
     debounce_max: GoDuration = timedelta(seconds=10)
     push_throttle: int = Field(default=0, ge=0)
@@ -43,6 +46,3 @@ class PilotSettings(ServiceSettings):
     heartbeat_interval: GoDuration = timedelta(seconds=2)
     query_deadline: GoDuration = timedelta(seconds=2)
     """How long other instances and workers may take to answer, beyond the wait that was asked for."""
-
-    def model_post_init(self, context: Any) -> None:
-        """Nothing to derive; the worker number alone says which role this process has."""

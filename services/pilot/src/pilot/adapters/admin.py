@@ -1,6 +1,5 @@
 """Pilot's admin REST: receipts, who has what, and debug pages in Istio's shapes. Parses and asks, decides nothing."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,7 +51,7 @@ class ProxyList(BaseModel):
     instances_missing: list[str]
 
 
-def create_router(source: Source, extra: Callable[[], dict[str, Any]]) -> APIRouter:
+def create_router(source: Source) -> APIRouter:
     """The routes; `source` answers for every instance."""
     viewer = [Depends(require(Role.VIEWER))]
     router = APIRouter(dependencies=viewer, tags=["pilot"])
@@ -108,7 +107,7 @@ def create_router(source: Source, extra: Callable[[], dict[str, Any]]) -> APIRou
     async def get_engine() -> dict[str, Any]:
         """Counters of every process: classes, compiles, frames built and shared, admission backlog."""
         gathered = await source.ask("engine", {}, 0)
-        return {"instances": dict(gathered.answers), "instances_missing": list(gathered.missing), **extra()}
+        return {"instances": dict(gathered.answers), "instances_missing": list(gathered.missing)}
 
     return router
 

@@ -1,12 +1,13 @@
 """What one serving process answers when it is asked about its own streams; the same over HTTP, sockets and NATS."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 from meshcore.errors import ErrorCode, MeshError
+from meshcore.runtime.readiness import Readiness
 from meshcore.xds.types import ENDPOINT_TYPE
 
 from pilot.adapters.hub import Hub
@@ -33,9 +34,17 @@ class Source(Protocol):
 class LocalAnswers:
     """This process."""
 
-    def __init__(self, hub: Hub, name: str) -> None:
+    def __init__(self, hub: Hub, name: str, readiness: Readiness | None = None) -> None:
         self._hub = hub
         self._name = name
+        self._pages: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+            "ready": lambda _: readiness is None or readiness.ready,
+            "syncz": lambda _: status.sync_rows(hub.engine),
+            "registryz": lambda _: status.registry_rows(hub.engine),
+            "adsz": self._connections,
+            "proxies": self._proxies,
+            "engine": self._counters,
+        }
 
     async def ask(self, what: str, parameters: Mapping[str, Any], seconds: float) -> Gathered:
         """One answer, ours."""
@@ -43,35 +52,40 @@ class LocalAnswers:
 
     async def answer(self, what: str, parameters: Mapping[str, Any], seconds: float) -> Any:
         """A JSON document; NOT_FOUND for a question that this version does not know."""
-        engine = self._hub.engine
-        streams = sorted(engine.streams.values(), key=lambda stream: (stream.proxy.id, stream.number))
         match what:
             case "receipt":
                 return msgspec.to_builtins(await self._receipt(int(parameters["revision"]), seconds))
-            case "syncz":
-                return status.sync_rows(engine)
-            case "adsz":
-                wanted = parameters.get("proxy")
-                return [status.connection_row(s) for s in streams if not wanted or s.proxy.id == wanted]
-            case "proxies":
-                return [status.proxy_row(s) for s in streams if s.proxy_class is not None]
-            case "registryz":
-                return status.registry_rows(engine)
+            case "registered":
+                return await self._hub.registered_taken(int(parameters["sequence"]), seconds)
             case "config_dump":
                 return self._config_dump(str(parameters["proxy"]))
             case "edsz":
                 return self._endpoints(str(parameters["proxy"]))
-            case "engine":
-                return {
-                    "revision": engine.snapshot.revision,
-                    "streams": len(engine.streams),
-                    "classes": len(engine.classes),
-                    "compiles": engine.compiles,
-                    "frames_built": engine.frames.built,
-                    "frames_shared": engine.frames.shared,
-                    "backlog": self._hub.admission.backlog,
-                }
-        raise MeshError(ErrorCode.NOT_FOUND, f"no answer to {what!r}")
+        page = self._pages.get(what)
+        if page is None:
+            raise MeshError(ErrorCode.NOT_FOUND, f"no answer to {what!r}")
+        return page(parameters)
+
+    def _connections(self, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        wanted = parameters.get("proxy")
+        return [
+            status.connection_row(s) for s in self._hub.engine.streams.values() if not wanted or s.proxy.id == wanted
+        ]
+
+    def _proxies(self, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [status.proxy_row(s) for s in self._hub.engine.streams.values() if s.proxy_class is not None]
+
+    def _counters(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        engine = self._hub.engine
+        return {
+            "revision": engine.snapshot.revision,
+            "streams": len(engine.streams),
+            "classes": len(engine.classes),
+            "compiles": engine.compiles,
+            "frames_built": engine.frames.built,
+            "frames_shared": engine.frames.shared,
+            "backlog": self._hub.admission.backlog,
+        }
 
     async def _receipt(self, revision: int, seconds: float) -> Any:
         deadline = time.monotonic() + min(seconds, LONGEST_WAIT)

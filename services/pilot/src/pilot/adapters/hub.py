@@ -29,6 +29,8 @@ class Hub:
         self._progress = asyncio.Event()
         self._gates: dict[int, asyncio.Event] = {}
         self._gate_numbers = 0
+        self.registered_sequence = 0
+        """The last message of the bucket of registrations that the snapshot knows."""
 
     async def run(self) -> None:
         """Release pushes when the debounce says so, and streams as the rate allows; never returns."""
@@ -54,10 +56,11 @@ class Hub:
         self.engine.take_changes(changes, time.monotonic())
         self._changed()
 
-    def take_registered(self, workloads: Iterable[RegisteredWorkload]) -> None:
-        """The set of registered workloads is now this one."""
+    def take_registered(self, workloads: Iterable[RegisteredWorkload], sequence: int) -> None:
+        """The set of registered workloads is now this one, as of that message of the bucket."""
         telemetry.INBOUND.labels("eds").inc()
         self.engine.take_registered(workloads, time.monotonic())
+        self.registered_sequence = sequence
         self._changed()
 
     def connect(self, proxy: Proxy, front: Front, address: str) -> tuple[Stream, asyncio.Event]:
@@ -119,6 +122,30 @@ class Hub:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._progress.wait()
+
+    async def registered_taken(self, sequence: int, seconds: float) -> bool:
+        """Wait until every proxy's stream of this process has taken what the bucket held at `sequence`."""
+        deadline = time.monotonic() + seconds
+        generation: int | None = None
+        while True:
+            if generation is None and self.registered_sequence >= sequence:
+                generation = self.engine.generation
+            if generation is not None and all(
+                stream.settled_generation >= generation
+                for stream in self.engine.streams.values()
+                if stream.proxy_class is not None
+            ):
+                return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            await self.progress(left)
+
+    def tell_health_known(self, stream: Stream) -> None:
+        """Have the agent of this stream told that its workload's health is known everywhere."""
+        stream.health_known = True
+        if (wake := self._wakes.get(stream.number)) is not None:
+            wake.set()
 
     def _changed(self) -> None:
         self._arrived.set()

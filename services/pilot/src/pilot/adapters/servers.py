@@ -54,7 +54,9 @@ class AdsServers:
     def _server(self, *, secure: bool) -> Any:
         shared = int(self._settings.worker >= 0)
         server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", shared)])
-        service = AdsService(self._hub, self._registrations, self._settings, secure=secure)
+        # Nobody registers a workload without proving whose it is.
+        registrations = self._registrations if secure else None
+        service = AdsService(self._hub, registrations, self._settings, secure=secure)
         server.add_generic_rpc_handlers((service.handler(),))
         self._servers.append(server)
         return server

@@ -1,4 +1,5 @@
-"""A serving process: feed -> hub -> ADS. A Pilot without workers is one, and so is each worker."""
+"""A serving process: feed -> hub -> ADS, with registrations beside it. A Pilot without workers is one, and so is each
+worker."""
 
 from dataclasses import dataclass
 
@@ -8,9 +9,14 @@ from meshcore.distribution.events import FullState
 from meshcore.runtime import Runtime
 from meshcore.tls import LiveIdentity
 
-from pilot.adapters.answers import LocalAnswers
+from pilot.adapters.answers import LocalAnswers, Source
+from pilot.adapters.control import control_server
+from pilot.adapters.endpoints_bucket import EndpointsBucket
 from pilot.adapters.hub import Hub
+from pilot.adapters.peers import Peers
+from pilot.adapters.registered import Registered
 from pilot.adapters.servers import AdsServers
+from pilot.adapters.workers import WorkerPool, end_with_parent
 from pilot.core.admission import Admission
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Affects, Compile, Engine
@@ -18,25 +24,18 @@ from pilot.settings import PilotSettings
 
 NATS_USER_FILE = "nats-user.json"
 ROOT_FILE = "root-cert.pem"
+SPREAD_WITHIN = 5.0
+"""Seconds that an agent waits at most for its workload to be out of everybody's sight."""
 
 
 @dataclass
 class Serving:
-    """The parts of a serving process that others talk to."""
+    """The parts of a serving process that others talk to; `source` answers for every instance."""
 
     hub: Hub
-    answers: LocalAnswers
     servers: AdsServers
-    bus: Bus | None
-
-
-def bus_settings(settings: PilotSettings, name: str) -> BusSettings | None:
-    """How this process reaches NATS; None without an address."""
-    if not settings.nats_url:
-        return None
-    user = None if settings.identity_dir is None else settings.identity_dir / NATS_USER_FILE
-    root = None if settings.identity_dir is None else settings.identity_dir / ROOT_FILE
-    return BusSettings(settings.nats_url, user if user and user.exists() else None, root, name)
+    source: Source
+    registered: Registered | None
 
 
 def process_name(settings: PilotSettings) -> str:
@@ -47,18 +46,117 @@ def process_name(settings: PilotSettings) -> str:
 async def start_serving(runtime: Runtime[PilotSettings], compile_class: Compile, affects: Affects) -> Serving:
     """Start the parts; the ADS ports open once the first complete snapshot is there."""
     settings = runtime.settings
-    name = process_name(settings)
-    engine = Engine(
-        compile_class,
-        affects,
-        Debounce(settings.debounce_after.total_seconds(), settings.debounce_max.total_seconds()),
+    debounce = Debounce(settings.debounce_after.total_seconds(), settings.debounce_max.total_seconds())
+    hub = Hub(
+        Engine(compile_class, affects, debounce),
+        Admission(settings.push_throttle, settings.max_requests_per_second),
     )
-    hub = Hub(engine, Admission(settings.push_throttle, settings.max_requests_per_second))
-    identity = None if settings.identity_dir is None else LiveIdentity.load(settings.identity_dir)
     runtime.readiness.expect("feed", "ads")
     runtime.spawn("hub", hub.run)
-    bus = await _start_feed(runtime, hub, name)
-    servers = AdsServers(hub, None, settings, identity)
+    answers = LocalAnswers(hub, process_name(settings), runtime.readiness)
+    source: Source = answers
+    registered = None
+    bus = connect_bus(runtime)
+    if bus is not None:
+        registered, source = _start_registrations(runtime, hub, bus, answers)
+        _start_feed(runtime, hub, bus)
+    servers = _start_ads(runtime, hub, registered)
+    if settings.worker >= 0 and settings.control_socket is not None:
+        await runtime.enter("control", control_server(settings.control_socket, answers))
+        runtime.spawn("parent", lambda: end_with_parent(runtime), restart=False)
+    return Serving(hub, servers, source, registered)
+
+
+async def start_parent(runtime: Runtime[PilotSettings]) -> Source:
+    """Start the workers of a Pilot, and what answers for them and for the other instances."""
+    pool = WorkerPool(runtime)
+    bus = connect_bus(runtime)
+    if bus is None:
+        return pool
+    bucket = EndpointsBucket(bus, None, lambda: None)
+    runtime.spawn("heartbeats", bucket.watch)
+    return _start_peers(runtime, bus, bucket, pool)
+
+
+def connect_bus(runtime: Runtime[PilotSettings]) -> Bus | None:
+    """This process's connection to NATS; without an address there is none and Pilot is not ready."""
+    settings = runtime.settings
+    if not settings.nats_url:
+        runtime.readiness.set("feed", False, "PILOT_NATS_URL is not set")
+        return None
+    directory = settings.identity_dir
+    user = None if directory is None else directory / NATS_USER_FILE
+    bus = Bus(
+        BusSettings(
+            url=settings.nats_url,
+            user_file=user if user is not None and user.exists() else None,
+            ca_file=None if directory is None else directory / ROOT_FILE,
+            name=process_name(settings),
+        )
+    )
+    runtime.on_stop("nats", bus.close)
+    return bus
+
+
+def _start_feed(runtime: Runtime[PilotSettings], hub: Hub, bus: Bus) -> None:
+    directory = runtime.settings.state_dir
+    copy = None if directory is None else directory / _file_name(runtime.settings, "config.copy")
+
+    async def follow() -> None:
+        feed = ConfigFeed(bus, copy)
+        async for event in feed.events():
+            if isinstance(event, FullState):
+                hub.take_state(event)
+                runtime.readiness.set("feed", True, f"revision {event.revision}" + " from disk" * event.from_disk)
+            else:
+                hub.take_changes(event)
+
+    runtime.spawn("feed", follow)
+
+
+def _start_registrations(
+    runtime: Runtime[PilotSettings], hub: Hub, bus: Bus, answers: LocalAnswers
+) -> tuple[Registered | None, Source]:
+    settings = runtime.settings
+    directory = settings.state_dir
+    copy = None if directory is None else directory / _file_name(settings, "registered.json")
+    bucket = EndpointsBucket(bus, copy, lambda: registered.show())
+    registered = Registered(hub, bus, bucket, settings, process_name(settings))
+    bucket.load_last_copy()
+    runtime.spawn("registrations watch", bucket.watch)
+    runtime.spawn("registrations", registered.tend)
+    runtime.on_stop("registrations", registered.stop)
+    alone = settings.worker < 0
+    peers = _start_peers(runtime, bus, bucket, answers) if alone else _peers(settings, bus, bucket, None)
+
+    async def spread(sequence: int) -> None:
+        await peers.ask("registered", {"sequence": sequence}, SPREAD_WITHIN)
+
+    registered.spread = spread
+    return (registered if settings.enable_workload_entry else None), peers
+
+
+def _start_peers(runtime: Runtime[PilotSettings], bus: Bus, bucket: EndpointsBucket, local: Source) -> Peers:
+    peers = _peers(runtime.settings, bus, bucket, local)
+    runtime.spawn("peers", peers.serve)
+    return peers
+
+
+def _peers(settings: PilotSettings, bus: Bus, bucket: EndpointsBucket, local: Source | None) -> Peers:
+    return Peers(
+        bus,
+        bucket,
+        settings.instance,
+        local,
+        deadline=settings.query_deadline.total_seconds(),
+        heartbeat=settings.heartbeat_interval.total_seconds(),
+    )
+
+
+def _start_ads(runtime: Runtime[PilotSettings], hub: Hub, registered: Registered | None) -> AdsServers:
+    settings = runtime.settings
+    identity = None if settings.identity_dir is None else LiveIdentity.load(settings.identity_dir)
+    servers = AdsServers(hub, registered, settings, identity)
 
     async def open_ports() -> None:
         await hub.has_state.wait()
@@ -67,27 +165,9 @@ async def start_serving(runtime: Runtime[PilotSettings], compile_class: Compile,
         runtime.readiness.set("ads", True, f"mtls {servers.secure_port}, plaintext {servers.plaintext_port}")
 
     runtime.spawn("ads", open_ports, restart=False)
-    return Serving(hub, LocalAnswers(hub, name), servers, bus)
+    return servers
 
 
-async def _start_feed(runtime: Runtime[PilotSettings], hub: Hub, name: str) -> Bus | None:
-    settings = runtime.settings
-    address = bus_settings(settings, name)
-    if address is None:
-        runtime.readiness.set("feed", False, "PILOT_NATS_URL is not set")
-        return None
-    bus = Bus(address)
-    runtime.on_stop("nats", bus.close)
-    copy = None if settings.state_dir is None else settings.state_dir / f"{name.replace('/', '-')}-config.copy"
-
-    async def follow() -> None:
-        feed = ConfigFeed(bus, copy)
-        async for event in feed.events():
-            if isinstance(event, FullState):
-                hub.take_state(event)
-                runtime.readiness.set("feed", True, f"revision {event.revision}" + (" from disk" * event.from_disk))
-            else:
-                hub.take_changes(event)
-
-    runtime.spawn("feed", follow)
-    return bus
+def _file_name(settings: PilotSettings, what: str) -> str:
+    """State files of a process: workers of one Pilot share the directory."""
+    return what if settings.worker < 0 else f"w{settings.worker}-{what}"

@@ -12,6 +12,7 @@ import grpc.aio
 import structlog
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.runtime import tasks
+from meshcore.xds import wire
 from meshcore.xds.effects import Acked, Close, Effect, Expired, Nacked, Send
 from meshcore.xds.request import Request
 from meshcore.xds.types import HEALTH_TYPE, SHORT_NAMES
@@ -77,6 +78,7 @@ class StreamRunner:
         self._channel = channel
         self._ticket = ticket
         self._first_by = time.monotonic() + first_config_timeout.total_seconds()
+        self._told = 0
         self.on_health: Callable[[bool], None] = lambda healthy: None
 
     async def run(self, first: Request, expires: float) -> str:
@@ -91,6 +93,8 @@ class StreamRunner:
                 now = time.monotonic()
                 if (request := self._channel.take()) is not None:
                     await self._receive(request)
+                elif self._stream.health_known:
+                    await self._tell_health_known()
                 elif (push := self._hub.take_push(self._stream)) is not None:
                     revision, resources = push
                     await self._execute(session.resources_changed(resources, revision, now))
@@ -119,11 +123,18 @@ class StreamRunner:
                 await self._wake.wait()
 
     def _pending(self) -> bool:
-        return self._hub.engine.queue.pending(self._stream.number)
+        return self._stream.health_known or self._hub.engine.queue.pending(self._stream.number)
+
+    async def _tell_health_known(self) -> None:
+        """An empty message of the health type; type and nonce have the same field numbers in both variants."""
+        self._stream.health_known = False
+        self._told += 1
+        await self._channel.write(wire.text(4, HEALTH_TYPE) + wire.text(5, f"health-{self._told}"))
 
     async def _receive(self, request: Request) -> None:
         if request.type_url == HEALTH_TYPE:
-            self.on_health(request.rejection is None)
+            if not request.nonce:
+                self.on_health(request.rejection is None)
             return
         await self._execute(self._stream.session.request_received(request, time.monotonic()))
 
@@ -180,6 +191,9 @@ class StreamRunner:
         stream, engine = self._stream, self._hub.engine
         settled = stream.session.settled_revision
         if engine.receipts.settled(stream.number, settled, time.time()):
+            self._hub.progressed()
+        if stream.session.settled and stream.settled_generation != stream.target_generation:
+            stream.settled_generation = stream.target_generation
             self._hub.progressed()
         if stream.session.settled:
             if not stream.complete:

@@ -38,6 +38,12 @@ class Stream:
     """None for an agent's stream, which is never compiled for."""
     address: str = ""
     since: float = 0.0
+    target_generation: int = 0
+    """The engine's generation of the target that the session was given last."""
+    settled_generation: int = 0
+    """The newest generation that the client has taken whole."""
+    health_known: bool = False
+    """Whether the agent is to be told that everybody knows of its workload's health."""
     complete: bool = False
     """Whether it has had its first complete config."""
     pushed_at: float | None = None
@@ -70,6 +76,8 @@ class Engine:
     has_state: bool = False
     """Whether a first complete snapshot was applied."""
     compiles: int = 0
+    generation: int = 0
+    """Counts snapshots."""
     _numbers: int = 0
     _registered: tuple[RegisteredWorkload, ...] = ()
     _classes: dict[ProxyClass, _Compiled] = field(default_factory=dict)
@@ -141,6 +149,7 @@ class Engine:
 
     def target(self, stream: Stream) -> ResourceSet:
         """What a stream is to have, compiled at most once per class and snapshot."""
+        stream.target_generation = self.generation
         if stream.proxy_class is None:
             return self._name_table()
         known = self._classes.get(stream.proxy_class)
@@ -170,6 +179,7 @@ class Engine:
     def _replace(self, snapshot: MeshSnapshot) -> frozenset[int]:
         """Take a snapshot into use; the streams whose class it changes."""
         selection, self.snapshot = self.snapshot.selection, snapshot
+        self.generation += 1
         moved = set()
         if snapshot.selection is not selection:
             for stream in self.streams.values():

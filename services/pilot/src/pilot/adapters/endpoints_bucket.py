@@ -1,0 +1,238 @@
+"""The bucket `mesh-endpoints`: registered workloads and the heartbeats of Pilot processes, in NATS and as last copy.
+
+Keys: `e.<namespace>.<name>` for entries, `h.<process>` for heartbeats. Every write compares the sequence that it was
+decided on. NATS may lose everything: what this process has seen and the bucket has not is put back.
+"""
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import structlog
+from meshcore.bus.connection import BUS_ERRORS, Bus
+from meshcore.bus.watch import BucketEntry, BucketWatch, Mark
+from meshcore.tls import write_private
+from nats.js.api import KeyValueConfig
+from nats.js.errors import BadRequestError, KeyWrongLastSequenceError, NotFoundError
+from nats.js.kv import KeyValue
+
+from pilot.core.registration import Entry, Name
+
+BUCKET = "mesh-endpoints"
+_UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
+_log = structlog.get_logger("registration")
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """What a Pilot process writes every few seconds."""
+
+    instance: str
+    process: str
+    beat: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An entry and the sequence of the message that carries it."""
+
+    entry: Entry
+    sequence: int
+
+
+def entry_key(name: Name) -> str:
+    """The bucket key of an entry."""
+    return f"e.{_token(name[0])}.{_token(name[1])}"
+
+
+def heartbeat_key(process: str) -> str:
+    """The bucket key of a process's heartbeat."""
+    return f"h.{_token(process)}"
+
+
+def _token(text: str) -> str:
+    return _UNSAFE.sub(lambda found: b"=%02X" % found[0][0], text.encode()).decode()
+
+
+class EndpointsBucket:
+    """This process's view of the bucket. `changed` is called after each change of the entries."""
+
+    def __init__(self, bus: Bus, last_copy: Path | None, changed: Callable[[], None]) -> None:
+        self._bus = bus
+        self._path = last_copy
+        self._changed = changed
+        self._held: dict[str, Held] = {}
+        self._beats: dict[str, tuple[Heartbeat, float]] = {}
+        self._sequence = 0
+        self._kv: KeyValue | None = None
+        self.in_sync_since: float | None = None
+        """Since when the watch has shown everything; None while it has not."""
+        self._saved: dict[str, Held] | None = None
+
+    @property
+    def entries(self) -> list[Entry]:
+        """All entries, by key."""
+        return [self._held[key].entry for key in sorted(self._held)]
+
+    @property
+    def sequence(self) -> int:
+        """The last message that this view has taken in."""
+        return self._sequence
+
+    def find(self, name: Name) -> Held | None:
+        """One entry."""
+        return self._held.get(entry_key(name))
+
+    def beating(self, process: str, within: float) -> bool:
+        """Whether a process has renewed its heartbeat within that many seconds, as seen from here."""
+        beat = self._beats.get(process)
+        return beat is not None and time.monotonic() - beat[1] <= within
+
+    def instances(self, within: float) -> set[str]:
+        """Instances of which a process has renewed its heartbeat within that many seconds."""
+        limit = time.monotonic() - within
+        return {beat.instance for beat, at in self._beats.values() if at >= limit}
+
+    def load_last_copy(self) -> None:
+        """Begin with what was registered when an earlier run wrote it down."""
+        if self._path is None:
+            return
+        try:
+            entries = msgspec.json.decode(self._path.read_bytes(), type=list[Entry])
+        except FileNotFoundError:
+            return
+        except (OSError, msgspec.MsgspecError) as error:
+            _log.warning("last copy of registrations is not usable", path=str(self._path), reason=type(error).__name__)
+            return
+        self._held = {entry_key(entry.key): Held(entry, 0) for entry in entries}
+        self._changed()
+
+    async def watch(self) -> None:
+        """Follow the bucket for ever, through lost connections."""
+        while True:
+            await self._bus.connected()
+            try:
+                await self._follow()
+            except NotFoundError:
+                await self._create()
+            except BUS_ERRORS as error:
+                _log.warning("watch of registrations interrupted", error=type(error).__name__)
+                await asyncio.sleep(0.3)
+            finally:
+                self.in_sync_since = None
+
+    async def put(self, entry: Entry, sequence: int) -> int | None:
+        """Write an entry over the one of that sequence (0: none); the new sequence, or None if somebody was faster."""
+        body = msgspec.json.encode(entry)
+        written = await self._write(entry_key(entry.key), body, sequence)
+        if written is not None:
+            self._take(BucketEntry(entry_key(entry.key), body, written))
+            self._changed()
+        return written
+
+    async def delete(self, held: Held) -> bool:
+        """Delete an entry if it is still the one of that sequence."""
+        store = await self._store()
+        try:
+            await store.delete(entry_key(held.entry.key), last=held.sequence)
+        except (KeyWrongLastSequenceError, BadRequestError):
+            return False
+        return True
+
+    async def beat(self, heartbeat: Heartbeat) -> None:
+        """Renew this process's heartbeat."""
+        store = await self._store()
+        await store.put(heartbeat_key(heartbeat.process), msgspec.json.encode(heartbeat))
+
+    async def end_beat(self, process: str) -> None:
+        """This process ends in good order; its streams come back elsewhere."""
+        store = await self._store()
+        await store.delete(heartbeat_key(process))
+
+    async def save(self) -> None:
+        """Write the last copy when something has changed since."""
+        held = dict(self._held)
+        if self._path is None or held == self._saved:
+            return
+        self._saved = held
+        body = msgspec.json.encode([held[key].entry for key in sorted(held)])
+        await asyncio.to_thread(write_private, self._path, body)
+
+    async def _follow(self) -> None:
+        before = dict(self._held)
+        seen: set[str] = set()
+        async with BucketWatch(self._bus, BUCKET) as watch:
+            while (item := await watch.next(5.0)) is not Mark.BROKEN:
+                if isinstance(item, BucketEntry):
+                    seen.add(item.key)
+                    if self._take(item) and self.in_sync_since is not None:
+                        self._changed()
+                elif item is Mark.LISTED:
+                    self.in_sync_since = time.monotonic()
+                    self._changed()
+                    await self._restore({key: held for key, held in before.items() if key not in seen})
+
+    async def _restore(self, lost: dict[str, Held]) -> None:
+        """The bucket has forgotten these without a mark: put them back; expiry judges them like all others."""
+        for key, held in lost.items():
+            written = await self._write(key, msgspec.json.encode(held.entry), 0)
+            if written is None:
+                self._held.pop(key, None)
+            else:
+                self._held[key] = Held(held.entry, written)
+                _log.warning("registration put back, nats had lost it", key=key)
+
+    def _take(self, item: BucketEntry) -> bool:
+        """Take one message into the view; whether an entry changed."""
+        self._sequence = max(self._sequence, item.sequence)
+        if item.key.startswith("h."):
+            self._take_beat(item)
+            return False
+        known = self._held.get(item.key)
+        if item.value is None:
+            return self._held.pop(item.key, None) is not None
+        try:
+            entry = msgspec.json.decode(item.value, type=Entry)
+        except msgspec.MsgspecError:
+            _log.error("registration is malformed", key=item.key)
+            return False
+        self._held[item.key] = Held(entry, item.sequence)
+        return known is None or known.entry != entry
+
+    def _take_beat(self, item: BucketEntry) -> None:
+        if item.value is None:
+            self._beats = {p: b for p, b in self._beats.items() if heartbeat_key(p) != item.key}
+            return
+        with contextlib.suppress(msgspec.MsgspecError):
+            beat = msgspec.json.decode(item.value, type=Heartbeat)
+            known = self._beats.get(beat.process)
+            # A beat from before counts from when it is first seen: how old it was then is not known.
+            if known is None or known[0] != beat:
+                self._beats[beat.process] = (beat, time.monotonic())
+
+    async def _write(self, key: str, body: bytes, sequence: int) -> int | None:
+        store = await self._store()
+        try:
+            if sequence == 0:
+                return int(await store.create(key, body))
+            return int(await store.update(key, body, last=sequence))
+        except (KeyWrongLastSequenceError, BadRequestError):
+            return None
+
+    async def _store(self) -> KeyValue:
+        if self._kv is None:
+            self._kv = await self._bus.jetstream().key_value(BUCKET)
+        return self._kv
+
+    async def _create(self) -> None:
+        try:
+            await self._bus.jetstream().create_key_value(KeyValueConfig(bucket=BUCKET, history=1))
+        except BadRequestError:
+            _log.info("bucket made by another pilot", bucket=BUCKET)
+        except BUS_ERRORS as error:
+            _log.warning("bucket not made yet", bucket=BUCKET, error=type(error).__name__)
+            await asyncio.sleep(0.3)

@@ -1,0 +1,134 @@
+"""The parent of `--workers N`: starts the workers, starts them again, asks them; serves no stream itself."""
+
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+from meshcore.runtime import Runtime
+
+from pilot.adapters.answers import Gathered
+from pilot.adapters.control import ask_worker
+from pilot.settings import PilotSettings
+
+_log = structlog.get_logger("workers")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_STOP_WITHIN = 8.0
+
+
+class WorkerPool:
+    """N processes that share the ADS ports. Each has a feed of its own; one that dies takes only its own streams."""
+
+    def __init__(self, runtime: Runtime[PilotSettings]) -> None:
+        self._runtime = runtime
+        self._settings = runtime.settings
+        # Unix socket paths are limited to 108 bytes, so they do not go below the state directory.
+        self._directory = Path(tempfile.mkdtemp(prefix="pilot-"))
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._stopping = False
+        runtime.on_stop("workers", self._stop)
+        for number in range(self._settings.workers):
+            runtime.readiness.expect(f"worker-{number}")
+            runtime.spawn(f"worker-{number}", lambda number=number: self._run(number))
+            runtime.spawn(f"worker-{number} readiness", lambda number=number: self._watch_readiness(number))
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids of the workers that run."""
+        return {f"w{number}": process.pid for number, process in sorted(self._processes.items())}
+
+    async def ask(self, what: str, parameters: Mapping[str, Any], seconds: float) -> Gathered:
+        """Every worker's answer; one that is being restarted is named as missing."""
+        numbers = range(self._settings.workers)
+        parts = await asyncio.gather(*(self._ask(number, what, parameters, seconds) for number in numbers))
+        answers = {self._name(number): part[0] for number, part in zip(numbers, parts, strict=True) if part is not None}
+        return Gathered(answers, tuple(self._name(number) for number in numbers if self._name(number) not in answers))
+
+    async def _ask(self, number: int, what: str, parameters: Mapping[str, Any], seconds: float) -> tuple[Any] | None:
+        try:
+            async with asyncio.timeout(seconds + self._settings.query_deadline.total_seconds()):
+                return (await ask_worker(self._socket(number), what, parameters, seconds),)
+        except (OSError, TimeoutError) as error:
+            _log.warning("worker did not answer", worker=number, question=what, error=type(error).__name__)
+            return None
+
+    async def _run(self, number: int) -> None:
+        """One worker, again and again."""
+        pause = _FIRST_PAUSE
+        while not self._stopping:
+            started = asyncio.get_running_loop().time()
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "pilot",
+                # The worker ends when its end of this pipe does, so it never outlives its parent.
+                stdin=asyncio.subprocess.PIPE,
+                env={
+                    **os.environ,
+                    "PILOT_WORKER": str(number),
+                    "PILOT_WORKERS": str(self._settings.workers),
+                    "PILOT_CONTROL_SOCKET": str(self._socket(number)),
+                },
+            )
+            self._processes[number] = process
+            code = await process.wait()
+            self._processes.pop(number, None)
+            self._runtime.readiness.set(f"worker-{number}", False, f"ended with {code}")
+            if self._stopping:
+                return
+            _log.error("worker ended, restarting", worker=number, code=code)
+            settled = asyncio.get_running_loop().time() - started > _LONGEST_PAUSE
+            pause = _FIRST_PAUSE if settled else min(pause * 2, _LONGEST_PAUSE)
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads restarts
+
+    async def _watch_readiness(self, number: int) -> None:
+        while True:
+            ready = False
+            if number in self._processes:
+                with contextlib.suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(1):
+                        ready = bool(await ask_worker(self._socket(number), "ready", {}, 0))
+            if number in self._processes or ready:
+                self._runtime.readiness.set(f"worker-{number}", ready, "" if ready else "starting")
+            await asyncio.sleep(1.0 if ready else 0.1)
+
+    async def _stop(self) -> None:
+        self._stopping = True
+        processes = list(self._processes.values())
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_WITHIN):
+                await asyncio.gather(*(process.wait() for process in processes))
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+
+    def _socket(self, number: int) -> Path:
+        return self._directory / f"w{number}.sock"
+
+    def _name(self, number: int) -> str:
+        return f"{self._settings.instance}/w{number}"
+
+
+async def end_with_parent(runtime: Runtime[PilotSettings]) -> None:
+    """In a worker: stop when the pipe from the parent is closed, however the parent ended."""
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
+    try:
+        await reader.read()
+        runtime.stop()
+        await asyncio.Event().wait()
+    finally:
+        transport.close()
