@@ -56,7 +56,9 @@ def normalize(parsed: MeshObject, info: KindInfo, naming: Naming) -> dict[str, A
             "managed_fields": (),
         }
     )
-    return dump_object(normal.model_copy(update={"metadata": trimmed, "api_version": info.api_version}))
+    document = dump_object(normal.model_copy(update={"metadata": trimmed, "api_version": info.api_version}))
+    document.pop("status", None)  # not config: it is stored beside the object and never published
+    return document
 
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
