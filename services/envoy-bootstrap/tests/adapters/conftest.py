@@ -114,6 +114,9 @@ class FakePilot(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
                 said.append(request.error_detail.message or "healthy")
                 if request.error_detail.message == "the proxy is draining" and self.confirms_drain:
                     yield discovery_pb2.DeltaDiscoveryResponse(type_url=HEALTH_TYPE, nonce="2")
+            await asyncio.sleep(
+                0.1
+            )  # a stream that is cancelled reads as ended first, and is cancelled right behind that
         except asyncio.CancelledError:
             said.append("broken")
             raise
@@ -239,7 +242,7 @@ class Mesh:
                     await asyncio.sleep(0.02)
         except TimeoutError:
             logs = "\n".join(w.log.read_text()[-3000:] for w in self._workloads)
-            raise AssertionError(f"{what} was not seen in {within} s\n{logs}") from None
+            raise AssertionError(f"{what} was not seen in {within} s; Pilot heard {self.pilot.said}\n{logs}") from None
 
     async def start_ready(self, pod: str, number: int, **environment: str) -> Workload:
         workload = await self.start_workload(pod, number, **environment)

@@ -128,7 +128,8 @@ class PilotStream:
                 self._connection = successor
                 await connection.close()
                 connection = successor
-                await connection.send_health(self._unhealthy)
+                if connection.unhealthy != self._unhealthy:
+                    await connection.send_health(self._unhealthy)
             else:
                 await successor.close()
 
@@ -159,7 +160,7 @@ class _Connection:
         self.answered = asyncio.Event()
         self.health_known = asyncio.Event()
         self._node = node
-        self._unhealthy = unhealthy
+        self.unhealthy = unhealthy
         self._on_answered = on_answered
         self._on_names = on_names
         self._writing = asyncio.Lock()
@@ -177,7 +178,7 @@ class _Connection:
 
     async def send_health(self, unhealthy: str | None) -> None:
         """One HealthInformation; an unhealthy one carries the reason as its error."""
-        self._unhealthy = unhealthy
+        self.unhealthy = unhealthy
         request = discovery_pb2.DeltaDiscoveryRequest(type_url=HEALTH_TYPE)
         if unhealthy is not None:
             request.error_detail.code = _INTERNAL
@@ -203,7 +204,7 @@ class _Connection:
         try:
             # The node goes first and once; the subscription to the names is the question that Pilot answers.
             await self._send(discovery_pb2.DeltaDiscoveryRequest(node=self._node, type_url=NAME_TABLE_TYPE))
-            await self.send_health(self._unhealthy)
+            await self.send_health(self.unhealthy)
             while (response := await self._call.read()) is not grpc.aio.EOF:
                 await self._received(response)
             return f"{(await self._call.code()).name}: {await self._call.details() or 'no detail'}"
@@ -219,7 +220,9 @@ class _Connection:
             for resource in response.resources:
                 self._on_names(resource.resource.value)
         elif response.type_url == HEALTH_TYPE:
+            # Not acknowledged: a message of this type from us is news of our health.
             self.health_known.set()
+            return
         acknowledgement = discovery_pb2.DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
         await self._send(acknowledgement)
 
