@@ -1,35 +1,57 @@
-"""`meshctl`, also as `python -m meshctl`."""
+"""`meshctl`, also as `python -m meshctl`.
+
+Only the module of the command that is run is loaded: `up` must not wait for what `compile` needs.
+"""
+
+import sys
+from importlib import import_module
 
 import typer
 
-from meshctl.commands import demo, objects, offline, proxies, stack
+COMMANDS = {
+    "up": "stack",
+    "down": "stack",
+    "status": "stack",
+    "kubeconfig": "stack",
+    "apply": "objects",
+    "get": "objects",
+    "delete": "objects",
+    "validate": "offline",
+    "kube-inject": "offline",
+    "version": "offline",
+    "proxy-status": "proxies",
+    "proxy-config": "proxies",
+    "demo": "demo",
+    "supervise": "stack",
+}
+"""Each command and the module of `meshctl.commands` that has it."""
+HIDDEN = {"supervise"}
 
-app = typer.Typer(
-    name="meshctl",
-    help="The command line of the mesh.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command()(stack.up)
-app.command()(stack.down)
-app.command()(stack.status)
-app.command()(stack.kubeconfig)
-app.command()(objects.apply)
-app.command()(objects.get)
-app.command()(objects.delete)
-app.command()(offline.validate)
-app.command()(offline.kube_inject)
-app.command()(offline.version)
-app.command()(proxies.proxy_status)
-app.command()(proxies.proxy_config)
-app.command()(demo.demo)
-app.command(hidden=True)(stack.supervise)
+
+def app_with(names: list[str]) -> typer.Typer:
+    """The command line with these commands."""
+    app = typer.Typer(
+        name="meshctl",
+        help="The command line of the mesh.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_no_options)
+    for name in names:
+        module = import_module(f"meshctl.commands.{COMMANDS[name]}")
+        app.command(name, hidden=name in HIDDEN)(getattr(module, name.replace("-", "_")))
+    return app
+
+
+def _no_options() -> None:
+    """The command line of the mesh."""
 
 
 def main() -> None:
     """Runs the command line."""
-    app()
+    wanted = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    app_with([wanted] if wanted in COMMANDS else list(COMMANDS))()
 
 
 if __name__ == "__main__":

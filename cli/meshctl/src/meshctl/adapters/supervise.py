@@ -10,11 +10,11 @@ from typing import Any
 
 from meshcore.errors import ErrorCode, MeshError
 
-from meshctl.adapters.config_files import read_workloads
 from meshctl.adapters.control import Order, first_failure, serve_control
 from meshctl.adapters.loopback import lock_stack
 from meshctl.adapters.processes import write_private
 from meshctl.adapters.supervisor import Supervisor
+from meshctl.adapters.text_files import read_workloads
 from meshctl.core.failure import StackFailure
 from meshctl.core.plan import StackSettings
 

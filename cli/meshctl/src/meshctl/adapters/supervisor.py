@@ -5,20 +5,15 @@ sidecars; everything ready. Each step finds what is already there, so `ensure` m
 """
 
 import asyncio
-import base64
 import json
 import subprocess
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from meshcore.errors import MeshError
-
-from meshctl.adapters.config_api import ConfigApi, open_config_api
-from meshctl.adapters.config_files import read_documents
 from meshctl.adapters.processes import DOWN_GRACE, make_key, stop_all_recorded, write_private
 from meshctl.adapters.unit import Unit
-from meshctl.core import mesh_objects
 from meshctl.core.failure import StackFailure
 from meshctl.core.plan import (
     ProcessSpec,
@@ -31,6 +26,9 @@ from meshctl.core.plan import (
 )
 from meshctl.core.topology import CONFIG_API_PORT, MAX_WORKLOAD, PROXY_HTTP_PORT
 from meshctl.core.workloads import Workload, WorkloadsFile, workload_entry, workload_from
+
+if TYPE_CHECKING:
+    from meshctl.adapters.seeding import Seeding
 
 INIT_TIMEOUT = 30.0
 STATE_KEY_BYTES = 32
@@ -54,6 +52,16 @@ class Supervisor:
         """Where Galley's config API listens."""
         return f"https://{self._settings.stack.galley}:{CONFIG_API_PORT}"
 
+    @cached_property
+    def _seeding(self) -> "Seeding":
+        from meshctl.adapters.seeding import Seeding  # the models load while the first processes start
+
+        return Seeding(self.config_api_url, self._settings)
+
+    def _seed(self, added: WorkloadsFile | None) -> None:
+        config = added.config if added is not None else ()
+        self._seeding.seed([workload for workload, _, _ in self._workloads.values()], config)
+
     async def ensure(self, timeout: float, added: WorkloadsFile | None = None) -> None:
         """Brings up whatever does not run and waits until all is ready. Raises StackFailure."""
         async with self._ensuring:
@@ -70,6 +78,7 @@ class Supervisor:
                 application = application_spec(self._settings, workload, number, directory)
                 if application is not None:
                     self._run(application)
+            await asyncio.to_thread(lambda: self._seeding)
             await self._units["galley"].wait_ready(deadline)
             await asyncio.to_thread(self._seed, added)
             for workload, number, _ in self._workloads.values():
@@ -88,7 +97,7 @@ class Supervisor:
             make_key(Path(self._layout.state_key(workload.namespace, workload.name)), STATE_KEY_BYTES)
 
             async def refresh_token() -> None:
-                await asyncio.to_thread(self._write_token, workload, number)
+                await asyncio.to_thread(self._seeding.write_token, workload, number)
 
             spec = proxy_spec(self._settings, workload, number)
             self._units[workload.name] = Unit(spec, self._layout, restart=self._restart, before_start=refresh_token)
@@ -109,41 +118,6 @@ class Supervisor:
         if process.returncode != 0:
             lines = output.decode("utf-8", "replace").splitlines()[-20:]
             raise StackFailure("citadel init", f"ended with code {process.returncode}", tuple(lines))
-
-    def _api(self) -> ConfigApi:
-        return open_config_api(self.config_api_url, self._layout.root_certificate, self._layout.admin_token)
-
-    def _seed(self, added: WorkloadsFile | None) -> None:
-        """The first config objects, the kubeconfig, and the config that comes with new workloads."""
-        workloads = [workload for workload, _, _ in self._workloads.values()]
-        try:
-            with self._api() as api:
-                for document in mesh_objects.first_objects(self._settings.trust_domain):
-                    api.create_missing(document)
-                for document in mesh_objects.objects_of(workloads):
-                    api.create_missing(document)
-                for path in added.config if added is not None else ():
-                    for found in read_documents([path]):
-                        api.apply(found.body)
-        except MeshError as error:
-            raise StackFailure("galley", str(error)) from None
-        ca = base64.b64encode(Path(self._layout.root_certificate).read_bytes()).decode()
-        token = Path(self._layout.admin_token).read_text().strip()
-        name = f"meshcore-{self._settings.stack.number}"
-        kubeconfig = mesh_objects.kubeconfig(self.config_api_url, ca, token, name)
-        write_private(Path(self._layout.kubeconfig), json.dumps(kubeconfig, indent=2) + "\n")
-
-    def _write_token(self, workload: Workload, number: int) -> None:
-        """A fresh token where Galley gives one; a sidecar that has its certificate already can do without."""
-        path = Path(self._layout.token(number))
-        try:
-            with self._api() as api:
-                token = api.workload_token(workload.namespace, workload.service_account)
-        except MeshError:
-            if not path.exists():
-                raise
-        else:
-            write_private(path, token)
 
     def _recall_workloads(self) -> None:
         """The workloads that this stack had when its supervisor last wrote them down."""

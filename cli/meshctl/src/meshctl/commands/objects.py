@@ -1,5 +1,6 @@
 """meshctl apply, get, delete: config objects of the running stack."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -46,7 +47,7 @@ def apply(
     with running_config_api(stack) as api:
         for document in read_documents(filename):
             try:
-                print(api.apply(document.body, namespace, dry_run), "(dry run)" if dry_run else "")
+                print(f"{api.apply(document.body, namespace, dry_run)}{' (dry run)' if dry_run else ''}")
             except MeshError as error:
                 failed = True
                 complain(f"{document.file}:{document.line}: {error}")
@@ -82,11 +83,19 @@ def _targets(target: list[str], filename: list[str]) -> list[dict[str, Any]]:
     if bool(target) == bool(filename):
         raise MeshError(ErrorCode.INVALID, "say either -f FILE or KIND NAME")
     if filename:
-        return [document.body for document in reversed(read_documents(filename))]
+        bodies = [document.body for document in reversed(read_documents(filename))]
+        return list({identity_of(body): body for body in bodies}.values())
     if len(target) < 2:
         raise MeshError(ErrorCode.INVALID, "say KIND NAME")
     kind = find_kind(target[0])
     return [{"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": name}} for name in target[1:]]
+
+
+def identity_of(body: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """What makes two documents the same object: group, kind, namespace as written, name."""
+    metadata = body.get("metadata") or {}
+    group = str(body.get("apiVersion", "")).rpartition("/")[0]
+    return group, str(body.get("kind")), str(metadata.get("namespace") or ""), str(metadata.get("name"))
 
 
 @failing_clearly

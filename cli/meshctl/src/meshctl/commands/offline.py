@@ -10,7 +10,8 @@ from injector.core.kube_inject import kube_inject as inject
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.model.load import Document
 
-from meshctl.adapters.config_files import config_paths, read_documents, read_text
+from meshctl.adapters.config_files import config_paths, read_documents
+from meshctl.adapters.text_files import read_text
 from meshctl.commands.options import FilesOption, Output, OutputOption, complain, failing_clearly, print_document
 from meshctl.core.validation import Verdict, validate_documents
 

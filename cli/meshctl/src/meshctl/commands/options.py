@@ -34,10 +34,21 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as they read."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
 def print_document(document: Any, output: Output) -> None:
     """A document as JSON or YAML."""
     if output is Output.YAML:
-        print(yaml.safe_dump(document, sort_keys=False), end="")
+        print(yaml.dump(document, Dumper=_Dumper, sort_keys=False), end="")
     else:
         print(json.dumps(document, indent=2))
 

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from meshctl.adapters.compose import compose_kubeconfig
-from meshctl.adapters.config_files import read_workloads
 from meshctl.adapters.stack_client import bring_up, stack_status, supervisor_answers, take_down
 from meshctl.adapters.stack_files import bookshop_workloads, layout_of, stack_from, stack_settings
 from meshctl.adapters.supervise import supervise as run_supervisor
 from meshctl.adapters.supervisor import Supervisor
+from meshctl.adapters.text_files import read_workloads
 from meshctl.commands.options import Output, OutputOption, StackOption, failing_clearly, print_document
 
 TrustDomainOption = Annotated[str, typer.Option("--trust-domain", help="Trust domain of the first `up`.")]

@@ -1,0 +1,30 @@
+"""Text files as the user names them, and the workloads file; kept apart from what needs the mesh's models."""
+
+import sys
+import tomllib
+from pathlib import Path
+
+from meshcore.errors import ErrorCode, MeshError
+
+from meshctl.core.workloads import WorkloadsFile, parse_workloads
+
+
+def read_text(path: str) -> str:
+    """A file's text; `-` is standard input. MeshError(NOT_FOUND) when there is no such file."""
+    if path == "-":
+        return sys.stdin.read()
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise MeshError(ErrorCode.NOT_FOUND, f"no such file: {path}") from None
+    except UnicodeDecodeError:
+        raise MeshError(ErrorCode.INVALID, f"{path} is not UTF-8 text") from None
+
+
+def read_workloads(path: str) -> WorkloadsFile:
+    """A workloads file."""
+    try:
+        document = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise MeshError(ErrorCode.INVALID, f"{path}: {error}") from None
+    return parse_workloads(document, str(Path(path).resolve().parent), path)
