@@ -260,9 +260,8 @@ async def test_nats_users_can_do_their_work_and_nothing_else(tmp_path):
         errors: asyncio.Queue[str] = asyncio.Queue()
         clients = {name: await user(server.url, name, errors) for name in SERVICES}
         try:
-            bucket = (
-                await clients["galley"].jetstream(timeout=20).create_key_value(KeyValueConfig(bucket="mesh-config"))
-            )
+            stores = {name: client.jetstream(timeout=20) for name, client in clients.items()}
+            bucket = await stores["galley"].create_key_value(KeyValueConfig(bucket="mesh-config"))
             await bucket.put("core.configmaps.istio-system.istio", b"{}")
             endpoints = await stores["pilot"].create_key_value(KeyValueConfig(bucket="mesh-endpoints"))
             revision = await endpoints.put("one", b"1")
