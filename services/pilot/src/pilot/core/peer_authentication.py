@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from meshcore.labels import selects
 from meshcore.model import PeerAuthentication
 from meshcore.model.peer_authentication import MtlsMode, PeerMtls
+
 from pilot.core.config import Config
 
 Policies = tuple[Config[PeerAuthentication], ...]

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
-
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.hosts import DEFAULT_DOMAIN
 from meshcore.labels import selects
+
 from pilot.core.registry import Locality, Port, Service, ServiceKey
 from pilot.core.registry.workload import entry_target, group_labels, kubernetes_target
 from pilot.core.selection import Selection
@@ -142,7 +142,9 @@ def parse_node(node: Message | Mapping[str, Any]) -> Proxy:
     if parts[0] not in set(ProxyType):
         raise _invalid(f"node id {node_id!r} names no known proxy type")
     metadata = document.get("metadata") or {}
-    addresses = tuple(part.strip() for part in _text(metadata, "INSTANCE_IPS").split(",") if part.strip()) or (parts[1],)
+    addresses = tuple(part.strip() for part in _text(metadata, "INSTANCE_IPS").split(",") if part.strip()) or (
+        parts[1],
+    )
     if not all(map(_is_address, addresses)):
         raise _invalid(f"node id {node_id!r} and INSTANCE_IPS give no valid IP address")
     namespace = _text(metadata, "NAMESPACE") or parts[3].split(".")[0]
@@ -159,7 +161,9 @@ def parse_node(node: Message | Mapping[str, Any]) -> Proxy:
         namespace=namespace,
         service_account=_text(metadata, "SERVICE_ACCOUNT"),
         labels={str(key): str(value) for key, value in labels.items()},
-        locality=Locality(place.get("region", ""), place.get("zone", ""), place.get("sub_zone", place.get("subZone", ""))),
+        locality=Locality(
+            place.get("region", ""), place.get("zone", ""), place.get("sub_zone", place.get("subZone", ""))
+        ),
         network=_text(metadata, "NETWORK"),
         cluster=_text(metadata, "CLUSTER_ID"),
         version=_text(metadata, "ISTIO_VERSION"),

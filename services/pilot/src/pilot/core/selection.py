@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from meshcore.model import DestinationRule, MeshObject, PeerAuthentication, Sidecar, VirtualService, WorkloadGroup
+
 from pilot.core.registry.index import Registry
 from pilot.core.registry.service import Port, Service, ServiceKey
 

@@ -22,6 +22,7 @@ from meshcore.model import (
 from meshcore.model.kinds import by_plural
 from meshcore.model.load import parse_object
 from meshcore.model.mesh_config import CONFIG_MAP_NAME, MESH_KEY, ROOT_NAMESPACE
+
 from pilot.core.config import Config, oldest_first
 from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.peer_authentication import NamespaceMtls
@@ -149,7 +150,9 @@ class MeshSnapshot:
 
     def _with(self, steps: Iterable[tuple[Source, Config | None]]) -> "MeshSnapshot":  # type: ignore[type-arg]
         steps = list(steps)
-        counts = counted_keys(self.key_counts, [(self._object(source), new.object if new else None) for source, new in steps])
+        counts = counted_keys(
+            self.key_counts, [(self._object(source), new.object if new else None) for source, new in steps]
+        )
         configs = dict(self.configs)
         touched: dict[str, set[str]] = {}
         for (kind, namespace, name), config in steps:

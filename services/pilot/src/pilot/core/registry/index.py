@@ -7,6 +7,7 @@ from meshcore.labels import selects
 from meshcore.model import Endpoints, EndpointSlice, ServiceEntry, WorkloadEntry, WorkloadGroup
 from meshcore.model import Service as KubernetesService
 from meshcore.model.endpoint_slice import SERVICE_NAME_LABEL
+
 from pilot.core.config import Config
 from pilot.core.registry.endpoint import Endpoint, ShardKey
 from pilot.core.registry.kubernetes import (
@@ -203,10 +204,11 @@ class _Update:
                 endpoints[key] = found
             if not found:
                 endpoints.pop(key, None)
+        same = all(services.get(key) is self._before.services.get(key) for key in self._dirty)
         return replace(
             self._before,
-            services=services,
-            by_host=by_host,
+            services=self._before.services if same else services,
+            by_host=self._before.by_host if same else by_host,
             endpoints=endpoints,
             workloads=self._workloads,
             described=self._described,
@@ -277,9 +279,7 @@ class _Update:
         parts = [part for _, part in sorted(self._slices.get(key, {}).items())]
         slices = [part for part in parts if isinstance(part, EndpointSlice)]
         if slices:
-            yield from endpoints_of_slices(
-                item.service, slices, item.config.object.spec.publish_not_ready_addresses
-            )
+            yield from endpoints_of_slices(item.service, slices, item.config.object.spec.publish_not_ready_addresses)
             return
         for part in parts:
             if isinstance(part, Endpoints):

@@ -7,6 +7,7 @@ from meshcore.model import Endpoints, EndpointSlice
 from meshcore.model import Service as KubernetesService
 from meshcore.model.endpoint_slice import Endpoint as SliceEndpoint
 from meshcore.protocol import select_protocol
+
 from pilot.core.registry.endpoint import DISABLED_TLS, Endpoint, Locality
 from pilot.core.registry.service import Port, Resolution, Service
 

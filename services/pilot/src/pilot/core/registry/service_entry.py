@@ -6,6 +6,7 @@ from meshcore.model import ServiceEntry
 from meshcore.model.service_entry import Location
 from meshcore.model.service_entry import Resolution as EntryResolution
 from meshcore.protocol import parse_protocol
+
 from pilot.core.registry.endpoint import Endpoint
 from pilot.core.registry.service import Port, Resolution, Service
 from pilot.core.registry.workload import entry_target, workload_of_spec
@@ -23,9 +24,7 @@ _NO_ADDRESS = ("0.0.0.0", "::")
 def services_of_entry(entry: ServiceEntry) -> tuple[Service, ...]:
     """One service per host; they share ports, addresses and endpoints."""
     spec, metadata = entry.spec, entry.metadata
-    ports = tuple(
-        Port(port.number, port.name, parse_protocol(port.protocol), port.target_port) for port in spec.ports
-    )
+    ports = tuple(Port(port.number, port.name, parse_protocol(port.protocol), port.target_port) for port in spec.ports)
     return tuple(
         Service(
             host=host.lower(),

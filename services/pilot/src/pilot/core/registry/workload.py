@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from meshcore.model import WorkloadEntry, WorkloadGroup
 from meshcore.model.workload import WorkloadEntrySpec
+
 from pilot.core.registry.endpoint import ISTIO_TLS, Endpoint, Locality, ShardKey, tls_mode_of
 from pilot.core.registry.service import GALLEY, Port
 

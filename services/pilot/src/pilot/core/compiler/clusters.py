@@ -1,0 +1,274 @@
+"""Clusters: one per service port and subset that a proxy may call, and the catch-alls. Names and defaults are Istio's. Pure."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import extension_pb2
+from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb2
+from google.protobuf import duration_pb2
+from meshcore.model.destination_rule import SimpleLb, Subset, TlsMode
+from meshcore.model.mesh_config import MeshConfig
+from meshcore.model.peer_authentication import MtlsMode
+from meshcore.protocol import Protocol
+from meshcore.xds.names import (
+    BLACK_HOLE_CLUSTER,
+    INBOUND_PASSTHROUGH_CLUSTER,
+    PASSTHROUGH_CLUSTER,
+    cluster_sni,
+    outbound_cluster,
+)
+from meshcore.xds.types import CLUSTER_TYPE
+
+from pilot.core.compiler import tls
+from pilot.core.compiler.cache import Same
+from pilot.core.compiler.cluster_policy import (
+    apply_connection_pool,
+    apply_http_options,
+    apply_load_balancer,
+    apply_outlier_detection,
+)
+from pilot.core.compiler.context import Compilation, Compiled, accounts_of, packed
+from pilot.core.compiler.endpoints import load_assignment, placement_of
+from pilot.core.compiler.messages import ads_source, any_of, duration, provenance, source_bind, struct, uint32
+from pilot.core.compiler.priorities import Placement
+from pilot.core.diagnostics import Diagnostic
+from pilot.core.proxy import Interception, ProxyClass, ProxyType
+from pilot.core.registry import Endpoint, Port, Resolution, Service
+from pilot.core.registry.endpoint import ISTIO_TLS
+from pilot.core.visibility.destination_rules import PortPolicy, ServiceRule
+
+LOOP_SOURCE = "127.0.0.6"
+"""Source of connections from the proxy to its own application, so that they are not captured again."""
+_PASSTHROUGH_IDLE = duration_pb2.Duration(seconds=300)
+_Type = cluster_pb2.Cluster
+
+
+class _Traits(NamedTuple):
+    """What of the class an outbound cluster depends on."""
+
+    type: ProxyType
+    sniffs: bool
+    source: str
+    placement: Placement
+
+
+class _Target(NamedTuple):
+    service: Service
+    port: Port
+    subset: Subset | None
+    rule: ServiceRule
+
+
+def outbound_clusters(work: Compilation) -> Iterator[Compiled]:
+    """One cluster per port, and per subset of the service's rule, of every service in scope."""
+    for service in work.scope.services:
+        if service.resolution in (Resolution.ALIAS, Resolution.DYNAMIC_DNS):
+            continue
+        rule = work.rule(service)
+        for port in service.ports:
+            if port.protocol is not Protocol.UDP:
+                for subset in (None, *rule.subsets):
+                    made = _outbound(work, _Target(service, port, subset, rule))
+                    if made is not None:
+                        yield made
+
+
+def is_eds(proxy_class: ProxyClass, service: Service) -> bool:
+    """Whether the service's endpoints are sent by EDS. Without capture there is no original destination to go to."""
+    if service.resolution is Resolution.ENDPOINTS:
+        return True
+    follows = proxy_class.type is not ProxyType.SIDECAR or proxy_class.interception is Interception.NONE
+    return service.resolution is Resolution.NONE and service.headless and follows
+
+
+def is_passed_through(policy: PortPolicy) -> bool:
+    """Whether the rule turns the cluster into one that goes to where the caller dialled."""
+    return policy.load_balancer is not None and policy.load_balancer.simple is SimpleLb.PASSTHROUGH
+
+
+def _outbound(work: Compilation, target: _Target) -> Compiled | None:
+    service, port, subset, rule = target
+    one, mesh = work.proxy_class, work.mesh
+    endpoints = work.endpoints(service)
+    by_name = service.resolution in (Resolution.DNS, Resolution.DNS_ROUND_ROBIN)
+    mode = work.mtls(service.namespace).namespace_mode if mesh.enable_auto_mtls else MtlsMode.DISABLE
+    policy = rule.policy_of(port.number, subset.name if subset else "")
+    traits = _Traits(
+        one.type,
+        one.interception is not Interception.NONE,
+        "" if service.external else one.bind_address,
+        placement_of(work, policy) if by_name else Placement(),
+    )
+    accounts = accounts_of(endpoints)
+    original = not is_eds(one, service) and not by_name
+    all_mutual = original and bool(endpoints) and all(item.tls_mode == ISTIO_TLS for item in endpoints)
+    mutual = mode is not MtlsMode.DISABLE and not service.external and (all_mutual or not original)
+    key = (
+        CLUSTER_TYPE,
+        Same(service),
+        port,
+        subset.name if subset else "",
+        Same(rule),
+        Same(mesh),
+        traits,
+        original,
+        mutual,
+        accounts,
+        Same(endpoints) if by_name else None,
+    )
+    return work.memo(key, lambda: _build(target, policy, mesh, traits, original, mutual, endpoints))
+
+
+def _build(
+    target: _Target,
+    policy: PortPolicy,
+    mesh: MeshConfig,
+    traits: _Traits,
+    original: bool,
+    mutual: bool,
+    endpoints: tuple[Endpoint, ...],
+) -> Compiled | None:
+    service, port, subset, rule = target
+    name = outbound_cluster(port.number, subset.name if subset else "", service.host)
+    cluster = _Type(name=name, alt_stat_name=f"{name};")
+    if original or is_passed_through(policy):
+        cluster.type = _Type.ORIGINAL_DST
+        if isinstance(port.target, int) and port.target not in (0, port.number):
+            cluster.original_dst_lb_config.upstream_port_override.CopyFrom(uint32(port.target))
+    elif service.resolution in (Resolution.DNS, Resolution.DNS_ROUND_ROBIN):
+        assignment = load_assignment(name, endpoints, port, subset, service, policy, traits.placement)
+        if not assignment.endpoints:
+            return None  # Envoy would resolve nothing for ever
+        _resolve_by_dns(cluster, service, mesh)
+        cluster.load_assignment.CopyFrom(assignment)
+    else:
+        cluster.type = _Type.EDS
+        cluster.eds_cluster_config.eds_config.CopyFrom(ads_source())
+        cluster.eds_cluster_config.service_name = name
+        # Endpoints known to be unhealthy are sent too, and never used while others are away.
+        cluster.common_lb_config.healthy_panic_threshold.value = 0.0
+    apply_connection_pool(cluster, mesh, policy.connection_pool, policy.retry_budget)
+    apply_load_balancer(cluster, policy.load_balancer)
+    apply_outlier_detection(cluster, policy.outlier_detection)
+    problems = _apply_tls(cluster, target, policy, mesh, mutual, endpoints, sniffs=traits.sniffs)
+    asks_for_tls = policy.tls is not None and policy.tls.mode in (TlsMode.SIMPLE, TlsMode.MUTUAL)
+    auto_sni = policy.tls is not None and asks_for_tls and not policy.tls.sni
+    apply_http_options(cluster, port.protocol, policy.connection_pool, sniffs=traits.sniffs, auto_sni=auto_sni)
+    if traits.source:
+        cluster.upstream_bind_config.CopyFrom(source_bind(traits.source))
+    _describe(cluster, service, subset, rule, alpn_is_fixed=asks_for_tls)
+    return packed(CLUSTER_TYPE, name, cluster, (*rule.diagnostics, *problems))
+
+
+def _resolve_by_dns(cluster: _Type, service: Service, mesh: MeshConfig) -> None:
+    strict = service.resolution is Resolution.DNS
+    cluster.type = _Type.STRICT_DNS if strict else _Type.LOGICAL_DNS
+    cluster.dns_lookup_family = _Type.V4_ONLY
+    cluster.dns_refresh_rate.CopyFrom(duration(mesh.dns_refresh_rate))
+    cluster.dns_jitter.CopyFrom(duration_pb2.Duration(nanos=100_000_000))
+    cluster.respect_dns_ttl = True
+    resolver = cares_dns_resolver_pb2.CaresDnsResolverConfig(udp_max_queries=uint32(100))
+    cluster.typed_dns_resolver_config.CopyFrom(
+        extension_pb2.TypedExtensionConfig(name="envoy.network.dns_resolver.cares", typed_config=any_of(resolver))
+    )
+
+
+def _apply_tls(
+    cluster: _Type,
+    target: _Target,
+    policy: PortPolicy,
+    mesh: MeshConfig,
+    mutual: bool,
+    endpoints: tuple[Endpoint, ...],
+    *,
+    sniffs: bool,
+) -> list[Diagnostic]:
+    """TLS as the rule says; else mesh mTLS wherever the endpoint accepts it (auto mTLS)."""
+    service, port, subset, rule = target
+    settings = policy.tls
+    sni = cluster_sni(port.number, subset.name if subset else "", service.host)
+    alpn = tls.ISTIO_H2_ALPN if port.protocol.is_http2 else tls.ISTIO_ALPN
+    if port.protocol is Protocol.AUTO and not sniffs:
+        alpn = tls.ISTIO_SNIFFED_ALPN
+    sans = tls.spiffe_uris(mesh, accounts_of(endpoints))
+    if settings is None:
+        if not mutual:
+            return []
+        socket = tls.mutual_socket(sans, sni, alpn)
+        if cluster.type == _Type.ORIGINAL_DST:
+            cluster.transport_socket.CopyFrom(socket)
+            return []
+        for name, match, each in (
+            ("tlsMode-istio", {"tlsMode": ISTIO_TLS}, socket),
+            ("tlsMode-disabled", {}, tls.raw_socket()),
+        ):
+            cluster.transport_socket_matches.add(name=name, match=struct(match), transport_socket=each)
+        return []
+    if settings.mode is TlsMode.DISABLE:
+        return []
+    if settings.mode is TlsMode.ISTIO_MUTUAL:
+        socket = tls.mutual_socket(settings.subject_alt_names or sans, settings.sni or sni, alpn)
+        cluster.transport_socket.CopyFrom(socket)
+        return []
+    if settings.credential_name:
+        config = rule.configs[0].path if rule.configs else ""
+        text = f"TLS to {service.host} is not originated: credentialName needs a secret source."
+        return [Diagnostic("credential-unavailable", config, text)]
+    cluster.transport_socket.CopyFrom(
+        tls.configured_socket(settings, service.subject_alt_names, is_http2=port.protocol.is_http2)
+    )
+    return []
+
+
+def _describe(
+    cluster: _Type, service: Service, subset: Subset | None, rule: ServiceRule, *, alpn_is_fixed: bool
+) -> None:
+    extra: dict[str, object] = {
+        "services": [{"host": service.host, "name": service.name, "namespace": service.namespace}]
+    }
+    if subset is not None:
+        extra["subset"] = subset.name
+    if service.external:
+        extra["external"] = True
+    if alpn_is_fixed:
+        extra["alpn_override"] = "false"
+    config = rule.configs[0] if rule.configs else None
+    made = provenance(config.path if config else "", config.revision if config else 0, extra)
+    if made is not None:
+        cluster.metadata.CopyFrom(made)
+
+
+def catch_all_clusters(work: Compilation) -> Iterator[Compiled]:
+    """BlackHoleCluster everywhere; on sidecars PassthroughCluster and InboundPassthroughCluster too."""
+    mesh = work.mesh
+    key = ("catch-all", Same(mesh), work.proxy_class.type)
+    yield from work.memo(key, lambda: tuple(_catch_all(mesh, work.proxy_class.type)))
+
+
+def _catch_all(mesh: MeshConfig, proxy_type: ProxyType) -> Iterator[Compiled]:
+    hole = _Type(name=BLACK_HOLE_CLUSTER, alt_stat_name=f"{BLACK_HOLE_CLUSTER};", type=_Type.STATIC)
+    hole.connect_timeout.CopyFrom(duration(mesh.connect_timeout))
+    yield packed(CLUSTER_TYPE, BLACK_HOLE_CLUSTER, hole)
+    if proxy_type is not ProxyType.SIDECAR:
+        return
+    for name in (PASSTHROUGH_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER):
+        cluster = _Type(name=name, alt_stat_name=f"{name};", type=_Type.ORIGINAL_DST)
+        apply_connection_pool(cluster, mesh, None)
+        apply_load_balancer(cluster, None)
+        _follow_callers(cluster)
+        if name == INBOUND_PASSTHROUGH_CLUSTER:
+            cluster.upstream_bind_config.CopyFrom(source_bind(LOOP_SOURCE))
+        yield packed(CLUSTER_TYPE, name, cluster)
+
+
+def _follow_callers(cluster: _Type) -> None:
+    from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+
+    options = http_protocol_options_pb2.HttpProtocolOptions()
+    options.use_downstream_protocol_config.http_protocol_options.SetInParent()
+    options.use_downstream_protocol_config.http2_protocol_options.SetInParent()
+    options.common_http_protocol_options.idle_timeout.CopyFrom(_PASSTHROUGH_IDLE)
+    cluster.typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].CopyFrom(
+        any_of(options)
+    )

@@ -1,0 +1,143 @@
+"""Endpoints of EDS clusters: addresses by locality, with what the transport socket and the logs want to know of each. Pure."""
+
+from collections.abc import Iterator
+
+from envoy.config.core.v3 import health_check_pb2
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from meshcore.labels import selects
+from meshcore.model.destination_rule import Subset, TlsMode
+from meshcore.model.peer_authentication import MtlsMode
+from meshcore.protocol import Protocol
+from meshcore.xds.names import outbound_cluster
+from meshcore.xds.types import ENDPOINT_TYPE
+
+from pilot.core.compiler.cache import Same
+from pilot.core.compiler.context import Compilation, Compiled, packed
+from pilot.core.compiler.messages import socket_address
+from pilot.core.compiler.priorities import Placement, distributed, placement, priorities
+from pilot.core.peer_authentication import NamespaceMtls
+from pilot.core.registry import Endpoint, Locality, Port, Service
+from pilot.core.registry.endpoint import ISTIO_TLS, canonical_name, canonical_revision
+from pilot.core.visibility.destination_rules import PortPolicy
+
+_SOCKET_MATCH = "envoy.transport_socket_match"
+
+
+def endpoint_resources(work: Compilation) -> Iterator[Compiled]:
+    """One assignment per EDS cluster, empty where nothing is known, so that the cluster can warm."""
+    from pilot.core.compiler.clusters import is_eds, is_passed_through
+
+    for service in work.scope.services:
+        if not is_eds(work.proxy_class, service):
+            continue
+        rule = work.rule(service)
+        endpoints = work.endpoints(service)
+        mtls = _policies_of(work, service, endpoints)
+        for port in service.ports:
+            if port.protocol is Protocol.UDP:
+                continue
+            for subset in (None, *rule.subsets):
+                policy = rule.policy_of(port.number, subset.name if subset else "")
+                if is_passed_through(policy):
+                    continue
+                where = placement_of(work, policy)
+                key = (
+                    ENDPOINT_TYPE,
+                    Same(service),
+                    port,
+                    subset.name if subset else "",
+                    Same(rule),
+                    Same(endpoints),
+                    tuple(Same(item) for item in mtls.values()),
+                    where,
+                    work.mesh.enable_auto_mtls,
+                )
+                yield work.memo(
+                    key,
+                    lambda port=port, subset=subset, policy=policy, where=where, service=service: _build(
+                        service, port, subset, policy, endpoints, mtls, where
+                    ),
+                )
+
+
+def placement_of(work: Compilation, policy: PortPolicy) -> Placement:
+    """Where this class stands towards a cluster with that policy."""
+    rule = policy.load_balancer.locality_lb_setting if policy.load_balancer else None
+    return placement(work.proxy_class.locality, policy.outlier_detection, rule, work.mesh.locality_lb_setting)
+
+
+def _policies_of(work: Compilation, service: Service, endpoints: tuple[Endpoint, ...]) -> dict[str, NamespaceMtls]:
+    namespaces = {service.namespace, *(item.namespace for item in endpoints)}
+    return {namespace: work.mtls(namespace) for namespace in sorted(namespaces)}
+
+
+def _build(
+    service: Service,
+    port: Port,
+    subset: Subset | None,
+    policy: PortPolicy,
+    endpoints: tuple[Endpoint, ...],
+    mtls: dict[str, NamespaceMtls],
+    where: Placement,
+) -> Compiled:
+    name = outbound_cluster(port.number, subset.name if subset else "", service.host)
+    return packed(ENDPOINT_TYPE, name, load_assignment(name, endpoints, port, subset, service, policy, where, mtls))
+
+
+def load_assignment(
+    name: str,
+    endpoints: tuple[Endpoint, ...],
+    port: Port,
+    subset: Subset | None,
+    service: Service,
+    policy: PortPolicy,
+    where: Placement,
+    mtls: dict[str, NamespaceMtls] | None = None,
+) -> endpoint_pb2.ClusterLoadAssignment:
+    """Also for DNS clusters, whose endpoints are names. Localities always have a weight: gRPC clients insist on one."""
+    by_locality: dict[Locality, list[Endpoint]] = {}
+    for item in endpoints:
+        if item.port_name == port.name and (subset is None or selects(subset.labels, item.labels)):
+            by_locality.setdefault(item.locality, []).append(item)
+    weights = {locality: sum(item.weight for item in found) for locality, found in by_locality.items()}
+    weights = distributed(where, weights)
+    ordered = sorted(locality for locality in by_locality if weights[locality])
+    levels = priorities(where, ordered)
+    made = endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
+    for locality in sorted(ordered, key=lambda item: (levels[item], item)):
+        group = made.endpoints.add(priority=levels[locality])
+        group.load_balancing_weight.value = weights[locality]
+        if any(locality):
+            group.locality.region, group.locality.zone, group.locality.sub_zone = locality
+        for item in by_locality[locality]:
+            _add(group, item, _accepts_mtls(item, policy, service, mtls or {}))
+    return made
+
+
+def _add(group: endpoint_components_pb2.LocalityLbEndpoints, item: Endpoint, mutual: bool) -> None:
+    host = group.lb_endpoints.add()
+    host.endpoint.address.CopyFrom(socket_address(item.address, item.port))
+    host.load_balancing_weight.value = item.weight
+    host.health_status = health_check_pb2.HEALTHY if item.healthy else health_check_pb2.UNHEALTHY
+    if mutual:
+        host.metadata.filter_metadata[_SOCKET_MATCH].update({"tlsMode": ISTIO_TLS})
+    if item.workload or item.labels:
+        revision = canonical_revision(item.labels)
+        words = (
+            item.workload,
+            item.namespace,
+            canonical_name(item.labels, item.workload),
+            "" if revision == "latest" else revision,
+            item.cluster,
+        )
+        host.metadata.filter_metadata["istio"].update({"workload": ";".join(words)})
+
+
+def _accepts_mtls(item: Endpoint, policy: PortPolicy, service: Service, mtls: dict[str, NamespaceMtls]) -> bool:
+    """Whether the mTLS socket of the cluster is the one to use for this endpoint."""
+    if policy.tls is not None:
+        return policy.tls.mode is TlsMode.ISTIO_MUTUAL
+    if item.tls_mode != ISTIO_TLS or service.external:
+        return False
+    policies = mtls.get(item.namespace)
+    return policies is None or policies.mode(item.labels, item.port) is not MtlsMode.DISABLE

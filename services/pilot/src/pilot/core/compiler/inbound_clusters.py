@@ -1,0 +1,71 @@
+"""Clusters towards the application beside the proxy: `inbound|<target port>||`. Pure.
+
+With captured traffic the original destination is dialled again, from a source that is not captured; with MeshConfig's
+LOCALHOST policy 127.0.0.1 is. On the one-machine topology (no capture) the application has an address of its own.
+"""
+
+from collections.abc import Iterator
+
+from envoy.config.cluster.v3 import cluster_pb2
+from meshcore.model.destination_rule import ConnectionPoolSettings
+from meshcore.model.mesh_config import InboundMode, MeshConfig
+from meshcore.protocol import Protocol
+from meshcore.xds.names import inbound_cluster
+from meshcore.xds.types import CLUSTER_TYPE
+
+from pilot.core.compiler.cache import Same
+from pilot.core.compiler.cluster_policy import apply_connection_pool, apply_http_options, apply_load_balancer
+from pilot.core.compiler.clusters import LOOP_SOURCE
+from pilot.core.compiler.context import Compilation, Compiled, packed
+from pilot.core.compiler.inbound_ports import InboundPort, inbound_ports
+from pilot.core.compiler.messages import provenance, socket_address, source_bind
+
+_Type = cluster_pb2.Cluster
+_FOR_EVER_SECONDS = 315_576_000_000
+"""protobuf's longest duration: destinations of one's own application never go stale."""
+
+
+def inbound_clusters(work: Compilation) -> Iterator[Compiled]:
+    """One cluster per port on which the workload serves."""
+    for port in inbound_ports(work):
+        pool = work.rule(port.service).policy_of(port.port.number).connection_pool
+        sidecar = work.scope.sidecar
+        if sidecar is not None and sidecar.object.spec.inbound_connection_pool is not None:
+            pool = sidecar.object.spec.inbound_connection_pool
+        key = (
+            CLUSTER_TYPE,
+            port.target,
+            port.protocol,
+            tuple(map(Same, port.services)),
+            Same(pool),
+            Same(work.mesh),
+            work.proxy_class.app_address,
+        )
+        yield work.memo(key, lambda port=port, pool=pool: _build(port, pool, work.mesh, work.proxy_class.app_address))
+
+
+def _build(port: InboundPort, pool: ConnectionPoolSettings | None, mesh: MeshConfig, app_address: str) -> Compiled:
+    name = inbound_cluster(port.target)
+    cluster = _Type(name=name, alt_stat_name=f"{name};")
+    address = app_address or ("127.0.0.1" if mesh.inbound_traffic_policy.mode is InboundMode.LOCALHOST else "")
+    if address:
+        cluster.type = _Type.STATIC
+        cluster.load_assignment.cluster_name = name
+        host = cluster.load_assignment.endpoints.add().lb_endpoints.add()
+        host.endpoint.address.CopyFrom(socket_address(address, port.target))
+    else:
+        cluster.type = _Type.ORIGINAL_DST
+        cluster.cleanup_interval.seconds = _FOR_EVER_SECONDS
+    if (app_address or not address) and not app_address.startswith("unix://"):
+        cluster.upstream_bind_config.CopyFrom(source_bind(LOOP_SOURCE))
+    apply_connection_pool(cluster, mesh, pool)
+    if address:
+        cluster.lb_policy = _Type.ROUND_ROBIN
+    else:
+        apply_load_balancer(cluster, None)
+    apply_http_options(cluster, port.protocol, pool, sniffs=port.protocol is Protocol.AUTO)
+    services = [{"host": item.host, "name": item.name, "namespace": item.namespace} for item in port.services]
+    made = provenance(extra={"services": services})
+    if made is not None:
+        cluster.metadata.CopyFrom(made)
+    return packed(CLUSTER_TYPE, name, cluster)

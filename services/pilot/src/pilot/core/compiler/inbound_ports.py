@@ -1,0 +1,82 @@
+"""On which ports a workload serves, for which services, in which protocol. Pure.
+
+Two services on one target port: the oldest decides (creation, then host); another protocol leaves a diagnostic.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from meshcore.protocol import Protocol
+
+from pilot.core.compiler.context import Compilation
+from pilot.core.diagnostics import Diagnostic
+from pilot.core.registry import Port, Service
+
+
+@dataclass(frozen=True)
+class InboundPort:
+    """One target port; `service` and `port` are the ones that decide, `services` all that are reached there."""
+
+    target: int
+    service: Service
+    port: Port
+    services: tuple[Service, ...]
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol of the deciding service's port."""
+        return self.port.protocol
+
+
+def inbound_ports(work: Compilation) -> tuple[InboundPort, ...]:
+    """Sorted by target port; ports of the mesh's own listeners are left out."""
+    return tuple(_ports(work, _reserved(work)))
+
+
+def inbound_conflicts(work: Compilation) -> tuple[Diagnostic, ...]:
+    """Services that cannot have their protocol, or any listener at all, because another one has the port."""
+    found = []
+    for port in _ports(work, frozenset()):
+        if port.target in _reserved(work):
+            text = (
+                f"Port {port.target} of {port.service.host} is one of the proxy's own ports: nothing is served there."
+            )
+            found.append(Diagnostic("inbound-port-reserved", port.service.name, text))
+        for service in port.services[1:]:
+            other = next((item for item in service.ports if _serves(work, service, item, port.target)), None)
+            if other is not None and other.protocol is not port.protocol:
+                text = (
+                    f"Port {port.target} is {port.protocol} for {port.service.host}, "
+                    f"so {service.host} cannot have {other.protocol} there."
+                )
+                found.append(Diagnostic("inbound-port-conflict", service.name, text))
+    return tuple(found)
+
+
+def _reserved(work: Compilation) -> frozenset[int]:
+    one, mesh = work.proxy_class, work.mesh
+    own = {one.status_port, 15021, 15090}
+    if one.on_own_addresses:
+        own.add(one.http_proxy_port or mesh.proxy_http_port)
+    else:
+        own |= {mesh.proxy_listen_port, mesh.proxy_inbound_listen_port}
+    return frozenset(own)
+
+
+def _ports(work: Compilation, reserved: frozenset[int]) -> Iterable[InboundPort]:
+    services = work.snapshot.registry.services
+    by_target: dict[int, list[tuple[Service, Port]]] = {}
+    for served in work.proxy_class.served:
+        service = services.get(served.service)
+        port = service.port(served.port) if service else None
+        if service is None or port is None or port.protocol is Protocol.UDP or served.target in reserved:
+            continue
+        by_target.setdefault(served.target, []).append((service, port))
+    for target, found in sorted(by_target.items()):
+        ordered = sorted(found, key=lambda item: (item[0].created, item[0].host, item[1].number))
+        unique = {service.key: service for service, _ in ordered}
+        yield InboundPort(target, *ordered[0], tuple(unique.values()))
+
+
+def _serves(work: Compilation, service: Service, port: Port, target: int) -> bool:
+    return any(item == (target, service.key, port.number) for item in work.proxy_class.served)

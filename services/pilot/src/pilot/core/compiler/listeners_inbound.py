@@ -1,0 +1,169 @@
+"""Inbound listeners: `virtualInbound` where traffic is captured, one listener per port on the one-machine topology. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from envoy.config.core.v3 import base_pb2
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from meshcore.model.mesh_config import MeshConfig
+from meshcore.model.peer_authentication import MtlsMode
+from meshcore.protocol import Protocol
+from meshcore.xds.names import (
+    BLACK_HOLE_CLUSTER,
+    INBOUND_PASSTHROUGH_CLUSTER,
+    VIRTUAL_INBOUND,
+    inbound_cluster,
+    listener_name,
+)
+from meshcore.xds.types import LISTENER_TYPE
+
+from pilot.core.compiler.cache import Same
+from pilot.core.compiler.context import Compilation, Compiled, packed
+from pilot.core.compiler.filter_chains import ChainShape, Family, chain_shapes, family_of
+from pilot.core.compiler.http_connection_manager import Inbound, inbound_manager
+from pilot.core.compiler.inbound_ports import InboundPort, inbound_ports
+from pilot.core.compiler.inbound_routes import inbound_routes
+from pilot.core.compiler.listener_filters import http_inspector, original_dst, original_src, tls_inspector
+from pilot.core.compiler.messages import duration, provenance, socket_address, uint32
+from pilot.core.compiler.tcp_proxy import tcp_proxy
+from pilot.core.compiler.tls import downstream_socket
+from pilot.core.proxy import Interception
+
+WILDCARD = "0.0.0.0"
+Chain = listener_components_pb2.FilterChain
+
+
+def inbound_listeners(work: Compilation) -> Iterator[Compiled]:
+    """The listeners by which a workload is reached."""
+    one, mesh = work.proxy_class, work.mesh
+    ports = tuple((port, _mode(work, port.target)) for port in inbound_ports(work))
+    if one.on_own_addresses:
+        for port, mode in ports:
+            key = (LISTENER_TYPE, one.bind_address, *_port_key(port, mode), Same(mesh))
+            yield work.memo(key, lambda port=port, mode=mode: _own_listener(one.bind_address, port, mode, mesh))
+    elif one.interception is not Interception.NONE:
+        policies = work.mtls(one.namespace)
+        extra = tuple(
+            (number, policies.mode(one.label_map, number))
+            for number in policies.ports(one.label_map)
+            if number not in {port.target for port, _ in ports}
+        )
+        general = _workload_mode(work)
+        key = (LISTENER_TYPE, VIRTUAL_INBOUND, one.interception, general, extra, Same(mesh))
+        key += tuple(part for port, mode in ports for part in _port_key(port, mode))
+        yield work.memo(key, lambda: _virtual_inbound(one.interception, ports, general, extra, mesh))
+
+
+def _mode(work: Compilation, port: int) -> MtlsMode:
+    return work.mtls(work.proxy_class.namespace).mode(work.proxy_class.label_map, port)
+
+
+def _workload_mode(work: Compilation) -> MtlsMode:
+    return _mode(work, -1)
+
+
+def _port_key(port: InboundPort, mode: MtlsMode) -> tuple[object, ...]:
+    return port.target, port.protocol, mode, *map(Same, port.services)
+
+
+def _own_listener(address: str, port: InboundPort, mode: MtlsMode, mesh: MeshConfig) -> Compiled:
+    """Bound to the instance's address; the destination port needs no match, the socket is the port's own."""
+    name = listener_name(address, port.target)
+    shapes = chain_shapes(port.protocol, mode)
+    listener = _listener(name, address, port.target)
+    listener.listener_filters.extend(_inspectors(shapes))
+    listener.filter_chains.extend(_service_chains(name, port, shapes, mesh, match_port=False))
+    _set_detection(listener, mesh)
+    return packed(LISTENER_TYPE, name, listener)
+
+
+def _virtual_inbound(
+    interception: Interception,
+    ports: Sequence[tuple[InboundPort, MtlsMode]],
+    general: MtlsMode,
+    extra: Iterable[tuple[int, MtlsMode]],
+    mesh: MeshConfig,
+) -> Compiled:
+    listener = _listener(VIRTUAL_INBOUND, WILDCARD, mesh.proxy_inbound_listen_port)
+    transparent = interception is Interception.TPROXY
+    if transparent:
+        listener.transparent.value = True
+    hole = listener.filter_chains.add(name=f"{VIRTUAL_INBOUND}-blackhole")
+    hole.filter_chain_match.destination_port.value = mesh.proxy_inbound_listen_port
+    hole.filters.append(tcp_proxy(BLACK_HOLE_CLUSTER, mesh))
+    listener.filter_chains.extend(_passthrough_chains(None, general, mesh))
+    for number, mode in extra:
+        listener.filter_chains.extend(_passthrough_chains(number, mode, mesh))
+    for port, mode in ports:
+        shapes = chain_shapes(port.protocol, mode)
+        name = listener_name(WILDCARD, port.target)
+        listener.filter_chains.extend(_service_chains(name, port, shapes, mesh, match_port=True))
+    listener.listener_filters.append(original_dst())
+    if transparent:
+        listener.listener_filters.append(original_src())
+    listener.listener_filters.append(tls_inspector())
+    known = [port.target for port, _ in ports if family_of(port.protocol) is not Family.AUTO]
+    listener.listener_filters.append(http_inspector(except_ports=known))
+    listener.continue_on_listener_filters_timeout = True
+    listener.listener_filters_timeout.CopyFrom(duration(mesh.protocol_detection_timeout))
+    return packed(LISTENER_TYPE, VIRTUAL_INBOUND, listener)
+
+
+def _listener(name: str, address: str, port: int) -> listener_pb2.Listener:
+    return listener_pb2.Listener(
+        name=name,
+        address=socket_address(address, port),
+        traffic_direction=base_pb2.TrafficDirection.INBOUND,
+        max_connections_to_accept_per_socket_event=uint32(1),
+    )
+
+
+def _inspectors(shapes: Sequence[ChainShape]) -> list[listener_components_pb2.ListenerFilter]:
+    found = [tls_inspector()]
+    if any(shape.transport == "raw_buffer" and shape.alpn for shape in shapes):
+        found.append(http_inspector())
+    return found
+
+
+def _set_detection(listener: listener_pb2.Listener, mesh: MeshConfig) -> None:
+    listener.continue_on_listener_filters_timeout = True
+    listener.listener_filters_timeout.CopyFrom(duration(mesh.protocol_detection_timeout))
+
+
+def _service_chains(
+    name: str, port: InboundPort, shapes: Sequence[ChainShape], mesh: MeshConfig, *, match_port: bool
+) -> Iterator[Chain]:
+    cluster = inbound_cluster(port.target)
+    host = port.service.host
+    for shape in shapes:
+        chain = Chain(name=name, filter_chain_match=shape.match(port.target if match_port else None))
+        if shape.is_http:
+            routes = inbound_routes(
+                cluster, f"inbound|http|{port.port.number}", f"{host}:{port.port.number}/*", port.protocol
+            )
+            options = Inbound(f"inbound_{name};", routes, grpc_web=port.protocol is Protocol.GRPC_WEB)
+            chain.filters.append(inbound_manager(options, mesh))
+        else:
+            chain.filters.append(tcp_proxy(cluster, mesh))
+        if shape.terminates:
+            chain.transport_socket.CopyFrom(downstream_socket(mesh))
+        services = [{"host": item.host, "name": item.name, "namespace": item.namespace} for item in port.services]
+        made = provenance(extra={"services": services})
+        if made is not None:
+            chain.metadata.CopyFrom(made)
+        yield chain
+
+
+def _passthrough_chains(port: int | None, mode: MtlsMode, mesh: MeshConfig) -> Iterator[Chain]:
+    """For traffic to ports that no service names: to where it was going, under the workload's mTLS mode."""
+    cluster = INBOUND_PASSTHROUGH_CLUSTER
+    for shape in chain_shapes(Protocol.AUTO, mode):
+        name = f"{VIRTUAL_INBOUND}-catchall-http" if shape.is_http else VIRTUAL_INBOUND
+        chain = Chain(name=name, filter_chain_match=shape.match(port))
+        if shape.is_http:
+            routes = inbound_routes(cluster, f"inbound|http|{port or 0}", ":0/*", Protocol.AUTO)
+            chain.filters.append(inbound_manager(Inbound(f"{cluster};", routes), mesh))
+        else:
+            chain.filters.append(tcp_proxy(cluster, mesh))
+        if shape.terminates:
+            chain.transport_socket.CopyFrom(downstream_socket(mesh))
+        yield chain

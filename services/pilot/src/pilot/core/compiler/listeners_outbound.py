@@ -1,0 +1,154 @@
+"""Outbound listeners: `virtualOutbound` and what it hands over to, and the HTTP proxy. Names and conflicts are Istio's. Pure.
+
+HTTP ports share one listener per number; other ports have one per virtual address. Nothing but the HTTP proxy is bound where
+traffic is not captured.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from envoy.config.core.v3 import base_pb2
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from meshcore.model.mesh_config import MeshConfig
+from meshcore.xds.names import (
+    BLACK_HOLE_CLUSTER,
+    HTTP_PROXY_ROUTE,
+    PASSTHROUGH_CLUSTER,
+    VIRTUAL_OUTBOUND,
+    listener_name,
+)
+from meshcore.xds.types import LISTENER_TYPE
+
+from pilot.core.compiler.cache import Same
+from pilot.core.compiler.context import Compilation, Compiled, packed
+from pilot.core.compiler.http_connection_manager import Outbound, outbound_manager
+from pilot.core.compiler.listener_filters import http_inspector, tls_inspector
+from pilot.core.compiler.messages import duration, provenance, socket_address, uint32
+from pilot.core.compiler.outbound_plan import WILDCARD, Planned, plan
+from pilot.core.compiler.tcp_proxy import tcp_proxy
+from pilot.core.compiler.tcp_routes import TcpTarget
+from pilot.core.compiler.tls import PLAIN_HTTP_ALPN
+from pilot.core.proxy import Interception, ProxyType
+
+LOCALHOST = "127.0.0.1"
+Chain = listener_components_pb2.FilterChain
+
+
+def outbound_listeners(work: Compilation) -> Iterator[Compiled]:
+    """The listeners by which a workload calls others."""
+    one, mesh = work.proxy_class, work.mesh
+    if one.type is not ProxyType.SIDECAR:
+        return
+    captured = one.interception is not Interception.NONE
+    allow = work.scope.allow_any
+    if captured:
+        for item in plan(work).listeners:
+            yield work.memo(
+                (LISTENER_TYPE, item, allow, Same(mesh)), lambda item=item: _listener(item, mesh, allow=allow)
+            )
+        transparent = one.interception is Interception.TPROXY
+        yield work.memo(
+            (LISTENER_TYPE, VIRTUAL_OUTBOUND, transparent, allow, Same(mesh)),
+            lambda: _virtual_outbound(mesh, allow=allow, transparent=transparent),
+        )
+    port = one.http_proxy_port or mesh.proxy_http_port
+    if port:
+        address = one.bind_address or LOCALHOST
+        yield work.memo(
+            (LISTENER_TYPE, HTTP_PROXY_ROUTE, address, port, Same(mesh)), lambda: _http_proxy(address, port, mesh)
+        )
+
+
+def route_names(work: Compilation) -> Iterable[str]:
+    """The route configurations that the outbound listeners ask for."""
+    one, mesh = work.proxy_class, work.mesh
+    if one.type is not ProxyType.SIDECAR:
+        return
+    if one.interception is not Interception.NONE:
+        for item in plan(work).listeners:
+            if item.route_name:
+                yield item.route_name
+    if one.http_proxy_port or mesh.proxy_http_port:
+        yield HTTP_PROXY_ROUTE
+
+
+def _listener(item: Planned, mesh: MeshConfig, *, allow: bool) -> Compiled:
+    name = listener_name(item.bind, item.port)
+    listener = _outbound(name, item.bind, item.port)
+    listener.bind_to_port.value = False
+    chains = []
+    if item.route_name:
+        manager = Outbound(f"outbound_{name};", item.route_name, sniffs=item.sniffs_service, grpc_web=item.grpc_web)
+        match = listener_components_pb2.FilterChainMatch(
+            transport_protocol="raw_buffer", application_protocols=PLAIN_HTTP_ALPN
+        )
+        chains.append(Chain(filter_chain_match=match, filters=[outbound_manager(manager, mesh)]))
+    for target in item.targets:
+        chains.append(_tcp_chain(target, mesh))
+    open_ended = [chain for chain in chains if not chain.filter_chain_match.ByteSize()]
+    listener.filter_chains.extend(chain for chain in chains if chain.filter_chain_match.ByteSize())
+    if open_ended and len(chains) == 1:
+        open_ended[0].ClearField("filter_chain_match")
+        listener.filter_chains.append(open_ended[0])
+    elif open_ended:
+        open_ended[0].ClearField("filter_chain_match")
+        listener.default_filter_chain.CopyFrom(open_ended[0])
+    else:
+        listener.default_filter_chain.CopyFrom(_rest(mesh, allow=allow))
+    if any(chain.filter_chain_match.server_names for chain in chains):
+        listener.listener_filters.append(tls_inspector())
+    if item.route_name:
+        listener.listener_filters.append(http_inspector())
+        listener.listener_filters_timeout.CopyFrom(duration(mesh.protocol_detection_timeout))
+    else:
+        listener.listener_filters_timeout.SetInParent()
+    listener.continue_on_listener_filters_timeout = True
+    return packed(LISTENER_TYPE, name, listener)
+
+
+def _tcp_chain(target: TcpTarget, mesh: MeshConfig) -> listener_components_pb2.FilterChain:
+    chain = Chain(filters=[target.filter(mesh)])
+    for subnet in target.subnets:
+        address, _, length = subnet.partition("/")
+        bits = int(length) if length else (128 if ":" in address else 32)
+        chain.filter_chain_match.prefix_ranges.add(address_prefix=address, prefix_len=uint32(bits))
+    if target.server_names:
+        chain.filter_chain_match.server_names.extend(target.server_names)
+    made = provenance(target.config, target.revision)
+    if made is not None:
+        chain.metadata.CopyFrom(made)
+    return chain
+
+
+def _rest(mesh: MeshConfig, *, allow: bool) -> listener_components_pb2.FilterChain:
+    cluster = PASSTHROUGH_CLUSTER if allow else BLACK_HOLE_CLUSTER
+    return Chain(name="PassthroughFilterChain", filters=[tcp_proxy(cluster, mesh)])
+
+
+def _virtual_outbound(mesh: MeshConfig, *, allow: bool, transparent: bool) -> Compiled:
+    listener = _outbound(VIRTUAL_OUTBOUND, WILDCARD, mesh.proxy_listen_port)
+    listener.use_original_dst.value = True
+    if transparent:
+        listener.transparent.value = True
+    hole = listener.filter_chains.add(name=f"{VIRTUAL_OUTBOUND}-blackhole")
+    hole.filter_chain_match.destination_port.value = mesh.proxy_listen_port
+    hole.filters.append(tcp_proxy(BLACK_HOLE_CLUSTER, mesh))
+    rest = listener.filter_chains.add(name=f"{VIRTUAL_OUTBOUND}-catchall-tcp")
+    rest.filters.append(tcp_proxy(PASSTHROUGH_CLUSTER if allow else BLACK_HOLE_CLUSTER, mesh))
+    return packed(LISTENER_TYPE, VIRTUAL_OUTBOUND, listener)
+
+
+def _http_proxy(address: str, port: int, mesh: MeshConfig) -> Compiled:
+    name = listener_name(address, port)
+    listener = _outbound(name, address, port)
+    manager = Outbound(f"outbound_{name};", HTTP_PROXY_ROUTE, is_forward_proxy=True)
+    listener.filter_chains.add(filters=[outbound_manager(manager, mesh)])
+    return packed(LISTENER_TYPE, name, listener)
+
+
+def _outbound(name: str, address: str, port: int) -> listener_pb2.Listener:
+    return listener_pb2.Listener(
+        name=name,
+        address=socket_address(address, port),
+        traffic_direction=base_pb2.TrafficDirection.OUTBOUND,
+        max_connections_to_accept_per_socket_event=uint32(1),
+    )

@@ -1,0 +1,76 @@
+"""Small protobuf pieces that every builder needs. Pure."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2
+from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
+
+UINT32_MAX = 4294967295
+ISTIO_METADATA = "istio"
+MESHCORE_METADATA = "meshcore"
+
+
+def any_of(message: Any) -> any_pb2.Any:
+    """Packed the same way every time."""
+    packed = any_pb2.Any()
+    packed.Pack(message, deterministic=True)
+    return packed
+
+
+def duration(value: timedelta) -> duration_pb2.Duration:
+    """The protobuf form."""
+    made = duration_pb2.Duration()
+    made.FromTimedelta(value)
+    return made
+
+
+def uint32(value: int) -> wrappers_pb2.UInt32Value:
+    """A number that can be absent."""
+    return wrappers_pb2.UInt32Value(value=value)
+
+
+def boolean(value: bool) -> wrappers_pb2.BoolValue:
+    """A flag that can be absent."""
+    return wrappers_pb2.BoolValue(value=value)
+
+
+def socket_address(address: str, port: int) -> address_pb2.Address:
+    """IP address (or DNS name) and port; `unix://<path>` is a pipe."""
+    if address.startswith("unix://"):
+        return address_pb2.Address(pipe=address_pb2.Pipe(path=address.removeprefix("unix://")))
+    return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=address, port_value=port))
+
+
+def source_bind(address: str) -> address_pb2.BindConfig:
+    """Bind upstream sockets to this address, on any port."""
+    return address_pb2.BindConfig(source_address=address_pb2.SocketAddress(address=address, port_value=0))
+
+
+def ads_source() -> config_source_pb2.ConfigSource:
+    """Over ADS, waited for without a limit."""
+    return config_source_pb2.ConfigSource(
+        ads=config_source_pb2.AggregatedConfigSource(),
+        initial_fetch_timeout=duration_pb2.Duration(),
+        resource_api_version=config_source_pb2.ApiVersion.V3,
+    )
+
+
+def struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
+    """A protobuf Struct of JSON-like values."""
+    made = struct_pb2.Struct()
+    made.update(dict(values))
+    return made
+
+
+def provenance(path: str = "", revision: int = 0, extra: Mapping[str, Any] | None = None) -> base_pb2.Metadata | None:
+    """Which config object made a resource: `istio.config`, and its revision where there is one. None when all is empty."""
+    istio: dict[str, Any] = {**({"config": path} if path else {}), **(extra or {})}
+    if not istio:
+        return None
+    metadata = base_pb2.Metadata()
+    metadata.filter_metadata[ISTIO_METADATA].CopyFrom(struct(istio))
+    if revision:
+        metadata.filter_metadata[MESHCORE_METADATA].CopyFrom(struct({"revision": str(revision)}))
+    return metadata

@@ -1,0 +1,149 @@
+"""Which outbound listeners there are and what shares them: same-port conflicts are decided here. Pure.
+
+Services come oldest first. On one bind address and port: HTTP joins HTTP (virtual hosts tell them apart); HTTP and TCP (or
+sniffed) share by chains; of two TCP services that match the same connections the older one wins and a diagnostic says so.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from meshcore.protocol import Protocol
+from meshcore.xds.names import service_route_name
+
+from pilot.core.compiler.context import Compilation
+from pilot.core.compiler.tcp_routes import TcpTarget, tcp_targets
+from pilot.core.diagnostics import Diagnostic
+from pilot.core.registry import Port, Resolution, Service
+
+WILDCARD = "0.0.0.0"
+_SERVER_FIRST = frozenset({Protocol.MONGO, Protocol.MYSQL})
+
+
+class Planned(NamedTuple):
+    """One listener; hashable, so it is its own memo key."""
+
+    bind: str
+    port: int
+    route_name: str
+    sniffs_service: bool
+    grpc_web: bool
+    targets: tuple[TcpTarget, ...]
+
+
+class Plan(NamedTuple):
+    """All outbound listeners, sorted, and what could not be had."""
+
+    listeners: tuple[Planned, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+@dataclass
+class _Slot:
+    route_name: str = ""
+    sniffs_service: bool = False
+    grpc_web: bool = False
+    targets: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[TcpTarget, str]] = field(default_factory=dict)
+    protocols: set[Protocol] = field(default_factory=set)
+
+
+@dataclass
+class _Making:
+    work: Compilation
+    slots: dict[tuple[str, int], _Slot] = field(default_factory=dict)
+    problems: list[Diagnostic] = field(default_factory=list)
+
+    def service(self, service: Service) -> None:
+        if service.resolution in (Resolution.ALIAS, Resolution.DYNAMIC_DNS):
+            return
+        for port in service.ports:
+            if port.protocol is Protocol.UDP or port.number in self._own_ports:
+                continue
+            if port.protocol.is_http:
+                slot = self.slots.setdefault((WILDCARD, port.number), _Slot())
+                slot.route_name = str(port.number)
+                slot.grpc_web |= port.protocol is Protocol.GRPC_WEB
+            else:
+                self._bytes(service, port)
+
+    @property
+    def _own_ports(self) -> tuple[int, int]:
+        return self.work.mesh.proxy_listen_port, self.work.mesh.proxy_inbound_listen_port
+
+    def _bytes(self, service: Service, port: Port) -> None:
+        targets, problems = tcp_targets(self.work, service, port)
+        self.problems.extend(problems)
+        for bind, subnets in _binds(self.work, service):
+            slot = self.slots.setdefault((bind, port.number), _Slot())
+            if (
+                slot.protocols
+                and port.protocol not in slot.protocols
+                and (slot.protocols | {port.protocol}) & _SERVER_FIRST
+            ):
+                self._conflict(service, port, "a server that speaks first cannot share it")
+                continue
+            slot.protocols.add(port.protocol)
+            if port.protocol is Protocol.AUTO:
+                own = bind != WILDCARD
+                slot.route_name = slot.route_name or (
+                    service_route_name(service.host, port.number) if own else str(port.number)
+                )
+                slot.sniffs_service = own
+            for target in targets:
+                narrowed = _narrowed(target, subnets)
+                known = slot.targets.get((narrowed.subnets, narrowed.server_names))
+                if known is None:
+                    slot.targets[narrowed.subnets, narrowed.server_names] = narrowed, service.host
+                elif known[1] != service.host:
+                    self._conflict(service, port, f"{known[1]} is older and takes the same connections")
+
+    def _conflict(self, service: Service, port: Port, reason: str) -> None:
+        text = f"Port {port.number} of {service.host} has no listener of its own: {reason}."
+        self.problems.append(
+            Diagnostic("outbound-port-conflict", f"{service.kind}/{service.namespace}/{service.name}", text)
+        )
+
+
+def plan(work: Compilation) -> Plan:
+    """The listeners of a class whose traffic is captured."""
+    known = work.__dict__.get("_outbound_plan")
+    if known is None:
+        making = _Making(work)
+        for service in work.scope.services:
+            making.service(service)
+        listeners = tuple(
+            Planned(
+                bind,
+                port,
+                slot.route_name,
+                slot.sniffs_service,
+                slot.grpc_web,
+                tuple(target for target, _ in slot.targets.values()),
+            )
+            for (bind, port), slot in sorted(making.slots.items())
+        )
+        known = work.__dict__["_outbound_plan"] = Plan(listeners, tuple(dict.fromkeys(making.problems)))
+    return known
+
+
+def _binds(work: Compilation, service: Service) -> list[tuple[str, tuple[str, ...]]]:
+    """(bind address, subnets): a virtual address is bound, a network is matched, a headless service is its endpoints."""
+    if service.headless:
+        own = work.proxy_class.instance_ips
+        addresses = sorted({item.address for item in work.endpoints(service)} - set(own))
+        return [(address, ()) for address in addresses if not address.startswith("unix://")]
+    networks = tuple(address for address in service.addresses if "/" in address and not _is_single(address))
+    singles = [address.split("/")[0] for address in service.addresses if "/" not in address or _is_single(address)]
+    found: list[tuple[str, tuple[str, ...]]] = [(address, ()) for address in singles]
+    if networks:
+        found.append((WILDCARD, networks))
+    return found or [(WILDCARD, ())]
+
+
+def _is_single(network: str) -> bool:
+    return network.endswith("/128" if ":" in network else "/32")
+
+
+def _narrowed(target: TcpTarget, subnets: tuple[str, ...]) -> TcpTarget:
+    if target.subnets or not subnets:
+        return target
+    return TcpTarget(target.clusters, target.stat_prefix, subnets, target.server_names, target.config, target.revision)

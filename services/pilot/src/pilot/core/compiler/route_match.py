@@ -1,0 +1,128 @@
+"""Conditions of a VirtualService's HTTP match as Envoy's route match; what is decided per proxy is decided here. Pure."""
+
+from collections.abc import Mapping
+
+from envoy.config.route.v3 import route_components_pb2
+from envoy.type.matcher.v3 import metadata_pb2, regex_pb2, string_pb2, value_pb2
+from meshcore.labels import selects
+from meshcore.model.virtual_service import HttpMatchRequest, HttpRoute, StringMatch
+
+from pilot.core.compiler.messages import boolean
+from pilot.core.visibility.scoping import MESH_GATEWAY
+
+JWT_METADATA = "envoy.filters.http.jwt_authn"
+_CLAIMS = "@request.auth.claims"
+_Match = route_components_pb2.RouteMatch
+_Header = route_components_pb2.HeaderMatcher
+
+
+def applies(match: HttpMatchRequest, port: int, namespace: str, labels: Mapping[str, str]) -> bool:
+    """Whether a match counts for this listener port and client: port, sourceLabels, sourceNamespace, gateways."""
+    if match.port and match.port != port:
+        return False
+    if match.gateways:
+        return MESH_GATEWAY in match.gateways
+    if match.source_namespace and match.source_namespace != namespace:
+        return False
+    return selects(match.source_labels, labels)
+
+
+def is_catch_all(match: HttpMatchRequest | None) -> bool:
+    """Whether nothing after this match can be reached."""
+    if match is None:
+        return True
+    if match.headers or match.without_headers or match.query_params or match.method or match.authority or match.scheme:
+        return False
+    uri = match.uri
+    return uri is None or uri.prefix == "/" or uri.regex == ".*" or _is_empty(uri)
+
+
+def route_match(match: HttpMatchRequest | None) -> route_components_pb2.RouteMatch:
+    """Envoy's form; no match is the prefix `/`."""
+    if match is None:
+        return _Match(prefix="/")
+    made = _path(match.uri)
+    if match.ignore_uri_case:
+        made.case_sensitive.CopyFrom(boolean(False))
+    for name, value in sorted(match.headers.items()):
+        if name.startswith(_CLAIMS):
+            made.dynamic_metadata.append(_claim(name, value))
+        else:
+            made.headers.append(_header(name, value))
+    for name, value in sorted(match.without_headers.items()):
+        if name.startswith(_CLAIMS):
+            made.dynamic_metadata.append(_claim(name, value, invert=True))
+        else:
+            header = _header(name, value)
+            header.invert_match = True
+            header.treat_missing_header_as_empty = not header.HasField("present_match")
+            made.headers.append(header)
+    for name, pseudo in ((":method", match.method), (":authority", match.authority), (":scheme", match.scheme)):
+        if pseudo is not None:
+            made.headers.append(_header(name, pseudo))
+    for name, value in sorted(match.query_params.items()):
+        made.query_parameters.append(_query(name, value))
+    return made
+
+
+def surviving_matches(route: HttpRoute, port: int, namespace: str, labels: Mapping[str, str]) -> tuple[int, ...] | None:
+    """Indexes of the matches that count for this client; None when the route has none that does."""
+    if not route.match:
+        return ()
+    found = tuple(index for index, match in enumerate(route.match) if applies(match, port, namespace, labels))
+    return found or None
+
+
+def string_matcher(value: StringMatch) -> string_pb2.StringMatcher:
+    """Exact, prefix or RE2."""
+    if value.exact is not None:
+        return string_pb2.StringMatcher(exact=value.exact)
+    if value.prefix is not None:
+        return string_pb2.StringMatcher(prefix=value.prefix)
+    return string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex=value.regex or ""))
+
+
+def _is_empty(value: StringMatch) -> bool:
+    return not (value.exact or value.prefix or value.regex)
+
+
+def _path(uri: StringMatch | None) -> route_components_pb2.RouteMatch:
+    if uri is None or _is_empty(uri):
+        return _Match(prefix="/")
+    if uri.exact is not None:
+        return _Match(path=uri.exact)
+    if uri.prefix is not None:
+        return _Match(prefix=uri.prefix)
+    return _Match(safe_regex=regex_pb2.RegexMatcher(regex=uri.regex or ""))
+
+
+def _any_value(value: StringMatch) -> bool:
+    return _is_empty(value) or value.regex == "*"
+
+
+def _header(name: str, value: StringMatch) -> route_components_pb2.HeaderMatcher:
+    if _any_value(value):
+        return _Header(name=name, present_match=True)
+    return _Header(name=name, string_match=string_matcher(value))
+
+
+def _query(name: str, value: StringMatch) -> route_components_pb2.QueryParameterMatcher:
+    if _any_value(value):
+        return route_components_pb2.QueryParameterMatcher(name=name, present_match=True)
+    return route_components_pb2.QueryParameterMatcher(name=name, string_match=string_matcher(value))
+
+
+def _claim(name: str, value: StringMatch, *, invert: bool = False) -> metadata_pb2.MetadataMatcher:
+    """`@request.auth.claims.sub` or `@request.auth.claims[group][name]`: what the JWT filter left in metadata."""
+    rest = name.removeprefix(_CLAIMS)
+    keys = rest.strip("[]").split("][") if rest.startswith("[") else rest.strip(".").split(".")
+    one = value_pb2.ValueMatcher(string_match=string_matcher(value))
+    either = value_pb2.ValueMatcher(
+        or_match=value_pb2.OrMatcher(
+            value_matchers=[value_pb2.ValueMatcher(list_match=value_pb2.ListMatcher(one_of=one)), one]
+        )
+    )
+    made = metadata_pb2.MetadataMatcher(filter=JWT_METADATA, value=either, invert=invert)
+    for key in ("payload", *keys):
+        made.path.add(key=key)
+    return made

@@ -1,0 +1,244 @@
+"""Route configurations: one per outbound HTTP port, one per sniffed service, one for the HTTP proxy. Pure.
+
+A virtual host depends on its service, its VirtualService and the destinations of that; its bytes are kept, and a route
+configuration is joined from them.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
+
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from google.protobuf import duration_pb2
+from meshcore.hosts import is_wildcard, most_specific
+from meshcore.model import VirtualService
+from meshcore.model.mesh_config import MeshConfig
+from meshcore.protocol import Protocol
+from meshcore.xds import wire
+from meshcore.xds.names import (
+    HTTP_PROXY_ROUTE,
+    PASSTHROUGH_CLUSTER,
+    outbound_cluster,
+    service_route_name,
+    virtual_host_name,
+)
+from meshcore.xds.types import ROUTE_TYPE
+
+from pilot.core.compiler.cache import Same
+from pilot.core.compiler.context import Compilation, Compiled, packed
+from pilot.core.compiler.destinations import Chosen, resolve
+from pilot.core.compiler.domains import domains_of, with_port
+from pilot.core.compiler.messages import boolean, uint32
+from pilot.core.compiler.virtual_service import Rules, default_route, destinations_of, http_routes, survivors_of
+from pilot.core.config import Config
+from pilot.core.diagnostics import Diagnostic
+from pilot.core.proxy import Interception
+from pilot.core.registry import Port, Resolution, Service
+from pilot.core.visibility.scoping import Scope, route_hosts
+
+_MAX_DIRECT_RESPONSE = 1 << 20
+_HOST = route_components_pb2.VirtualHost
+
+
+class HostRules(NamedTuple):
+    """VirtualServices of a scope by host; of several for one host the first in order of precedence."""
+
+    exact: dict[str, Config[VirtualService]]
+    wildcard: dict[str, Config[VirtualService]]
+
+    def of(self, host: str) -> Config[VirtualService] | None:
+        """The most specific one that covers the host."""
+        if host in self.exact:
+            return self.exact[host]
+        pattern = most_specific(self.wildcard, host)
+        return self.wildcard[pattern] if pattern is not None else None
+
+
+@dataclass
+class _Hosts:
+    """The virtual hosts of one route configuration, in the making."""
+
+    taken: set[str] = field(default_factory=set)
+    named: dict[str, bytes] = field(default_factory=dict)
+    problems: list[Diagnostic] = field(default_factory=list)
+
+    def add(self, name: str, domains: Iterable[str], body: bytes) -> None:
+        """The first of a name wins, and the first to ask for a domain gets it."""
+        free = [domain for domain in dict.fromkeys(map(str.lower, domains)) if domain not in self.taken]
+        if name in self.named or not free:
+            return
+        self.taken.update(free)
+        self.named[name] = wire.text(1, name) + b"".join(wire.text(2, domain) for domain in free) + body
+
+
+def host_rules(work: Compilation) -> HostRules:
+    """The index of this scope's VirtualServices."""
+    scope, domain = work.scope, work.proxy_class.domain
+    return work.memo(("host-rules", Same(scope), domain), lambda: _index(scope, domain))
+
+
+def _index(scope: Scope, domain: str) -> HostRules:
+    rules = HostRules({}, {})
+    for config in scope.virtual_services:
+        for host in route_hosts(config, domain):
+            (rules.wildcard if is_wildcard(host) else rules.exact).setdefault(host, config)
+    return rules
+
+
+def port_routes(work: Compilation, number: int) -> Compiled:
+    """The route configuration of a captured port."""
+    hosts = _Hosts()
+    for service in work.scope.services:
+        port = service.port(number)
+        if port is not None and _is_routed(port) and service.resolution is not Resolution.ALIAS:
+            _add_service(work, hosts, service, port, proxy=False)
+    _add_unknown_hosts(work, hosts, number, proxy=False)
+    return _finished(work, str(number), hosts, catch_all=True, ignore_port=True)
+
+
+def proxy_routes(work: Compilation) -> Compiled:
+    """The route configuration of the HTTP proxy: every HTTP port of every service, told apart by the host's port."""
+    hosts = _Hosts()
+    for service in work.scope.services:
+        for port in service.ports:
+            if _is_routed(port) and service.resolution is not Resolution.ALIAS:
+                _add_service(work, hosts, service, port, proxy=True)
+    _add_unknown_hosts(work, hosts, 80, proxy=True)
+    return _finished(work, HTTP_PROXY_ROUTE, hosts, catch_all=True, ignore_port=False)
+
+
+def service_routes(work: Compilation, service: Service, port: Port) -> Compiled:
+    """The route configuration of one sniffed port on the service's own address."""
+    hosts = _Hosts()
+    _add_service(work, hosts, service, port, proxy=False, only=True)
+    return _finished(work, service_route_name(service.host, port.number), hosts, catch_all=False, ignore_port=True)
+
+
+def _is_routed(port: Port) -> bool:
+    return port.protocol.is_http or port.protocol is Protocol.AUTO
+
+
+def _add_service(
+    work: Compilation, hosts: _Hosts, service: Service, port: Port, *, proxy: bool, only: bool = False
+) -> None:
+    body, problems = _routes_of(work, service, port)
+    one = work.proxy_class
+    aliases = [item for item in work.scope.services if item.alias_of == service.host] if _has_aliases(work) else []
+    domains = ("*",) if only else domains_of(service, aliases, one.namespace, one.domain)
+    if proxy:
+        domains = with_port(domains, port.number)
+    hosts.add(virtual_host_name(service.host, port.number), domains, body)
+    hosts.problems.extend(problems)
+
+
+def _has_aliases(work: Compilation) -> bool:
+    scope = work.scope
+    return work.memo(("aliases", Same(scope)), lambda: any(item.alias_of for item in scope.services))
+
+
+def _routes_of(work: Compilation, service: Service, port: Port) -> tuple[bytes, tuple[Diagnostic, ...]]:
+    config = host_rules(work).of(service.host)
+    mesh = work.mesh
+    if config is None or not config.object.spec.http:
+        rule = work.rule(service)
+        key = ("default-route", service.host, port.number, Same(rule), Same(mesh))
+        return work.memo(key, lambda: (_default_body(service, port, rule.policy_of(port.number), mesh), ()))
+    return _rules_of(work, config, port.number)
+
+
+def _rules_of(work: Compilation, config: Config[VirtualService], port: int) -> tuple[bytes, tuple[Diagnostic, ...]]:
+    one, mesh = work.proxy_class, work.mesh
+    survivors = survivors_of(config, port, one.namespace, one.label_map)
+    destinations = {(item.host, item.subset): resolve(work, item, config.namespace) for item in destinations_of(config)}
+    key = ("routes", Same(config), port, survivors, Same(mesh))
+    key += tuple((*place, found.host, Same(found.service), Same(found.rule)) for place, found in destinations.items())
+
+    def build() -> tuple[bytes, tuple[Diagnostic, ...]]:
+        made, problems = http_routes(Rules(config, port, survivors, destinations), mesh)
+        return _body(made), problems
+
+    return work.memo(key, build)
+
+
+def _default_body(service: Service, port: Port, policy: object, mesh: MeshConfig) -> bytes:
+    cluster = outbound_cluster(port.number, "", service.host)
+    settings = getattr(policy, "load_balancer", None)
+    chosen = Chosen(cluster, settings.consistent_hash if settings else None)
+    return _body([default_route(cluster, f"{service.host}:{port.number}/*", mesh, chosen)])
+
+
+def _body(routes: list[route_components_pb2.Route]) -> bytes:
+    """All of a virtual host but its name and domains, which come first in the wire form."""
+    made: bytes = _HOST(routes=routes, include_request_attempt_count=True).SerializeToString(deterministic=True)
+    return made
+
+
+def _add_unknown_hosts(work: Compilation, hosts: _Hosts, number: int, *, proxy: bool) -> None:
+    """A VirtualService may name hosts that no registry has; they are served on port 80 (Istio's rule)."""
+    if number != 80:
+        return
+    known = work.scope.by_host
+    rules = host_rules(work)
+    for host, config in (*rules.exact.items(), *rules.wildcard.items()):
+        if host in known or not config.object.spec.http or _covers_known(host, work):
+            continue
+        body, problems = _rules_of(work, config, number)
+        domains = with_port((host,), number) if proxy else (host,)
+        hosts.add(virtual_host_name(host, number), domains, body)
+        hosts.problems.extend(problems)
+
+
+def _covers_known(host: str, work: Compilation) -> bool:
+    """A wildcard that stands for services of the registry is no host of its own."""
+    return is_wildcard(host) and any(most_specific((host,), known) for known in work.scope.by_host)
+
+
+def _finished(work: Compilation, name: str, hosts: _Hosts, *, catch_all: bool, ignore_port: bool) -> Compiled:
+    if catch_all:
+        uncaptured = work.proxy_class.interception is Interception.NONE and work.proxy_class.on_own_addresses
+        allow = work.scope.allow_any and not uncaptured  # nothing was dialled that could be passed on to
+        key, body = _catch_all(allow)
+        hosts.add(key, ("*",), body)
+    bodies = [hosts.named[key] for key in sorted(hosts.named)]
+    joined = b"".join(wire.chunk(2, body) for body in bodies)
+    made = wire.text(1, name) + joined + _settings(ignore_port)
+    return packed(ROUTE_TYPE, name, made, tuple(dict.fromkeys(hosts.problems)))
+
+
+@cache
+def _settings(ignore_port: bool) -> bytes:
+    made: bytes = route_pb2.RouteConfiguration(
+        validate_clusters=boolean(False),
+        max_direct_response_body_size_bytes=uint32(_MAX_DIRECT_RESPONSE),
+        ignore_port_in_host_matching=ignore_port,
+    ).SerializeToString(deterministic=True)
+    return made
+
+
+@cache
+def _catch_all(allow: bool) -> tuple[str, bytes]:
+    """What becomes of hosts that nobody knows: passed through, or 502."""
+    name = "allow_any" if allow else "block_all"
+    route = route_components_pb2.Route(name=name, match=route_components_pb2.RouteMatch(prefix="/"))
+    if allow:
+        route.route.cluster = PASSTHROUGH_CLUSTER
+        route.route.timeout.CopyFrom(duration_pb2.Duration())
+    else:
+        route.direct_response.status = 502
+    return name, _body([route])
+
+
+def route_resources(work: Compilation, names: Iterable[str]) -> Iterator[Compiled]:
+    """The route configurations of these names; see `listeners_outbound.route_names`."""
+    for name in sorted(set(names)):
+        if name == HTTP_PROXY_ROUTE:
+            yield proxy_routes(work)
+        elif name.isdigit():
+            yield port_routes(work, int(name))
+        else:
+            host, _, number = name.rpartition(":")
+            service = work.scope.by_host[host]
+            port = service.port(int(number))
+            if port is not None:
+                yield service_routes(work, service, port)

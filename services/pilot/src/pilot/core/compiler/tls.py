@@ -1,0 +1,160 @@
+"""TLS contexts of the mesh: workload certificates and root by SDS from the agent, peers named by SPIFFE ids. Pure.
+
+Stock Envoy has no metadata exchange filter, so `istio-peer-exchange` is matched on the server side, never offered.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from envoy.config.core.v3 import base_pb2, config_source_pb2, grpc_service_pb2
+from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
+from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
+from envoy.type.matcher.v3 import string_pb2
+from google.protobuf import duration_pb2
+from meshcore.model.destination_rule import ClientTlsSettings, TlsMode
+from meshcore.model.mesh_config import MeshConfig
+from meshcore.model.sidecar import TlsProtocol
+from meshcore.xds.names import ROOT_CERTIFICATE, SDS_CLUSTER, WORKLOAD_CERTIFICATE
+
+from pilot.core.compiler.messages import any_of, boolean
+
+TLS_SOCKET = "envoy.transport_sockets.tls"
+RAW_SOCKET = "envoy.transport_sockets.raw_buffer"
+ISTIO_ALPN = ("istio",)
+ISTIO_H2_ALPN = ("istio", "h2")
+ISTIO_SNIFFED_ALPN = ("istio-http/1.1", "istio", "http/1.1")
+"""For a port whose server sniffs the protocol, from a client that is known to speak HTTP/1 (xds.md part 3)."""
+SERVER_ALPN = ("h2", "http/1.1")
+ALL_ISTIO_ALPN = ("istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2")
+ISTIO_HTTP_ALPN = ("istio-http/1.0", "istio-http/1.1", "istio-h2")
+ISTIO_TCP_ALPN = ("istio-peer-exchange", "istio")
+PLAIN_HTTP_ALPN = ("http/1.1", "h2c")
+_CIPHERS = (
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+    "AES128-GCM-SHA256",
+)
+_SYSTEM_ROOTS = "file-root:system"
+_SAN = common_pb2.SubjectAltNameMatcher
+
+
+def trust_domains(mesh: MeshConfig) -> tuple[str, ...]:
+    """The trust domain and its aliases, in this order."""
+    return tuple(dict.fromkeys((mesh.trust_domain, *mesh.trust_domain_aliases)))
+
+
+def spiffe_uris(mesh: MeshConfig, accounts: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """The URIs that stand for (namespace, service account) in every trust domain, sorted."""
+    return tuple(
+        sorted(f"spiffe://{domain}/ns/{ns}/sa/{name}" for ns, name in accounts for domain in trust_domains(mesh))
+    )
+
+
+def sds_secret(name: str) -> secret_pb2.SdsSecretConfig:
+    """One of the agent's secrets. Spelled as in the bootstrap: Envoy then opens one stream per name, not two."""
+    retry = base_pb2.RetryPolicy()
+    retry.retry_back_off.base_interval.CopyFrom(duration_pb2.Duration(nanos=50_000_000))
+    retry.retry_back_off.max_interval.CopyFrom(duration_pb2.Duration(nanos=500_000_000))
+    service = grpc_service_pb2.GrpcService(
+        envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=SDS_CLUSTER, retry_policy=retry)
+    )
+    source = config_source_pb2.ConfigSource(
+        api_config_source=config_source_pb2.ApiConfigSource(
+            api_type=config_source_pb2.ApiConfigSource.DELTA_GRPC,
+            transport_api_version=config_source_pb2.ApiVersion.V3,
+            set_node_on_first_message_only=True,
+            grpc_services=[service],
+        ),
+        initial_fetch_timeout=duration_pb2.Duration(),
+        resource_api_version=config_source_pb2.ApiVersion.V3,
+    )
+    return secret_pb2.SdsSecretConfig(name=name, sds_config=source)
+
+
+def downstream_socket(mesh: MeshConfig) -> base_pb2.TransportSocket:
+    """Terminate mesh mTLS: a client certificate of our trust domains is required."""
+    minimum = common_pb2.TlsParameters.TLSv1_3 if mesh.mesh_mtls.min_protocol_version is TlsProtocol.TLSV1_3 else None
+    context = tls_pb2.DownstreamTlsContext(
+        common_tls_context=tls_pb2.CommonTlsContext(
+            tls_params=common_pb2.TlsParameters(
+                tls_minimum_protocol_version=minimum or common_pb2.TlsParameters.TLSv1_2,
+                tls_maximum_protocol_version=common_pb2.TlsParameters.TLSv1_3,
+                cipher_suites=_CIPHERS,
+            ),
+            tls_certificate_sds_secret_configs=[sds_secret(WORKLOAD_CERTIFICATE)],
+            combined_validation_context=_validation(
+                ROOT_CERTIFICATE, _uris(prefix=[f"spiffe://{domain}/" for domain in trust_domains(mesh)])
+            ),
+            alpn_protocols=SERVER_ALPN,
+        ),
+        require_client_certificate=boolean(True),
+    )
+    return _socket(context)
+
+
+def mutual_socket(sans: Sequence[str], sni: str, alpn: Sequence[str]) -> base_pb2.TransportSocket:
+    """Originate mesh mTLS to servers with one of these SPIFFE URIs; none means anybody whom the mesh's root vouches for."""
+    return _socket(
+        tls_pb2.UpstreamTlsContext(
+            common_tls_context=tls_pb2.CommonTlsContext(
+                tls_params=common_pb2.TlsParameters(
+                    tls_minimum_protocol_version=common_pb2.TlsParameters.TLSv1_2,
+                    tls_maximum_protocol_version=common_pb2.TlsParameters.TLSv1_3,
+                ),
+                tls_certificate_sds_secret_configs=[sds_secret(WORKLOAD_CERTIFICATE)],
+                combined_validation_context=_validation(ROOT_CERTIFICATE, _uris(exact=sans)),
+                alpn_protocols=alpn,
+            ),
+            sni=sni,
+        )
+    )
+
+
+def configured_socket(
+    settings: ClientTlsSettings, fallback_sans: Sequence[str], *, is_http2: bool
+) -> base_pb2.TransportSocket:
+    """Originate TLS as a DestinationRule says (SIMPLE or MUTUAL), to servers with one of its (or the service's) names."""
+    common = tls_pb2.CommonTlsContext()
+    if settings.mode is TlsMode.MUTUAL:
+        name = f"file-cert:{settings.client_certificate}~{settings.private_key}"
+        common.tls_certificate_sds_secret_configs.append(sds_secret(name))
+    if not settings.insecure_skip_verify:
+        root = f"file-root:{settings.ca_certificates}" if settings.ca_certificates else _SYSTEM_ROOTS
+        names = settings.subject_alt_names or tuple(fallback_sans)
+        common.combined_validation_context.CopyFrom(_validation(root, [m for name in names for m in _any_kind(name)]))
+    if is_http2:
+        common.alpn_protocols.append("h2")
+    return _socket(tls_pb2.UpstreamTlsContext(common_tls_context=common, sni=settings.sni))
+
+
+def raw_socket() -> base_pb2.TransportSocket:
+    """Plaintext."""
+    return base_pb2.TransportSocket(name=RAW_SOCKET, typed_config=any_of(raw_buffer_pb2.RawBuffer()))
+
+
+def _socket(context: Any) -> base_pb2.TransportSocket:
+    return base_pb2.TransportSocket(name=TLS_SOCKET, typed_config=any_of(context))
+
+
+def _validation(root: str, names: Iterable[Any]) -> Any:
+    return tls_pb2.CommonTlsContext.CombinedCertificateValidationContext(
+        default_validation_context=common_pb2.CertificateValidationContext(match_typed_subject_alt_names=names),
+        validation_context_sds_secret_config=sds_secret(root),
+    )
+
+
+def _uris(exact: Iterable[str] = (), prefix: Iterable[str] = ()) -> list[Any]:
+    found = [string_pb2.StringMatcher(exact=text) for text in exact]
+    found += [string_pb2.StringMatcher(prefix=text) for text in prefix]
+    return [_SAN(san_type=_SAN.URI, matcher=matcher) for matcher in found]
+
+
+def _any_kind(name: str) -> list[Any]:
+    """A name that a person wrote: a URI, or else a DNS name or an IP address."""
+    matcher = string_pb2.StringMatcher(exact=name)
+    if "://" in name:
+        return [_SAN(san_type=_SAN.URI, matcher=matcher)]
+    return [_SAN(san_type=kind, matcher=matcher) for kind in (_SAN.DNS, _SAN.IP_ADDRESS)]

@@ -1,0 +1,201 @@
+"""A VirtualService's HTTP rules as Envoy routes, in order, for one port and one class of clients. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from envoy.config.route.v3 import route_components_pb2
+from google.protobuf import duration_pb2
+from meshcore.model.mesh_config import MeshConfig
+from meshcore.model.virtual_service import (
+    Destination,
+    HttpMatchRequest,
+    HttpRoute,
+    MirrorPolicy,
+    Percent,
+    VirtualService,
+)
+
+from pilot.core.compiler.destinations import Chosen, Resolved, choose
+from pilot.core.compiler.header_operations import apply_headers, authority_of
+from pilot.core.compiler.http_filters import CORS, FAULT
+from pilot.core.compiler.messages import any_of, boolean, duration, provenance
+from pilot.core.compiler.retry_policy import retry_policy
+from pilot.core.compiler.route_match import is_catch_all, route_match, surviving_matches
+from pilot.core.compiler.route_policies import (
+    apply_direct_response,
+    apply_redirect,
+    cors_filter,
+    fault_filter,
+    fraction,
+    hash_policy,
+)
+from pilot.core.config import Config
+from pilot.core.diagnostics import Diagnostic
+
+Route = route_components_pb2.Route
+Survivors = tuple[tuple[int, ...] | None, ...]
+"""For each rule the matches that count for this client: () when it has none at all, None when the rule does not count."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A VirtualService seen from one class on one port; `survivors` and `destinations` are all that the class adds."""
+
+    config: Config[VirtualService]
+    port: int
+    survivors: Survivors
+    destinations: Mapping[tuple[str, str], Resolved]
+    """By (host as written, subset)."""
+
+
+def survivors_of(config: Config[VirtualService], port: int, namespace: str, labels: Mapping[str, str]) -> Survivors:
+    """Decide what of each rule counts, so that it is decided before the key of the memo is made."""
+    return tuple(surviving_matches(route, port, namespace, labels) for route in config.object.spec.http)
+
+
+def destinations_of(config: Config[VirtualService]) -> Iterator[Destination]:
+    """Every destination of the HTTP rules, mirrors included."""
+    for route in config.object.spec.http:
+        for item in route.route:
+            yield item.destination
+        for mirror in mirrors_of(route):
+            yield mirror.destination
+
+
+def mirrors_of(route: HttpRoute) -> tuple[MirrorPolicy, ...]:
+    """Both spellings of mirrors as one."""
+    if route.mirrors or route.mirror is None:
+        return route.mirrors
+    legacy = route.mirror_percent if route.mirror_percent is not None else route.mirror_percent_legacy
+    share = route.mirror_percentage or (None if legacy is None else Percent(value=float(legacy)))
+    return (MirrorPolicy(destination=route.mirror, percentage=share),)
+
+
+def http_routes(rules: Rules, mesh: MeshConfig) -> tuple[list[Route], tuple[Diagnostic, ...]]:
+    """The routes; whatever follows a rule without conditions cannot be reached and is left out."""
+    made: list[Route] = []
+    problems: dict[Diagnostic, None] = {}
+    for route, kept in zip(rules.config.object.spec.http, rules.survivors, strict=True):
+        if kept is None:
+            continue
+        matches: Sequence[HttpMatchRequest | None] = [route.match[index] for index in kept] or [None]
+        for match in matches:
+            built, found = _route(rules, route, match, mesh)
+            problems.update(dict.fromkeys(found))
+            made.append(built)
+            if is_catch_all(match):
+                return made, tuple(problems)
+    return made, tuple(problems)
+
+
+def default_route(cluster: str, operation: str, mesh: MeshConfig, consistent: Chosen | None = None) -> Route:
+    """The route of a service without any VirtualService."""
+    made = Route(
+        name="default",
+        match=route_match(None),
+        decorator=route_components_pb2.Decorator(operation=operation),
+    )
+    made.route.cluster = cluster
+    _set_timeout(made, None)
+    _set_hashing_and_retries(made, [consistent] if consistent else [], None, mesh)
+    return made
+
+
+def _route(
+    rules: Rules, route: HttpRoute, match: HttpMatchRequest | None, mesh: MeshConfig
+) -> tuple[Route, list[Diagnostic]]:
+    config = rules.config
+    name = ".".join(part for part in (route.name, match.name if match else "") if part)
+    made = Route(name=name, match=route_match(match))
+    made.metadata.CopyFrom(provenance(config.path, config.revision))
+    apply_headers(made, route.headers)
+    problems: list[Diagnostic] = []
+    if route.redirect is not None:
+        apply_redirect(made, route.redirect, rules.port)
+    elif route.direct_response is not None:
+        apply_direct_response(made, route.direct_response)
+    else:
+        problems = _forward(made, rules, route, mesh)
+    if route.fault is not None:
+        made.typed_per_filter_config[FAULT].CopyFrom(any_of(fault_filter(route.fault)))
+    if route.cors_policy is not None:
+        made.typed_per_filter_config[CORS].CopyFrom(any_of(cors_filter(route.cors_policy)))
+    return made, problems
+
+
+def _forward(made: Route, rules: Rules, route: HttpRoute, mesh: MeshConfig) -> list[Diagnostic]:
+    action = made.route
+    chosen = []
+    weighted = [item for item in route.route if item.weight or len(route.route) == 1]
+    for item in weighted:
+        found = choose(_resolved(rules, item.destination), item.destination, rules.port, rules.config)
+        chosen.append(found)
+        if len(weighted) == 1:
+            action.cluster = found.cluster
+            apply_headers(made, item.headers)
+        else:
+            part = action.weighted_clusters.clusters.add(name=found.cluster)
+            part.weight.value = item.weight
+            apply_headers(part, item.headers)
+            if not authority_of(route.headers) and (authority := authority_of(item.headers)):
+                part.host_rewrite_literal = authority
+    _rewrite(made, route, weighted[0].headers if len(weighted) == 1 else None)
+    _set_timeout(made, route)
+    _set_hashing_and_retries(made, chosen, route, mesh)
+    for mirror in mirrors_of(route):
+        found = choose(_resolved(rules, mirror.destination), mirror.destination, rules.port, rules.config)
+        share = fraction(mirror.percentage)
+        if share.numerator:
+            policy = action.request_mirror_policies.add(cluster=found.cluster, trace_sampled=boolean(False))
+            policy.runtime_fraction.default_value.CopyFrom(share)
+            policy.disable_shadow_host_suffix_append = True
+            chosen.append(found)
+    made.decorator.operation = _operation(rules, route, len(weighted))
+    return [item.problem for item in chosen if item.problem is not None]
+
+
+def _resolved(rules: Rules, destination: Destination) -> Resolved:
+    return rules.destinations[destination.host, destination.subset]
+
+
+def _rewrite(made: Route, route: HttpRoute, destination_headers: object) -> None:
+    action = made.route
+    authority = authority_of(route.headers) or authority_of(destination_headers)  # type: ignore[arg-type]
+    rewrite = route.rewrite
+    if rewrite is not None:
+        if rewrite.uri_regex_rewrite is not None:
+            action.regex_rewrite.pattern.regex = rewrite.uri_regex_rewrite.match
+            action.regex_rewrite.substitution = rewrite.uri_regex_rewrite.rewrite
+        elif rewrite.uri:
+            action.prefix_rewrite = rewrite.uri
+        authority = rewrite.authority or authority
+    if authority:
+        action.host_rewrite_literal = authority
+
+
+def _set_timeout(made: Route, route: HttpRoute | None) -> None:
+    """No limit unless one is set; a caller's grpc-timeout is let through up to the same limit."""
+    limit = duration(route.timeout) if route is not None and route.timeout is not None else duration_pb2.Duration()
+    made.route.timeout.CopyFrom(limit)
+    made.route.max_stream_duration.grpc_timeout_header_max.CopyFrom(limit)
+
+
+def _set_hashing_and_retries(made: Route, chosen: Sequence[Chosen], route: HttpRoute | None, mesh: MeshConfig) -> None:
+    hashed = [item.consistent_hash for item in chosen if item.consistent_hash is not None]
+    for settings in hashed:
+        policy = hash_policy(settings)
+        if policy is not None and policy not in made.route.hash_policy:
+            made.route.hash_policy.append(policy)
+    retries = retry_policy(route.retries if route else None, mesh, consistent_hash=bool(hashed))
+    if retries is not None:
+        made.route.retry_policy.CopyFrom(retries)
+
+
+def _operation(rules: Rules, route: HttpRoute, count: int) -> str:
+    """The trace decorator: the destination, or the VirtualService when several share the requests."""
+    if count != 1:
+        return f"{rules.config.name}:{rules.port}/*"
+    uri = next((match.uri for match in route.match if match.uri), None)
+    path = (uri.exact or uri.prefix or uri.regex) if uri else None
+    host = rules.destinations[route.route[0].destination.host, route.route[0].destination.subset].host
+    return f"{host}:{rules.port}{path or '/*'}"

@@ -1,0 +1,144 @@
+"""What a change can affect: a table of kinds and resource types (xds.md §14), and which classes it concerns. Pure.
+
+Both err on the side of more: a class that is said to be unaffected compiles to the same resources before and after
+(a property test holds this), a class that is said to be affected may turn out not to be.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from meshcore.errors import MeshError
+from meshcore.labels import selects
+from meshcore.model import (
+    DestinationRule,
+    Endpoints,
+    EndpointSlice,
+    MeshObject,
+    PeerAuthentication,
+    Service,
+    ServiceEntry,
+    Sidecar,
+    VirtualService,
+)
+from meshcore.model.endpoint_slice import SERVICE_NAME_LABEL
+from meshcore.model.kinds import by_plural
+from meshcore.model.load import parse_object
+from meshcore.model.mesh_config import CONFIG_MAP_NAME, ROOT_NAMESPACE
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE, ROUTE_TYPE
+
+from pilot.core.config import Config, exported
+from pilot.core.proxy import ProxyClass
+from pilot.core.registry.kubernetes import service_host
+from pilot.core.registry.service import ServiceKey
+from pilot.core.snapshot import MeshSnapshot
+from pilot.core.visibility.scoping import service_is_visible
+
+_C, _E, _L, _R, _N = CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, NAME_TABLE_TYPE
+_EVERYTHING = frozenset({_C, _E, _L, _R, _N})
+_NOTHING: frozenset[str] = frozenset()
+
+AFFECTS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "Service": _EVERYTHING,
+        "ServiceEntry": _EVERYTHING,
+        # Endpoints decide the SANs of clusters, the listeners of headless services, and their names.
+        "EndpointSlice": frozenset({_C, _E, _L, _N}),
+        "Endpoints": frozenset({_C, _E, _L, _N}),
+        "WorkloadEntry": frozenset({_C, _E, _L, _N}),
+        "WorkloadGroup": frozenset({_C, _E, _L, _N}),
+        "VirtualService": frozenset({_C, _E, _L, _R}),
+        "DestinationRule": frozenset({_C, _E, _L, _R}),
+        "PeerAuthentication": frozenset({_C, _E, _L}),
+        "Sidecar": frozenset({_C, _E, _L, _R}),
+        "ConfigMap": _EVERYTHING,
+        "Namespace": _NOTHING,
+        "ServiceAccount": _NOTHING,
+    }
+)
+"""By kind. A VirtualService reaches clusters because a Sidecar imports the services that its routes name."""
+
+
+def kind_of(change: Any) -> str:
+    """The kind of a change's object; empty for one that this version does not know."""
+    try:
+        return by_plural(change.key[0], change.key[1]).kind
+    except MeshError:
+        return ""
+
+
+def affected_types(change: Any) -> frozenset[str]:
+    """The types of resources that a change can alter in some proxy."""
+    kind = kind_of(change)
+    if kind == "ConfigMap" and (change.key[2], change.key[3]) != (ROOT_NAMESPACE, CONFIG_MAP_NAME):
+        return _NOTHING
+    return AFFECTS.get(kind, _NOTHING)
+
+
+def affects(change: Any, proxy_class: ProxyClass, snapshot: MeshSnapshot) -> bool:
+    """Whether a change (already part of `snapshot`) can alter what this class is to have."""
+    if not affected_types(change):
+        return False
+    kind = kind_of(change)
+    if kind == "ConfigMap":
+        return True
+    return any(_concerns(item, proxy_class, snapshot) for item in _forms(change, kind, snapshot))
+
+
+def _forms(change: Any, kind: str, snapshot: MeshSnapshot) -> Iterator[MeshObject]:
+    """The object as it is now and as it was."""
+    config: Config[Any] | None = snapshot.configs.get(kind, {}).get((change.key[2], change.key[3]))
+    if config is not None:
+        yield config.object
+    previous = change.previous
+    if previous is not None and not previous.deleted:
+        try:
+            yield parse_object(previous.object, strict=False)
+        except MeshError:
+            return  # it was never part of any snapshot
+
+
+def _concerns(item: MeshObject, one: ProxyClass, snapshot: MeshSnapshot) -> bool:
+    mesh, owner = snapshot.mesh_config, item.metadata.namespace
+    if isinstance(item, VirtualService):
+        targets = item.spec.export_to or mesh.default_virtual_service_export_to
+        return exported(targets, owner, one.namespace)
+    if isinstance(item, DestinationRule):
+        if item.spec.workload_selector is not None:
+            return owner == one.namespace and selects(item.spec.workload_selector.match_labels, one.label_map)
+        targets = item.spec.export_to or mesh.default_destination_rule_export_to
+        return owner == one.namespace or exported(targets, owner, one.namespace)
+    if isinstance(item, PeerAuthentication):
+        return owner in (mesh.root_namespace, one.namespace) or _sees_services_of(owner, one, snapshot)
+    if isinstance(item, Sidecar):
+        return owner in (mesh.root_namespace, one.namespace)
+    if isinstance(item, ServiceEntry):
+        return owner == one.namespace or exported(
+            item.spec.export_to or mesh.default_service_export_to, owner, one.namespace
+        )
+    if isinstance(item, (Service, EndpointSlice, Endpoints)):
+        return owner == one.namespace or _sees_host(_host_of(item), owner, one, snapshot)
+    return owner == one.namespace or _sees_services_of(owner, one, snapshot)
+
+
+def _host_of(item: MeshObject) -> str:
+    name = item.metadata.labels.get(SERVICE_NAME_LABEL, "") if isinstance(item, EndpointSlice) else item.metadata.name
+    return service_host(name, item.metadata.namespace)
+
+
+def _sees_host(host: str, owner: str, one: ProxyClass, snapshot: MeshSnapshot) -> bool:
+    """A Service that is gone is taken for visible: its exportTo is no longer known here."""
+    service = snapshot.registry.services.get(ServiceKey(host, owner))
+    return service is None or service_is_visible(snapshot, service, one.namespace)
+
+
+def _sees_services_of(owner: str, one: ProxyClass, snapshot: MeshSnapshot) -> bool:
+    return any(
+        service_is_visible(snapshot, service, one.namespace)
+        for key, service in _services(snapshot)
+        if key.namespace == owner
+    )
+
+
+def _services(snapshot: MeshSnapshot) -> Iterable[tuple[ServiceKey, Any]]:
+    return snapshot.registry.services.items()

@@ -1,0 +1,207 @@
+"""The scope of a class of proxies: the services, routes and rules that it is compiled from. Pure.
+
+Services: exported to the class's namespace and named by its Sidecar's egress (default: everything). Of several services for
+one host the class's own namespace wins, then Kubernetes, then the oldest. VirtualServices: those of the own namespace, then
+those exported to it by name, then public ones, each by age (Istio: push context, sidecar scope).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from meshcore.hosts import host_matches, hosts_overlap, resolve_short_host
+from meshcore.labels import selects
+from meshcore.model import Sidecar, VirtualService
+from meshcore.model.mesh_config import MeshOutboundMode
+from meshcore.model.sidecar import EgressListener, OutboundMode
+
+from pilot.core.config import PUBLIC, Config, exported
+from pilot.core.proxy import ProxyClass, ProxyType
+from pilot.core.registry import Service
+from pilot.core.snapshot import MeshSnapshot
+
+MESH_GATEWAY = "mesh"
+
+
+@dataclass(frozen=True, eq=False)
+class Scope:
+    """What a class of proxies is compiled from; `services` are the oldest first."""
+
+    services: tuple[Service, ...]
+    by_host: Mapping[str, Service]
+    virtual_services: tuple[Config[VirtualService], ...]
+    """Bound to the mesh, in the order of precedence."""
+    sidecar: Config[Sidecar] | None
+    allow_any: bool
+    """Whether traffic to hosts that nobody knows is passed through."""
+
+
+def sidecar_for(snapshot: MeshSnapshot, namespace: str, labels: Mapping[str, str]) -> Config[Sidecar] | None:
+    """The Sidecar of a workload: of its namespace by selector, then without one, then the root namespace's."""
+    general = None
+    for config in snapshot.sidecars(namespace):
+        selector = config.object.spec.workload_selector
+        if selector is None or not selector.labels:
+            general = general or config
+        elif selects(selector.labels, labels):
+            return config
+    if general is not None:
+        return general
+    for config in snapshot.sidecars(snapshot.mesh_config.root_namespace):
+        if config.object.spec.workload_selector is None:
+            return config
+    return None
+
+
+def service_is_visible(snapshot: MeshSnapshot, service: Service, namespace: str) -> bool:
+    """Whether `exportTo` shows the service to that namespace."""
+    targets = service.export_to or snapshot.mesh_config.default_service_export_to
+    return exported(targets, service.namespace, namespace)
+
+
+def virtual_service_is_visible(snapshot: MeshSnapshot, config: Config[VirtualService], namespace: str) -> bool:
+    """Whether `exportTo` shows the VirtualService to that namespace."""
+    targets = config.object.spec.export_to or snapshot.mesh_config.default_virtual_service_export_to
+    return exported(targets, config.namespace, namespace)
+
+
+def scope_for(snapshot: MeshSnapshot, proxy_class: ProxyClass) -> Scope:
+    """The scope of that class."""
+    namespace = proxy_class.namespace
+    sidecar = None
+    if proxy_class.type is ProxyType.SIDECAR:
+        sidecar = sidecar_for(snapshot, namespace, proxy_class.label_map)
+    routes = _mesh_routes(snapshot, namespace)
+    candidates = _visible_hosts(snapshot, namespace)
+    if sidecar is not None and sidecar.object.spec.egress:
+        services, routes = _imported(sidecar, candidates, routes, namespace)
+    else:
+        services = [_chosen(found, namespace) for found in candidates.values()]
+    ordered = tuple(sorted(services, key=lambda service: service.age))
+    return Scope(
+        ordered,
+        {service.host: service for service in ordered},
+        tuple(routes),
+        sidecar,
+        _allows_any(snapshot, sidecar),
+    )
+
+
+def route_hosts(config: Config[VirtualService], domain: str) -> tuple[str, ...]:
+    """The hosts of a VirtualService, spelled out."""
+    return tuple(resolve_short_host(host.lower(), config.namespace, domain) for host in config.object.spec.hosts)
+
+
+def _visible_hosts(snapshot: MeshSnapshot, namespace: str) -> dict[str, tuple[Service, ...]]:
+    found = {}
+    for host, services in snapshot.registry.by_host.items():
+        visible = tuple(service for service in services if service_is_visible(snapshot, service, namespace))
+        if visible:
+            found[host] = visible
+    return found
+
+
+def _chosen(services: tuple[Service, ...], namespace: str) -> Service:
+    return min(
+        services,
+        key=lambda service: (service.namespace != namespace, not service.from_kubernetes, service.age),
+    )
+
+
+def _mesh_routes(snapshot: MeshSnapshot, namespace: str) -> list[Config[VirtualService]]:
+    own, named, public = [], [], []
+    for owner in snapshot.by_namespace.get("VirtualService", {}):
+        for config in snapshot.virtual_services(owner):
+            spec = config.object.spec
+            if not spec.hosts or (spec.gateways and MESH_GATEWAY not in spec.gateways):
+                continue
+            if not virtual_service_is_visible(snapshot, config, namespace):
+                continue
+            targets = spec.export_to or snapshot.mesh_config.default_virtual_service_export_to
+            if owner == namespace:
+                own.append(config)
+            elif PUBLIC in targets:
+                public.append(config)
+            else:
+                named.append(config)
+    return [config for part in (own, named, public) for config in sorted(part, key=lambda item: item.age)]
+
+
+def _allows_any(snapshot: MeshSnapshot, sidecar: Config[Sidecar] | None) -> bool:
+    policy = sidecar.object.spec.outbound_traffic_policy if sidecar else None
+    if policy is not None:
+        return policy.mode is OutboundMode.ALLOW_ANY
+    return snapshot.mesh_config.outbound_traffic_policy.mode is MeshOutboundMode.ALLOW_ANY
+
+
+def _imported(
+    sidecar: Config[Sidecar],
+    candidates: Mapping[str, tuple[Service, ...]],
+    routes: list[Config[VirtualService]],
+    namespace: str,
+) -> tuple[list[Service], list[Config[VirtualService]]]:
+    """Services and routes that some egress listener names; a listener with a port imports that port only."""
+    chosen: dict[str, Service] = {}
+    kept: dict[int, Config[VirtualService]] = {}
+    for listener in sidecar.object.spec.egress:
+        patterns = _patterns(listener, namespace)
+        for config in routes:
+            hosts = route_hosts(config, "cluster.local")
+            if any(_names(patterns, config.namespace, host, both_ways=True) for host in hosts):
+                kept[id(config)] = config
+        imported = _of_listener(patterns, candidates, namespace)
+        imported += _destinations(kept.values(), candidates, namespace)
+        for service in imported:
+            part = _on_port(service, listener)
+            if part is not None:
+                known = chosen.get(service.host)
+                chosen[service.host] = _united(known, part, service) if known else part
+    return list(chosen.values()), [config for config in routes if id(config) in kept]
+
+
+def _patterns(listener: EgressListener, namespace: str) -> list[tuple[str, str]]:
+    """(namespace or `*`, host) of each entry; `./` is the Sidecar's own namespace, `~/` none."""
+    parts = [tuple(text.split("/", 1)) if "/" in text else ("*", text) for text in listener.hosts]
+    return [(namespace if owner == "." else owner, host.lower()) for owner, host in parts if owner != "~"]
+
+
+def _names(patterns: Iterable[tuple[str, str]], owner: str, host: str, *, both_ways: bool = False) -> bool:
+    match = hosts_overlap if both_ways else host_matches
+    return any(wanted in ("*", owner) and match(pattern, host) for wanted, pattern in patterns)
+
+
+def _of_listener(
+    patterns: list[tuple[str, str]], candidates: Mapping[str, tuple[Service, ...]], namespace: str
+) -> list[Service]:
+    found = []
+    for host, services in candidates.items():
+        named = tuple(service for service in services if _names(patterns, service.namespace, host))
+        if named:
+            found.append(_chosen(named, namespace))
+    return found
+
+
+def _destinations(
+    routes: Iterable[Config[VirtualService]], candidates: Mapping[str, tuple[Service, ...]], namespace: str
+) -> list[Service]:
+    """A service that an imported route sends to is reachable even if no listener names it."""
+    hosts = {
+        resolve_short_host(destination.destination.host, config.namespace)
+        for config in routes
+        for part in (config.object.spec.http, config.object.spec.tcp, config.object.spec.tls)
+        for route in part
+        for destination in route.route
+    }
+    return [_chosen(candidates[host], namespace) for host in sorted(hosts) if host in candidates]
+
+
+def _on_port(service: Service, listener: EgressListener) -> Service | None:
+    if listener.port is None or listener.port.protocol.upper() == "HTTP_PROXY":
+        return service
+    ports = tuple(port for port in service.ports if port.number == listener.port.number)
+    return replace(service, ports=ports) if ports else None
+
+
+def _united(known: Service, part: Service, whole: Service) -> Service:
+    numbers = {port.number for port in (*known.ports, *part.ports)}
+    ports = tuple(port for port in whole.ports if port.number in numbers)
+    return whole if ports == whole.ports else replace(whole, ports=ports)
