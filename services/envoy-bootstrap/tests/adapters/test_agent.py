@@ -1,5 +1,6 @@
 """One agent with its real Envoy: start, what it shows, how it ends."""
 
+import asyncio
 import json
 import os
 import signal
@@ -110,3 +111,28 @@ async def test_a_missing_variable_is_named(mesh: Any) -> None:
     assert await workload.process.wait() == 2
     assert "POD_NAMESPACE: is not set" in workload.log.read_text()
     assert "SECRET_TTL" in workload.log.read_text()
+
+
+async def test_traffic_comes_once_the_application_passes_its_probe(mesh: Any) -> None:
+    app = mesh.claim.address(101)
+    front = await mesh.start_workload(
+        "front",
+        1,
+        ISTIO_META_MESHCORE_APP_ADDRESS=app,
+        MESHCORE_APP_PROBE="http://:9080/health",
+        MESHCORE_APP_METRICS=f"http://{app}:9080/metrics",
+    )
+    refused = "the application does not pass its health check"
+    await mesh.until(lambda: mesh.pilot.said.get("front", [""])[-1] == refused, "the failing probe")
+    assert "app_total" not in (await front.get(15020, "/stats/prometheus")).text
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nConnection: close\r\n\r\napp_total 7\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, app, 9080):
+        await mesh.until(lambda: mesh.pilot.said["front"][-1] == "healthy", "the passing probe")
+        merged = (await front.get(15020, "/stats/prometheus")).text
+    assert "app_total 7" in merged
+    assert "envoy_server_live" in merged
