@@ -7,7 +7,8 @@ import contextlib
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,12 @@ def key(name: str) -> Key:
 def write(verb: Verb, name: str, value: object = 1) -> WriteOp:
     document = {"kind": "VirtualService", "spec": {"v": value}}
     return WriteOp(verb, key(name), document, document)
+
+
+async def eventually(reached: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not await reached():  # noqa: ASYNC110 - what is awaited lies in another process
+            await asyncio.sleep(0.02)
 
 
 class Consumer:
@@ -88,9 +95,10 @@ class Galley:
         self.store, self.bus, self.publisher = store, bus, publisher
 
     async def published(self, revision: int) -> None:
-        async with asyncio.timeout(DEADLINE):
-            while self.publisher.status().published < revision:
-                await asyncio.sleep(0.01)
+        async def reached() -> bool:
+            return self.publisher.status().published >= revision
+
+        await eventually(reached)
 
 
 @contextlib.asynccontextmanager
@@ -197,12 +205,16 @@ async def publish_until_dead(store: Store, bus: Bus, life: int, consumer: Consum
     """One publisher's life: until it has died, or until the consumer shows the value."""
     MortalBucket.life = life
     publisher = Publisher(store, bus, "galley-0", open_bucket=MortalBucket.open)
-    async with background(publisher.run(), name="publisher") as task:
-        if consumer is None:
-            with pytest.raises(Crash):
-                await asyncio.wait_for(task, DEADLINE)
-        else:
-            await consumer.until(lambda c: set(c.values.values()) == {value})
+
+    async def live() -> None:
+        with contextlib.suppress(Crash):
+            await publisher.run()
+
+    if consumer is None:
+        await asyncio.wait_for(live(), DEADLINE)
+        return
+    async with background(live(), name="publisher"):
+        await consumer.until(lambda c: set(c.values.values()) == {value})
 
 
 WRITER = """
@@ -353,9 +365,12 @@ async def test_a_spoilt_bucket_is_noticed_and_repaired_from_sql(server: NatsServ
             await consumer.until(lambda c: c.values == {"a": 1, "b": 1})
             assert [values for _, values in consumer.shown if values] == [{"a": 1, "b": 1}]
         bucket = await ConfigBucket.open(enemy)
-        async with asyncio.timeout(DEADLINE):
-            while await bucket.list() != {name: encode_record(record) for name, record in state.records.items()}:
-                await asyncio.sleep(0.05)
+        right = {name: encode_record(record) for name, record in state.records.items()}
+
+        async def repaired() -> bool:
+            return await bucket.list() == right
+
+        await eventually(repaired)
 
 
 async def test_a_long_list_comes_in_chunks_and_nobody_is_nobody(server: NatsServer, tmp_path: Path):
@@ -379,9 +394,12 @@ async def test_an_old_publisher_that_wakes_up_is_refused(server: NatsServer, tmp
         bucket = await ConfigBucket.open(running.bus)
         before = await bucket.head()
         assert before.head is not None
-        await running.store.acquire_lease("publisher", "another", __import__("datetime").timedelta(seconds=1))
+        await running.store.acquire_lease("publisher", "another", timedelta(seconds=1))
         await running.store.write([write(Verb.UPDATE, "a", 2)], "x")
         await consumer.until(lambda c: c.values == {"a": 2})
-        async with asyncio.timeout(DEADLINE):
-            while (found := (await bucket.head()).head) is None or found.fencing == before.head.fencing:
-                await asyncio.sleep(0.05)
+
+        async def fenced() -> bool:
+            found = (await bucket.head()).head
+            return found is not None and found.fencing > before.head.fencing
+
+        await eventually(fenced)

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import nats.errors
+import pytest
+from meshcore.bus.connection import Bus, BusSettings, connect
+from meshcore.bus.subjects import CONFIG_BUCKET, bucket_permissions, feed_permissions, galley_permissions
+from meshcore.bus.watch import BucketEntry, BucketWatch, Mark
+from meshcore.testing.addresses import claim
+from meshcore.testing.nats import NatsServer, nats_server
+
+DEADLINE = 10.0
+
+
+def users(**permissions: object) -> str:
+    entries = [
+        f'{{ user: {name}, password: "{name}-secret", permissions: {json.dumps(allowed)} }}'
+        for name, allowed in permissions.items()
+    ]
+    return f"authorization {{ users: [ {', '.join(entries)} ] }}"
+
+
+def allowed(permissions: object) -> dict[str, list[str]]:
+    return {"publish": list(permissions.publish), "subscribe": list(permissions.subscribe)}
+
+
+def account(directory: Path, user: str, password: str | None = None) -> Path:
+    path = directory / f"{user}.json"
+    path.write_text(json.dumps({"user": user, "password": password or f"{user}-secret"}))
+    return path
+
+
+async def test_a_bus_waits_for_a_server_that_is_not_there_yet(tmp_path: Path):
+    with claim() as block:
+        server = NatsServer(tmp_path, block.address())
+        async with connect(BusSettings(server.url)) as bus:
+            waiting = asyncio.ensure_future(bus.connected())
+            done, _ = await asyncio.wait({waiting}, timeout=0.3)
+            assert not done
+            assert not bus.is_connected
+            await asyncio.to_thread(server.start)
+            try:
+                await asyncio.wait_for(waiting, DEADLINE)
+                assert bus.is_connected
+            finally:
+                server.kill()
+
+
+async def test_each_reconnection_is_told_once_and_counted(tmp_path: Path):
+    with nats_server(tmp_path) as server:
+        async with Bus(BusSettings(server.url)) as bus:
+            await bus.connected()
+            for generation in (1, 2):
+                assert bus.generation == generation
+                with bus.reconnections() as again:
+                    server.kill()
+                    await asyncio.to_thread(server.start)
+                    await asyncio.wait_for(again.wait(), DEADLINE)
+            await asyncio.wait_for(bus.connected(), DEADLINE)
+            assert bus.generation == 3
+
+
+async def test_a_closed_bus_says_so_to_whoever_waits(tmp_path: Path):
+    with nats_server(tmp_path) as server:
+        bus = Bus(BusSettings(server.url))
+        await bus.connected()
+        server.kill()
+        while bus.is_connected:  # noqa: ASYNC110 - the client notices by itself
+            await asyncio.sleep(0.01)
+        waiting = asyncio.ensure_future(bus.connected())
+        await asyncio.sleep(0)
+        await bus.close()
+        with pytest.raises(nats.errors.ConnectionClosedError):
+            await asyncio.wait_for(waiting, DEADLINE)
+
+
+async def test_users_may_do_what_they_need_and_no_more(tmp_path: Path):
+    config = users(
+        galley=allowed(galley_permissions("galley")),
+        injector=allowed(feed_permissions("injector")),
+        pilot=allowed(feed_permissions("pilot") | bucket_permissions("pilot", "mesh-endpoints")),
+    )
+    with nats_server(tmp_path, config) as server:
+        galley = Bus(BusSettings(server.url, account(tmp_path, "galley")))
+        pilot = Bus(BusSettings(server.url, account(tmp_path, "pilot")))
+        injector = Bus(BusSettings(server.url, account(tmp_path, "injector")))
+        async with galley, pilot, injector:
+            for bus in (galley, pilot, injector):
+                await bus.connected()
+            values = await galley.jetstream().create_key_value(bucket=CONFIG_BUCKET)
+            await values.put("core.services.default.a", b"1")
+            endpoints = await pilot.jetstream().create_key_value(bucket="mesh-endpoints")
+            await endpoints.put("a", b"1")
+            assert (await endpoints.get("a")).value == b"1"
+            for reader in (pilot, injector):
+                async with BucketWatch(reader, CONFIG_BUCKET) as watch:
+                    item = await watch.next(DEADLINE)
+                    assert isinstance(item, BucketEntry)
+                    assert (item.key, item.value) == ("core.services.default.a", b"1")
+                    assert await watch.next(DEADLINE) is Mark.LISTED
+            stolen = await pilot.jetstream().key_value(CONFIG_BUCKET)
+            with pytest.raises((nats.errors.Error, TimeoutError)):
+                await asyncio.wait_for(stolen.put("core.services.default.a", b"2"), 1)
+            with pytest.raises((nats.errors.Error, TimeoutError)):
+                await asyncio.wait_for(injector.jetstream().key_value("mesh-endpoints"), 1)
+            assert (await values.get("core.services.default.a")).value == b"1"
+
+
+async def test_a_wrong_password_never_connects_and_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with nats_server(tmp_path, users(galley=allowed(galley_permissions("galley")))) as server:
+        async with Bus(BusSettings(server.url, account(tmp_path, "galley", "not-the-password"))) as bus:
+            with pytest.raises((TimeoutError, nats.errors.Error)):
+                await asyncio.wait_for(bus.connected(), 1)
+            assert not bus.is_connected
+            assert "not-the-password" not in repr(bus) + capsys.readouterr().out
