@@ -52,7 +52,8 @@ class CertificateService(ca_pb2_grpc.IstioCertificateServiceServicer):  # type: 
 
     async def _create(self, request: Any, context: Any) -> Any:
         caller = await self._authenticator.authenticate(context)
-        if request.metadata.get(_IMPERSONATED):
+        impersonated = request.metadata.fields.get(_IMPERSONATED)
+        if impersonated is not None and impersonated.string_value:
             raise impersonation_refused()
         public_key = parse_signing_request(request.csr)
         # Only what `init` named has host names; such a service keeps its own profile when it renews.
