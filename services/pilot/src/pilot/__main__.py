@@ -3,13 +3,14 @@
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from meshcore.http import serve_admin
 from meshcore.runtime import Runtime, run
 
 from pilot.adapters.admin import create_router
 from pilot.adapters.serving import start_parent, start_serving
-from pilot.core.compiler import compile_resources
+from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.impact import affects
 from pilot.settings import PilotSettings
 
@@ -19,7 +20,7 @@ async def build(runtime: Runtime[PilotSettings]) -> None:
     if runtime.settings.workers > 1 and runtime.settings.worker < 0:
         await serve_admin(runtime, [create_router(await start_parent(runtime))])
         return
-    serving = await start_serving(runtime, compile_resources, affects)
+    serving = await start_serving(runtime, partial(compile_resources, cache=CompileCache()), affects)
     if runtime.settings.worker < 0:
         await serve_admin(runtime, [create_router(serving.source)])
 

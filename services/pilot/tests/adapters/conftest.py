@@ -1,5 +1,6 @@
 """A serving Pilot process without NATS: the hub is fed by hand, the compiler is a stand-in, gRPC is real."""
 
+import asyncio
 import contextlib
 from datetime import UTC, datetime, timedelta
 
@@ -7,18 +8,26 @@ import pytest
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
-
+from meshcore.bus.connection import BUS_ERRORS, Bus, BusSettings
+from meshcore.bus.subjects import CONFIG_BUCKET
+from meshcore.distribution.digest import SetDigest
 from meshcore.distribution.events import Change, ChangeSet, FullState
-from meshcore.distribution.keys import Key, kv_key
-from meshcore.distribution.records import make_record
-from meshcore.runtime import tasks
-from meshcore.testing.identity import make_ca
-from meshcore.tls import LiveIdentity
+from meshcore.distribution.keys import HEAD_KEY, Key, kv_key
+from meshcore.distribution.records import Head, encode_head, encode_record, make_record
+from meshcore.model.kinds import KINDS
+from meshcore.runtime import running, tasks
+from meshcore.testing.identity import make_ca, write_identity
+from meshcore.testing.nats import nats_server
+from meshcore.tls import LiveIdentity, grpc_channel_credentials
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE
+from nats.js.api import KeyValueConfig
+from nats.js.errors import NotFoundError
+from pilot.adapters.admin import receipt_state
 from pilot.adapters.answers import LocalAnswers
 from pilot.adapters.hub import Hub
 from pilot.adapters.servers import AdsServers
+from pilot.adapters.serving import start_serving
 from pilot.core.admission import Admission
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
@@ -120,11 +129,166 @@ async def serving(ca=None, registrations=None, **overrides):
 
 @pytest.fixture
 async def mesh():
-    async with serving() as running:
-        yield running
+    async with serving() as served:
+        yield served
+
+
+class GalleyStandIn:
+    """Publishes change sets to a real NATS as Galley does: keys first, then the head."""
+
+    def __init__(self, server):
+        self.server = server
+        self.bus = Bus(BusSettings(server.url))
+        self.revision = 0
+        self.digest = SetDigest()
+        self.records = {}
+
+    async def publish(self, *documents, deleted=()):
+        """One revision; documents are dicts, `deleted` bucket keys. Tries again while NATS comes back."""
+        state = self.revision, SetDigest(str(self.digest)), dict(self.records)
+        while True:
+            await self.bus.connected()
+            try:
+                return await self._publish(documents, deleted)
+            except BUS_ERRORS:
+                self.revision, self.digest, self.records = state[0], SetDigest(str(state[1])), dict(state[2])
+
+    async def _publish(self, documents, deleted):
+        js = self.bus.jetstream()
+        try:
+            store = await js.key_value(CONFIG_BUCKET)
+        except NotFoundError:
+            store = await js.create_key_value(KeyValueConfig(bucket=CONFIG_BUCKET))
+        previous, self.revision = self.revision, self.revision + 1
+        now = datetime.now(UTC)
+        changed = {bucket_key(document): document for document in documents} | dict.fromkeys(deleted)
+        for key, document in changed.items():
+            record = make_record(key, "store", self.revision, document, "", now)
+            if key in self.records:
+                self.digest.remove(self.records.pop(key).digest)
+            if document is not None:
+                self.records[key] = record
+                self.digest.add(record.digest)
+            await store.put(key, encode_record(record))
+        head = Head("store", 1, self.revision, previous, tuple(changed), str(self.digest), "", now)
+        await store.put(HEAD_KEY, encode_head(head))
+        return self.revision
+
+
+def bucket_key(document):
+    group = document["apiVersion"].partition("/")[0] if "/" in document["apiVersion"] else ""
+    kind = next(info for info in KINDS if info.kind == document["kind"] and info.group == group)
+    return kv_key(group, kind.plural, document["metadata"].get("namespace", ""), document["metadata"]["name"])
 
 
 @pytest.fixture
-def short():
-    """A time that has certainly passed for a client, and is still quick."""
-    return timedelta(milliseconds=300)
+def nats(tmp_path):
+    with nats_server(tmp_path / "nats") as server:
+        yield server
+
+
+@pytest.fixture
+async def galley(nats):
+    stand_in = GalleyStandIn(nats)
+    async with stand_in.bus:
+        yield stand_in
+
+
+class RunningPilot:
+    """A whole Pilot in this process, with the stand-in compiler."""
+
+    def __init__(self, serving):
+        self.serving = serving
+        self.source = serving.source
+
+    @property
+    def secure(self):
+        return f"127.0.0.1:{self.serving.servers.secure_port}"
+
+    @property
+    def plaintext(self):
+        return f"127.0.0.1:{self.serving.servers.plaintext_port}"
+
+    async def receipt(self, revision, wait=10):
+        return receipt_state(revision, await self.source.ask("receipt", {"revision": revision}, wait))
+
+    def endpoints(self, host):
+        registry = self.serving.hub.engine.snapshot.registry
+        return {e.address for key, found in registry.endpoints.items() if key.host == host for e in found if e.healthy}
+
+
+@pytest.fixture
+def pilot(ca, nats, tmp_path):
+    """Starts a Pilot: `async with pilot("pilot-1") as running`."""
+
+    @contextlib.asynccontextmanager
+    async def start(name="pilot-1", **overrides):
+        identity = write_identity(
+            tmp_path / f"{name}-identity", ca.issue("spiffe://cluster.local/ns/istio-system/sa/pilot")
+        )
+        options = {
+            "instance": name,
+            "nats_url": nats.url,
+            "identity_dir": identity,
+            "state_dir": tmp_path / f"{name}-state",
+            "grpc_port": 0,
+            "plaintext_port": 0,
+            "heartbeat_interval": timedelta(milliseconds=200),
+            "query_deadline": timedelta(seconds=1),
+            **overrides,
+        }
+        options["state_dir"].mkdir(exist_ok=True)
+        made = []
+
+        async def build(runtime):
+            made.append(await start_serving(runtime, services_only, lambda change, proxy_class, snapshot: True))
+
+        async with running(PilotSettings(**options), build) as runtime:
+            async with asyncio.timeout(20):
+                await runtime.readiness.wait()
+            yield RunningPilot(made[0])
+
+    return start
+
+
+@pytest.fixture
+def workload_credentials(ca):
+    """mTLS credentials of a workload."""
+
+    def make(namespace="shop", service_account="default", **issue):
+        return grpc_channel_credentials(
+            ca.issue(f"spiffe://cluster.local/ns/{namespace}/sa/{service_account}", **issue)
+        )
+
+    return make
+
+
+@contextlib.asynccontextmanager
+async def eventually(condition, seconds=20.0):
+    """Poll an outside state until it holds; AssertionError otherwise."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, "not reached in time"
+        await asyncio.sleep(0.02)
+    yield
+
+
+@pytest.fixture
+def reached():
+    async def wait(condition, seconds=20.0):
+        async with eventually(condition, seconds):
+            return
+
+    return wait
+
+
+@pytest.fixture
+async def secure_mesh(ca):
+    async with serving(ca) as served:
+        yield served
+
+
+@pytest.fixture
+def serve_mesh(ca):
+    """Starts a hub with settings of the test's own: `async with serve_mesh(max_requests_per_second=2) as mesh`."""
+    return lambda **overrides: serving(ca, **overrides)

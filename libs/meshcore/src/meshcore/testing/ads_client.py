@@ -51,7 +51,9 @@ def node(
 
 
 class AdsClient:
-    """One stream. `held` is what the server has given, by type and name; `responses` every response in order."""
+    """One stream. `held` is what the server has given, by type and name; `responses` every response in order.
+
+    `resume` is what an earlier stream held: the client reconnects with it."""
 
     def __init__(
         self,
@@ -60,20 +62,19 @@ class AdsClient:
         credentials: Any = None,
         *,
         types: Collection[str] = PROXY_TYPES,
-        initial: Mapping[str, Mapping[str, str]] | None = None,
+        resume: Mapping[str, Mapping[str, PackedResource]] | None = None,
     ) -> None:
         self._target = target
         self._node = who
         self._credentials = credentials
         self._types = types
-        self._initial = initial or {}
         self._channel: Any = None
         self._call: Any = None
         self._reader: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._watched: dict[str, set[str]] = {}
         self._said_node = False
-        self.held: dict[str, dict[str, PackedResource]] = {}
+        self.held = {kind: dict(named) for kind, named in (resume or {}).items()}
         self.responses: list[Any] = []
         self.refuse: dict[str, str] = {}
         """Types whose next responses are refused, with the reason."""
@@ -91,8 +92,11 @@ class AdsClient:
         )
         self._call = self._channel.stream_stream(METHOD)()
         self._reader = tasks.create_task(self._read(), name="ads client")
-        for type_url in self._types:
-            await self.ask(type_url)
+        for type_url in (*self._types, *(kind for kind in self.held if kind not in self._types)):
+            names = self.names(type_url) if type_url in _FOLLOWED.values() else set()
+            self._watched[type_url] = names
+            versions = {name: one.version for name, one in self.held.get(type_url, {}).items()}
+            await self.ask(type_url, names, versions=versions)
         return self
 
     async def __aexit__(
@@ -111,6 +115,7 @@ class AdsClient:
         error: str = "",
         nonce: str = "",
         gone: Collection[str] = (),
+        versions: Mapping[str, str] | None = None,
     ) -> None:
         """Send a request; the first carries the node. A server that has ended the stream is seen by `error`."""
         request = discovery_pb2.DeltaDiscoveryRequest(
@@ -119,8 +124,7 @@ class AdsClient:
             resource_names_unsubscribe=sorted(gone),
             response_nonce=nonce,
         )
-        if not nonce and type_url in self._initial:
-            request.initial_resource_versions.update(self._initial[type_url])
+        request.initial_resource_versions.update(versions or {})
         if error:
             request.error_detail.code = 3
             request.error_detail.message = error
@@ -138,10 +142,6 @@ class AdsClient:
     def names(self, type_url: str) -> set[str]:
         """Names of the resources of one type that are held."""
         return set(self.held.get(type_url, {}))
-
-    def versions(self) -> dict[str, dict[str, str]]:
-        """What a reconnecting client would list."""
-        return {kind: {name: one.version for name, one in named.items()} for kind, named in self.held.items()}
 
     def message(self, type_url: str, name: str) -> Any:
         """A held resource, parsed."""

@@ -24,6 +24,7 @@ from pilot.core.engine import Stream
 _log = structlog.get_logger("ads")
 _INBOX = 64
 """Requests read ahead of the session; beyond it the client is held by flow control."""
+_CANCELLED_WITHIN = 0.1
 
 
 class Channel:
@@ -49,6 +50,8 @@ class Channel:
             while len(self.inbox) >= _INBOX:
                 self._room.clear()
                 await self._room.wait()
+        # A broken or cancelled stream reads as ended first; gRPC cancels its handler right behind that.
+        await asyncio.sleep(_CANCELLED_WITHIN)
         self.ended = True
         wake.set()
 

@@ -1,0 +1,105 @@
+"""Registration over agents' streams: real NATS, real mTLS, a whole Pilot."""
+
+import pytest
+from meshcore.testing.ads_client import AdsClient, node
+from meshcore.xds.types import HEALTH_TYPE, NAME_TABLE_TYPE
+from pilot.adapters.endpoints_bucket import BUCKET
+
+HOST = "reviews.shop.svc.cluster.local"
+SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "reviews", "namespace": "shop"},
+    "spec": {"ports": [{"name": "http", "port": 80}], "clusterIP": "10.0.0.1", "selector": {"app": "reviews"}},
+}
+GROUP = {
+    "apiVersion": "networking.istio.io/v1",
+    "kind": "WorkloadGroup",
+    "metadata": {"name": "reviews", "namespace": "shop"},
+    "spec": {"metadata": {"labels": {"app": "reviews"}}, "template": {"serviceAccount": "default"}},
+}
+
+
+def agent(address="127.0.0.9", group="reviews", name="reviews-1"):
+    return node(name, "shop", address=address, GENERATOR="agent", AUTO_REGISTER_GROUP=group)
+
+
+@pytest.fixture
+async def published(galley):
+    await galley.publish(SERVICE, GROUP)
+
+
+@pytest.fixture
+def agent_client(workload_credentials):
+    def connect(running, who=None):
+        return AdsClient(running.secure, who or agent(), workload_credentials(), types=[NAME_TABLE_TYPE])
+
+    return connect
+
+
+async def test_an_agent_registers_and_an_orderly_end_removes_at_once(published, pilot, agent_client, reached):
+    async with pilot() as running, agent_client(running) as client:
+        await reached(lambda: running.endpoints(HOST) == {"127.0.0.9"})
+        await client.until(lambda: client.names(NAME_TABLE_TYPE))
+        await client.end()
+        await reached(lambda: running.endpoints(HOST) == set(), seconds=3)
+
+
+async def test_health_takes_the_endpoint_out_and_the_agent_is_told(published, pilot, agent_client, reached):
+    async with pilot() as running, agent_client(running) as client:
+        await reached(lambda: running.endpoints(HOST) == {"127.0.0.9"})
+        await client.ask(HEALTH_TYPE, error="draining")
+        await client.until(lambda: any(r.type_url == HEALTH_TYPE for r in client.responses))
+        assert running.endpoints(HOST) == set()
+        await client.ask(HEALTH_TYPE)
+        await reached(lambda: running.endpoints(HOST) == {"127.0.0.9"})
+
+
+async def test_a_missing_group_is_refused_with_its_name(published, pilot, agent_client):
+    async with pilot() as running, agent_client(running, agent(group="nobody")) as client:
+        await client.until(lambda: client.ended)
+        assert client.error.code().name == "FAILED_PRECONDITION"
+        assert "shop/nobody" in client.error.details()
+
+
+async def test_a_broken_stream_is_removed_after_the_grace_only(published, pilot, agent_client, reached):
+    quick = {"registration_grace": "500ms", "registration_stable_after": "100ms"}
+    async with pilot(**quick) as running:
+        async with agent_client(running):
+            await reached(lambda: running.endpoints(HOST) == {"127.0.0.9"})
+        assert running.endpoints(HOST) == {"127.0.0.9"}
+        await reached(lambda: running.endpoints(HOST) == set())
+
+
+async def test_a_newer_connection_takes_the_entry_over(published, pilot, agent_client, reached):
+    quick = {"registration_grace": "300ms", "registration_stable_after": "100ms"}
+    async with pilot("pilot-1", **quick) as one, pilot("pilot-2", **quick) as two:
+        async with agent_client(two) as newer:
+            async with agent_client(one):
+                await reached(lambda: one.endpoints(HOST) == {"127.0.0.9"})
+                await newer.until(lambda: newer.names(NAME_TABLE_TYPE))
+            entries = one.serving.registered._bucket
+            async with agent_client(two) as newest:
+                await newest.until(lambda: newest.names(NAME_TABLE_TYPE))
+                await reached(lambda: entries.entries and entries.entries[0].owner == "pilot-2")
+        assert two.endpoints(HOST) == {"127.0.0.9"}
+
+
+async def test_losing_nats_with_all_its_data_de_registers_nobody(nats, galley, published, pilot, agent_client, reached):
+    quick = {"registration_grace": "500ms", "registration_stable_after": "1s"}
+    async with pilot(**quick) as running, agent_client(running) as client:
+        await reached(lambda: running.endpoints(HOST) == {"127.0.0.9"})
+        registered = running.serving.registered
+        before = registered._bus.generation
+        nats.kill()
+        nats.delete_store()
+        nats.start()
+        await reached(lambda: registered._bus.generation > before)
+        await reached(lambda: registered._bucket.in_sync_since is not None and registered._stable_since is not None)
+        # Longer than stability and grace together: whoever was to expire would have.
+        beats = registered._beats
+        await reached(lambda: registered._beats >= beats + 12)
+        assert running.endpoints(HOST) == {"127.0.0.9"}
+        assert not client.ended
+        store = await galley.bus.jetstream().key_value(BUCKET)
+        assert any(key.startswith("e.shop.") for key in await store.keys())

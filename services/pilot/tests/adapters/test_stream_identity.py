@@ -1,0 +1,73 @@
+"""Who may open a stream on the mTLS port, and how long it lasts."""
+
+from datetime import timedelta
+
+import grpc
+from meshcore.testing.ads_client import AdsClient, node
+from meshcore.xds.types import LISTENER_TYPE
+
+
+async def test_a_certificate_of_the_nodes_workload_is_served(secure_mesh, workload_credentials):
+    async with AdsClient(secure_mesh.secure, node("a", "shop"), workload_credentials()) as client:
+        await client.until(lambda: client.names(LISTENER_TYPE) == {"inbound"})
+
+
+async def test_a_node_of_another_namespace_is_refused_and_nobody_else_disturbed(secure_mesh, workload_credentials):
+    async with AdsClient(secure_mesh.secure, node("a", "shop"), workload_credentials()) as honest:
+        await honest.until(lambda: honest.names(LISTENER_TYPE))
+        async with AdsClient(secure_mesh.secure, node("b", "bank"), workload_credentials()) as liar:
+            await liar.until(lambda: liar.ended)
+        assert liar.error.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert "claims namespace bank, its certificate is for shop" in liar.error.details()
+        assert liar.responses == []
+        receipt = await secure_mesh.receipt(secure_mesh.change(secure_mesh.service("reviews")))
+        assert (receipt["count"], receipt["acked"]) == (1, 1)
+
+
+async def test_a_node_of_another_service_account_is_refused(secure_mesh, workload_credentials):
+    who = node("a", "shop", service_account="admin")
+    async with AdsClient(secure_mesh.secure, who, workload_credentials()) as client:
+        await client.until(lambda: client.ended)
+        assert client.error.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_certificate_of_another_root_does_not_connect(secure_mesh, ca):
+    from meshcore.testing.identity import make_ca
+    from meshcore.tls import grpc_channel_credentials
+    from meshcore.tls.identity import ServiceIdentity
+
+    foreign = make_ca().issue("spiffe://cluster.local/ns/shop/sa/default")
+    credentials = grpc_channel_credentials(ServiceIdentity(foreign.key, foreign.chain, ca.root_pem))
+    async with AdsClient(secure_mesh.secure, node("a", "shop"), credentials) as client:
+        await client.until(lambda: client.ended)
+        assert client.error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_node_that_cannot_be_read_is_an_invalid_argument(mesh):
+    who = node("a", "shop")
+    who.id = "nonsense"
+    async with AdsClient(mesh.plaintext, who) as client:
+        await client.until(lambda: client.ended)
+        assert client.error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "nonsense" in client.error.details()
+
+
+async def test_a_stream_ends_with_its_certificate(secure_mesh, workload_credentials):
+    credentials = workload_credentials(ttl=timedelta(seconds=2))
+    async with AdsClient(secure_mesh.secure, node("a", "shop"), credentials) as client:
+        await client.until(lambda: client.names(LISTENER_TYPE))
+        await client.until(lambda: client.ended)
+        assert client.error is None
+
+
+async def test_a_stream_ends_at_its_age(serve_mesh):
+    async with serve_mesh(stream_max_age="500ms") as mesh, AdsClient(mesh.plaintext, node("a", "shop")) as client:
+        await client.until(lambda: client.names(LISTENER_TYPE))
+        await client.until(lambda: client.ended, seconds=5)
+        assert client.error is None
+
+
+async def test_plaintext_is_not_offered_beyond_loopback(serve_mesh):
+    async with serve_mesh(host="0.0.0.0", plaintext_host="0.0.0.0") as mesh:
+        assert mesh.servers.plaintext_port == 0
+        assert mesh.servers.secure_port > 0
