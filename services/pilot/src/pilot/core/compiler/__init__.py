@@ -4,7 +4,7 @@
 `Diagnostic` in the result. Output is deterministic: names sorted, bytes canonical, whatever the order of arrival. Pure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from meshcore.xds.resource import ResourceSet
 
@@ -22,7 +22,15 @@ from pilot.core.diagnostics import Diagnostic
 from pilot.core.proxy import Interception, ProxyClass, ProxyType
 from pilot.core.snapshot import MeshSnapshot
 
-__all__ = ["CompileCache", "compile_resources"]
+__all__ = ["CompileCache", "caching_compiler", "compile_resources"]
+
+Compile = Callable[[MeshSnapshot, ProxyClass], ResourceSet]
+
+
+def caching_compiler(cache: CompileCache | None = None) -> Compile:
+    """`compile_resources` with memos that live as long as what is returned: one per process."""
+    memos = cache if cache is not None else CompileCache()
+    return lambda snapshot, proxy_class: compile_resources(snapshot, proxy_class, memos)
 
 
 def compile_resources(

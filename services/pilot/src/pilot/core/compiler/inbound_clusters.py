@@ -21,8 +21,8 @@ from pilot.core.compiler.inbound_ports import InboundPort, inbound_ports
 from pilot.core.compiler.messages import provenance, socket_address, source_bind
 
 _Type = cluster_pb2.Cluster
-_FOR_EVER_SECONDS = 315_576_000_000
-"""protobuf's longest duration: destinations of one's own application never go stale."""
+_FOR_EVER_SECONDS = 9_223_372_035
+"""As long as Envoy's clock can count: destinations of one's own application never go stale."""
 
 
 def inbound_clusters(work: Compilation) -> Iterator[Compiled]:
