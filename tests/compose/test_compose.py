@@ -173,7 +173,7 @@ with grpc.secure_channel("citadel:8060", grpc.ssl_channel_credentials(root)) as 
     try:
         answer = stub.CreateCertificate(request, timeout=20, metadata=[("authorization", "Bearer " + sys.argv[1])])
     except grpc.RpcError as error:
-        print(error.code().name)
+        print(error.code().name, error.details())
         sys.exit()
 leaf = x509.load_pem_x509_certificate(answer.cert_chain[0].encode())
 names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -188,7 +188,7 @@ def test_a_workload_token_of_galley_buys_a_certificate_of_citadel(stack):
     answer = stack.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(request)).stdout
     token = json.loads(answer)["status"]["token"]
     assert stack.in_container("injector", CERTIFICATE, token).strip() == "spiffe://cluster.local/ns/default/sa/reviews"
-    assert stack.in_container("injector", CERTIFICATE, token[:-4] + "AAAA").strip() == "UNAUTHENTICATED"
+    assert stack.in_container("injector", CERTIFICATE, token[:-4] + "AAAA").startswith("UNAUTHENTICATED")
 
 
 @pytest.mark.parametrize("service", ["galley", "nats", "pilot", "citadel", "injector"])

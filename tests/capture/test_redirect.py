@@ -1,0 +1,98 @@
+"""An unchanged client and server in two pods: iptables sends their traffic through both Envoys."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from control_plane import wait_until
+
+from conftest import VIP
+
+pytestmark = [pytest.mark.capture, pytest.mark.timeout(180)]
+
+CLIENT, ECHO = "spiffe://cluster.local/ns/default/sa/client", "spiffe://cluster.local/ns/default/sa/echo"
+PROXY_SOURCE = "127.0.0.6"
+
+
+def answer(done: subprocess.CompletedProcess[str]) -> dict:
+    body, _, status = done.stdout.rpartition("\n")
+    return json.loads(body) if status == "200" else {}
+
+
+def test_a_call_to_the_service_passes_both_proxies_with_mutual_tls(mesh):
+    got = wait_until("the service answers", lambda: answer(mesh.client.curl(f"http://{VIP}/")))
+    assert f"URI={CLIENT}" in got["headers"]["x-forwarded-client-cert"]
+    assert got["client"] == PROXY_SOURCE
+
+
+def test_a_server_that_speaks_first_is_reached_over_tcp(mesh):
+    script = f"""
+import socket
+with socket.create_connection(("{VIP}", 9000), 5) as connection:
+    lines = connection.makefile("rwb")
+    print(lines.readline().decode().strip())
+    lines.write(b"me\\n"); lines.flush()
+    print(lines.readline().decode().strip())
+"""
+    done = subprocess.run(mesh.client.inside(sys.executable, "-c", script), capture_output=True, text=True, timeout=20)
+    assert done.stdout.splitlines() == ["hello, who is there?", "welcome me"], done.stderr
+
+
+def test_an_application_reaches_itself_through_its_own_service(mesh):
+    got = wait_until("the service answers itself", lambda: answer(mesh.echo.curl(f"http://{VIP}/")))
+    assert f"URI={ECHO}" in got["headers"]["x-forwarded-client-cert"]
+
+
+def test_localhost_is_left_alone(mesh):
+    got = answer(mesh.echo.curl("http://127.0.0.1:8080/"))
+    assert got["client"] == "127.0.0.1"
+    assert "x-forwarded-client-cert" not in got["headers"]
+
+
+def test_a_plaintext_caller_is_let_in_while_permissive_and_refused_when_strict(mesh):
+    def plain() -> subprocess.CompletedProcess[str]:
+        url = f"http://{mesh.echo.address}:8080/"
+        return subprocess.run(
+            ["curl", "-sS", "-m", "3", "-w", "\n%{http_code}", url], capture_output=True, text=True, check=False
+        )
+
+    got = wait_until("the host reaches the pod", lambda: answer(plain()))
+    # a client outside the mesh has no certificate, but its connection was captured on the way in
+    assert "x-forwarded-client-cert" not in got["headers"]
+    assert got["client"] == PROXY_SOURCE
+    strict = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": {"name": "strict", "namespace": "default"},
+        "spec": {"mtls": {"mode": "STRICT"}},
+    }
+    mesh.control.apply(strict)
+    try:
+        wait_until("plaintext is refused", lambda: plain().returncode != 0)
+        assert f"URI={CLIENT}" in answer(mesh.client.curl(f"http://{VIP}/"))["headers"]["x-forwarded-client-cert"]
+    finally:
+        mesh.control.delete(strict)
+
+
+def test_the_agents_ports_are_not_captured(mesh):
+    for port, path in ((15021, "healthz/ready"), (15020, "healthz/ready")):
+        done = subprocess.run(
+            [
+                "curl",
+                "-sS",
+                "-m",
+                "3",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code}",
+                f"http://{mesh.echo.address}:{port}/{path}",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout == "200", f"{port}: {done.stderr}"
