@@ -84,6 +84,7 @@ class LocalAnswers:
             "compiles": engine.compiles,
             "frames_built": engine.frames.built,
             "frames_shared": engine.frames.shared,
+            "sweeps": self._hub.sweeps,
             "backlog": self._hub.admission.backlog,
         }
 

@@ -29,6 +29,8 @@ class Hub:
         self._progress = asyncio.Event()
         self._gates: dict[int, asyncio.Event] = {}
         self._gate_numbers = 0
+        self.sweeps = 0
+        """How often expired registrations were looked for."""
         self.registered_sequence = 0
         """The last message of the bucket of registrations that the snapshot knows."""
 

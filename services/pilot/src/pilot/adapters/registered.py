@@ -118,6 +118,7 @@ class Registered:
                     self._beats += 1
                     await self._bucket.beat(Heartbeat(self._instance, self._process, self._beats))
                     await self._sweep()
+                    self._hub.sweeps += 1
                 await self._bucket.save()
             except (*BUS_ERRORS, OSError) as error:
                 _log.warning("registrations not tended", error=type(error).__name__)

@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ class WorkerPool:
         runtime.on_stop("workers", self._stop)
         for number in range(self._settings.workers):
             runtime.readiness.expect(f"worker-{number}")
-            runtime.spawn(f"worker-{number}", lambda number=number: self._run(number))
-            runtime.spawn(f"worker-{number} readiness", lambda number=number: self._watch_readiness(number))
+            runtime.spawn(f"worker-{number}", partial(self._run, number))
+            runtime.spawn(f"worker-{number} readiness", partial(self._watch_readiness, number))
 
     @property
     def pids(self) -> dict[str, int]:

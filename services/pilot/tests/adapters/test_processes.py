@@ -1,0 +1,185 @@
+"""`python -m pilot` as it is started by users: workers, and what a killed process costs."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+
+import httpx
+import pytest
+from meshcore.http.callers import Role
+from meshcore.http.tokens import token_entry
+from meshcore.testing.addresses import claim
+from meshcore.testing.ads_client import AdsClient, node
+from meshcore.testing.identity import write_identity
+from meshcore.xds.types import CLUSTER_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE
+
+TOKEN = "for-this-test-only"
+CLUSTER = "outbound|80||reviews.shop.svc.cluster.local"
+SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "reviews", "namespace": "shop"},
+    "spec": {"ports": [{"name": "http", "port": 80}], "clusterIP": "10.0.0.1", "selector": {"app": "reviews"}},
+}
+GROUP = {
+    "apiVersion": "networking.istio.io/v1",
+    "kind": "WorkloadGroup",
+    "metadata": {"name": "reviews", "namespace": "shop"},
+    "spec": {"metadata": {"labels": {"app": "reviews"}}, "template": {"serviceAccount": "default"}},
+}
+
+
+class PilotProcess:
+    """One `python -m pilot` on an address of its own."""
+
+    def __init__(self, address, environment, *arguments):
+        self.address = address
+        self._environment = environment
+        self._arguments = arguments
+        self._process = None
+        self.api = httpx.AsyncClient(
+            base_url=f"http://{address}:15014",
+            headers={"authorization": f"Bearer {TOKEN}"},
+            trust_env=False,
+            timeout=30,
+        )
+
+    @property
+    def secure(self):
+        return f"{self.address}:15012"
+
+    async def start(self):
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "pilot", *self._arguments, env={**os.environ, **self._environment}
+        )
+        await self.wait_ready()
+
+    async def wait_ready(self):
+        async with asyncio.timeout(30):
+            while not await self._ready():
+                assert self._process.returncode is None, "pilot ended"
+                await asyncio.sleep(0.05)
+
+    async def _ready(self):
+        with contextlib.suppress(httpx.TransportError):
+            return (await self.api.get("/readyz")).status_code == 200
+        return False
+
+    async def get(self, path, **parameters):
+        answer = await self.api.get(path, params=parameters)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def end(self, number=signal.SIGTERM):
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+            async with asyncio.timeout(15):
+                await self._process.wait()
+
+    async def children(self):
+        found = await asyncio.create_subprocess_exec(
+            "ps", "-o", "pid=", "--ppid", str(self._process.pid), stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await found.communicate()
+        return [int(pid) for pid in out.split()]
+
+
+@pytest.fixture
+async def process(ca, nats, tmp_path):
+    """Starts a Pilot process: `running = await process("pilot-1", "--workers", "2")`."""
+    started = []
+    block = claim()
+
+    async def start(name="pilot-1", *arguments, **environment):
+        address = block.address(len(started) + 1)
+        identity = ca.issue("spiffe://cluster.local/ns/istio-system/sa/pilot", ips=[address])
+        directory = write_identity(tmp_path / f"{name}-identity", identity)
+        entry = token_entry(TOKEN, "tester", {"*": [Role.VIEWER]})
+        (directory / "tokens.json").write_text(json.dumps({"tokens": [entry]}))
+        running = PilotProcess(
+            address,
+            {
+                "PILOT_INSTANCE": name,
+                "PILOT_HOST": address,
+                "PILOT_ADMIN_HOST": address,
+                "PILOT_NATS_URL": nats.url,
+                "PILOT_IDENTITY_DIR": str(directory),
+                "PILOT_STATE_DIR": str(tmp_path / f"{name}-state"),
+                "PILOT_HEARTBEAT_INTERVAL": "200ms",
+                "PILOT_REGISTRATION_GRACE": "500ms",
+                "PILOT_REGISTRATION_STABLE_AFTER": "1500ms",
+                **environment,
+            },
+            *arguments,
+        )
+        started.append(running)
+        await running.start()
+        return running
+
+    yield start
+    for running in started:
+        await running.end()
+        await running.api.aclose()
+    block.release()
+
+
+async def test_two_workers_share_the_port_and_answer_as_one(galley, process, workload_credentials, reached):
+    await galley.publish(GROUP)
+    running = await process("pilot-1", "--workers", "2")
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [AdsClient(running.secure, node(f"p{number}", "shop"), workload_credentials()) for number in range(8)]
+        for client in clients:
+            await stack.enter_async_context(client)
+        for client in clients:
+            await client.until(lambda client=client: client.names(LISTENER_TYPE))
+        held = {row["proxy"]: row["pilot"] for row in await running.get("/debug/syncz")}
+        assert len(held) == 8
+        assert set(held.values()) == {"pilot-1/w0", "pilot-1/w1"}
+        revision = await galley.publish(SERVICE)
+        receipt = await running.get(f"/api/v1/changes/{revision}/receipt", wait=10)
+        assert receipt["complete"], receipt
+        assert receipt["proxies"] == {"count": 8, "acked": 8}
+        assert all(CLUSTER in client.names(CLUSTER_TYPE) for client in clients)
+
+        victim = min(await running.children())
+        os.kill(victim, signal.SIGKILL)
+        await reached(lambda: any(client.ended for client in clients))
+        ended = {f"p{number}.shop" for number, client in enumerate(clients) if client.ended}
+        assert len({held[proxy] for proxy in ended}) == 1
+        assert len(ended) < 8
+        await running.wait_ready()
+        async with AdsClient(running.secure, node("again", "shop"), workload_credentials()) as again:
+            await again.until(lambda: CLUSTER in again.names(CLUSTER_TYPE))
+
+
+async def test_a_killed_pilot_de_registers_nobody_when_it_is_back(galley, process, workload_credentials):
+    await galley.publish(SERVICE, GROUP)
+    running = await process()
+
+    def agent(number):
+        who = node(f"r{number}", "shop", address=f"127.0.9.{number}", GENERATOR="agent", AUTO_REGISTER_GROUP="reviews")
+        return AdsClient(running.secure, who, workload_credentials(), types=[NAME_TABLE_TYPE])
+
+    async def addresses():
+        services = {row["hostname"]: row for row in await running.get("/debug/registryz")}
+        return {endpoint["address"] for endpoint in services["reviews.shop.svc.cluster.local"]["endpoints"]}
+
+    everybody = {f"127.0.9.{number}" for number in (1, 2, 3)}
+    async with agent(1), agent(2), agent(3):
+        async with asyncio.timeout(10):
+            while await addresses() != everybody:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await running.end(signal.SIGKILL)
+    await running.start()
+    assert await addresses() == everybody
+    async with agent(1), agent(2), agent(3) as last:
+        await last.until(lambda: last.names(NAME_TABLE_TYPE))
+        # Past stability and grace, judged by the sweeps that the heartbeats count.
+        async with asyncio.timeout(20):
+            first = (await running.get("/debug/engine"))["instances"]["pilot-1"]["sweeps"]
+            while (await running.get("/debug/engine"))["instances"]["pilot-1"]["sweeps"] < first + 15:
+                assert await addresses() == everybody
+                await asyncio.sleep(0.1)
