@@ -17,6 +17,7 @@ COMMANDS = {
     "get": "objects",
     "delete": "objects",
     "validate": "offline",
+    "compile": "compile",
     "kube-inject": "offline",
     "version": "offline",
     "proxy-status": "proxies",

@@ -59,16 +59,16 @@ class Demo:
 
     def __init__(self, shop: DemoStack, console: Console, rate: float, changes: int, keep: bool) -> None:
         self._shop, self._console, self._rate, self._changes, self._keep = shop, console, rate, changes, keep
-        self._split = Split()
+        self._split, self._since = Split(), 0.0
         self._traffic: list[Traffic] = []
 
     async def run(self) -> None:
         """The whole story. The stack goes down at the end, also when something fails."""
         try:
             await self._story()
-        except BaseException:
+        except BaseException as error:
             await self._shop.stop()
-            raise
+            raise _cause(error) from None
         if self._keep:
             number = self._shop.settings.stack.number
             self._say(f"\nThe stack keeps running: `MESHCORE_STACK={number} meshctl status`, `... meshctl down`.")
@@ -113,6 +113,8 @@ class Demo:
             headers = {"end-user": ADA} if caller == ADA else {}
 
             def note(reply: Reply) -> None:
+                if reply.at < self._since:  # it was on its way when the change came
+                    return
                 reviews = reply.body.get("reviews", {}) if reply.good else {}
                 self._split.add(Answer(caller, reply.status, str(reviews.get("version", "?"))))
 
@@ -133,7 +135,7 @@ class Demo:
         applied, receipt = await changes.apply(document.body)
         self._say(f"  {applied}")
         self._receipt(receipt)
-        self._split = Split()
+        self._split, self._since = Split(), asyncio.get_running_loop().time()
         await self._watch(step)
         wrong = self._split.contradicts(step.promise)
         if wrong:
@@ -204,3 +206,10 @@ class Demo:
 
     def _fail(self, what: str) -> None:
         raise MeshError(ErrorCode.INTERNAL, f"the demo broke a promise: {what}")
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The first error that a group of tasks came to."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -6,8 +6,6 @@ from typing import Annotated, Any
 import typer
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.model.kinds import KINDS, KindInfo, by_kind
-from rich.console import Console
-from rich.table import Table
 
 from meshctl.adapters.config_api import ConfigApi, open_config_api
 from meshctl.adapters.config_files import read_documents
@@ -21,6 +19,7 @@ from meshctl.commands.options import (
     complain,
     failing_clearly,
     print_document,
+    print_table,
 )
 from meshctl.core.topology import CONFIG_API_PORT
 
@@ -149,13 +148,12 @@ def print_server_table(document: dict[str, Any], with_namespace: bool) -> None:
     if not rows:
         complain("No resources found.")
         return
-    table = Table(*(str(column["name"]).upper() for _, column in shown), box=None, pad_edge=False)
-    if with_namespace:
-        table = Table("NAMESPACE", *(str(column["name"]).upper() for _, column in shown), box=None, pad_edge=False)
+    lines = []
     for row in rows:
         space = [str(row.get("object", {}).get("metadata", {}).get("namespace", ""))] if with_namespace else []
-        table.add_row(*space, *(_cell(row["cells"][index]) for index, _ in shown))
-    Console(soft_wrap=True, highlight=False).print(table)
+        lines.append([*space, *(_cell(row["cells"][index]) for index, _ in shown)])
+    names = [*(["NAMESPACE"] if with_namespace else []), *(str(column["name"]).upper() for _, column in shown)]
+    print_table((names, lines))
 
 
 def _cell(value: Any) -> str:

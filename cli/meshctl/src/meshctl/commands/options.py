@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import wraps
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -51,6 +51,15 @@ def print_document(document: Any, output: Output) -> None:
         print(yaml.dump(document, Dumper=_Dumper, sort_keys=False), end="")
     else:
         print(json.dumps(document, indent=2))
+
+
+def print_table(table: tuple[Sequence[str], Sequence[Sequence[str]]]) -> None:
+    """Columns and rows, aligned; never wrapped or cut, so that other programs can read it."""
+    columns, rows = table
+    lines = [tuple(columns), *(tuple(row) for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    for line in lines:
+        print("   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def complain(*lines: str) -> None:

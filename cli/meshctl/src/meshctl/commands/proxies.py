@@ -8,14 +8,20 @@ from typing import Annotated, Any
 
 import typer
 from meshcore.errors import ErrorCode, MeshError
-from rich.console import Console
-from rich.table import Table
 
 from meshctl.adapters.envoy_admin import EnvoyAdmin
 from meshctl.adapters.pilot_api import PilotApi
 from meshctl.adapters.stack_client import stack_status
 from meshctl.adapters.stack_files import layout_of, stack_from
-from meshctl.commands.options import NamespaceOption, Output, OutputOption, StackOption, failing_clearly, print_document
+from meshctl.commands.options import (
+    NamespaceOption,
+    Output,
+    OutputOption,
+    StackOption,
+    failing_clearly,
+    print_document,
+    print_table,
+)
 from meshctl.core import config_dump
 from meshctl.core.proxy_status import proxy_status_table, sync_table
 from meshctl.core.topology import ADMIN_PORT
@@ -151,12 +157,3 @@ def envoy_of(proxy: str, namespace: str, stack: int | None) -> EnvoyAdmin:
         if (workload["name"], workload["namespace"]) == (name, space):
             return EnvoyAdmin(workload["envoy_admin"])
     raise MeshError(ErrorCode.NOT_FOUND, f"no workload {name}.{space} runs in this stack")
-
-
-def print_table(table: config_dump.Table) -> None:
-    """A table as istioctl prints it: no borders, upper-case columns."""
-    columns, rows = table
-    shown = Table(*columns, box=None, pad_edge=False)
-    for row in rows:
-        shown.add_row(*row)
-    Console(soft_wrap=True, highlight=False, markup=False).print(shown)

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from meshcore.errors import ErrorCode, MeshError
-from rich.console import Console
-from rich.table import Table
 
 from meshctl.adapters.compose import compose_kubeconfig
 from meshctl.adapters.stack_client import bring_up, stack_status, supervisor_answers, take_down
@@ -16,7 +14,7 @@ from meshctl.adapters.stack_files import bookshop_workloads, layout_of, stack_fr
 from meshctl.adapters.supervise import supervise as run_supervisor
 from meshctl.adapters.supervisor import Supervisor
 from meshctl.adapters.text_files import read_workloads
-from meshctl.commands.options import Output, OutputOption, StackOption, failing_clearly, print_document
+from meshctl.commands.options import Output, OutputOption, StackOption, failing_clearly, print_document, print_table
 
 TrustDomainOption = Annotated[str, typer.Option("--trust-domain", help="Trust domain of the first `up`.")]
 NoRestartOption = Annotated[bool, typer.Option("--no-restart", help="Leave a dead process dead until the next `up`.")]
@@ -74,14 +72,14 @@ def print_status(document: Mapping[str, Any], output: Output) -> None:
     if output is not Output.TABLE:
         print_document(document, output)
         return
-    table = Table("NAME", "STATE", "PID", "ADDRESS", box=None, pad_edge=False)
+    rows = []
     for service in document["services"]:
         address = service.get("config_api") or service.get("client") or service.get("admin") or ""
-        table.add_row(service["name"], service["state"], str(service["pid"] or "-"), address)
+        rows.append((service["name"], service["state"], str(service["pid"] or "-"), address))
     for workload in document["workloads"]:
         name = f"{workload['namespace']}/{workload['name']}"
-        table.add_row(name, workload["state"], str(workload["pid"] or "-"), workload["http_proxy"])
-    Console(soft_wrap=True, highlight=False).print(table)
+        rows.append((name, workload["state"], str(workload["pid"] or "-"), workload["http_proxy"]))
+    print_table((("NAME", "STATE", "PID", "ADDRESS"), rows))
 
 
 @failing_clearly

@@ -11,7 +11,11 @@ from meshcore.model import Service, WorkloadEntry, WorkloadGroup
 from meshcore.model.base import MeshObject
 from meshcore.model.kinds import KINDS, by_kind
 from meshcore.model.load import Document, parse_object
+from meshcore.xds.resource import ResourceSet
+from pilot.core.compiler import compile_resources
+from pilot.core.proxy import classify, parse_node
 from pilot.core.registry.workload import group_labels
+from pilot.core.snapshot import MeshSnapshot
 
 ADDRESS_OF_NOBODY = "10.0.0.1"
 """The address of a proxy that no file gives one; it appears in the node only."""
@@ -46,6 +50,12 @@ def _normalised(body: Mapping[str, Any], namespace: str) -> MeshObject:
         metadata["namespace"] = metadata.get("namespace") or namespace
     filled = rules_of(kind).fill_defaults({**body, "metadata": metadata})
     return parse_object(normalize(parse_object(filled), kind, Naming()), strict=False)
+
+
+def compile_proxy(objects: Iterable[MeshObject], node: Mapping[str, Any]) -> ResourceSet:
+    """The resources of the proxy with that node, in the mesh of these objects."""
+    snapshot = MeshSnapshot.of(objects)
+    return compile_resources(snapshot, classify(parse_node(node), snapshot.selection))
 
 
 def node_of(objects: Iterable[MeshObject], namespace: str, name: str, domain: str = "cluster.local") -> dict[str, Any]:
