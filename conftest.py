@@ -6,3 +6,5 @@ settings.register_profile(
     "derandomised", derandomize=True, max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("derandomised")
+
+pytest_plugins = ["meshcore.testing.golden"]

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from meshcore.distribution.keys import Key
 from meshcore.errors import ErrorCode, MeshError
-from meshcore.model.kinds import KINDS, KindInfo, by_plural
+from meshcore.model.kinds import KINDS, by_plural
 
 from galley.adapters.store import Store
 from galley.core.kinds import all_rules
 from galley.core.kube_api import status
 from galley.core.storage import StoredObject, Verb, WriteOp
 
+INFO = by_plural("", "namespaces")
 ALWAYS = ("default", "istio-system", "kube-system")
 _PER_CHANGE_SET = 1000
 _SPEC = {"finalizers": ["kubernetes"]}
@@ -60,23 +61,22 @@ def companions(key: Key) -> list[WriteOp]:
 
 async def check_open(store: Store, namespace: str) -> None:
     """404 when the namespace of a new object is not there, 403 when it is going away."""
-    info = by_plural("", "namespaces")
     try:
         found = await store.get(key_of(namespace))
     except MeshError as error:
         if error.code is ErrorCode.NOT_FOUND:
-            raise status.not_found(info, namespace) from error
+            raise status.not_found(INFO, namespace) from error
         raise
     if "deletionTimestamp" in found.object["metadata"]:
         why = f"unable to create new content in namespace {namespace} because it is being terminated"
         cause = {"reason": "NamespaceTerminating", "message": why, "field": "metadata.namespace"}
-        raise status.refused(info, namespace, why, [cause])
+        raise status.refused(INFO, namespace, why, [cause])
 
 
-def check_deletable(info: KindInfo, namespace: str) -> None:
+def check_deletable(namespace: str) -> None:
     """403 for the namespaces that the mesh cannot be without."""
     if namespace in ALWAYS:
-        raise status.refused(info, namespace, "this namespace may not be deleted")
+        raise status.refused(INFO, namespace, "this namespace may not be deleted")
 
 
 async def delete_with_content(store: Store, namespace: str, author: str, traceparent: str) -> None:

@@ -49,7 +49,12 @@ async def create(call: Call) -> Response:
         await namespaces.check_open(call.backend.store, key.namespace)
     warnings = [*admitted.warnings, *await references.warnings(call.backend.store, admitted)]
     operations = [operation, *namespaces.companions(key)]
-    stored = await _commit(call, operations, options, current={})
+    try:
+        stored = await _commit(call, operations, options, current={})
+    except MeshError as error:
+        if error.code is ErrorCode.NOT_FOUND:  # the namespace went away in between
+            raise status.not_found(namespaces.INFO, key.namespace) from error
+        raise status.from_error(error, call.info, key.name) from error
     if options.dry_run:
         shown = stored.document()
         del shown["metadata"]["resourceVersion"]
@@ -175,7 +180,7 @@ async def delete(call: Call) -> Response:
 
 
 async def _delete_namespace(call: Call, stored: StoredObject, options: WriteOptions) -> Response:
-    namespaces.check_deletable(call.info, stored.key.name)
+    namespaces.check_deletable(stored.key.name)
     if not options.dry_run:
         await namespaces.delete_with_content(
             call.backend.store, stored.key.name, call.caller.user, current_traceparent()
