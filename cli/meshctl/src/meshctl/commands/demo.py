@@ -66,7 +66,7 @@ class Demo:
         """The whole story. The stack goes down at the end, also when something fails."""
         try:
             await self._story()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again once the stack is down
             await self._shop.stop()
             raise _cause(error) from None
         if self._keep:
