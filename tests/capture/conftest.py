@@ -87,6 +87,7 @@ class CapturedMesh:
             "CA_ROOT_CERT": str(state / "root-cert.pem"),
             "TOKEN_PATH": str(state / "token"),
             "STATE_DIR": str(state / "s"),
+            "MINIMUM_DRAIN_DURATION": "0s",
             "ISTIO_META_INTERCEPTION_MODE": "REDIRECT",
             "ISTIO_META_AUTO_REGISTER_GROUP": pod.name,
             "ISTIO_METAJSON_LABELS": json.dumps({"app": pod.name}),

@@ -98,11 +98,11 @@ class ControlPlane:
         self._start(name, *command, environment=environment)
 
     def down(self) -> None:
+        """Stop everything, what was started last first: agents take their workloads out while Pilot is there."""
         if hasattr(self, "api"):
             self.api.close()
         for process in reversed(self._processes.values()):
             process.terminate()
-        for process in self._processes.values():
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:
