@@ -6,11 +6,15 @@ from pathlib import Path
 
 import nats.errors
 import pytest
+from meshcore.bus.config_list import chunks, request_list
 from meshcore.bus.connection import Bus, BusSettings, connect
-from meshcore.bus.subjects import CONFIG_BUCKET, bucket_permissions, feed_permissions, galley_permissions
+from meshcore.bus.subjects import CONFIG_BUCKET, CONFIG_LIST, bucket_permissions, feed_permissions, galley_permissions
 from meshcore.bus.watch import BucketEntry, BucketWatch, Mark
+from meshcore.distribution.digest import EMPTY_DIGEST
+from meshcore.distribution.state_copy import StateCopy, encode_state
 from meshcore.testing.addresses import claim
 from meshcore.testing.nats import NatsServer, nats_server
+from nats.aio.msg import Msg
 
 DEADLINE = 10.0
 
@@ -31,6 +35,14 @@ def account(directory: Path, user: str, password: str | None = None) -> Path:
     path = directory / f"{user}.json"
     path.write_text(json.dumps({"user": user, "password": password or f"{user}-secret"}))
     return path
+
+
+EMPTY = StateCopy("s", 1, 0, EMPTY_DIGEST, {})
+
+
+async def answer(request: Msg) -> None:
+    for headers, part in chunks(encode_state(EMPTY)):
+        await request._client.publish(request.reply, part, headers=headers)
 
 
 async def test_a_bus_waits_for_a_server_that_is_not_there_yet(tmp_path: Path):
@@ -101,12 +113,17 @@ async def test_users_may_do_what_they_need_and_no_more(tmp_path: Path):
                     assert isinstance(item, BucketEntry)
                     assert (item.key, item.value) == ("core.services.default.a", b"1")
                     assert await watch.next(DEADLINE) is Mark.LISTED
+            await galley.client.subscribe(CONFIG_LIST, cb=answer)
+            assert await request_list(pilot) == EMPTY
             stolen = await pilot.jetstream().key_value(CONFIG_BUCKET)
             with pytest.raises((nats.errors.Error, TimeoutError)):
                 await asyncio.wait_for(stolen.put("core.services.default.a", b"2"), 1)
             with pytest.raises((nats.errors.Error, TimeoutError)):
                 await asyncio.wait_for(injector.jetstream().key_value("mesh-endpoints"), 1)
             assert (await values.get("core.services.default.a")).value == b"1"
+            await injector.client.subscribe("_INBOX.pilot.>", cb=answer)
+            await injector.client.flush()
+            assert "permissions violation" in str(injector.client.last_error).lower()
 
 
 async def test_a_wrong_password_never_connects_and_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from galley.adapters.store import Store, tables
@@ -41,10 +40,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def store(tmp_path: Path, clock: Clock):
-    async with await Store.open(
-        f"sqlite+aiosqlite:///{tmp_path}/galley.db", clock=clock, retention=Retention(revisions=5)
-    ) as opened:
+async def store(database: str, clock: Clock):
+    async with await Store.open(database, clock=clock, retention=Retention(revisions=5)) as opened:
         yield opened
 
 
@@ -244,20 +241,11 @@ async def test_an_object_that_cannot_travel_is_too_large(store: Store):
     assert await store.revision() == 0
 
 
-async def test_a_lease_has_growing_fencing_numbers(store: Store):
-    length = timedelta(seconds=10)
-    first = await store.acquire_lease("publisher", "a", length)
-    second = await store.acquire_lease("publisher", "b", length)
-    assert (first, second) == (1, 2)
-    assert not await store.renew_lease("publisher", 1, length)
-    assert await store.renew_lease("publisher", 2, length)
-
-
-async def test_another_process_cannot_open_the_same_file(store: Store, tmp_path: Path):
-    with pytest.raises(MeshError) as raised:
-        await Store.open(f"sqlite+aiosqlite:///{tmp_path}/galley.db")
-    assert raised.value.code is ErrorCode.FAILED_PRECONDITION
-
-
-async def test_the_files_are_their_owners_only(store: Store, tmp_path: Path):
-    assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("galley.db*")} == {0}
+async def test_a_store_that_is_opened_again_goes_on_where_it_was(store: Store, database: str):
+    await store.write([op(Verb.CREATE, "a")], "x")
+    first = await store.store_id()
+    await store.close()
+    async with await Store.open(database) as again:
+        assert await again.store_id() == first
+        assert (await again.write([op(Verb.CREATE, "b")], "x")).revision == 2
+        assert [change_set.revision for change_set in await take(again, 0, 2)] == [1, 2]

@@ -51,6 +51,7 @@ class Store:
         self._database = database
         self._clock = clock
         self._retention = retention
+        self._closed = False
         self._feed = ChangeFeed(database.reader)
         self._writer = Writer(database.writer, clock, self._feed.announce)
         self._maintenance = create_task(self._maintain(), name="store-maintenance")
@@ -66,7 +67,10 @@ class Store:
         return store
 
     async def close(self) -> None:
-        """Finish the running commit, end watches, close the database."""
+        """Finish the running commit, end watches, close the database; safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
         await cancel(self._maintenance)
         await self._writer.close()
         self._feed.close()

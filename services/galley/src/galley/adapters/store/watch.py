@@ -67,7 +67,7 @@ class ChangeFeed:
                 seen = change_set.revision
 
     async def _after(self, seen: int) -> list[ChangeSet]:
-        if self._recent and self._recent[0].revision <= seen + 1:
+        if self._recent and self._recent[0].revision <= seen + 1 <= self._recent[-1].revision:
             return [change_set for change_set in self._recent if change_set.revision > seen]
         async with self._engine.connect() as connection:
             return await read_change_sets(connection, seen, _SETS_PER_QUERY)
