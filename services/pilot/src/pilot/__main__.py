@@ -5,10 +5,8 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from meshcore.http import serve_admin
 from meshcore.runtime import Runtime, run
 
-from pilot.adapters.admin import create_router
 from pilot.adapters.serving import start_parent, start_serving
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.impact import affects
@@ -17,12 +15,19 @@ from pilot.settings import PilotSettings
 
 async def build(runtime: Runtime[PilotSettings]) -> None:
     """Start what this process is: a whole Pilot, a worker of one, or the parent of workers."""
-    if runtime.settings.workers > 1 and runtime.settings.worker < 0:
-        await serve_admin(runtime, [create_router(await start_parent(runtime))])
-        return
-    serving = await start_serving(runtime, partial(compile_resources, cache=CompileCache()), affects)
-    if runtime.settings.worker < 0:
-        await serve_admin(runtime, [create_router(serving.source)])
+    settings = runtime.settings
+    if settings.workers > 1 and settings.worker < 0:
+        source = await start_parent(runtime)
+    else:
+        serving = await start_serving(runtime, partial(compile_resources, cache=CompileCache()), affects)
+        source = serving.source
+    if settings.worker < 0:
+        # A worker has no admin API, so it does without the time and memory of the web framework.
+        from meshcore.http import serve_admin
+
+        from pilot.adapters.admin import create_router
+
+        await serve_admin(runtime, [create_router(source)])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

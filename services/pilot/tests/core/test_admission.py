@@ -1,0 +1,52 @@
+"""New streams wait in line; only what is over a hard ceiling is refused."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pilot.core.admission import Admission
+
+
+def test_streams_are_admitted_in_order_as_others_finish():
+    admission = Admission(at_once=2)
+    for stream in (1, 2, 3, 4):
+        assert admission.arrived(stream, 0.0)
+    assert admission.admitted(0.0) == [1, 2]
+    assert admission.admitted(0.0) == []
+    assert (admission.backlog, admission.busy) == (2, 2)
+    admission.finished(1)
+    assert admission.admitted(0.0) == [3]
+
+
+def test_the_rate_ceiling_delays_and_then_refuses():
+    admission = Admission(per_second=2)
+    assert [admission.arrived(stream, 0.0) for stream in range(5)] == [True, True, True, False, False]
+    assert admission.admitted(0.0) == [0]
+    assert admission.next_start == 0.5
+    assert admission.admitted(0.5) == [1]
+    assert admission.arrived(9, 5.0)
+
+
+def test_a_stream_that_leaves_while_it_waits_is_forgotten():
+    admission = Admission(at_once=1)
+    admission.arrived(1, 0.0)
+    admission.arrived(2, 0.0)
+    admission.finished(2)
+    assert admission.admitted(0.0) == [1]
+    assert admission.backlog == 0
+
+
+@given(st.lists(st.sampled_from(["arrive", "finish"]), max_size=60))
+def test_without_a_ceiling_nobody_is_refused_and_all_are_served_in_order(steps):
+    admission = Admission(at_once=3)
+    arrived, served = 0, []
+    for step in steps:
+        if step == "arrive":
+            arrived += 1
+            assert admission.arrived(arrived, 0.0)
+        elif served:
+            admission.finished(served[0])
+        served += admission.admitted(0.0)
+        assert admission.busy <= 3
+    for stream in range(1, arrived + 1):
+        admission.finished(served[stream - 1] if stream <= len(served) else stream)
+        served += admission.admitted(0.0)
+    assert served == sorted(served)

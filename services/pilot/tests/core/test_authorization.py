@@ -1,0 +1,36 @@
+"""The certificate decides who a node may say it is."""
+
+import pytest
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.identity import SpiffeId
+from pilot.core.authorization import check_identity
+from pilot.core.proxy import parse_node
+
+NODE = {
+    "id": "sidecar~10.0.0.1~a.shop~shop.svc.cluster.local",
+    "metadata": {"NAMESPACE": "shop", "SERVICE_ACCOUNT": "reviews"},
+}
+
+
+def test_namespace_and_service_account_of_the_certificate_pass():
+    check_identity(parse_node(NODE), SpiffeId("cluster.local", "shop", "reviews"), "cluster.local")
+
+
+def test_a_node_without_service_account_is_bound_by_its_namespace():
+    node = {**NODE, "metadata": {"NAMESPACE": "shop"}}
+    check_identity(parse_node(node), SpiffeId("cluster.local", "shop", "anything"), "cluster.local")
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        None,
+        SpiffeId("cluster.local", "bank", "reviews"),
+        SpiffeId("cluster.local", "shop", "admin"),
+        SpiffeId("elsewhere.example", "shop", "reviews"),
+    ],
+)
+def test_anybody_else_is_denied(identity):
+    with pytest.raises(MeshError) as denied:
+        check_identity(parse_node(NODE), identity, "cluster.local")
+    assert denied.value.code is ErrorCode.PERMISSION_DENIED

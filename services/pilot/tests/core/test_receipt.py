@@ -1,0 +1,132 @@
+"""Receipts: what is fixed when a revision is applied, and what becomes of every proxy in it."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from pilot.core.receipt import KEPT, Knowledge, ReceiptAnswer, ReceiptLog, merged
+
+
+def log_at(revision=10):
+    log = ReceiptLog()
+    log.restarted(revision)
+    return log
+
+
+def test_a_revision_is_complete_when_every_stream_has_settled_it():
+    log = log_at()
+    log.opened(10, 11, 100.0, {1: "a", 2: "b"})
+    assert log.settled(1, 11, 100.2)
+    assert log.answer(11).outstanding == ("b",)
+    assert not log.answer(11).decided
+    log.settled(2, 11, 100.3)
+    answer = log.answer(11)
+    assert answer.decided
+    assert (answer.acked, answer.last_ack_time, answer.commit_time) == (2, 100.3, 100.0)
+
+
+def test_settling_a_later_revision_settles_the_earlier_ones():
+    log = log_at()
+    log.opened(10, 11, 100.0, {1: "a"})
+    log.opened(11, 12, 100.0, {1: "a"})
+    log.settled(1, 12, 101.0)
+    assert log.answer(11).acked == log.answer(12).acked == 1
+
+
+def test_a_revision_that_concerns_nobody_is_decided_at_once():
+    log = log_at()
+    log.opened(10, 11, 100.0, {})
+    assert log.answer(11).decided
+    assert log.answer(11).count == 0
+
+
+def test_a_refusal_is_shown_and_waited_for_no_longer():
+    log = log_at()
+    log.opened(10, 11, 100.0, {1: "a"})
+    assert log.refused(1, 11, "cds", "bad cluster")
+    log.settled(1, 11, 101.0)
+    answer = log.answer(11)
+    assert [(one.proxy, one.message) for one in answer.failed] == [("a", "bad cluster")]
+    assert (answer.acked, answer.outstanding) == (0, ())
+
+
+def test_who_leaves_does_not_block():
+    log = log_at()
+    log.opened(10, 11, 100.0, {1: "a", 2: "b"})
+    assert log.left(1)
+    assert log.answer(11).gone == ("a",)
+    assert log.answer(11).outstanding == ("b",)
+    assert not log.left(1)
+
+
+def test_revisions_in_between_are_answered_by_the_one_that_covers_them():
+    log = log_at()
+    log.opened(10, 14, 100.0, {1: "a"})
+    assert log.answer(12).applied_revision == 14
+
+
+def test_unknown_and_forgotten_revisions_are_told_apart():
+    log = log_at(10)
+    assert log.answer(11).knowledge is Knowledge.AHEAD
+    assert log.answer(10).knowledge is Knowledge.BEFORE
+    for revision in range(11, 11 + KEPT + 1):
+        log.opened(revision - 1, revision, 0.0, {})
+    assert log.answer(11).knowledge is Knowledge.BEFORE
+    assert log.answer(12).knowledge is Knowledge.KNOWN
+
+
+def test_parts_of_all_instances_become_one():
+    one = ReceiptAnswer(Knowledge.KNOWN, 11, 11, 100.0, 100.4, 2, 2)
+    two = ReceiptAnswer(Knowledge.KNOWN, 11, 11, 100.0, 100.9, 1, 0, ("c",), (), ("d",))
+    three = ReceiptAnswer(Knowledge.BEFORE, 11)
+    whole = merged({"1": one, "2": two, "3": three}, ())
+    assert (whole.count, whole.acked, whole.last_ack_time) == (3, 2, 100.9)
+    assert (whole.outstanding, whole.gone) == (("c",), ("d",))
+    assert merged({"3": three}, ()).knowledge is Knowledge.BEFORE
+    assert merged({}, ("1",)) is None
+
+
+class ReceiptMachine(RuleBasedStateMachine):
+    """Whatever happens, each proxy of a receipt is in exactly one state."""
+
+    def __init__(self):
+        super().__init__()
+        self.log = log_at(0)
+        self.revision = 0
+        self.streams = set()
+        self.number = 0
+
+    @rule()
+    def connects(self):
+        self.number += 1
+        self.streams.add(self.number)
+
+    @rule(data=st.data())
+    def changes(self, data):
+        due = {s: f"p{s}" for s in self.streams if data.draw(st.booleans())}
+        self.log.opened(self.revision, self.revision + 1, 1.0, due)
+        self.revision += 1
+
+    @precondition(lambda self: self.streams)
+    @rule(data=st.data())
+    def something_happens(self, data):
+        stream = data.draw(st.sampled_from(sorted(self.streams)))
+        revision = data.draw(st.integers(0, self.revision))
+        match data.draw(st.sampled_from(["settle", "refuse", "leave"])):
+            case "settle":
+                self.log.settled(stream, revision, 2.0)
+            case "refuse":
+                self.log.refused(stream, revision, "cds", "no")
+            case _:
+                self.log.left(stream)
+                self.streams.discard(stream)
+
+    @invariant()
+    def everybody_is_in_one_state(self):
+        for revision in range(1, self.revision + 1):
+            answer = self.log.answer(revision)
+            assert answer.count == answer.acked + len(answer.outstanding) + len(answer.failed) + len(answer.gone)
+            assert not set(answer.outstanding) - {f"p{stream}" for stream in self.streams}
+
+
+TestReceiptLog = ReceiptMachine.TestCase
+TestReceiptLog.settings = settings(derandomize=True, max_examples=60, stateful_step_count=30, deadline=None)
