@@ -150,7 +150,7 @@ async def test_certificates_are_renewed_under_traffic_without_a_failed_request(m
 
 
 async def test_the_last_good_pair_serves_while_citadel_is_away(mesh: Any, make_resource: Any) -> None:
-    client, _ = await start_pair(mesh, make_resource, SECRET_TTL="6s")
+    client, _ = await start_pair(mesh, make_resource, SECRET_TTL="4s")
     await mesh.stop_citadel()
     async with running(Traffic(f"http://{client.ip}:15002/")) as traffic:
         await mesh.until(lambda: "certificate not renewed" in client.log.read_text(), "a renewal that failed")

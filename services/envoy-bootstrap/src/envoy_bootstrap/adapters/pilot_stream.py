@@ -164,6 +164,7 @@ class _Connection:
         self._on_answered = on_answered
         self._on_names = on_names
         self._writing = asyncio.Lock()
+        self._introduced = False
         self._channel = grpc.aio.secure_channel(
             str(pilot), grpc_channel_credentials(identity), options=_CHANNEL_OPTIONS
         )
@@ -179,6 +180,8 @@ class _Connection:
     async def send_health(self, unhealthy: str | None) -> None:
         """One HealthInformation; an unhealthy one carries the reason as its error."""
         self.unhealthy = unhealthy
+        if not self._introduced:
+            return  # the node must go first; the health follows it
         request = discovery_pb2.DeltaDiscoveryRequest(type_url=HEALTH_TYPE)
         if unhealthy is not None:
             request.error_detail.code = _INTERNAL
@@ -204,6 +207,7 @@ class _Connection:
         try:
             # The node goes first and once; the subscription to the names is the question that Pilot answers.
             await self._send(discovery_pb2.DeltaDiscoveryRequest(node=self._node, type_url=NAME_TABLE_TYPE))
+            self._introduced = True
             await self.send_health(self.unhealthy)
             while (response := await self._call.read()) is not grpc.aio.EOF:
                 await self._received(response)
