@@ -1,0 +1,79 @@
+"""Hand-framed messages parse as the real ones, and one move makes one bytes object for everybody."""
+
+from envoy.service.discovery.v3 import discovery_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+from meshcore.xds import delta, sotw
+from meshcore.xds.frames import Frames, plan_transition
+from meshcore.xds.resource import NOTHING, PackedResource, ResourceSet
+from meshcore.xds.subscription import Subscription
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE
+
+ALL = Subscription(wildcard=True)
+NAMES = st.text(max_size=300)
+
+
+def resources(**bodies):
+    packed = [PackedResource.pack(CLUSTER_TYPE, name, body.encode()) for name, body in bodies.items()]
+    return ResourceSet.of(packed).of_type(CLUSTER_TYPE)
+
+
+@given(st.dictionaries(NAMES, st.binary(max_size=40_000), max_size=4), st.lists(NAMES.filter(bool), max_size=3))
+def test_a_delta_frame_is_the_message(bodies, removed):
+    target = {name: PackedResource.pack(CLUSTER_TYPE, name, body) for name, body in bodies.items()}
+    held = {name: PackedResource(CLUSTER_TYPE, name, "old", b"") for name in removed}
+    move = plan_transition(CLUSTER_TYPE, held, target, ALL)
+    parsed = discovery_pb2.DeltaDiscoveryResponse.FromString(delta.assemble(move, "n1"))
+    assert {r.name: (r.version, r.resource.type_url, r.resource.value) for r in parsed.resources} == {
+        name: (target[name].version, CLUSTER_TYPE, body) for name, body in bodies.items()
+    }
+    assert set(parsed.removed_resources) == set(removed) - set(bodies)
+    assert (parsed.nonce, parsed.type_url) == ("n1", CLUSTER_TYPE)
+    assert parsed.system_version_info
+
+
+@given(st.dictionaries(NAMES, st.binary(max_size=40_000), max_size=4))
+def test_a_state_of_the_world_frame_is_the_message(bodies):
+    target = {name: PackedResource.pack(CLUSTER_TYPE, name, body) for name, body in bodies.items()}
+    move = sotw.transition(Frames(), CLUSTER_TYPE, NOTHING, target, ALL, frozenset(), frozenset())
+    parsed = discovery_pb2.DiscoveryResponse.FromString(sotw.assemble(move, "n1"))
+    assert [any_.value for any_ in parsed.resources] == list(bodies.values())
+    assert (parsed.nonce, parsed.type_url) == ("n1", CLUSTER_TYPE)
+
+
+def test_streams_that_make_the_same_move_get_the_same_bytes_object():
+    frames = Frames()
+    old, new = resources(a="1"), resources(a="2", b="1")
+    first = frames.transition("delta", CLUSTER_TYPE, old, new, ALL)
+    second = frames.transition("delta", CLUSTER_TYPE, old, new, Subscription(wildcard=True))
+    assert first is second
+    one = frames.frame(first, delta.assemble, 0)
+    assert frames.frame(second, delta.assemble, 0).data is one.data
+    assert first.after is new
+    assert (frames.built, frames.shared) == (1, 1)
+
+
+def test_a_stream_that_has_seen_the_nonce_gets_the_bytes_under_a_newer_one():
+    frames = Frames()
+    there, back = resources(a="1"), resources(a="2")
+    move = frames.transition("delta", CLUSTER_TYPE, there, back, ALL)
+    one = frames.frame(move, delta.assemble, 0)
+    two = frames.frame(move, delta.assemble, one.serial)
+    assert two.nonce != one.nonce
+    assert frames.frame(move, delta.assemble, 0).data is two.data
+
+
+def test_the_memory_of_moves_is_bounded():
+    frames = Frames(budget=10_000)
+    for number in range(200):
+        move = frames.transition("delta", CLUSTER_TYPE, NOTHING, resources(a=str(number) * 100), ALL)
+        frames.frame(move, delta.assemble, 0)
+    assert len(frames._moves) < 30
+    assert frames._used <= 10_000
+
+
+def test_an_absent_name_is_told_once():
+    some = Subscription(names=frozenset({"x"}))
+    first = plan_transition(ENDPOINT_TYPE, NOTHING, NOTHING, some)
+    assert first.removed == ("x",)
+    assert plan_transition(ENDPOINT_TYPE, first.after, NOTHING, some).empty

@@ -1,0 +1,68 @@
+"""Packed resources, sets that share what did not change, and references that lead nowhere."""
+
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.config.listener.v3 import listener_pb2
+from envoy.config.route.v3 import route_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
+from google.protobuf import any_pb2
+from meshcore.xds.resource import PackedResource, ResourceSet, absent, empty_resource
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+
+
+def test_the_version_is_the_content():
+    one = PackedResource.pack(CLUSTER_TYPE, "a", cluster_pb2.Cluster(name="a"))
+    assert one == PackedResource.pack(CLUSTER_TYPE, "a", cluster_pb2.Cluster(name="a").SerializeToString())
+    assert one != PackedResource.pack(CLUSTER_TYPE, "a", cluster_pb2.Cluster(name="a", alt_stat_name="b"))
+    assert one.framed_delta is one.framed_delta
+    assert one.exists
+    assert not absent(CLUSTER_TYPE, "a").exists
+
+
+def test_an_empty_resource_has_its_name_and_nothing_else():
+    stand_in = empty_resource(ENDPOINT_TYPE, "outbound|80||a")
+    assert endpoint_pb2.ClusterLoadAssignment.FromString(stand_in.body).cluster_name == "outbound|80||a"
+    assert route_pb2.RouteConfiguration.FromString(empty_resource(ROUTE_TYPE, "80").body).name == "80"
+    assert empty_resource(CLUSTER_TYPE, "a") is None
+
+
+def test_a_set_shares_the_types_that_did_not_change():
+    cluster = PackedResource.pack(CLUSTER_TYPE, "a", b"1")
+    old = ResourceSet.of([cluster, PackedResource.pack(ENDPOINT_TYPE, "a", b"1")])
+    new = ResourceSet.of([cluster, PackedResource.pack(ENDPOINT_TYPE, "a", b"2")]).sharing(old)
+    assert new.of_type(CLUSTER_TYPE) is old.of_type(CLUSTER_TYPE)
+    assert new.of_type(ENDPOINT_TYPE) is not old.of_type(ENDPOINT_TYPE)
+    assert new.sharing(None) is new
+
+
+def wrapped(message):
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed
+
+
+def test_references_that_lead_nowhere_are_found():
+    manager = http_connection_manager_pb2.HttpConnectionManager()
+    manager.rds.route_config_name = "80"
+    listener = listener_pb2.Listener(name="l")
+    listener.filter_chains.add().filters.add(name="hcm").typed_config.CopyFrom(wrapped(manager))
+    tcp = tcp_proxy_pb2.TcpProxy(cluster="gone")
+    listener.filter_chains.add().filters.add(name="tcp").typed_config.CopyFrom(wrapped(tcp))
+    routes = route_pb2.RouteConfiguration(name="80")
+    action = routes.virtual_hosts.add(name="v", domains=["*"]).routes.add().route
+    action.weighted_clusters.clusters.add(name="a").weight.value = 1
+    action.weighted_clusters.clusters.add(name="missing").weight.value = 1
+    cluster = cluster_pb2.Cluster(name="a", type=cluster_pb2.Cluster.EDS)
+    found = ResourceSet.of(
+        [
+            PackedResource.pack(LISTENER_TYPE, "l", listener),
+            PackedResource.pack(ROUTE_TYPE, "80", routes),
+            PackedResource.pack(CLUSTER_TYPE, "a", cluster),
+        ]
+    ).dangling()
+    assert {(one.from_name, one.to_type, one.to_name) for one in found} == {
+        ("l", CLUSTER_TYPE, "gone"),
+        ("80", CLUSTER_TYPE, "missing"),
+        ("a", ENDPOINT_TYPE, "a"),
+    }

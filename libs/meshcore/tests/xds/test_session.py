@@ -1,0 +1,245 @@
+"""Situations of one stream, one by one; the state machine beside this file mixes them."""
+
+import pytest
+from meshcore.errors import ErrorCode
+from meshcore.xds import delta, sotw
+from meshcore.xds.effects import Acked, Close, Expired, Nacked, Send
+from meshcore.xds.frames import Frames
+from meshcore.xds.request import Rejection, Request
+from meshcore.xds.resource import PackedResource, ResourceSet
+from meshcore.xds.session import REMOVAL_DELAY, WARMING_DELAY, AdsSession
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE, ROUTE_TYPE, SECRET_TYPE
+
+
+def target(clusters="", route="1", endpoints="1", listener="1"):
+    packed = [PackedResource.pack(CLUSTER_TYPE, name, name.encode()) for name in clusters]
+    packed += [PackedResource.pack(ENDPOINT_TYPE, name, endpoints.encode()) for name in clusters]
+    packed += [PackedResource.pack(LISTENER_TYPE, "l", listener.encode())]
+    packed += [PackedResource.pack(ROUTE_TYPE, "r", route.encode())]
+    return ResourceSet.of(packed)
+
+
+class Stream:
+    """A client that has subscribed to everything and acknowledged it, unless told otherwise."""
+
+    def __init__(self, first, front=delta):
+        self.session = AdsSession(front, Frames())
+        self.repeats = front is sotw
+        self.names = {}
+        self.now = 0.0
+        self.session.resources_changed(first, 1, self.now)
+        self.nonces = {}
+        names = list(first.of_type(CLUSTER_TYPE))
+        for type_url, wanted in ((CLUSTER_TYPE, ()), (ENDPOINT_TYPE, names), (LISTENER_TYPE, ()), (ROUTE_TYPE, ["r"])):
+            self.ask(type_url, subscribe=wanted)
+        self.settle()
+
+    def took(self, effects):
+        for effect in effects:
+            if isinstance(effect, Send):
+                self.nonces[effect.type_url] = effect.nonce
+        return [effect.type_url for effect in effects if isinstance(effect, Send)], effects
+
+    def ask(self, type_url, **request):
+        if "subscribe" in request:
+            self.names[type_url] = request["subscribe"]
+        elif self.repeats:
+            request["subscribe"] = self.names.get(type_url, ())
+        return self.took(self.session.request_received(Request(type_url=type_url, **request), self.now))
+
+    def ack(self, type_url, **request):
+        return self.ask(type_url, nonce=self.nonces[type_url], **request)
+
+    def change(self, resources, revision=2):
+        return self.took(self.session.resources_changed(resources, revision, self.now))
+
+    def settle(self):
+        while waiting := [kind for kind, channel in self.session.channels.items() if channel.flight is not None]:
+            for kind in waiting:
+                self.ack(kind)
+
+
+def test_a_changed_cluster_is_followed_by_its_endpoints_changed_or_not():
+    stream = Stream(target("ab"))
+    changed = target("ab")
+    clusters = dict(changed.of_type(CLUSTER_TYPE)) | {"a": PackedResource.pack(CLUSTER_TYPE, "a", b"other")}
+    kinds, effects = stream.change(ResourceSet({**changed.resources, CLUSTER_TYPE: clusters}))
+    assert kinds == [CLUSTER_TYPE, ENDPOINT_TYPE]
+    assert effects[1].names == {"a"}
+
+
+def test_routes_wait_until_new_clusters_are_acknowledged():
+    stream = Stream(target("a"))
+    kinds, _ = stream.change(target("ab", route="to b"))
+    assert kinds == [CLUSTER_TYPE]
+    kinds, _ = stream.ask(ENDPOINT_TYPE, subscribe=("b",))
+    assert kinds == [ENDPOINT_TYPE]
+    assert stream.ack(ENDPOINT_TYPE)[0] == []
+    assert stream.ack(CLUSTER_TYPE)[0] == [ROUTE_TYPE]
+
+
+def test_routes_do_not_wait_for_a_cluster_that_never_warms():
+    stream = Stream(target("a"))
+    stream.change(target("ab", route="to b"))
+    assert stream.session.deadline == WARMING_DELAY
+    stream.now = WARMING_DELAY
+    assert stream.took(stream.session.elapsed(stream.now))[0] == [ROUTE_TYPE]
+
+
+def test_clusters_go_after_the_routes_of_the_same_change_were_acknowledged():
+    stream = Stream(target("ab"))
+    kinds, _ = stream.change(target("a", route="to a"))
+    assert kinds == [ROUTE_TYPE]
+    assert not stream.session.settled
+    assert stream.session.settled_revision == 1
+    kinds, effects = stream.ack(ROUTE_TYPE)
+    assert kinds == [CLUSTER_TYPE, ENDPOINT_TYPE]
+    assert effects[1].removed == effects[2].removed == {"b"}
+    stream.settle()
+    assert stream.session.settled_revision == 2
+
+
+def test_clusters_go_in_the_end_even_if_routes_are_not_acknowledged():
+    stream = Stream(target("ab"))
+    stream.change(target("a", route="to a"))
+    assert stream.session.deadline == REMOVAL_DELAY
+    stream.now = REMOVAL_DELAY
+    kinds, _ = stream.took(stream.session.elapsed(stream.now))
+    assert kinds == [CLUSTER_TYPE, ENDPOINT_TYPE]
+
+
+def test_a_cluster_that_comes_back_in_time_never_goes():
+    stream = Stream(target("ab"))
+    stream.change(target("a", route="to a"))
+    stream.change(target("ab", route="to b"), 3)
+    kinds, _ = stream.ack(ROUTE_TYPE)
+    assert kinds == [ROUTE_TYPE]
+    stream.settle()
+    assert stream.session.settled_revision == 3
+
+
+def test_an_endpoint_change_sends_endpoints_alone():
+    stream = Stream(target("ab"))
+    kinds, effects = stream.change(target("ab", endpoints="2").sharing(stream.session.target))
+    assert kinds == [ENDPOINT_TYPE]
+    assert effects[0].names == {"a", "b"}
+
+
+def test_changes_while_an_answer_is_out_are_merged_into_the_next_message():
+    stream = Stream(target("a"))
+    stream.change(target("a", endpoints="2"))
+    assert stream.change(target("a", endpoints="3"), 3)[0] == []
+    assert stream.change(target("a", endpoints="4"), 4)[0] == []
+    _, effects = stream.ack(ENDPOINT_TYPE)
+    sent = next(effect for effect in effects if isinstance(effect, Send))
+    assert sent.revision == 4
+
+
+def test_a_refused_version_is_kept_from_the_client_until_something_changes():
+    stream = Stream(target("a"))
+    stream.change(target("a", route="bad"))
+    kinds, effects = stream.ack(ROUTE_TYPE, rejection=Rejection(3, "bad route"))
+    assert kinds == []
+    assert [type(effect) for effect in effects] == [Nacked]
+    assert stream.session.channels[ROUTE_TYPE].rejection.message == "bad route"
+    assert stream.change(target("a", route="bad"), 3)[0] == []
+    assert stream.change(target("a", route="good"), 4)[0] == [ROUTE_TYPE]
+    stream.settle()
+    assert stream.session.channels[ROUTE_TYPE].rejection is None
+
+
+def test_a_stale_nonce_acknowledges_nothing():
+    stream = Stream(target("a"))
+    stream.change(target("a", route="2"))
+    kinds, effects = stream.ask(ROUTE_TYPE, nonce="long ago")
+    assert kinds == []
+    assert effects == (Expired(type_url=ROUTE_TYPE, nonce="long ago"),)
+    assert stream.session.channels[ROUTE_TYPE].flight is not None
+
+
+def test_names_beside_a_stale_delta_nonce_still_count():
+    stream = Stream(target("ab"))
+    stream.ask(ENDPOINT_TYPE, nonce="long ago", unsubscribe=("b",))
+    assert stream.session.channels[ENDPOINT_TYPE].subscription.names == {"a"}
+
+
+def test_a_name_that_is_subscribed_to_again_is_sent_again():
+    stream = Stream(target("a"))
+    kinds, effects = stream.ask(ENDPOINT_TYPE, subscribe=("a",))
+    assert kinds == [ENDPOINT_TYPE]
+    assert effects[0].names == {"a"}
+
+
+def test_a_reconnect_is_sent_differences_and_removals_at_once():
+    known = target("abc")
+    session = AdsSession(delta, Frames())
+    session.resources_changed(target("ab"), 5, 0.0)
+    versions = {name: one.version for name, one in known.of_type(CLUSTER_TYPE).items()}
+    [sent] = session.request_received(Request(type_url=CLUSTER_TYPE, initial_versions=versions), 0.0)
+    assert (sent.names, sent.removed) == (frozenset(), {"c"})
+    session = AdsSession(delta, Frames())
+    session.resources_changed(known, 5, 0.0)
+    assert session.request_received(Request(type_url=CLUSTER_TYPE, initial_versions=versions), 0.0) == ()
+    assert session.settled_revision == 5
+
+
+def test_an_agent_is_answered_even_if_it_has_the_names_already():
+    names = ResourceSet.of([PackedResource.pack(NAME_TABLE_TYPE, "", b"table")])
+    session = AdsSession(delta, Frames())
+    session.resources_changed(names, 1, 0.0)
+    held = {"": names.of_type(NAME_TABLE_TYPE)[""].version}
+    [sent] = session.request_received(Request(type_url=NAME_TABLE_TYPE, initial_versions=held), 0.0)
+    assert sent.names == frozenset()
+
+
+def test_an_unknown_secret_is_not_declared_absent():
+    session = AdsSession(delta, Frames())
+    session.resources_changed(target("a"), 1, 0.0)
+    assert session.request_received(Request(type_url=SECRET_TYPE, subscribe=("gateway",)), 0.0) == ()
+
+
+def test_a_request_without_a_type_closes_the_stream():
+    [effect] = AdsSession(delta, Frames()).request_received(Request(type_url=""), 0.0)
+    assert isinstance(effect, Close)
+    assert effect.code is ErrorCode.INVALID
+
+
+def test_nothing_is_sent_before_there_is_a_target():
+    session = AdsSession(delta, Frames())
+    assert session.request_received(Request(type_url=CLUSTER_TYPE), 0.0) == ()
+    assert [effect.type_url for effect in session.resources_changed(target("a"), 1, 0.0)] == [CLUSTER_TYPE]
+
+
+@pytest.mark.parametrize("front", [delta, sotw])
+def test_an_acknowledgement_says_how_long_it_took(front):
+    session = AdsSession(front, Frames())
+    session.resources_changed(target("a"), 7, 0.0)
+    [sent] = session.request_received(Request(type_url=CLUSTER_TYPE), 1.0)
+    effects = session.request_received(Request(type_url=CLUSTER_TYPE, nonce=sent.nonce), 1.5)
+    assert effects == (Acked(type_url=CLUSTER_TYPE, nonce=sent.nonce, revision=7, seconds=0.5),)
+
+
+def test_state_of_the_world_sends_whole_lists_of_clusters_and_keeps_those_that_are_to_go():
+    stream = Stream(target("ab"), sotw)
+    kinds, _ = stream.change(target("ac", route="to c"))
+    assert kinds == [CLUSTER_TYPE]
+    held = stream.session.channels[CLUSTER_TYPE].held
+    assert set(held) == {"a", "b", "c"}
+    stream.settle()
+    assert set(stream.session.channels[CLUSTER_TYPE].held) == {"a", "c"}
+
+
+def test_state_of_the_world_answers_added_names_only():
+    stream = Stream(target("abc"), sotw)
+    assert stream.ask(ENDPOINT_TYPE, nonce=stream.nonces[ENDPOINT_TYPE], subscribe=("a",))[0] == []
+    kinds, effects = stream.ask(ENDPOINT_TYPE, nonce=stream.nonces[ENDPOINT_TYPE], subscribe=("a", "b"))
+    assert kinds == [ENDPOINT_TYPE]
+    assert effects[-1].names == {"b"}
+
+
+def test_state_of_the_world_gives_an_unknown_endpoint_an_empty_body():
+    stream = Stream(target("a"), sotw)
+    kinds, effects = stream.ask(ENDPOINT_TYPE, nonce=stream.nonces[ENDPOINT_TYPE], subscribe=("a", "x"))
+    assert kinds == [ENDPOINT_TYPE]
+    assert effects[-1].names == set()
+    assert b"\n\x01x" in effects[-1].frame
