@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from galley.core.storage import Verb, WriteOp
 from meshcore.bus.config_list import NobodyAnswers, request_list
 from meshcore.bus.connection import Bus, BusSettings
 from meshcore.bus.feed import ConfigFeed
-from meshcore.bus.subjects import CONFIG_BUCKET
+from meshcore.bus.subjects import CONFIG_BUCKET, feed_permissions, galley_permissions
 from meshcore.distribution.events import FullState
 from meshcore.distribution.keys import Key
 from meshcore.distribution.records import Head, encode_record, make_record
@@ -49,7 +50,7 @@ class Consumer:
     """Reads a feed and remembers every state that it ever showed."""
 
     def __init__(self, server: NatsServer, last_copy: Path | None = None) -> None:
-        self.bus = Bus(BusSettings(server.url, name="consumer"))
+        self.bus = Bus(account(server, "pilot"))
         self.feed = ConfigFeed(self.bus, last_copy)
         self.values: dict[str, object] = {}
         self.store = ""
@@ -105,7 +106,7 @@ class Galley:
 async def galley(server: NatsServer, directory: Path, open_bucket=ConfigBucket.open) -> AsyncIterator[Galley]:
     async with (
         await Store.open(f"sqlite+aiosqlite:///{directory}/galley.db") as store,
-        Bus(BusSettings(server.url, name="galley")) as bus,
+        Bus(account(server, "galley")) as bus,
     ):
         publisher = Publisher(store, bus, "galley-0", open_bucket=open_bucket)
         responder = ListResponder(store, bus, publisher.repair)
@@ -118,8 +119,19 @@ async def galley(server: NatsServer, directory: Path, open_bucket=ConfigBucket.o
 
 @pytest.fixture
 def server(tmp_path: Path):
-    with nats_server(tmp_path / "nats") as running:
+    """With the users and permissions that `citadel init` gives Galley and a consumer."""
+    users = []
+    for user, allowed in (("galley", galley_permissions("galley")), ("pilot", feed_permissions("pilot"))):
+        rights = json.dumps({"publish": allowed.publish, "subscribe": allowed.subscribe})
+        users.append(f'{{ user: {user}, password: "{user}-secret", permissions: {rights} }}')
+    with nats_server(tmp_path / "nats", f"authorization {{ users: [ {', '.join(users)} ] }}") as running:
+        for user in ("galley", "pilot"):
+            (running.directory / f"{user}.json").write_text(json.dumps({"user": user, "password": f"{user}-secret"}))
         yield running
+
+
+def account(server: NatsServer, user: str) -> BusSettings:
+    return BusSettings(server.url, server.directory / f"{user}.json", name=user)
 
 
 async def test_a_fresh_mesh_shows_an_empty_state_and_then_each_change(server: NatsServer, tmp_path: Path):
@@ -179,7 +191,7 @@ async def test_a_publisher_killed_at_each_key_of_a_change_set_never_shows_a_mixt
     names = [f"n{number:02}" for number in range(50)]
     async with (
         await Store.open(f"sqlite+aiosqlite:///{tmp_path}/galley.db") as store,
-        Bus(BusSettings(server.url)) as bus,
+        Bus(account(server, "galley")) as bus,
         consuming(server) as consumer,
     ):
         await store.write([write(Verb.CREATE, name, 0) for name in names], "x")
@@ -219,6 +231,7 @@ async def publish_until_dead(store: Store, bus: Bus, life: int, consumer: Consum
 
 WRITER = """
 import asyncio, os, signal, sys
+from pathlib import Path
 from galley.adapters.bucket import ConfigBucket
 from galley.adapters.publisher import Publisher
 from galley.adapters.store import Store
@@ -233,7 +246,7 @@ class Bucket(ConfigBucket):
         await super().put(key, message)
 
 async def main():
-    async with await Store.open(sys.argv[1]) as store, Bus(BusSettings(sys.argv[2])) as bus:
+    async with await Store.open(sys.argv[1]) as store, Bus(BusSettings(sys.argv[2], Path(sys.argv[4]))) as bus:
         await Publisher(store, bus, "galley-0", open_bucket=Bucket.open).run()
 
 asyncio.run(main())
@@ -249,7 +262,8 @@ async def test_a_publisher_process_that_is_killed_in_the_middle_is_followed_by_t
     async with consuming(server) as consumer:
         for puts in (0, 20, 49):
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", WRITER, url, server.url, str(puts), stderr=subprocess.DEVNULL
+                *(sys.executable, "-c", WRITER, url, server.url, str(puts), account(server, "galley").user_file),
+                stderr=subprocess.DEVNULL,
             )
             assert await asyncio.wait_for(process.wait(), DEADLINE) == -signal.SIGKILL
             assert {len(values) for _, values in consumer.shown} <= {0}
@@ -352,7 +366,7 @@ async def test_a_store_put_back_to_an_older_state_is_a_new_store(server: NatsSer
 
 
 async def test_a_spoilt_bucket_is_noticed_and_repaired_from_sql(server: NatsServer, tmp_path: Path):
-    async with galley(server, tmp_path) as running, Bus(BusSettings(server.url)) as enemy:
+    async with galley(server, tmp_path) as running, Bus(account(server, "galley")) as enemy:
         await running.store.write([write(Verb.CREATE, "a"), write(Verb.CREATE, "b")], "x")
         await running.published(1)
         await enemy.connected()
@@ -374,7 +388,7 @@ async def test_a_spoilt_bucket_is_noticed_and_repaired_from_sql(server: NatsServ
 
 
 async def test_a_long_list_comes_in_chunks_and_nobody_is_nobody(server: NatsServer, tmp_path: Path):
-    async with Bus(BusSettings(server.url)) as bus:
+    async with Bus(account(server, "pilot")) as bus:
         await bus.connected()
         with pytest.raises(NobodyAnswers):
             await request_list(bus)
