@@ -9,16 +9,12 @@ def main() -> int:
         from citadel.adapters.init_command import init
 
         return init(sys.argv[2:])
-    from meshcore.runtime import Runtime, run
+    from meshcore.runtime import run
 
+    from citadel.adapters.composition import compose
     from citadel.settings import CitadelSettings
 
-    async def build(runtime: Runtime[CitadelSettings]) -> None:
-        from citadel.adapters.composition import compose
-
-        await compose(runtime)
-
-    return run(CitadelSettings, build)
+    return run(CitadelSettings, compose)
 
 
 if __name__ == "__main__":

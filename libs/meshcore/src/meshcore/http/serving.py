@@ -150,4 +150,5 @@ async def serve_admin(
         live = identity if identity is not None else LiveIdentity.load(settings.identity_dir)
         tls = ssl_server_context(live, client_certificates="optional")
     port: int = await runtime.enter("admin", listening(app, settings.admin_host, settings.admin_port, tls))
+    runtime.ports["admin"] = port
     return port

@@ -59,7 +59,9 @@ def configure(service: str, level: str, log_format: str, stream: Any = None) -> 
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    last = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(default=str)
+    # Plain tracebacks: the rich ones print local variables, and a local variable may be a key.
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    last = plain if console else structlog.processors.JSONRenderer(default=str)
     exceptions: list[Any] = [] if console else [structlog.processors.format_exc_info]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(

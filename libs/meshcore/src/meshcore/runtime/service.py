@@ -27,6 +27,8 @@ class Runtime(Generic[S]):
         self.log = structlog.get_logger(settings.service)
         self.readiness = Readiness()
         self.stopping = stop
+        self.ports: dict[str, int] = {}
+        """What is bound where, by name; with port 0 in the settings the only place that knows."""
         self._group = group
         self._tasks: list[asyncio.Task[Any]] = []
         self._stops: list[tuple[str, Callable[[], Awaitable[Any]]]] = []

@@ -31,8 +31,8 @@ _SWEEP_EVERY = 3600
 KEYS_CONDITION = "token-keys"
 
 
-async def compose(runtime: Runtime[CitadelSettings]) -> int:
-    """Start every part; returns the port of the certificate service."""
+async def compose(runtime: Runtime[CitadelSettings]) -> None:
+    """Start every part."""
     settings = runtime.settings
     identity = LiveIdentity.load(settings.identity)
     engine = await open_database(settings.database)
@@ -67,8 +67,8 @@ async def compose(runtime: Runtime[CitadelSettings]) -> int:
             bundle=bundle,
         ),
     )
+    runtime.ports["certificates"] = port
     runtime.log.info("certificate service listening", host=settings.host, port=port)
-    return int(port)
 
 
 def _token_issuer(

@@ -70,37 +70,44 @@ class _Stream:
         self._inbox: deque[Request] = deque(maxlen=_INBOX)
         self._wake = asyncio.Event()
         self._ended = False
+        self._refused: MeshError | None = None
 
     async def run(self) -> None:
+        """Serve until the client ends the stream; MeshError when it asks for what it may not."""
         shown = 0
         with self._bundle.watched_by(self._wake):
-            async with tasks.background(self._read(), name="sds reader") as reader:
+            async with tasks.background(self._read(), name="sds reader"):
                 while not (self._ended and not self._inbox):
+                    self._wake.clear()
                     if shown != self._bundle.revision:
                         shown = self._bundle.revision
                         await self._execute(
                             self._session.resources_changed(self._bundle.resources, shown, time.monotonic())
                         )
                     while self._inbox:
-                        await self._execute(self._session.request_received(self._inbox.popleft(), time.monotonic()))
-                    if reader.done():
-                        reader.result()
-                        return
-                    if shown == self._bundle.revision and not self._inbox:
+                        request = self._inbox.popleft()
+                        await self._execute(self._session.request_received(request, time.monotonic()))
+                    if not self._ended:
                         await self._wake.wait()
-                    self._wake.clear()
+        if self._refused is not None:
+            raise self._refused
 
     async def _read(self) -> None:
-        while (data := await self._context.read()) is not grpc.aio.EOF:
-            request, _ = self._parse(data)
-            if request.type_url and request.type_url != SECRET_TYPE:
-                raise MeshError(ErrorCode.INVALID, "this service serves secrets only")
-            if len(self._inbox) == _INBOX:
-                raise MeshError(ErrorCode.RESOURCE_EXHAUSTED, "requests come faster than they are answered")
-            self._inbox.append(_with_type(request))
+        try:
+            while (data := await self._context.read()) is not grpc.aio.EOF:
+                request, _ = self._parse(data)
+                if request.type_url and request.type_url != SECRET_TYPE:
+                    self._refused = MeshError(ErrorCode.INVALID, "this service serves secrets only")
+                elif len(self._inbox) == _INBOX:
+                    self._refused = MeshError(ErrorCode.RESOURCE_EXHAUSTED, "requests come faster than answers")
+                else:
+                    self._inbox.append(_with_type(request))
+                if self._refused is not None:
+                    return
+                self._wake.set()
+        finally:
+            self._ended = True
             self._wake.set()
-        self._ended = True
-        self._wake.set()
 
     async def _execute(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:

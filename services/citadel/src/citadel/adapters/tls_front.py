@@ -20,6 +20,8 @@ from meshcore.runtime import tasks
 
 HANDSHAKE_TIMEOUT = 10
 LARGEST_CONNECTIONS = 16384
+DROP_TIMEOUT = 2
+"""Seconds that a client has for its handshake, connections at once, seconds until a stop forgets the last ones."""
 _PREFIX = "meshcore-citadel-"
 _BACKLOG = 1024
 _log = structlog.get_logger("tls")
@@ -70,9 +72,16 @@ class TlsFront:
             yield server.sockets[0].getsockname()[1]
         finally:
             server.close()
-            for connection in tuple(self._connections.values()):
-                connection.end()
+            await self._drop_all()
             await server.wait_closed()
+
+    async def _drop_all(self) -> None:
+        for connection in tuple(self._connections.values()):
+            connection.drop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DROP_TIMEOUT):
+                while self._connections:
+                    await next(iter(self._connections.values())).gone.wait()
 
 
 def _name_of(peer: str) -> str:
@@ -120,6 +129,7 @@ class _Outside(_Half):
         self._parsed: x509.Certificate | None = None
         self._opening: asyncio.Task[Any] | None = None
         self.remote = "unknown"
+        self.gone = asyncio.Event()
 
     @property
     def certificate(self) -> x509.Certificate | None:
@@ -145,17 +155,20 @@ class _Outside(_Half):
     async def _open(self) -> None:
         loop = asyncio.get_running_loop()
         inner = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        half = _Half()
         try:
             inner.setblocking(False)
             inner.bind(f"\0{self._name}")
             await loop.sock_connect(inner, self._backend)
-            _, half = await loop.create_unix_connection(_Half, sock=inner)
+            # The server speaks first: what it says right after the connect must already find its way out.
+            half.other = self
+            await loop.create_unix_connection(lambda: half, sock=inner)
         except OSError as error:
             inner.close()
             _log.error("connection not passed on", error=type(error).__name__)
             self.end()
             return
-        self.other, half.other = half, self
+        self.other = half
         if self.transport is None:
             self.connection_lost(None)
         else:
@@ -163,9 +176,16 @@ class _Outside(_Half):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._connections.pop(self._name, None)
+        self.gone.set()
         super().connection_lost(error)
 
     def end(self) -> None:
         """Close the client's side, which closes the other."""
         if self.transport is not None:
             self.transport.close()
+
+    def drop(self) -> None:
+        """Close both sides without waiting for the client's farewell."""
+        for half in (self, self.other):
+            if half is not None and half.transport is not None:
+                half.transport.abort()

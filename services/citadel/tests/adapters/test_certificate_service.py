@@ -1,0 +1,203 @@
+import asyncio
+import socket
+import ssl
+import subprocess
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+from citadel.adapters import ledger as ledger_module
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from meshcore import metrics
+from meshcore.testing.identity import make_ca
+from meshcore.tls import LiveIdentity, load_identity, renewal, spiffe_of_certificate
+from sqlalchemy.exc import OperationalError
+
+KEY = ec.generate_private_key(ec.SECP256R1())
+FRONT = "spiffe://cluster.local/ns/shop/sa/front"
+
+
+def leaf_of(chain: list[str]) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(chain[0].encode())
+
+
+def names_of(certificate: x509.Certificate) -> list[str]:
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [str(name.value) for name in names]
+
+
+async def test_a_token_gets_the_certificate_of_its_service_account(citadel, sign, tmp_path):
+    chain = await citadel.create(sign(KEY), token=citadel.issuer.token())
+    assert len(chain) == 2
+    assert all(element.endswith("-----END CERTIFICATE-----\n") for element in chain)
+    leaf = leaf_of(chain)
+    assert names_of(leaf) == [FRONT]
+    assert leaf.public_key() == KEY.public_key()
+    assert chain[-1] == (citadel.directory / "root-cert.pem").read_text()
+    life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
+    assert life == timedelta(hours=24, minutes=2)
+    (tmp_path / "leaf.pem").write_text(chain[0])
+    (tmp_path / "bundle.pem").write_text(chain[-1])
+    command = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", "bundle.pem", "leaf.pem"]
+    checked = await asyncio.to_thread(subprocess.run, command, cwd=tmp_path, capture_output=True, check=False)
+    assert checked.stdout == b"leaf.pem: OK\n"
+
+
+async def test_a_request_for_another_identity_gets_the_callers_own(citadel, sign):
+    stolen = (
+        x509.UniformResourceIdentifier("spiffe://cluster.local/ns/istio-system/sa/pilot"),
+        x509.DNSName("pilot.istio-system.svc"),
+    )
+    assert names_of(leaf_of(await citadel.create(sign(KEY, *stolen), token=citadel.issuer.token()))) == [FRONT]
+
+
+async def test_a_certificate_renews_itself_without_a_token(citadel, sign):
+    front = await citadel.identity_of("shop", "front")
+    renewed = leaf_of(await citadel.create(sign(KEY), identity=front))
+    assert names_of(renewed) == [FRONT]
+    by_both = leaf_of(await citadel.create(sign(KEY), identity=front, token="not a token"))
+    assert names_of(by_both) == [FRONT]
+
+
+async def test_who_proves_nothing_gets_nothing(citadel, sign):
+    issuer = citadel.issuer
+    expired = issuer.token(exp=datetime.now(UTC) - timedelta(seconds=1))
+    tokens = [None, "", "rubbish", expired, issuer.token(aud=["other"]), issuer.token(sub="system:serviceaccount")]
+    for token in tokens:
+        assert await citadel.refusal(sign(KEY), token=token) == ("UNAUTHENTICATED", "request authenticate failure")
+    nobody = make_ca().issue(FRONT)
+    code, _ = await citadel.refusal(sign(KEY), identity=nobody, token=issuer.token())
+    assert code == "UNAVAILABLE"
+
+
+async def test_nobody_gets_a_certificate_of_another_by_asking_for_it(citadel, sign):
+    refused = await citadel.refusal(
+        sign(KEY), token=citadel.issuer.token(), metadata={"ImpersonatedIdentity": "spiffe://cluster.local/ns/a/sa/b"}
+    )
+    assert refused == ("UNAUTHENTICATED", "request impersonation authentication failure")
+
+
+async def test_bad_requests_have_istios_codes_and_words(citadel, sign):
+    token = citadel.issuer.token()
+    for csr in (
+        "",
+        "rubbish",
+        sign(rsa.generate_private_key(65537, 1024)),
+        sign(ec.generate_private_key(ec.SECP224R1())),
+    ):
+        code, message = await citadel.refusal(csr, token=token)
+        assert code == "INVALID_ARGUMENT"
+        assert message.startswith("CSR signing error (")
+    code, message = await citadel.refusal(sign(KEY), token=token, ttl=90 * 86400 + 1)
+    assert (code, message.startswith("CSR signing error (requested TTL ")) == ("INVALID_ARGUMENT", True)
+    longest = leaf_of(await citadel.create(sign(KEY), token=token, ttl=90 * 86400))
+    assert longest.not_valid_after_utc - longest.not_valid_before_utc == timedelta(days=90, minutes=2)
+    text = metrics.render().decode()
+    assert 'citadel_server_csr_sign_err_count{error="TTL_ERROR"} 1.0' in text
+    assert "citadel_server_success_cert_issuance_count" in text
+    assert "citadel_server_root_cert_expiry_seconds 3.15" in text
+
+
+async def test_a_plaintext_connection_gets_nothing(citadel, sign):
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{citadel.port}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await channel.unary_unary("/istio.v1.auth.IstioCertificateService/CreateCertificate")(b"", timeout=10)
+
+
+async def test_a_connection_that_never_speaks_disturbs_nobody(citadel, sign):
+    silent = [socket.create_connection(("127.0.0.1", citadel.port)) for _ in range(50)]
+    try:
+        assert await citadel.create(sign(KEY), token=citadel.issuer.token())
+    finally:
+        for connection in silent:
+            connection.close()
+
+
+async def test_the_port_speaks_tls_1_2_at_least(citadel):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(citadel.directory / "root-cert.pem")
+    context.set_alpn_protocols(["h2"])
+    reader, writer = await asyncio.open_connection("127.0.0.1", citadel.port, ssl=context)
+    assert writer.get_extra_info("ssl_object").version() == "TLSv1.3"
+    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
+    writer.close()
+    await writer.wait_closed()
+    assert reader.at_eof()
+
+
+async def test_every_certificate_is_in_the_ledger_and_the_bundle_on_the_admin_api(citadel, sign):
+    issued = leaf_of(await citadel.create(sign(KEY), token=citadel.issuer.token()))
+    page = (await citadel.get(f"/api/v1/certificates?identity={FRONT}")).json()
+    assert [row["serial"] for row in page["items"]] == [f"{issued.serial_number:032x}"]
+    row = page["items"][0]
+    assert row["proof"] == "token"
+    assert row["peer"].startswith("127.0.0.1:")
+    assert row["not_after"] == issued.not_valid_after_utc.isoformat().replace("+00:00", "Z")
+    everything = (await citadel.get("/api/v1/certificates?limit=2")).json()
+    assert len(everything["items"]) == 2
+    rest = (await citadel.get(f"/api/v1/certificates?continue={everything['continue']}")).json()
+    assert rest["items"][0]["serial"] > everything["items"][1]["serial"]
+    bundle = await citadel.get("/api/v1/trust-bundle")
+    assert bundle.json()["pem"] == (citadel.directory / "root-cert.pem").read_text()
+    assert bundle.headers["etag"] == '"1"'
+
+
+async def test_no_certificate_leaves_when_the_ledger_cannot_be_written(citadel, sign, monkeypatch):
+    async def fails(*_):
+        raise OperationalError("insert", {}, OSError("disk full"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger_module.Ledger, "_commit", fails)
+        code, message = await citadel.refusal(sign(KEY), token=citadel.issuer.token())
+    assert code == "UNAVAILABLE"
+    assert "ledger" in message
+    assert await citadel.create(sign(KEY), token=citadel.issuer.token())
+
+
+async def test_many_at_once_each_get_their_own(citadel, sign):
+    async def one(number: int) -> None:
+        chain = await citadel.create(sign(KEY), token=citadel.issuer.token("shop", f"w{number}"))
+        assert names_of(leaf_of(chain)) == [f"spiffe://cluster.local/ns/shop/sa/w{number}"]
+
+    await asyncio.gather(*(one(number) for number in range(40)))
+    page = (await citadel.get("/api/v1/certificates?limit=1000")).json()
+    assert len({row["identity"] for row in page["items"]} - {FRONT}) >= 40
+
+
+async def test_a_service_renews_its_own_certificate_with_all_its_names(citadel):
+    pilot = LiveIdentity.load(citadel.directory / "pilot")
+    before = pilot.current
+    renewed = await renewal.renew(before, f"127.0.0.1:{citadel.port}")
+    assert renewed.key != before.key
+    assert names_of(renewed.certificate) == names_of(before.certificate)
+    assert renewed.not_after - renewed.not_before == timedelta(days=30, minutes=2)
+    pilot.replace(renewed)
+    assert load_identity(citadel.directory / "pilot") == renewed
+
+
+async def test_a_service_past_half_of_its_life_renews_by_itself(citadel, monkeypatch):
+    monkeypatch.setattr(renewal, "time_to_rotation", half_life_reached_once())
+    pilot = LiveIdentity.load(citadel.directory / "pilot")
+    changed = asyncio.Event()
+    pilot.on_change(lambda _: changed.set())
+    task = asyncio.ensure_future(renewal.keep_current(pilot, f"127.0.0.1:{citadel.port}"))
+    try:
+        async with asyncio.timeout(20):
+            await changed.wait()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert spiffe_of_certificate(pilot.current.certificate) == spiffe_of_certificate(
+        load_identity(citadel.directory / "pilot").certificate
+    )
+
+
+def half_life_reached_once():
+    answers = iter([timedelta()])
+    return lambda *_, **__: next(answers, timedelta(hours=1))
+
+
+async def test_a_stock_agent_with_an_rsa_key_is_served(citadel, sign):
+    key = rsa.generate_private_key(65537, 2048)
+    assert leaf_of(await citadel.create(sign(key), token=citadel.issuer.token())).public_key() == key.public_key()
