@@ -37,6 +37,8 @@ class Transition:
     """Whether a name is sent that the client did not hold."""
     names: frozenset[str]
     """Names of `sends`."""
+    changed: frozenset[str]
+    """Those of them that the client did not hold in this version, or that were forced."""
     frame: Frame | None = None
 
     @property
@@ -90,13 +92,15 @@ def plan_transition(
         and all(resource.exists for resource in after.values())
         and not any(name in after for name in keep)
     )
+    names = frozenset(resource.name for resource in sends)
     return Transition(
         type_url,
         tuple(sends),
         tuple(removed),
         _canonical(held, target, after, identical, changed=bool(sends or removed)),
         adds,
-        frozenset(resource.name for resource in sends),
+        names,
+        names,
     )
 
 

@@ -251,7 +251,7 @@ class AdsSession:
         endpoints = self._channels.get(ENDPOINT_TYPE)
         if endpoints is not None:
             known = self._target.of_type(ENDPOINT_TYPE)
-            endpoints.force |= {n for n in move.names if n in known and endpoints.subscription.wants(n)}
+            endpoints.force |= {n for n in move.changed if n in known and endpoints.subscription.wants(n)}
 
     def _move(self, channel: Channel) -> Transition:
         keep = self._removals.kept if channel.type_url in _CAUSES else frozenset()
