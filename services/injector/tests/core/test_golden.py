@@ -8,40 +8,31 @@ import yaml
 from injector.core.config import InjectionConfig, parse_injection_config
 from injector.core.kube_inject import kube_inject
 from meshcore.errors import MeshError
+from meshcore.testing.golden import case_directories
 
-TESTDATA = Path(__file__).parents[1] / "testdata"
-CASES = sorted(path.name for path in TESTDATA.iterdir())
+CASES = case_directories(Path(__file__).parents[1] / "testdata")
 
 
-def outcome(case: Path) -> tuple[str, str]:
-    config = InjectionConfig()
-    if (case / "config.yaml").exists():
-        document = yaml.safe_load((case / "config.yaml").read_text())
-        config = parse_injection_config(
-            yaml.safe_dump(document.get("config") or {}),
-            yaml.safe_dump(document.get("values") or {}),
-            mesh=document.get("mesh"),
-        )
+def config_of(case: Path) -> InjectionConfig:
+    if not (case / "config.yaml").exists():
+        return InjectionConfig()
+    document = yaml.safe_load((case / "config.yaml").read_text())
+    texts = [yaml.safe_dump(document.get(key) or {}) for key in ("config", "values")]
+    return parse_injection_config(*texts, mesh=document.get("mesh"))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_golden(case, golden):
     try:
-        return "injected.yaml", kube_inject((case / "in.yaml").read_text(), config=config, source="in.yaml").text
+        text = kube_inject((case / "in.yaml").read_text(), config=config_of(case), source="in.yaml").text
+        outputs = {"injected.yaml": text}
     except MeshError as error:
-        return "refused.txt", "".join(f"{violation}\n" for violation in error.violations)
+        outputs = {"refused.txt": "".join(f"{violation}\n" for violation in error.violations)}
+    golden(case, outputs, inputs={"in.yaml", "config.yaml"})
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_golden(name, request):
-    case = TESTDATA / name
-    file, text = outcome(case)
-    if request.config.getoption("--update-golden", default=False):
-        for stale in {"injected.yaml", "refused.txt"} - {file}:
-            (case / stale).unlink(missing_ok=True)
-        (case / file).write_text(text)
-    assert {path.name for path in case.iterdir()} - {"config.yaml"} == {"in.yaml", file}
-    assert (case / file).read_text() == text
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_golden_output_is_not_injected_again(name):
-    file, text = outcome(TESTDATA / name)
-    if file == "injected.yaml" and not (TESTDATA / name / "config.yaml").exists():
-        assert kube_inject(text).text == text
+@pytest.mark.parametrize("case", CASES)
+def test_golden_output_stays_as_it_is_when_injected_again(case):
+    if (case / "injected.yaml").exists():
+        text = (case / "injected.yaml").read_text()
+        assert kube_inject(text, config=config_of(case)).text == text

@@ -1,3 +1,4 @@
+import pytest
 from injector.core.decision import InjectionPolicy
 from injector.core.mesh_state import MeshState
 from meshcore.distribution.keys import Key
@@ -35,6 +36,24 @@ def test_a_bad_configuration_keeps_the_last_good_one_and_says_what_is_wrong():
         assert state.problems
         assert state.applied([config_map(INJECTOR, config="policy: enabled")]).problems == ()
     assert good.applied([config_map(MESH, mesh="- a list")]).problems
+
+
+@pytest.mark.parametrize(
+    ("config", "values", "mesh"),
+    [
+        ("", "global: 5", ""),
+        ("", "global: {proxy: {statusPort: soon}}", ""),
+        ("", "sidecarInjectorWebhook: []", ""),
+        ("", "", "defaultConfig: {proxyMetadata: [a]}"),
+        ("templates: {sidecar: 'spec: {{ no_such_name }}'}", "", ""),
+        ("templates: {sidecar: 'spec: [a, list]'}", "", ""),
+        ("templates: {sidecar: 'metadata: {}'}", "", ""),
+    ],
+)
+def test_a_configuration_that_cannot_inject_a_plain_pod_is_not_taken(config, values, mesh):
+    state = empty().applied([config_map(INJECTOR, config=config, values=values), config_map(MESH, mesh=mesh)])
+    assert state.problems
+    assert state.config == empty().config
 
 
 def test_a_deleted_configuration_means_the_defaults():

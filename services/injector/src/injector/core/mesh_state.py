@@ -12,6 +12,7 @@ from meshcore.distribution.keys import Key
 from meshcore.errors import MeshError
 
 from injector.core.config import InjectionConfig, parse_injection_config
+from injector.core.trial import trial_problems
 
 CONFIG_MAP = "istio-sidecar-injector"
 MESH_CONFIG_MAP = "istio"
@@ -82,4 +83,5 @@ class MeshState:
             return replace(self, problems=(f"ConfigMap istio: mesh is not YAML: {str(error).splitlines()[0]}",))
         except MeshError as error:
             return replace(self, problems=tuple(str(violation) for violation in error.violations) or (error.detail,))
-        return replace(self, config=config, problems=())
+        problems = trial_problems(config)
+        return replace(self, problems=problems) if problems else replace(self, config=config, problems=())
