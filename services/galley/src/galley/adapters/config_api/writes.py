@@ -175,8 +175,11 @@ async def delete(call: Call) -> Response:
     operation = WriteOp(
         Verb.DELETE, stored.key, resource_version=version, uid=uid, keeps_history=call.rules.keeps_history
     )
-    await _commit(call, [operation], options, current={stored.key: stored})
-    return json_reply(status.success(call.info, stored.key.name, stored.uid))
+    if options.dry_run:
+        await _commit(call, [operation], options, current={stored.key: stored})
+        return json_reply(status.success(call.info, stored.key.name, stored.uid))
+    done = await call.backend.store.write([operation], call.caller.user, current_traceparent())
+    return json_reply(status.success(call.info, stored.key.name, stored.uid, str(done.revision)))
 
 
 async def _delete_namespace(call: Call, stored: StoredObject, options: WriteOptions) -> Response:

@@ -168,10 +168,14 @@ def _cause_text(violation: Violation) -> str:
     return f"{text} (expected {violation.expected})" if violation.expected else text
 
 
-def success(info: KindInfo, name: str, uid: str) -> Body:
-    """The reply to a DELETE; kubectl waits until an object with this uid is gone."""
+def success(info: KindInfo, name: str, uid: str, revision: str = "") -> Body:
+    """The reply to a DELETE; kubectl waits until an object with this uid is gone.
+
+    `revision` is that of the deletion, so that its convergence can be asked for.
+    """
     details = {**_about(info, name), "uid": uid}
-    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+    written = {"resourceVersion": revision} if revision else {}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": written, "status": "Success", "details": details}
 
 
 def from_error(error: MeshError, info: KindInfo | None = None, name: str = "") -> StatusError:
