@@ -130,11 +130,13 @@ class Publisher:
             self._cancellation.check()
             await self._renew()
             seen = await self._store.revision()
-            waiting = await self._store.unpublished(self._published) if in_order else None
-            if waiting is not None and not self._follows(waiting):
-                waiting, in_order = None, False
-            if waiting is not None:
-                await self._publish(bucket, waiting)
+            waiting = await self._store.unpublished(self._published) if in_order else ()
+            for revision in waiting:
+                in_order = self._follows(revision)
+                if not in_order or self._bus.generation != generation:
+                    break
+                await self._publish(bucket, revision)
+            if waiting and in_order:
                 continue
             if not in_order or self._compare.is_set() or _now() - compared_at > COMPARE_EVERY:
                 await self._compare_all(bucket)

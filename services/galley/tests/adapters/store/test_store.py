@@ -136,7 +136,7 @@ async def test_status_is_seen_by_watchers_but_neither_published_nor_in_history(s
     assert change_set.changes[0].document["status"] == {"ok": True}
     assert [entry.revision for entry in await store.history(key("a"))] == [1]
     assert (await store.published_state()).head.revision == 1
-    assert (await store.unpublished(1)) is None
+    assert await store.unpublished(1) == []
 
 
 async def test_history_and_reads_as_of_a_revision(store: Store):
@@ -223,9 +223,9 @@ async def test_a_watch_tells_the_labels_from_before(store: Store):
 async def test_the_outbox_and_the_digest_follow_every_write(store: Store):
     await store.write([op(Verb.CREATE, "a"), op(Verb.CREATE, "b")], "x")
     await store.write([op(Verb.UPDATE, "a", 2), WriteOp(Verb.DELETE, key("b"))], "x")
-    first, second = await store.unpublished(0), await store.unpublished(1)
-    assert first is not None
-    assert second is not None
+    first, second = await store.unpublished(0)
+    assert await store.unpublished(0, 1) == [first]
+    assert await store.unpublished(1) == [second]
     assert (first.head.previous, second.head.previous) == (0, 1)
     assert len(second.messages) == 2
     assert second.deleted == (str(key("b")),)

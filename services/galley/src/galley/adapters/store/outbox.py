@@ -40,20 +40,26 @@ class PublishedState:
     records: dict[str, ConfigRecord]
 
 
-async def read_unpublished(connection: AsyncConnection, after: int) -> Unpublished | None:
-    """The first revision of the outbox after this one, or None."""
+async def read_unpublished(connection: AsyncConnection, after: int, most: int) -> list[Unpublished]:
+    """The published revisions after this one, oldest first, at most so many."""
     store_id = (await read_meta(connection))["store_id"]
     query = select(change_sets).where(change_sets.c.revision > after, change_sets.c.is_config)
-    row = (await connection.execute(query.order_by(change_sets.c.revision).limit(1))).mappings().one_or_none()
-    if row is None:
-        return None
-    query = select(outbox.c.key, outbox.c.record, outbox.c.deleted).where(outbox.c.revision == row["revision"])
-    messages = (await connection.execute(query.order_by(outbox.c.key))).all()
-    return Unpublished(
-        _head(store_id, row),
-        tuple((key, bytes(record)) for key, record, _ in messages),
-        tuple(key for key, _, deleted in messages if deleted),
-    )
+    sets = list((await connection.execute(query.order_by(change_sets.c.revision).limit(most))).mappings())
+    if not sets:
+        return []
+    messages: dict[int, list[tuple[str, bytes]]] = {}
+    deleted: dict[int, list[str]] = {}
+    rows = select(outbox).where(outbox.c.revision > after, outbox.c.revision <= sets[-1]["revision"])
+    for row in (await connection.execute(rows.order_by(outbox.c.revision, outbox.c.key))).mappings():
+        messages.setdefault(row["revision"], []).append((row["key"], bytes(row["record"])))
+        if row["deleted"]:
+            deleted.setdefault(row["revision"], []).append(row["key"])
+    return [
+        Unpublished(
+            _head(store_id, row), tuple(messages.get(row["revision"], ())), tuple(deleted.get(row["revision"], ()))
+        )
+        for row in sets
+    ]
 
 
 async def read_published_state(connection: AsyncConnection) -> PublishedState:

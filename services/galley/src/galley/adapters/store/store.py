@@ -175,9 +175,9 @@ class Store:
         async with self._database.writer.begin() as connection:
             await lease.release(connection, name, fencing)
 
-    async def unpublished(self, after: int) -> outbox.Unpublished | None:
-        """The first published revision after this one, or None."""
-        return await self._read(lambda connection: outbox.read_unpublished(connection, after))
+    async def unpublished(self, after: int, most: int = 64) -> Sequence[outbox.Unpublished]:
+        """The published revisions after this one, oldest first, at most so many."""
+        return await self._read(lambda connection: outbox.read_unpublished(connection, after, most))
 
     async def published_state(self) -> outbox.PublishedState:
         """Everything that consumers should have, in one snapshot."""
