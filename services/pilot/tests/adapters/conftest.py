@@ -108,11 +108,11 @@ def ca():
 
 
 @contextlib.asynccontextmanager
-async def serving(ca=None, registrations=None, **overrides):
+async def serving(ca=None, registrations=None, compile_class=None, **overrides):
     """A running hub with ADS on free ports."""
     options = {"grpc_port": 0, "plaintext_port": 0, "host": "127.0.0.1", **overrides}
     settings = PilotSettings(**options)
-    engine = Engine(services_only, lambda change, proxy_class, snapshot: True, Debounce(0.1, 10))
+    engine = Engine(compile_class or services_only, lambda change, proxy_class, snapshot: True, Debounce(0.1, 10))
     hub = Hub(engine, Admission(settings.push_throttle, settings.max_requests_per_second))
     identity = None
     if ca is not None:

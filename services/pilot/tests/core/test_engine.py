@@ -118,3 +118,17 @@ def test_a_new_whole_state_forgets_receipts_and_touches_everybody():
     assert pilot.receipts.answer(1).knowledge is Knowledge.BEFORE
     assert pilot.release_pushes() == [stream.number]
     assert not pilot.target(stream).of_type(CLUSTER_TYPE)
+
+
+def test_a_compile_that_fails_takes_nothing_from_anybody():
+    pilot = engine()
+    stream = connect(pilot, "a")
+    before = pilot.target(stream)
+    pilot.compile = lambda snapshot, proxy_class: 1 // 0
+    change(pilot, 2, "reviews")
+    assert pilot.target(stream) is before
+    assert "ZeroDivisionError" in pilot.broken[stream.proxy_class]
+    pilot.compile = compile_hosts
+    change(pilot, 3, "details")
+    assert len(pilot.target(stream).of_type(CLUSTER_TYPE)) == 2
+    assert not pilot.broken

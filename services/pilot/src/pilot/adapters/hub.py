@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterable
 
+import structlog
 from meshcore.distribution.events import ChangeSet, FullState
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.xds.resource import ResourceSet
@@ -15,6 +16,8 @@ from pilot.core.admission import Admission
 from pilot.core.engine import Engine, Stream
 from pilot.core.proxy import Proxy
 from pilot.core.registry import RegisteredWorkload
+
+_log = structlog.get_logger("engine")
 
 
 class Hub:
@@ -86,6 +89,11 @@ class Hub:
         if taken is None:
             return None
         push, resources = taken
+        if stream.proxy_class is not None and (why := self.engine.broken.get(stream.proxy_class)) is not None:
+            telemetry.INTERNAL_ERRORS.inc()
+            _log.error("compile failed, the proxy keeps what it has", proxy=stream.proxy.id, error=why)
+            if self.engine.receipts.refused(stream.number, self.engine.snapshot.revision, "compile", why):
+                self.progressed()
         telemetry.PUSH_TIME.labels("all").observe(time.monotonic() - began)
         telemetry.QUEUE_TIME.observe(began - push.queued_at)
         stream.pushed_at = push.queued_at if stream.pushed_at is None else stream.pushed_at

@@ -76,6 +76,8 @@ class Engine:
     has_state: bool = False
     """Whether a first complete snapshot was applied."""
     compiles: int = 0
+    broken: dict[ProxyClass, str] = field(default_factory=dict)
+    """Classes whose last compile failed, and why; they keep what they had."""
     generation: int = 0
     """Counts snapshots."""
     _numbers: int = 0
@@ -155,8 +157,18 @@ class Engine:
         known = self._classes.get(stream.proxy_class)
         if known is not None and known.snapshot is self.snapshot:
             return known.resources
-        made = self.compile(self.snapshot, stream.proxy_class).sharing(known.resources if known else None)
         self.compiles += 1
+        try:
+            made = self.compile(self.snapshot, stream.proxy_class).sharing(known.resources if known else None)
+        except Exception as error:
+            # Compiling never fails on validated config; if it does, that is a bug of ours, and no reason to take from
+            # proxies what they have.
+            self.broken[stream.proxy_class] = f"{type(error).__name__}: {error}"
+            if known is None:
+                raise
+            made = known.resources
+        else:
+            self.broken.pop(stream.proxy_class, None)
         self._classes[stream.proxy_class] = _Compiled(self.snapshot, made)
         return made
 

@@ -1,0 +1,156 @@
+"""A real Envoy on a real stream: no window of 503 while clusters come and go, no 15 s of warming."""
+
+import asyncio
+import contextlib
+
+import httpx
+import pytest
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import config_source_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
+from envoy.config.listener.v3 import listener_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from meshcore.runtime import tasks
+from meshcore.testing.addresses import claim
+from meshcore.testing.envoy import running_envoy
+from meshcore.xds.resource import PackedResource, ResourceSet
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+
+PORT = 8080
+ADS = config_source_pb2.ConfigSource(
+    ads=config_source_pb2.AggregatedConfigSource(), resource_api_version=config_source_pb2.ApiVersion.V3
+)
+
+
+def routing_to_the_newest(block):
+    """A compiler for one Envoy: a cluster per service, and one route, to the service that comes last by name."""
+
+    def compile_class(snapshot, proxy_class):
+        packed = []
+        for key, service in snapshot.registry.services.items():
+            cluster = cluster_pb2.Cluster(name=key.host, type=cluster_pb2.Cluster.EDS)
+            cluster.connect_timeout.seconds = service.ports[0].number
+            cluster.eds_cluster_config.eds_config.CopyFrom(ADS)
+            packed.append(PackedResource.pack(CLUSTER_TYPE, key.host, cluster))
+            assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=key.host)
+            address = assignment.endpoints.add().lb_endpoints.add().endpoint.address.socket_address
+            address.address, address.port_value = block.address(2), PORT
+            packed.append(PackedResource.pack(ENDPOINT_TYPE, key.host, assignment))
+        routes = route_pb2.RouteConfiguration(name="r")
+        if snapshot.registry.services:
+            host = routes.virtual_hosts.add(name="all", domains=["*"])
+            host.routes.add(match=route_components_pb2.RouteMatch(prefix="/")).route.cluster = max(snapshot.registry.services).host
+        packed.append(PackedResource.pack(ROUTE_TYPE, "r", routes))
+        return ResourceSet.of([*packed, PackedResource.pack(LISTENER_TYPE, "l", listener(block.address(1)))])
+
+    return compile_class
+
+
+def listener(address):
+    manager = http_connection_manager_pb2.HttpConnectionManager(stat_prefix="test")
+    manager.rds.route_config_name = "r"
+    manager.rds.config_source.CopyFrom(ADS)
+    manager.http_filters.add(name="router").typed_config.Pack(router_pb2.Router())
+    made = listener_pb2.Listener(name="l")
+    made.address.socket_address.address, made.address.socket_address.port_value = address, PORT
+    made.filter_chains.add().filters.add(name="hcm").typed_config.Pack(manager)
+    return made
+
+
+def bootstrap(target):
+    host, port = target.split(":")
+    ads = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+    endpoint = {"address": {"socket_address": {"address": host, "port_value": int(port)}}}
+    return {
+        "node": {"id": "sidecar~127.0.0.1~e.shop~shop.svc.cluster.local", "cluster": "e"},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "DELTA_GRPC",
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": True,
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}],
+            },
+            "cds_config": ads,
+            "lds_config": ads,
+        },
+        "static_resources": {
+            "clusters": [
+                {
+                    "name": "xds-grpc",
+                    "type": "STATIC",
+                    "connect_timeout": "1s",
+                    "load_assignment": {
+                        "cluster_name": "xds-grpc",
+                        "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}],
+                    },
+                    "typed_extension_protocol_options": {
+                        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                            "explicit_http_config": {"http2_protocol_options": {}},
+                        }
+                    },
+                }
+            ]
+        },
+    }
+
+
+async def answer(reader, writer):
+    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            await writer.drain()
+    writer.close()
+
+
+class Traffic:
+    """Requests one after the other, and what became of them."""
+
+    def __init__(self, url):
+        self.url = url
+        self.codes = []
+
+    async def run(self):
+        async with httpx.AsyncClient(trust_env=False) as client:
+            while True:
+                self.codes.append((await client.get(self.url)).status_code)
+
+
+@pytest.fixture
+async def block():
+    with claim() as claimed:
+        server = await asyncio.start_server(answer, claimed.address(2), PORT)
+        yield claimed
+        server.close()
+
+
+async def test_clusters_come_and_go_under_traffic_without_a_failed_request(serve_mesh, block, tmp_path, reached):
+    async with serve_mesh(compile_class=routing_to_the_newest(block)) as mesh:
+        mesh.change(mesh.service("s000"))
+        async with running_envoy(bootstrap(mesh.plaintext), tmp_path) as envoy:
+            await envoy.wait_live()
+            traffic = Traffic(f"http://{block.address(1)}:{PORT}/")
+            async with tasks.background(traffic.run(), name="traffic") as running:
+                await reached(lambda: len(traffic.codes) > 5 or running.done())
+                for number in range(1, 31):
+                    revision = mesh.change(mesh.service(f"s{number:03}"), deleted=[f"s{number - 1:03}"])
+                    receipt = await mesh.receipt(revision, wait=10)
+                    assert (receipt["acked"], receipt["outstanding"]) == (1, ())
+                    seen = len(traffic.codes)
+                    await reached(lambda seen=seen: len(traffic.codes) > seen or running.done())
+            assert set(traffic.codes) == {200}
+            assert await envoy.stat("cluster_manager.active_clusters") == 2
+
+
+async def test_a_changed_cluster_with_unchanged_endpoints_is_warm_at_once(serve_mesh, block, tmp_path):
+    async with serve_mesh(compile_class=routing_to_the_newest(block)) as mesh:
+        mesh.change(mesh.service("reviews"))
+        async with running_envoy(bootstrap(mesh.plaintext), tmp_path) as envoy:
+            await envoy.wait_live()
+            for port in range(2, 12):
+                changed = mesh.service("reviews", ports=[{"name": "http", "port": port}])
+                receipt = await mesh.receipt(mesh.change(changed), wait=5)
+                assert receipt["acked"] == 1
+                assert receipt["last_ack_time"] - receipt["commit_time"] < 2
