@@ -15,13 +15,14 @@ from envoy.config.route.v3 import route_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf import json_format
-
 from meshcore.xds import registry
 from meshcore.xds.names import SDS_CLUSTER
 from meshcore.xds.resource import ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+
 from pilot.core.compiler.cluster_policy import HTTP_OPTIONS
 from pilot.core.compiler.messages import any_of, socket_address
+from pilot.core.config_dump import as_document
 
 SDS_SOCKET = "/var/run/secrets/workload-spiffe-uds/socket"
 _Manager = http_connection_manager_pb2.HttpConnectionManager
@@ -51,8 +52,7 @@ def as_bootstrap(
             for filter_ in chain.filters:
                 _inline_routes(filter_, resources)
         bootstrap.static_resources.listeners.append(listener)
-    made: dict[str, Any] = json_format.MessageToDict(bootstrap, preserving_proto_field_name=True)
-    return made
+    return as_document(bootstrap)
 
 
 def _make_static(cluster: cluster_pb2.Cluster, body: bytes) -> None:

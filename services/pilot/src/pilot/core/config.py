@@ -18,7 +18,8 @@ PUBLIC, PRIVATE, NOBODY = "*", ".", "~"
 class Config(Generic[T]):
     """One object; `revision` is the one that last changed it, 0 when it came from a file.
 
-    Compared by identity: an unchanged object stays the same `Config` from snapshot to snapshot, which is what memos rely on.
+    Compared by identity: an unchanged object stays the same `Config` from snapshot to snapshot, which is what memos
+    rely on.
     """
 
     object: T

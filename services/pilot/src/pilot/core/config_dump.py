@@ -1,17 +1,20 @@
-"""A resource set in the shape of Envoy's admin `/config_dump`, proto field names, so that Envoy's tools can read it. Pure."""
+"""A resource set in the shape of Envoy's admin `/config_dump`, proto field names, so that Envoy's tools can read it.
+Pure."""
 
+import json
 from typing import Any
 
 from envoy.admin.v3 import config_dump_pb2, config_dump_shared_pb2
 from google.protobuf import any_pb2, json_format
-
+from google.protobuf.message import Message
 from meshcore.xds import registry
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
 
 
 def config_dump(resources: ResourceSet, version: str = "") -> dict[str, Any]:
-    """Clusters, endpoints, listeners and routes as dynamic configs; `version` is the snapshot's, each has its own too."""
+    """Clusters, endpoints, listeners and routes as dynamic configs; `version` is the snapshot's, each has its own
+    too."""
     registry.load()
     clusters = config_dump_shared_pb2.ClustersConfigDump(version_info=version)
     for item in resources.of_type(CLUSTER_TYPE).values():
@@ -30,17 +33,20 @@ def config_dump(resources: ResourceSet, version: str = "") -> dict[str, Any]:
     dump = config_dump_pb2.ConfigDump()
     for part in (clusters, endpoints, listeners, routes):
         dump.configs.add().Pack(part)
-    made: dict[str, Any] = json_format.MessageToDict(dump, preserving_proto_field_name=True)
-    return made
+    return as_document(dump)
 
 
 def resources_of_type(resources: ResourceSet, type_url: str) -> list[dict[str, Any]]:
     """The resources of one type as JSON with proto field names, sorted by name."""
     registry.load()
-    return [
-        json_format.MessageToDict(registry.parse(type_url, item.body), preserving_proto_field_name=True)
-        for _, item in sorted(resources.of_type(type_url).items())
-    ]
+    return [as_document(registry.parse(type_url, item.body)) for _, item in sorted(resources.of_type(type_url).items())]
+
+
+def as_document(message: Message) -> dict[str, Any]:
+    """Proto3 JSON with proto field names, in plain dicts and lists (`MessageToDict` leaves ordered ones inside
+    `Any`)."""
+    made: dict[str, Any] = json.loads(json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None))
+    return made
 
 
 def _any(item: PackedResource) -> any_pb2.Any:

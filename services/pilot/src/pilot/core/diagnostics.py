@@ -15,8 +15,8 @@ class Severity(StrEnum):
 class Diagnostic:
     """One thing that does not do what its author will expect.
 
-    `config` is the path of the object that is at fault (`/apis/<group>/<version>/namespaces/<ns>/<kind>/<name>`), `code` a
-    constant name for tables and metrics, `message` a whole sentence with the particulars.
+    `config` is the path of the object that is at fault (`/apis/<group>/<version>/namespaces/<ns>/<kind>/<name>`),
+    `code` a constant name for tables and metrics, `message` a whole sentence with the particulars.
     """
 
     code: str

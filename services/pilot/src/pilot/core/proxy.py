@@ -1,9 +1,9 @@
 """Who a proxy is: Envoy's Node read once, and the class of proxies that are served the same resources.
 
-`parse_node` is Istio's reading of the node (id, metadata keys). `classify` keeps what config can depend on, given what the
-mesh's selectors read and which services the workload serves, so that replicas of one workload share one `ProxyClass`. The
-named exception is interception mode NONE with an application address (the one-machine topology): there the listeners bind
-the instance's own addresses, so the class holds them. Pure.
+`parse_node` is Istio's reading of the node (id, metadata keys). `classify` keeps what config can depend on, given what
+the mesh's selectors read and which services the workload serves, so that replicas of one workload share one
+`ProxyClass`. The named exception is interception mode NONE with an application address (the one-machine topology):
+there the listeners bind the instance's own addresses, so the class holds them. Pure.
 """
 
 import json
@@ -20,6 +20,7 @@ from meshcore.hosts import DEFAULT_DOMAIN
 from meshcore.labels import selects
 
 from pilot.core.registry import Locality, Port, Service, ServiceKey
+from pilot.core.registry.endpoint import NOWHERE
 from pilot.core.registry.workload import entry_target, group_labels, kubernetes_target
 from pilot.core.selection import Selection
 
@@ -65,7 +66,7 @@ class ProxyClass:
     namespace: str
     service_account: str = ""
     labels: tuple[tuple[str, str], ...] = ()
-    locality: Locality = Locality()
+    locality: Locality = NOWHERE
     network: str = ""
     cluster: str = ""
     version: str = ""
@@ -104,7 +105,7 @@ class Proxy:
     namespace: str
     service_account: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
-    locality: Locality = Locality()
+    locality: Locality = NOWHERE
     network: str = ""
     cluster: str = ""
     version: str = ""
@@ -213,7 +214,7 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
 def _served(
     proxy: Proxy, selection: Selection, labels: Mapping[str, str], ports: Mapping[str, int]
 ) -> list[ServedPort]:
-    found = []
+    found: list[ServedPort] = []
     if proxy.type is not ProxyType.SIDECAR:
         return found
     for service in selection.selecting.get(proxy.namespace, ()):
@@ -223,9 +224,11 @@ def _served(
                 if target is not None:
                     found.append(ServedPort(target, service.key, port.number))
     for address in proxy.instance_ips:
-        for listed in selection.by_address.get(address, ()):
-            if listed.service.namespace == proxy.namespace:
-                found.append(ServedPort(listed.target, listed.service, listed.port))
+        found += [
+            ServedPort(listed.target, listed.service, listed.port)
+            for listed in selection.by_address.get(address, ())
+            if listed.service.namespace == proxy.namespace
+        ]
     return found
 
 

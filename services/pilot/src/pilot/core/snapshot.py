@@ -1,7 +1,8 @@
 """The mesh at one revision: config indexes and registry, frozen. `apply` makes the next one and keeps all that stayed.
 
-Pure. Identity carries meaning: a part that did not change is the same object in the next snapshot, so memos of the compiler
-hold across revisions. An object that cannot be read keeps its last good form and leaves a diagnostic; nothing is disturbed.
+Pure. Identity carries meaning: a part that did not change is the same object in the next snapshot, so memos of the
+compiler hold across revisions. An object that cannot be read keeps its last good form and leaves a diagnostic; nothing
+is disturbed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -146,7 +147,7 @@ class MeshSnapshot:
                 steps.append((source, Config(parse_object(record.object, strict=False), record.revision)))
             except MeshError as error:
                 problems[source] = _unreadable(source, error)
-        return replace(self._with(steps), revision=revision, diagnostics=problems)
+        return replace(self, diagnostics=problems)._with(steps)._at(revision)
 
     def _with(self, steps: Iterable[tuple[Source, Config | None]]) -> "MeshSnapshot":  # type: ignore[type-arg]
         steps = list(steps)

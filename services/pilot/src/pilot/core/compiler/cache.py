@@ -1,8 +1,9 @@
-"""Memos of compiled parts, keyed by all of their inputs. Pure: a memo changes how long a compile takes, never its result.
+"""Memos of compiled parts, keyed by all of their inputs. Pure: a memo changes how long a compile takes, never its
+result.
 
-Large frozen inputs (a service, a rule, a tuple of endpoints) are compared by identity: a snapshot keeps what did not change,
-so the same object means the same input, and an equal but new object costs one more build. A key holds its inputs alive, so
-an identity cannot be reused while the memo stands.
+Large frozen inputs (a service, a rule, a tuple of endpoints) are compared by identity: a snapshot keeps what did not
+change, so the same object means the same input, and an equal but new object costs one more build. A key holds its
+inputs alive, so an identity cannot be reused while the memo stands.
 """
 
 from collections import OrderedDict

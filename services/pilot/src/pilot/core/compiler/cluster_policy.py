@@ -1,4 +1,5 @@
-"""What a DestinationRule's traffic policy does to a cluster: load balancer, connection pool, outlier detection. Pure."""
+"""What a DestinationRule's traffic policy does to a cluster: load balancer, connection pool, outlier detection.
+Pure."""
 
 from typing import Any
 

@@ -1,10 +1,12 @@
-"""Clusters: one per service port and subset that a proxy may call, and the catch-alls. Names and defaults are Istio's. Pure."""
+"""Clusters: one per service port and subset that a proxy may call, and the catch-alls. Names and defaults are Istio's.
+Pure."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import extension_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb2
 from google.protobuf import duration_pb2
 from meshcore.model.destination_rule import SimpleLb, Subset, TlsMode
@@ -132,6 +134,7 @@ def _build(
     service, port, subset, rule = target
     name = outbound_cluster(port.number, subset.name if subset else "", service.host)
     cluster = _Type(name=name, alt_stat_name=f"{name};")
+    problems: list[Diagnostic] = []
     if original or is_passed_through(policy):
         cluster.type = _Type.ORIGINAL_DST
         if isinstance(port.target, int) and port.target not in (0, port.number):
@@ -141,6 +144,7 @@ def _build(
         if not assignment.endpoints:
             return None  # Envoy would resolve nothing for ever
         _resolve_by_dns(cluster, service, mesh)
+        problems += _keep_one_name(assignment, service) if cluster.type == _Type.LOGICAL_DNS else []
         cluster.load_assignment.CopyFrom(assignment)
     else:
         cluster.type = _Type.EDS
@@ -151,7 +155,7 @@ def _build(
     apply_connection_pool(cluster, mesh, policy.connection_pool, policy.retry_budget)
     apply_load_balancer(cluster, policy.load_balancer)
     apply_outlier_detection(cluster, policy.outlier_detection)
-    problems = _apply_tls(cluster, target, policy, mesh, mutual, endpoints, sniffs=traits.sniffs)
+    problems += _apply_tls(cluster, target, policy, mesh, mutual, endpoints, sniffs=traits.sniffs)
     asks_for_tls = policy.tls is not None and policy.tls.mode in (TlsMode.SIMPLE, TlsMode.MUTUAL)
     auto_sni = policy.tls is not None and asks_for_tls and not policy.tls.sni
     apply_http_options(cluster, port.protocol, policy.connection_pool, sniffs=traits.sniffs, auto_sni=auto_sni)
@@ -161,7 +165,7 @@ def _build(
     return packed(CLUSTER_TYPE, name, cluster, (*rule.diagnostics, *problems))
 
 
-def _resolve_by_dns(cluster: _Type, service: Service, mesh: MeshConfig) -> None:
+def _resolve_by_dns(cluster: cluster_pb2.Cluster, service: Service, mesh: MeshConfig) -> None:
     strict = service.resolution is Resolution.DNS
     cluster.type = _Type.STRICT_DNS if strict else _Type.LOGICAL_DNS
     cluster.dns_lookup_family = _Type.V4_ONLY
@@ -174,8 +178,18 @@ def _resolve_by_dns(cluster: _Type, service: Service, mesh: MeshConfig) -> None:
     )
 
 
+def _keep_one_name(assignment: endpoint_pb2.ClusterLoadAssignment, service: Service) -> list[Diagnostic]:
+    """Envoy follows one name per LOGICAL_DNS cluster."""
+    if sum(len(group.lb_endpoints) for group in assignment.endpoints) == 1:
+        return []
+    del assignment.endpoints[1:]
+    del assignment.endpoints[0].lb_endpoints[1:]
+    text = f"Of the endpoints of {service.host} only the first is used: DNS_ROUND_ROBIN resolves one name."
+    return [Diagnostic("several-dns-names", service.path, text)]
+
+
 def _apply_tls(
-    cluster: _Type,
+    cluster: cluster_pb2.Cluster,
     target: _Target,
     policy: PortPolicy,
     mesh: MeshConfig,
@@ -188,7 +202,7 @@ def _apply_tls(
     service, port, subset, rule = target
     settings = policy.tls
     sni = cluster_sni(port.number, subset.name if subset else "", service.host)
-    alpn = tls.ISTIO_H2_ALPN if port.protocol.is_http2 else tls.ISTIO_ALPN
+    alpn: tuple[str, ...] = tls.ISTIO_H2_ALPN if port.protocol.is_http2 else tls.ISTIO_ALPN
     if port.protocol is Protocol.AUTO and not sniffs:
         alpn = tls.ISTIO_SNIFFED_ALPN
     sans = tls.spiffe_uris(mesh, accounts_of(endpoints))
@@ -199,11 +213,9 @@ def _apply_tls(
         if cluster.type == _Type.ORIGINAL_DST:
             cluster.transport_socket.CopyFrom(socket)
             return []
-        for name, match, each in (
-            ("tlsMode-istio", {"tlsMode": ISTIO_TLS}, socket),
-            ("tlsMode-disabled", {}, tls.raw_socket()),
-        ):
-            cluster.transport_socket_matches.add(name=name, match=struct(match), transport_socket=each)
+        matches = cluster.transport_socket_matches
+        matches.add(name="tlsMode-istio", match=struct({"tlsMode": ISTIO_TLS}), transport_socket=socket)
+        matches.add(name="tlsMode-disabled", match=struct({}), transport_socket=tls.raw_socket())
         return []
     if settings.mode is TlsMode.DISABLE:
         return []
@@ -222,7 +234,7 @@ def _apply_tls(
 
 
 def _describe(
-    cluster: _Type, service: Service, subset: Subset | None, rule: ServiceRule, *, alpn_is_fixed: bool
+    cluster: cluster_pb2.Cluster, service: Service, subset: Subset | None, rule: ServiceRule, *, alpn_is_fixed: bool
 ) -> None:
     extra: dict[str, object] = {
         "services": [{"host": service.host, "name": service.name, "namespace": service.namespace}]
@@ -262,7 +274,7 @@ def _catch_all(mesh: MeshConfig, proxy_type: ProxyType) -> Iterator[Compiled]:
         yield packed(CLUSTER_TYPE, name, cluster)
 
 
-def _follow_callers(cluster: _Type) -> None:
+def _follow_callers(cluster: cluster_pb2.Cluster) -> None:
     from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 
     options = http_protocol_options_pb2.HttpProtocolOptions()

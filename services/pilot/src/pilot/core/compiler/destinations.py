@@ -42,7 +42,8 @@ class Chosen:
 def choose(found: Resolved, destination: Destination, listen_port: int, owner: Config[VirtualService]) -> Chosen:
     """Port: the one named, the service's only one, or the one that was dialled.
 
-    A host or subset that does not exist keeps its name: Envoy answers 503 for a cluster that it does not know, as with Istio.
+    A host or subset that does not exist keeps its name: Envoy answers 503 for a cluster that it does not know, as with
+    Istio.
     """
     wanted = destination.port.number if destination.port else 0
     number = wanted or listen_port

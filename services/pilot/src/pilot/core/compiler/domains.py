@@ -1,7 +1,8 @@
 """The domains of a service's virtual host, as its callers may spell it. Pure.
 
-Order and forms are Istio's: host, absolute host, short forms by the caller's namespace, aliases, `*.` forms of a headless
-service, virtual addresses. Listeners on a port match hosts without looking at the port; the HTTP proxy does look.
+Order and forms are Istio's: host, absolute host, short forms by the caller's namespace, aliases, `*.` forms of a
+headless service, virtual addresses. Listeners on a port match hosts without looking at the port; the HTTP proxy does
+look.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,6 +1,8 @@
-"""Endpoints of EDS clusters: addresses by locality, with what the transport socket and the logs want to know of each. Pure."""
+"""Endpoints of EDS clusters: addresses by locality, with what the transport socket and the logs want to know of each.
+Pure."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from envoy.config.core.v3 import health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
@@ -52,12 +54,7 @@ def endpoint_resources(work: Compilation) -> Iterator[Compiled]:
                     where,
                     work.mesh.enable_auto_mtls,
                 )
-                yield work.memo(
-                    key,
-                    lambda port=port, subset=subset, policy=policy, where=where, service=service: _build(
-                        service, port, subset, policy, endpoints, mtls, where
-                    ),
-                )
+                yield work.memo(key, partial(_build, service, port, subset, policy, endpoints, mtls, where))
 
 
 def placement_of(work: Compilation, policy: PortPolicy) -> Placement:

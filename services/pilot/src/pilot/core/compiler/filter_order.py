@@ -1,4 +1,5 @@
-"""The one total order of HTTP and of network filters (Istio's; xds.md §5), so that listeners do not drain for a reshuffle.
+"""The one total order of HTTP and of network filters (Istio's; xds.md §5), so that listeners do not drain for a
+reshuffle.
 
 A filter that is not in these tables cannot be emitted. Pure.
 """
@@ -33,6 +34,8 @@ class HttpSlot(IntEnum):
     ROUTER = 17  # terminal
 
 
-def ordered(filters: Iterable[tuple[HttpSlot, HttpFilter]]) -> list[HttpFilter]:
+def ordered(
+    filters: Iterable[tuple[HttpSlot, http_connection_manager_pb2.HttpFilter]],
+) -> list[http_connection_manager_pb2.HttpFilter]:
     """By slot, then by name, so that the order never depends on who came first."""
     return [item for _, item in sorted(filters, key=lambda pair: (pair[0], pair[1].name))]

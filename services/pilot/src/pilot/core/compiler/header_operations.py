@@ -11,7 +11,8 @@ _AUTHORITY = ("host", ":authority")
 
 
 def apply_headers(target: Any, headers: Headers | None) -> None:
-    """Onto a Route or a weighted cluster. Pseudo headers cannot be changed here; `host` is a rewrite, see `authority_of`."""
+    """Onto a Route or a weighted cluster. Pseudo headers cannot be changed here; `host` is a rewrite, see
+    `authority_of`."""
     if headers is None:
         return
     if headers.request is not None:

@@ -42,7 +42,8 @@ def _grpc_web() -> Placed:
 
 @cache
 def _alpn() -> Placed:
-    """On a port whose server sniffs: offer the ALPN that says what the request is (stock form of Istio's alpn filter)."""
+    """On a port whose server sniffs: offer the ALPN that says what the request is (stock form of Istio's alpn
+    filter)."""
     value = value_pb2.FilterStateValue(
         object_key=_ALPN_KEY,
         factory_key=_ALPN_KEY,

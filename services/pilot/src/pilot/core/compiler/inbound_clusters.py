@@ -5,6 +5,7 @@ LOCALHOST policy 127.0.0.1 is. On the one-machine topology (no capture) the appl
 """
 
 from collections.abc import Iterator
+from functools import partial
 
 from envoy.config.cluster.v3 import cluster_pb2
 from meshcore.model.destination_rule import ConnectionPoolSettings
@@ -41,7 +42,7 @@ def inbound_clusters(work: Compilation) -> Iterator[Compiled]:
             Same(work.mesh),
             work.proxy_class.app_address,
         )
-        yield work.memo(key, lambda port=port, pool=pool: _build(port, pool, work.mesh, work.proxy_class.app_address))
+        yield work.memo(key, partial(_build, port, pool, work.mesh, work.proxy_class.app_address))
 
 
 def _build(port: InboundPort, pool: ConnectionPoolSettings | None, mesh: MeshConfig, app_address: str) -> Compiled:

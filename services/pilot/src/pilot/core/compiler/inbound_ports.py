@@ -41,7 +41,7 @@ def inbound_conflicts(work: Compilation) -> tuple[Diagnostic, ...]:
             text = (
                 f"Port {port.target} of {port.service.host} is one of the proxy's own ports: nothing is served there."
             )
-            found.append(Diagnostic("inbound-port-reserved", port.service.name, text))
+            found.append(Diagnostic("inbound-port-reserved", port.service.path, text))
         for service in port.services[1:]:
             other = next((item for item in service.ports if _serves(work, service, item, port.target)), None)
             if other is not None and other.protocol is not port.protocol:
@@ -49,7 +49,7 @@ def inbound_conflicts(work: Compilation) -> tuple[Diagnostic, ...]:
                     f"Port {port.target} is {port.protocol} for {port.service.host}, "
                     f"so {service.host} cannot have {other.protocol} there."
                 )
-                found.append(Diagnostic("inbound-port-conflict", service.name, text))
+                found.append(Diagnostic("inbound-port-conflict", service.path, text))
     return tuple(found)
 
 

@@ -11,8 +11,8 @@ INBOUND_RETRIES = 2
 
 
 def inbound_routes(cluster: str, virtual_host: str, operation: str, protocol: Protocol) -> route_pb2.RouteConfiguration:
-    """`virtual_host` is `inbound|http|<service port>`; `operation` the trace decorator. Non-gRPC requests whose connection
-    was reset before they were sent are tried again (Istio's default inbound retry).
+    """`virtual_host` is `inbound|http|<service port>`; `operation` the trace decorator. Non-gRPC requests whose
+    connection was reset before they were sent are tried again (Istio's default inbound retry).
     """
     action = route_components_pb2.RouteAction(cluster=cluster, timeout=_NO_LIMIT)
     action.max_stream_duration.max_stream_duration.CopyFrom(_NO_LIMIT)

@@ -16,24 +16,24 @@ _MARK = 1337
 """Socket mark of captured traffic in TPROXY mode; the agent's rules let it pass."""
 
 
-def original_dst() -> _Filter:
+def original_dst() -> listener_components_pb2.ListenerFilter:
     """Restore the address that was dialled before the traffic was captured."""
     return _Filter(name="envoy.filters.listener.original_dst", typed_config=any_of(original_dst_pb2.OriginalDst()))
 
 
-def original_src() -> _Filter:
+def original_src() -> listener_components_pb2.ListenerFilter:
     """Keep the caller's address towards the application (TPROXY)."""
     config = original_src_pb2.OriginalSrc(mark=_MARK)
     return _Filter(name="envoy.filters.listener.original_src", typed_config=any_of(config))
 
 
-def tls_inspector() -> _Filter:
+def tls_inspector() -> listener_components_pb2.ListenerFilter:
     """Find TLS, its SNI and ALPN."""
     config = tls_inspector_pb2.TlsInspector(initial_read_buffer_size=uint32(512))
     return _Filter(name="envoy.filters.listener.tls_inspector", typed_config=any_of(config))
 
 
-def http_inspector(except_ports: Iterable[int] = ()) -> _Filter:
+def http_inspector(except_ports: Iterable[int] = ()) -> listener_components_pb2.ListenerFilter:
     """Find HTTP in plaintext, but on ports where nothing depends on it."""
     made = _Filter(
         name="envoy.filters.listener.http_inspector", typed_config=any_of(http_inspector_pb2.HttpInspector())

@@ -1,6 +1,8 @@
-"""Inbound listeners: `virtualInbound` where traffic is captured, one listener per port on the one-machine topology. Pure."""
+"""Inbound listeners: `virtualInbound` where traffic is captured, one listener per port on the one-machine topology.
+Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
@@ -26,7 +28,7 @@ from pilot.core.compiler.listener_filters import http_inspector, original_dst, o
 from pilot.core.compiler.messages import duration, provenance, socket_address, uint32
 from pilot.core.compiler.tcp_proxy import tcp_proxy
 from pilot.core.compiler.tls import downstream_socket
-from pilot.core.proxy import Interception
+from pilot.core.proxy import Interception, ProxyType
 
 WILDCARD = "0.0.0.0"
 Chain = listener_components_pb2.FilterChain
@@ -35,11 +37,13 @@ Chain = listener_components_pb2.FilterChain
 def inbound_listeners(work: Compilation) -> Iterator[Compiled]:
     """The listeners by which a workload is reached."""
     one, mesh = work.proxy_class, work.mesh
+    if one.type is not ProxyType.SIDECAR:
+        return
     ports = tuple((port, _mode(work, port.target)) for port in inbound_ports(work))
     if one.on_own_addresses:
         for port, mode in ports:
             key = (LISTENER_TYPE, one.bind_address, *_port_key(port, mode), Same(mesh))
-            yield work.memo(key, lambda port=port, mode=mode: _own_listener(one.bind_address, port, mode, mesh))
+            yield work.memo(key, partial(_own_listener, one.bind_address, port, mode, mesh))
     elif one.interception is not Interception.NONE:
         policies = work.mtls(one.namespace)
         extra = tuple(
@@ -131,7 +135,7 @@ def _set_detection(listener: listener_pb2.Listener, mesh: MeshConfig) -> None:
 
 def _service_chains(
     name: str, port: InboundPort, shapes: Sequence[ChainShape], mesh: MeshConfig, *, match_port: bool
-) -> Iterator[Chain]:
+) -> Iterator[listener_components_pb2.FilterChain]:
     cluster = inbound_cluster(port.target)
     host = port.service.host
     for shape in shapes:
@@ -153,7 +157,9 @@ def _service_chains(
         yield chain
 
 
-def _passthrough_chains(port: int | None, mode: MtlsMode, mesh: MeshConfig) -> Iterator[Chain]:
+def _passthrough_chains(
+    port: int | None, mode: MtlsMode, mesh: MeshConfig
+) -> Iterator[listener_components_pb2.FilterChain]:
     """For traffic to ports that no service names: to where it was going, under the workload's mTLS mode."""
     cluster = INBOUND_PASSTHROUGH_CLUSTER
     for shape in chain_shapes(Protocol.AUTO, mode):

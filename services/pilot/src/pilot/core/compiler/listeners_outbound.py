@@ -1,10 +1,12 @@
-"""Outbound listeners: `virtualOutbound` and what it hands over to, and the HTTP proxy. Names and conflicts are Istio's. Pure.
+"""Outbound listeners: `virtualOutbound` and what it hands over to, and the HTTP proxy. Names and conflicts are Istio's.
+Pure.
 
-HTTP ports share one listener per number; other ports have one per virtual address. Nothing but the HTTP proxy is bound where
-traffic is not captured.
+HTTP ports share one listener per number; other ports have one per virtual address. Nothing but the HTTP proxy is bound
+where traffic is not captured.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
@@ -42,9 +44,8 @@ def outbound_listeners(work: Compilation) -> Iterator[Compiled]:
     allow = work.scope.allow_any
     if captured:
         for item in plan(work).listeners:
-            yield work.memo(
-                (LISTENER_TYPE, item, allow, Same(mesh)), lambda item=item: _listener(item, mesh, allow=allow)
-            )
+            key = (LISTENER_TYPE, item, allow, Same(mesh))
+            yield work.memo(key, partial(_listener, item, mesh, allow=allow))
         transparent = one.interception is Interception.TPROXY
         yield work.memo(
             (LISTENER_TYPE, VIRTUAL_OUTBOUND, transparent, allow, Same(mesh)),
@@ -82,8 +83,7 @@ def _listener(item: Planned, mesh: MeshConfig, *, allow: bool) -> Compiled:
             transport_protocol="raw_buffer", application_protocols=PLAIN_HTTP_ALPN
         )
         chains.append(Chain(filter_chain_match=match, filters=[outbound_manager(manager, mesh)]))
-    for target in item.targets:
-        chains.append(_tcp_chain(target, mesh))
+    chains += [_tcp_chain(target, mesh) for target in item.targets]
     open_ended = [chain for chain in chains if not chain.filter_chain_match.ByteSize()]
     listener.filter_chains.extend(chain for chain in chains if chain.filter_chain_match.ByteSize())
     if open_ended and len(chains) == 1:

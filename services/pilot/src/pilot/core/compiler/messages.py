@@ -65,7 +65,8 @@ def struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
 
 
 def provenance(path: str = "", revision: int = 0, extra: Mapping[str, Any] | None = None) -> base_pb2.Metadata | None:
-    """Which config object made a resource: `istio.config`, and its revision where there is one. None when all is empty."""
+    """Which config object made a resource: `istio.config`, and its revision where there is one. None when all is
+    empty."""
     istio: dict[str, Any] = {**({"config": path} if path else {}), **(extra or {})}
     if not istio:
         return None

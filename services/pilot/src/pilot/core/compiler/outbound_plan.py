@@ -1,7 +1,8 @@
 """Which outbound listeners there are and what shares them: same-port conflicts are decided here. Pure.
 
-Services come oldest first. On one bind address and port: HTTP joins HTTP (virtual hosts tell them apart); HTTP and TCP (or
-sniffed) share by chains; of two TCP services that match the same connections the older one wins and a diagnostic says so.
+Services come oldest first. On one bind address and port: HTTP joins HTTP (virtual hosts tell them apart); HTTP and TCP
+(or sniffed) share by chains; of two TCP services that match the same connections the older one wins and a diagnostic
+says so.
 """
 
 from dataclasses import dataclass, field
@@ -98,9 +99,7 @@ class _Making:
 
     def _conflict(self, service: Service, port: Port, reason: str) -> None:
         text = f"Port {port.number} of {service.host} has no listener of its own: {reason}."
-        self.problems.append(
-            Diagnostic("outbound-port-conflict", f"{service.kind}/{service.namespace}/{service.name}", text)
-        )
+        self.problems.append(Diagnostic("outbound-port-conflict", service.path, text))
 
 
 def plan(work: Compilation) -> Plan:
@@ -126,7 +125,8 @@ def plan(work: Compilation) -> Plan:
 
 
 def _binds(work: Compilation, service: Service) -> list[tuple[str, tuple[str, ...]]]:
-    """(bind address, subnets): a virtual address is bound, a network is matched, a headless service is its endpoints."""
+    """(bind address, subnets): a virtual address is bound, a network is matched, a headless service is its
+    endpoints."""
     if service.headless:
         own = work.proxy_class.instance_ips
         addresses = sorted({item.address for item in work.endpoints(service)} - set(own))

@@ -1,4 +1,5 @@
-"""Conditions of a VirtualService's HTTP match as Envoy's route match; what is decided per proxy is decided here. Pure."""
+"""Conditions of a VirtualService's HTTP match as Envoy's route match; what is decided per proxy is decided here.
+Pure."""
 
 from collections.abc import Mapping
 

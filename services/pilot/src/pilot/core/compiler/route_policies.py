@@ -57,7 +57,7 @@ def fraction(percent: Percent | None, default: float = 100.0) -> percent_pb2.Fra
     """In millionths, as fine as the API's two decimals and more."""
     value = default if percent is None else percent.value
     return percent_pb2.FractionalPercent(
-        numerator=int(round(value * 10_000)), denominator=percent_pb2.FractionalPercent.MILLION
+        numerator=round(value * 10_000), denominator=percent_pb2.FractionalPercent.MILLION
     )
 
 

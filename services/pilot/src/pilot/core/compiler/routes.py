@@ -151,7 +151,7 @@ def _rules_of(work: Compilation, config: Config[VirtualService], port: int) -> t
     one, mesh = work.proxy_class, work.mesh
     survivors = survivors_of(config, port, one.namespace, one.label_map)
     destinations = {(item.host, item.subset): resolve(work, item, config.namespace) for item in destinations_of(config)}
-    key = ("routes", Same(config), port, survivors, Same(mesh))
+    key: tuple[object, ...] = ("routes", Same(config), port, survivors, Same(mesh))
     key += tuple((*place, found.host, Same(found.service), Same(found.rule)) for place, found in destinations.items())
 
     def build() -> tuple[bytes, tuple[Diagnostic, ...]]:

@@ -96,7 +96,8 @@ def downstream_socket(mesh: MeshConfig) -> base_pb2.TransportSocket:
 
 
 def mutual_socket(sans: Sequence[str], sni: str, alpn: Sequence[str]) -> base_pb2.TransportSocket:
-    """Originate mesh mTLS to servers with one of these SPIFFE URIs; none means anybody whom the mesh's root vouches for."""
+    """Originate mesh mTLS to servers with one of these SPIFFE URIs; none means anybody whom the mesh's root vouches
+    for."""
     return _socket(
         tls_pb2.UpstreamTlsContext(
             common_tls_context=tls_pb2.CommonTlsContext(
@@ -116,7 +117,8 @@ def mutual_socket(sans: Sequence[str], sni: str, alpn: Sequence[str]) -> base_pb
 def configured_socket(
     settings: ClientTlsSettings, fallback_sans: Sequence[str], *, is_http2: bool
 ) -> base_pb2.TransportSocket:
-    """Originate TLS as a DestinationRule says (SIMPLE or MUTUAL), to servers with one of its (or the service's) names."""
+    """Originate TLS as a DestinationRule says (SIMPLE or MUTUAL), to servers with one of its (or the service's)
+    names."""
     common = tls_pb2.CommonTlsContext()
     if settings.mode is TlsMode.MUTUAL:
         name = f"file-cert:{settings.client_certificate}~{settings.private_key}"

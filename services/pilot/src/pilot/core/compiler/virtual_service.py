@@ -34,7 +34,8 @@ from pilot.core.diagnostics import Diagnostic
 
 Route = route_components_pb2.Route
 Survivors = tuple[tuple[int, ...] | None, ...]
-"""For each rule the matches that count for this client: () when it has none at all, None when the rule does not count."""
+"""For each rule the matches that count for this client: () when it has none at all, None when the rule does not
+count."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,9 @@ def mirrors_of(route: HttpRoute) -> tuple[MirrorPolicy, ...]:
     return (MirrorPolicy(destination=route.mirror, percentage=share),)
 
 
-def http_routes(rules: Rules, mesh: MeshConfig) -> tuple[list[Route], tuple[Diagnostic, ...]]:
+def http_routes(rules: Rules, mesh: MeshConfig) -> tuple[list[route_components_pb2.Route], tuple[Diagnostic, ...]]:
     """The routes; whatever follows a rule without conditions cannot be reached and is left out."""
-    made: list[Route] = []
+    made: list[route_components_pb2.Route] = []
     problems: dict[Diagnostic, None] = {}
     for route, kept in zip(rules.config.object.spec.http, rules.survivors, strict=True):
         if kept is None:
@@ -88,7 +89,9 @@ def http_routes(rules: Rules, mesh: MeshConfig) -> tuple[list[Route], tuple[Diag
     return made, tuple(problems)
 
 
-def default_route(cluster: str, operation: str, mesh: MeshConfig, consistent: Chosen | None = None) -> Route:
+def default_route(
+    cluster: str, operation: str, mesh: MeshConfig, consistent: Chosen | None = None
+) -> route_components_pb2.Route:
     """The route of a service without any VirtualService."""
     made = Route(
         name="default",
@@ -103,7 +106,7 @@ def default_route(cluster: str, operation: str, mesh: MeshConfig, consistent: Ch
 
 def _route(
     rules: Rules, route: HttpRoute, match: HttpMatchRequest | None, mesh: MeshConfig
-) -> tuple[Route, list[Diagnostic]]:
+) -> tuple[route_components_pb2.Route, list[Diagnostic]]:
     config = rules.config
     name = ".".join(part for part in (route.name, match.name if match else "") if part)
     made = Route(name=name, match=route_match(match))
@@ -115,7 +118,7 @@ def _route(
     elif route.direct_response is not None:
         apply_direct_response(made, route.direct_response)
     else:
-        problems = _forward(made, rules, route, mesh)
+        problems = _forward(made, rules, route, match, mesh)
     if route.fault is not None:
         made.typed_per_filter_config[FAULT].CopyFrom(any_of(fault_filter(route.fault)))
     if route.cors_policy is not None:
@@ -123,7 +126,9 @@ def _route(
     return made, problems
 
 
-def _forward(made: Route, rules: Rules, route: HttpRoute, mesh: MeshConfig) -> list[Diagnostic]:
+def _forward(
+    made: route_components_pb2.Route, rules: Rules, route: HttpRoute, match: HttpMatchRequest | None, mesh: MeshConfig
+) -> list[Diagnostic]:
     action = made.route
     chosen = []
     weighted = [item for item in route.route if item.weight or len(route.route) == 1]
@@ -150,7 +155,7 @@ def _forward(made: Route, rules: Rules, route: HttpRoute, mesh: MeshConfig) -> l
             policy.runtime_fraction.default_value.CopyFrom(share)
             policy.disable_shadow_host_suffix_append = True
             chosen.append(found)
-    made.decorator.operation = _operation(rules, route, len(weighted))
+    made.decorator.operation = _operation(rules, route, match, len(weighted))
     return [item.problem for item in chosen if item.problem is not None]
 
 
@@ -158,7 +163,7 @@ def _resolved(rules: Rules, destination: Destination) -> Resolved:
     return rules.destinations[destination.host, destination.subset]
 
 
-def _rewrite(made: Route, route: HttpRoute, destination_headers: object) -> None:
+def _rewrite(made: route_components_pb2.Route, route: HttpRoute, destination_headers: object) -> None:
     action = made.route
     authority = authority_of(route.headers) or authority_of(destination_headers)  # type: ignore[arg-type]
     rewrite = route.rewrite
@@ -173,14 +178,16 @@ def _rewrite(made: Route, route: HttpRoute, destination_headers: object) -> None
         action.host_rewrite_literal = authority
 
 
-def _set_timeout(made: Route, route: HttpRoute | None) -> None:
+def _set_timeout(made: route_components_pb2.Route, route: HttpRoute | None) -> None:
     """No limit unless one is set; a caller's grpc-timeout is let through up to the same limit."""
     limit = duration(route.timeout) if route is not None and route.timeout is not None else duration_pb2.Duration()
     made.route.timeout.CopyFrom(limit)
     made.route.max_stream_duration.grpc_timeout_header_max.CopyFrom(limit)
 
 
-def _set_hashing_and_retries(made: Route, chosen: Sequence[Chosen], route: HttpRoute | None, mesh: MeshConfig) -> None:
+def _set_hashing_and_retries(
+    made: route_components_pb2.Route, chosen: Sequence[Chosen], route: HttpRoute | None, mesh: MeshConfig
+) -> None:
     hashed = [item.consistent_hash for item in chosen if item.consistent_hash is not None]
     for settings in hashed:
         policy = hash_policy(settings)
@@ -191,11 +198,11 @@ def _set_hashing_and_retries(made: Route, chosen: Sequence[Chosen], route: HttpR
         made.route.retry_policy.CopyFrom(retries)
 
 
-def _operation(rules: Rules, route: HttpRoute, count: int) -> str:
+def _operation(rules: Rules, route: HttpRoute, match: HttpMatchRequest | None, count: int) -> str:
     """The trace decorator: the destination, or the VirtualService when several share the requests."""
     if count != 1:
         return f"{rules.config.name}:{rules.port}/*"
-    uri = next((match.uri for match in route.match if match.uri), None)
+    uri = match.uri if match else None
     path = (uri.exact or uri.prefix or uri.regex) if uri else None
     host = rules.destinations[route.route[0].destination.host, route.route[0].destination.subset].host
     return f"{host}:{rules.port}{path or '/*'}"

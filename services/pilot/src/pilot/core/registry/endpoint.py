@@ -25,6 +25,10 @@ class Locality(NamedTuple):
         return cls(parts[0], parts[1], parts[2])
 
 
+NOWHERE = Locality()
+"""An unknown place."""
+
+
 class ShardKey(NamedTuple):
     """Who reported endpoints."""
 
@@ -36,8 +40,8 @@ class ShardKey(NamedTuple):
 class Endpoint:
     """One address and port of one service port.
 
-    `port_name` is the service port's name. `tls_mode` is `istio` when the workload accepts mesh mTLS. `weight` is relative
-    to the other endpoints. `cluster` is the Kubernetes cluster (or site) that it belongs to.
+    `port_name` is the service port's name. `tls_mode` is `istio` when the workload accepts mesh mTLS. `weight` is
+    relative to the other endpoints. `cluster` is the Kubernetes cluster (or site) that it belongs to.
     """
 
     address: str
@@ -45,7 +49,7 @@ class Endpoint:
     port_name: str
     namespace: str
     labels: Mapping[str, str]
-    locality: Locality = Locality()
+    locality: Locality = NOWHERE
     service_account: str = ""
     tls_mode: str = DISABLED_TLS
     healthy: bool = True

@@ -46,8 +46,8 @@ class _Described:
 class Registry:
     """Services by host and namespace, and their endpoints.
 
-    A service that two objects describe has one description (Kubernetes' own, else the oldest) and the endpoints of both.
-    Values stay the same objects while nothing about them changes.
+    A service that two objects describe has one description (Kubernetes' own, else the oldest) and the endpoints of
+    both. Values stay the same objects while nothing about them changes.
     """
 
     services: Mapping[ServiceKey, Service] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Registry:
         """The registry after objects came, changed or went (None), and after registrations did."""
         update = _Update(self)
         for source, config in changes:
-            update.object(source, config)
+            update.take(source, config)
         for key, workload in registered:
             update.registration(key, workload)
         return update.finish()
@@ -102,7 +102,7 @@ class _Update:
         self._dirty: set[ServiceKey] = set()
         self._changed_workloads: list[tuple[str, Workload | None, Workload | None]] = []
 
-    def object(self, source: Source, config: Config | None) -> None:  # type: ignore[type-arg]
+    def take(self, source: Source, config: Config | None) -> None:  # type: ignore[type-arg]
         """Take in one object; objects of other kinds change nothing here."""
         kind = source[0]
         if kind in ("Service", "ServiceEntry"):

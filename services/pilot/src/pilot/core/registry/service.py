@@ -40,7 +40,8 @@ class Resolution(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One port of a service; `target` is the workload's port number, the name of one of its ports, or 0 for the same."""
+    """One port of a service; `target` is the workload's port number, the name of one of its ports, or 0 for the
+    same."""
 
     number: int
     name: str
@@ -52,7 +53,8 @@ class Port:
 class Service:
     """One service of one provider. `created` is an RFC 3339 time, the empty string counts as the oldest.
 
-    `addresses` are the service's own (virtual) ones. `selector` None means that nothing is selected: endpoints are listed.
+    `addresses` are the service's own (virtual) ones. `selector` None means that nothing is selected: endpoints are
+    listed.
     """
 
     host: str
@@ -81,6 +83,14 @@ class Service:
     def from_kubernetes(self) -> bool:
         """Whether it is a Kubernetes Service, which wins over a ServiceEntry for the same host."""
         return self.kind == "Service"
+
+    @property
+    def path(self) -> str:
+        """The object that describes it, as diagnostics and metadata name objects."""
+        kind = (
+            "v1/namespaces/{}/service" if self.from_kubernetes else "networking.istio.io/v1/namespaces/{}/service-entry"
+        )
+        return f"/apis/{kind.format(self.namespace)}/{self.name}"
 
     @property
     def age(self) -> tuple[str, str, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from meshcore.model import WorkloadEntry, WorkloadGroup
 from meshcore.model.workload import WorkloadEntrySpec
 
-from pilot.core.registry.endpoint import ISTIO_TLS, Endpoint, Locality, ShardKey, tls_mode_of
+from pilot.core.registry.endpoint import ISTIO_TLS, NOWHERE, Endpoint, Locality, ShardKey, tls_mode_of
 from pilot.core.registry.service import GALLEY, Port
 
 REGISTERED = "registered"
@@ -26,7 +26,7 @@ class RegisteredWorkload:
     address: str
     labels: Mapping[str, str] = field(default_factory=dict)
     service_account: str = ""
-    locality: Locality = Locality()
+    locality: Locality = NOWHERE
     network: str = ""
     cluster: str = ""
     healthy: bool = True
@@ -44,7 +44,7 @@ class Workload:
     ports: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     service_account: str = ""
-    locality: Locality = Locality()
+    locality: Locality = NOWHERE
     network: str = ""
     weight: int = 1
     tls_mode: str = ISTIO_TLS

@@ -1,8 +1,8 @@
 """Which DestinationRule counts for a service, seen from a namespace, and what becomes of several for one host. Pure.
 
-Looked for in the client's namespace, then the service's, then the root namespace (there and in the service's only what is
-exported); in each the most specific host wins. Rules of one namespace for the same host with the same `exportTo` are merged:
-subsets are joined, the first traffic policy wins (Istio: PushContext.destinationRule).
+Looked for in the client's namespace, then the service's, then the root namespace (there and in the service's only what
+is exported); in each the most specific host wins. Rules of one namespace for the same host with the same `exportTo` are
+merged: subsets are joined, the first traffic policy wins (Istio: PushContext.destinationRule).
 """
 
 from collections.abc import Callable, Iterable, Mapping

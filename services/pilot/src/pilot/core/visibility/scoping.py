@@ -1,8 +1,8 @@
 """The scope of a class of proxies: the services, routes and rules that it is compiled from. Pure.
 
-Services: exported to the class's namespace and named by its Sidecar's egress (default: everything). Of several services for
-one host the class's own namespace wins, then Kubernetes, then the oldest. VirtualServices: those of the own namespace, then
-those exported to it by name, then public ones, each by age (Istio: push context, sidecar scope).
+Services: exported to the class's namespace and named by its Sidecar's egress (default: everything). Of several services
+for one host the class's own namespace wins, then Kubernetes, then the oldest. VirtualServices: those of the own
+namespace, then those exported to it by name, then public ones, each by age (Istio: push context, sidecar scope).
 """
 
 from collections.abc import Iterable, Mapping

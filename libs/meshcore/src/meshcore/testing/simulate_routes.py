@@ -1,0 +1,96 @@
+"""Virtual hosts and routes as Envoy matches them, for the simulator."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import re2
+
+
+def find_virtual_host(routes: Any, host: str, port: int) -> Any:
+    """By domain: exact, then the longest suffix wildcard, then the longest prefix wildcard, then `*`."""
+    plain = host.lower()
+    spelled = plain if routes.ignore_port_in_host_matching or port == 80 else f"{plain}:{port}"
+    best: tuple[int, int] | None = None
+    found = None
+    for item in routes.virtual_hosts:
+        for domain in item.domains:
+            rank = _rank(domain.lower(), spelled)
+            if rank is not None and (best is None or rank > best):
+                best, found = rank, item
+    return found
+
+
+def _rank(domain: str, host: str) -> tuple[int, int] | None:
+    if domain == host:
+        return 3, 0
+    if domain == "*":
+        return 0, 0
+    if domain.startswith("*") and host.endswith(domain[1:]):
+        return 2, len(domain)
+    if domain.endswith("*") and host.startswith(domain[:-1]):
+        return 1, len(domain)
+    return None
+
+
+def find_route(host: Any, method: str, authority: str, target: str, headers: Mapping[str, str]) -> Any:
+    """The first route all of whose conditions hold; None when there is none."""
+    parts = urlsplit(target)
+    seen = {name.lower(): value for name, value in headers.items()}
+    seen |= {":method": method, ":authority": authority, ":scheme": "http"}
+    query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
+    for route in host.routes:
+        match = route.match
+        if (
+            _path_matches(match, parts.path)
+            and all(_header_matches(item, seen) for item in match.headers)
+            and all(_query_matches(item, query) for item in match.query_parameters)
+            and not match.dynamic_metadata
+        ):
+            return route
+    return None
+
+
+def _path_matches(match: Any, path: str) -> bool:
+    folded = match.HasField("case_sensitive") and not match.case_sensitive.value
+    kind = match.WhichOneof("path_specifier")
+    if kind == "safe_regex":
+        return re2.fullmatch(match.safe_regex.regex, path) is not None
+    wanted = getattr(match, kind)
+    wanted, path = (wanted.lower(), path.lower()) if folded else (wanted, path)
+    if kind == "path":
+        return bool(path == wanted)
+    if kind == "path_separated_prefix":
+        return bool(path == wanted or path.startswith(wanted + "/"))
+    return path.startswith(wanted)
+
+
+def _header_matches(matcher: Any, headers: Mapping[str, str]) -> bool:
+    value = headers.get(matcher.name.lower())
+    if matcher.WhichOneof("header_match_specifier") == "present_match":
+        held = (value is not None) == matcher.present_match
+    elif value is None and not matcher.treat_missing_header_as_empty:
+        return False
+    else:
+        held = string_matches(matcher.string_match, value or "")
+    return held != matcher.invert_match
+
+
+def _query_matches(matcher: Any, query: Mapping[str, str]) -> bool:
+    value = query.get(matcher.name)
+    if value is None:
+        return False
+    if matcher.WhichOneof("query_parameter_match_specifier") == "present_match":
+        return True
+    return string_matches(matcher.string_match, value)
+
+
+def string_matches(matcher: Any, value: str) -> bool:
+    """Envoy's StringMatcher."""
+    kind = matcher.WhichOneof("match_pattern")
+    if kind == "safe_regex":
+        return re2.fullmatch(matcher.safe_regex.regex, value) is not None
+    wanted = getattr(matcher, kind)
+    wanted, value = (wanted.lower(), value.lower()) if matcher.ignore_case else (wanted, value)
+    tests = {"exact": str.__eq__, "prefix": str.startswith, "suffix": str.endswith, "contains": str.__contains__}
+    return bool(tests[kind](value, wanted))

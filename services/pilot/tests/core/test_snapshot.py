@@ -1,0 +1,294 @@
+"""Snapshots: what is updated equals what is built anew, and what did not change stays the same object."""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from meshcore.model.kinds import by_kind
+from meshcore.model.load import dump_object, parse_object
+from pilot.core.compiler import CompileCache, compile_resources
+from pilot.core.impact import affects
+from pilot.core.proxy import classify, parse_node
+from pilot.core.registry import RegisteredWorkload
+from pilot.core.snapshot import MeshSnapshot
+
+NAMESPACES = ("shop", "other", "istio-system")
+NAMES = ("a", "b", "c")
+
+
+@dataclass(frozen=True)
+class Record:
+    revision: int
+    body: dict[str, Any] | None
+
+    @property
+    def deleted(self) -> bool:
+        return self.body is None
+
+    @property
+    def object(self) -> dict[str, Any]:
+        return self.body or {}
+
+
+@dataclass(frozen=True)
+class Change:
+    key: tuple[str, str, str, str]
+    record: Record
+    previous: Record | None = None
+
+
+def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, Any]:
+    """One of a few forms of an object of each kind; small worlds collide often, which is the point."""
+    app, other = NAMES[variant % 3], NAMES[(variant + 1) % 3]
+    group = "security.istio.io/v1" if kind == "PeerAuthentication" else "networking.istio.io/v1"
+    core = {"Service": "v1", "EndpointSlice": "discovery.k8s.io/v1", "ConfigMap": "v1"}
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace}
+    bodies: dict[str, dict[str, Any]] = {
+        "Service": {
+            "spec": {
+                "clusterIP": ("None", "10.0.0.1", "")[variant % 3],
+                **({"selector": {"app": app}} if variant % 4 else {}),
+                "ports": [{"name": ("http", "tcp", "any")[variant % 3], "port": 80 + variant % 2, "targetPort": 8080}],
+            }
+        },
+        "ServiceEntry": {
+            "spec": {
+                "hosts": [f"{app}.example", "shared.example"],
+                "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+                "resolution": ("STATIC", "DNS", "NONE")[variant % 3],
+                "exportTo": [("*", ".", "shop")[variant % 3]],
+                **({"workloadSelector": {"labels": {"app": other}}} if variant % 3 == 0 else {}),
+            }
+        },
+        "WorkloadEntry": {"spec": {"address": f"10.1.0.{variant}", "labels": {"app": app}, "serviceAccount": other}},
+        "WorkloadGroup": {
+            "spec": {"metadata": {"labels": {"app": app}}, "template": {"ports": {"http": 8000 + variant}}}
+        },
+        "EndpointSlice": {
+            "addressType": "IPv4",
+            "ports": [{"name": "http", "port": 8080}],
+            "endpoints": [{"addresses": [f"10.2.0.{variant}"]}],
+        },
+        "VirtualService": {
+            "spec": {
+                "hosts": [app, "shared.example"],
+                "exportTo": [("*", ".", "~")[variant % 3]],
+                "http": [
+                    {
+                        "match": [{"sourceLabels": {"tier": other}}],
+                        "route": [{"destination": {"host": other, "subset": "v1"}}],
+                    },
+                    {"timeout": f"{variant}s", "route": [{"destination": {"host": app}}]},
+                ],
+            }
+        },
+        "DestinationRule": {
+            "spec": {
+                "host": (f"{app}.{namespace}.svc.cluster.local", app, "*.example")[variant % 3],
+                "subsets": [{"name": "v1", "labels": {"app": app}}],
+                "trafficPolicy": {"loadBalancer": {"simple": ("RANDOM", "ROUND_ROBIN")[variant % 2]}},
+            }
+        },
+        "PeerAuthentication": {
+            "spec": {
+                "mtls": {"mode": ("STRICT", "DISABLE", "PERMISSIVE")[variant % 3]},
+                **({"selector": {"matchLabels": {"app": app}}} if variant % 2 else {}),
+            }
+        },
+        "Sidecar": {
+            "spec": {
+                "egress": [{"hosts": [("./*", "*/*", f"other/{app}.other.svc.cluster.local")[variant % 3]]}],
+                **({"workloadSelector": {"labels": {"app": app}}} if variant % 2 else {}),
+            }
+        },
+        "ConfigMap": {
+            "data": {"mesh": f"proxyHttpPort: {15000 + variant % 2}\nenableAutoMtls: {str(variant % 3 > 0).lower()}"}
+        },
+    }
+    if kind == "EndpointSlice":
+        metadata["labels"] = {"kubernetes.io/service-name": app}
+    if kind == "ConfigMap":
+        metadata = {"name": "istio", "namespace": "istio-system"}
+    return {"apiVersion": core.get(kind, group), "kind": kind, "metadata": metadata, **bodies[kind]}
+
+
+KINDS = (
+    "Service",
+    "ServiceEntry",
+    "WorkloadEntry",
+    "WorkloadGroup",
+    "EndpointSlice",
+    "VirtualService",
+    "DestinationRule",
+    "PeerAuthentication",
+    "Sidecar",
+    "ConfigMap",
+)
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(KINDS),
+        st.sampled_from(NAMESPACES),
+        st.sampled_from(NAMES),
+        st.integers(-2, 11),  # negative: the object is deleted
+    ),
+    min_size=1,
+    max_size=25,
+)
+REGISTERED = (
+    RegisteredWorkload("r1", "shop", "a", "10.3.0.1", {"extra": "1"}, "a"),
+    RegisteredWorkload("r2", "shop", "b", "10.3.0.2", {}, "b"),
+    RegisteredWorkload("r3", "other", "c", "10.3.0.3", {}, "c", healthy=False),
+)
+NODES = [
+    {
+        "id": f"sidecar~10.1.0.{index}~{app}.{namespace}~{namespace}.svc.cluster.local",
+        "metadata": {"NAMESPACE": namespace, "LABELS": {"app": app, "tier": "a"}, **more},
+    }
+    for index, (app, namespace, more) in enumerate(
+        [
+            ("a", "shop", {}),
+            ("b", "other", {}),
+            ("a", "shop", {"INTERCEPTION_MODE": "NONE", "MESHCORE_APP_ADDRESS": "127.1.1.1"}),
+        ],
+        start=1,
+    )
+]
+
+
+def changes_of(steps) -> list[Change]:
+    last: dict[tuple[str, str, str, str], Record] = {}
+    changes = []
+    for revision, (kind, namespace, name, variant) in enumerate(steps, start=1):
+        body = document(kind, namespace, name, max(variant, 0))
+        info = by_kind(body["apiVersion"], kind)
+        key = (info.group, info.plural, body["metadata"]["namespace"], body["metadata"]["name"])
+        record = Record(revision, None if variant < 0 else dump_object(parse_object(body)))
+        changes.append(Change(key, record, last.get(key)))
+        last[key] = record
+    return changes
+
+
+def compiled(snapshot: MeshSnapshot, cache: CompileCache | None = None):
+    found = []
+    for node in NODES:
+        resources = compile_resources(snapshot, classify(parse_node(node), snapshot.selection), cache)
+        found.append(({t: dict(m) for t, m in resources.resources.items()}, resources.diagnostics))
+    return found
+
+
+@settings(max_examples=150)
+@given(STEPS)
+def test_applied_step_by_step_equals_built_at_once_and_memos_change_nothing(steps):
+    changes = changes_of(steps)
+    cache = CompileCache()
+    snapshot = MeshSnapshot.empty().with_registered(REGISTERED)
+    for change in changes:
+        snapshot = snapshot.apply([change])
+        compiled(snapshot, cache)
+    entries = {change.key: change.record for change in changes}
+    fresh = MeshSnapshot.of_entries(entries, len(changes)).with_registered(REGISTERED)
+    assert snapshot.registry.services == fresh.registry.services
+    assert snapshot.registry.endpoints == fresh.registry.endpoints
+    assert snapshot.selection == fresh.selection
+    assert compiled(snapshot, cache) == compiled(fresh)
+
+
+@settings(max_examples=50)
+@given(STEPS, st.randoms(use_true_random=False))
+def test_the_order_of_arrival_does_not_matter(steps, shuffler: random.Random):
+    entries = list({change.key: change.record for change in changes_of(steps)}.items())
+    first = MeshSnapshot.of_entries(dict(entries), 1).with_registered(REGISTERED)
+    shuffler.shuffle(entries)
+    second = MeshSnapshot.empty()
+    for key, record in entries:
+        second = second.apply([Change(key, record)])
+    second = second.with_registered(reversed(REGISTERED))
+    assert compiled(first) == compiled(second)
+
+
+@settings(max_examples=150)
+@given(STEPS)
+def test_what_is_said_to_be_unaffected_compiles_to_the_same(steps):
+    snapshot = MeshSnapshot.empty().with_registered(REGISTERED)
+    for change in changes_of(steps):
+        before, snapshot = snapshot, snapshot.apply([change])
+        for node in NODES:
+            proxy = parse_node(node)
+            old, new = classify(proxy, before.selection), classify(proxy, snapshot.selection)
+            if old == new and not affects(change, new, snapshot):
+                assert compile_resources(before, old).resources == compile_resources(snapshot, new).resources
+
+
+@settings(max_examples=100)
+@given(STEPS)
+def test_classes_depend_on_the_selection_only(steps):
+    snapshot = MeshSnapshot.empty().with_registered(REGISTERED)
+    for change in changes_of(steps):
+        before, snapshot = snapshot, snapshot.apply([change])
+        if before.selection is snapshot.selection:
+            continue
+        assert before.selection != snapshot.selection, "an equal selection is the same object"
+
+
+def test_what_did_not_change_stays_the_same_object():
+    changes = changes_of(
+        [("Service", "shop", "a", 1), ("VirtualService", "shop", "a", 1), ("WorkloadEntry", "shop", "a", 1)]
+    )
+    before = MeshSnapshot.empty().apply(changes)
+    after = before.apply(changes_of([("DestinationRule", "shop", "b", 2)]))
+    assert after.registry is before.registry
+    assert after.selection is before.selection
+    assert after.mesh_config is before.mesh_config
+    assert after.by_namespace["VirtualService"] is before.by_namespace["VirtualService"]
+
+
+def test_an_endpoint_that_comes_changes_neither_the_services_nor_the_classes():
+    before = MeshSnapshot.empty().apply(changes_of([("Service", "shop", "a", 1), ("WorkloadEntry", "shop", "a", 1)]))
+    after = before.apply(changes_of([("WorkloadEntry", "shop", "b", 4)]))
+    assert len(next(iter(after.registry.endpoints.values()))) == 2
+    assert after.registry.by_host is before.registry.by_host
+    assert after.selection is before.selection
+
+
+def test_an_object_that_cannot_be_read_keeps_its_last_good_form():
+    good = changes_of([("Service", "shop", "a", 1)])
+    before = MeshSnapshot.empty().apply(good)
+    bad = Change(good[0].key, Record(2, {"apiVersion": "v1", "kind": "Service", "metadata": {}, "spec": {"ports": 7}}))
+    after = before.apply([bad])
+    assert after.registry.services == before.registry.services
+    assert [item.code for item in after.diagnostics.values()] == ["unreadable"]
+    assert after.apply(good).diagnostics == {}
+
+
+def test_a_broken_mesh_config_keeps_the_last_good_one():
+    before = MeshSnapshot.empty().apply(changes_of([("ConfigMap", "", "", 1)]))
+    assert before.mesh_config.proxy_http_port == 15001
+    broken = document("ConfigMap", "", "", 1) | {"data": {"mesh": "proxyHttpPort: many"}}
+    after = before.apply([Change(("", "configmaps", "istio-system", "istio"), Record(2, broken))])
+    assert after.mesh_config is before.mesh_config
+    assert len(after.diagnostics) == 1
+
+
+def test_a_registered_workload_without_its_group_is_no_endpoint():
+    service = changes_of([("Service", "shop", "a", 1)])  # selects app: b
+    alone = MeshSnapshot.empty().apply(service).with_registered(REGISTERED)
+    assert alone.registry.endpoints == {}
+    grouped = alone.apply(changes_of([("WorkloadGroup", "shop", "b", 1)]))
+    (endpoints,) = grouped.registry.endpoints.values()
+    assert [(item.address, item.port, item.workload) for item in endpoints] == [("10.3.0.2", 8080, "b")]
+    assert grouped.with_registered(()).registry.endpoints == {}
+
+
+def test_unknown_kinds_are_passed_over():
+    change = Change(
+        ("example.com", "things", "shop", "x"), Record(7, {"apiVersion": "example.com/v1", "kind": "Thing"})
+    )
+    assert MeshSnapshot.empty().apply([change]).revision == 7
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_the_test_world_is_a_kind(kind):
+    assert parse_object(document(kind, "shop", "a", 1)).kind == kind
