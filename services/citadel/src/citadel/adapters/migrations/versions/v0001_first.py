@@ -36,4 +36,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Refuse: the ledger is evidence, and the authority cannot be made again."""
-    raise NotImplementedError("the first tables are not taken away")
+    raise RuntimeError("the first tables are not taken away")

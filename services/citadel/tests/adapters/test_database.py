@@ -1,0 +1,106 @@
+import asyncio
+from datetime import timedelta
+
+import pytest
+from citadel.adapters.database import open_database
+from citadel.adapters.issuer import Issuer
+from citadel.adapters.ledger import Ledger
+from citadel.adapters.root_store import ensure_root, load_root
+from citadel.adapters.tables import metadata
+from citadel.core.caller import AuthenticatedCaller, Proof
+from citadel.core.profile import workload_profile
+from cryptography.hazmat.primitives.asymmetric import ec
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.identity import SpiffeId
+from meshcore.runtime import tasks
+from meshcore.testing.postgres import postgres_server
+from sqlalchemy import inspect, text
+
+KEK = bytes(32)
+DAY = timedelta(days=1)
+KEY = ec.generate_private_key(ec.SECP256R1()).public_key()
+FRONT = AuthenticatedCaller(SpiffeId("cluster.local", "shop", "front"), Proof.TOKEN)
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'citadel.db'}"
+    return request.getfixturevalue("postgres").new_database()
+
+
+@pytest.fixture
+async def engines(url):
+    """Two replicas over one database."""
+    opened = await asyncio.gather(open_database(url), open_database(url))
+    yield opened
+    for engine in opened:
+        await engine.dispose()
+
+
+async def test_the_migrated_schema_is_the_declared_one(engines):
+    async with engines[0].connect() as connection:
+        found = await connection.run_sync(
+            lambda sync: {
+                table.name: {column["name"] for column in inspect(sync).get_columns(table.name)}
+                for table in metadata.tables.values()
+            }
+        )
+    assert found == {table.name: {column.name for column in table.columns} for table in metadata.tables.values()}
+
+
+async def test_two_replicas_make_one_root_and_both_read_it_again(engines):
+    assert await load_root(engines[0], KEK) is None
+    roots = await asyncio.gather(*(ensure_root(engine, KEK, "cluster.local", 10 * DAY) for engine in engines))
+    again = await load_root(engines[1], KEK)
+    assert roots[0].certificate == roots[1].certificate == again.certificate
+    assert again.key.private_numbers() == roots[0].key.private_numbers()
+
+
+async def test_certificates_of_both_replicas_are_in_one_ledger(engines):
+    root = await ensure_root(engines[0], KEK, "cluster.local", 10 * DAY)
+    ledgers = [Ledger(engine) for engine in engines]
+    issuers = [Issuer(root, ledger.append) for ledger in ledgers]
+    profile = workload_profile(DAY, DAY)
+    async with tasks.background(ledgers[0].run(), name="one"), tasks.background(ledgers[1].run(), name="two"):
+        issued = await asyncio.gather(*(issuers[n % 2].issue(FRONT, KEY, profile, DAY, "test") for n in range(30)))
+    page = await ledgers[0].page(str(FRONT.identity), 100, None)
+    assert {row["serial"] for row in page.items} == {f"{one.template.serial:032x}" for one in issued}
+
+
+async def test_rows_are_kept_for_a_while_after_the_certificate_has_expired(engines):
+    root = await ensure_root(engines[0], KEK, "cluster.local", 10 * DAY)
+    ledger = Ledger(engines[0])
+    await Issuer(root, ledger.write).issue(FRONT, KEY, workload_profile(DAY, DAY), timedelta(seconds=-60), "test")
+    assert (await ledger.page(None, 10, None)).items == []
+    assert await ledger.forget(timedelta(hours=1)) == 0
+    assert await ledger.forget(timedelta()) == 1
+
+
+async def test_a_ledger_that_is_too_far_behind_refuses(engines):
+    root = await ensure_root(engines[0], KEK, "cluster.local", 10 * DAY)
+    ledger = Ledger(engines[0])
+    ledger._queue = asyncio.Queue(1)
+    issuer = Issuer(root, ledger.append)
+    waiting = asyncio.ensure_future(issuer.issue(FRONT, KEY, workload_profile(DAY, DAY), DAY, "test"))
+    await asyncio.sleep(0)
+    with pytest.raises(MeshError) as refused:
+        await issuer.issue(FRONT, KEY, workload_profile(DAY, DAY), DAY, "test")
+    assert refused.value.code is ErrorCode.RESOURCE_EXHAUSTED
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_sqlite_commits_survive_a_power_failure(tmp_path):
+    engine = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'citadel.db'}")
+    async with engine.connect() as connection:
+        assert (await connection.execute(text("PRAGMA synchronous"))).scalar() == 2
+        assert (await connection.execute(text("PRAGMA journal_mode"))).scalar() == "wal"
+    await engine.dispose()
+    assert (tmp_path / "citadel.db").stat().st_mode & 0o777 == 0o600
