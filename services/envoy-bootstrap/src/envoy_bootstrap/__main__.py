@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ def find_envoy(given: str) -> str:
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run the agent until it is told to stop; 2 when its command line or environment is wrong."""
     arguments, options = parse_arguments(argv)
-    given = {**environment, **({"STATE_KEY_FILE": options.state_key} if options.state_key else {})}
+    given = {"ISTIO_META_ISTIO_VERSION": metadata.version("envoy-bootstrap"), **environment}
+    if options.state_key:
+        given["STATE_KEY_FILE"] = options.state_key
     try:
         config = parse_environment(given, arguments)
         state_dir = Path(config.state_dir).absolute()

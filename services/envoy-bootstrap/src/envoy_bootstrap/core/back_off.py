@@ -25,7 +25,7 @@ CA_BACK_OFF = BackOff(first=0.1, longest=1.6)
 RENEWAL_BACK_OFF = BackOff(first=0.5, longest=30.0, jitter=0.2)
 """Between rounds, for ever: the last good pair is served meanwhile."""
 
-PILOT_BACK_OFF = BackOff(first=0.1, longest=2.0, jitter=0.5)
+PILOT_BACK_OFF = BackOff(first=0.1, longest=1.0, jitter=0.5)
 """Of the agent's own stream; as quick as Envoy's own retries, so that both return together."""
 
 CRASH_BACK_OFF = BackOff(first=0.1, longest=10.0, jitter=0.2)
