@@ -38,6 +38,9 @@ OPTIONS = (
 _log = structlog.get_logger("ads")
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _FIRST_REQUEST_TIMEOUT = 30.0
+_REFUSAL_PAUSE = 0.1
+"""Seconds before a stream is refused: a client that is still writing its first requests would see a failed write, not
+the status that says why. It also slows down those that come back at once."""
 
 
 class AdsService:
@@ -66,6 +69,7 @@ class AdsService:
             except MeshError as error:
                 telemetry.REFUSED_STREAMS.labels(error.code.value).inc()
                 _log.warning("stream refused", peer=context.peer(), code=error.code.value, detail=error.detail)
+                await asyncio.sleep(_REFUSAL_PAUSE)
                 await context.abort(_CODES[GRPC_STATUS[error.code]], error.detail)
             except DecodeError:
                 telemetry.REFUSED_STREAMS.labels("malformed").inc()
