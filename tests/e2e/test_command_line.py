@@ -12,7 +12,8 @@ from meshctl.adapters.stack_files import envoy_path
 
 
 def test_status_names_services_and_where_they_listen(mesh: Mesh) -> None:
-    services = {entry["name"]: entry for entry in mesh.status()["services"]}
+    document = json.loads(mesh.meshctl("status", "-o", "json").stdout)
+    services = {entry["name"]: entry for entry in document["services"]}
     assert set(services) == {"nats", "galley", "citadel", "pilot", "injector"}
     assert all(entry["state"] == "ready" and entry["pid"] > 0 for entry in services.values())
     assert services["galley"]["config_api"] == f"https://{mesh.stack.galley}:8081"
@@ -20,7 +21,7 @@ def test_status_names_services_and_where_they_listen(mesh: Mesh) -> None:
 
 
 def test_the_kubeconfig_is_private(mesh: Mesh) -> None:
-    path = Path(mesh.meshctl("kubeconfig").stdout.strip())
+    path = Path(mesh.run_here("kubeconfig").stdout.strip())
     assert path.stat().st_mode & 0o777 == 0o600
     assert f"https://{mesh.stack.galley}:8081" in path.read_text()
 
@@ -34,17 +35,17 @@ def test_up_adopts_what_runs(mesh: Mesh) -> None:
 def test_apply_get_delete(mesh: Mesh, tmp_path: Path) -> None:
     path = tmp_path / "vs.json"
     path.write_text(json.dumps(virtual_service("ledger", [route("ledger", "v1")], "books")))
-    assert "ledger created" in mesh.meshctl("apply", "-f", str(path)).stdout
-    assert "ledger unchanged" in mesh.meshctl("apply", "-f", str(path)).stdout
-    shown = json.loads(mesh.meshctl("get", "vs", "ledger", "-n", "books", "-o", "json").stdout)
+    assert "ledger created" in mesh.run_here("apply", "-f", str(path)).stdout
+    assert "ledger unchanged" in mesh.run_here("apply", "-f", str(path)).stdout
+    shown = json.loads(mesh.run_here("get", "vs", "ledger", "-n", "books", "-o", "json").stdout)
     assert shown["spec"]["http"][0]["route"][0]["destination"]["subset"] == "v1"
-    assert "ledger" in mesh.meshctl("get", "virtualservices", "-A").stdout
-    assert "ledger deleted" in mesh.meshctl("delete", "-f", str(path)).stdout
-    assert mesh.meshctl("delete", "-f", str(path), check=False).returncode == 1
+    assert "ledger" in mesh.run_here("get", "virtualservices", "-A").stdout
+    assert "ledger deleted" in mesh.run_here("delete", "-f", str(path)).stdout
+    assert mesh.run_here("delete", "-f", str(path), check=False).exit_code == 1
 
 
 def test_proxy_status_lists_every_proxy(mesh: Mesh) -> None:
-    table = mesh.meshctl("proxy-status").stdout
+    table = mesh.run_here("proxy-status").stdout
     assert table.splitlines()[0].split()[:2] == ["NAME", "CLUSTER"]
     for name in ("client.default", "echo-v1.default", "ledger.books"):
         assert name in table
@@ -63,14 +64,14 @@ def test_proxy_status_lists_every_proxy(mesh: Mesh) -> None:
     ],
 )
 def test_proxy_config(mesh: Mesh, part: str, expected: str) -> None:
-    assert expected in mesh.meshctl("proxy-config", part, "client.default").stdout
-    document = json.loads(mesh.meshctl("proxy-config", part, "client", "-o", "json").stdout)
+    assert expected in mesh.run_here("proxy-config", part, "client.default").stdout
+    document = json.loads(mesh.run_here("proxy-config", part, "client", "-o", "json").stdout)
     assert document
 
 
 def test_an_unknown_workload_is_an_error(mesh: Mesh) -> None:
-    done = mesh.meshctl("proxy-config", "clusters", "ghost", check=False)
-    assert done.returncode == 1
+    done = mesh.run_here("proxy-config", "clusters", "ghost", check=False)
+    assert done.exit_code == 1
     assert "ghost.default" in done.stderr
 
 

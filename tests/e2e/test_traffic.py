@@ -17,7 +17,7 @@ ECHO = "http://echo:9080/"
 @pytest.fixture(autouse=True)
 def _no_virtual_service_is_left(mesh: Mesh) -> Iterator[None]:
     yield
-    mesh.meshctl("delete", "virtualservice", "echo", "--ignore-not-found")
+    mesh.run_here("delete", "virtualservice", "echo", "--ignore-not-found")
 
 
 def versions(mesh: Mesh, count: int, **more: Any) -> Counter[str]:

@@ -31,11 +31,11 @@ def test_a_wrong_object_is_refused_by_its_field(
 ) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text(yaml.safe_dump(document))
-    applied = mesh.meshctl("apply", "-f", str(path), check=False)
-    assert applied.returncode == 1
+    applied = mesh.run_here("apply", "-f", str(path), check=False)
+    assert applied.exit_code == 1
     assert named in applied.stderr
-    offline = mesh.meshctl("validate", "-f", str(path), "-o", "json", check=False)
-    assert offline.returncode == 1
+    offline = mesh.run_here("validate", "-f", str(path), "-o", "json", check=False)
+    assert offline.exit_code == 1
     assert named in offline.stdout
     with pytest.raises(MeshError, match="wrong"):
         mesh.config.read_document(document)
