@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -357,7 +358,7 @@ async def test_beyond_one_machine_nats_speaks_tls_with_the_meshs_own_certificate
             )
             async with connect(bus_settings) as bus, asyncio.timeout(30):
                 await bus.connected()
-                await bus.jetstream(timeout=20).create_key_value(KeyValueConfig(bucket="mesh-config"))
+                await bus.jetstream().create_key_value(KeyValueConfig(bucket="mesh-config"))
             with pytest.raises(ssl.SSLCertVerificationError):
                 await asyncio.to_thread(handshake, block.address(), ssl.create_default_context())
         finally:
@@ -369,3 +370,9 @@ def handshake(address: str, context: ssl.SSLContext) -> None:
         assert connection.recv(4096).startswith(b"INFO ")
         with context.wrap_socket(connection, server_hostname=address):
             pass
+
+
+def test_the_files_can_be_given_to_the_user_that_the_services_run_as(tmp_path, capsys):
+    assert init(["--dir", str(tmp_path / "identity"), "--owner", f"{os.getuid()}:{os.getgid()}"]) == 0
+    assert "galley/cert-chain.pem" in capsys.readouterr().out
+    assert {path.stat().st_uid for path in tmp_path.rglob("*")} == {os.getuid()}
