@@ -7,6 +7,7 @@ from functools import partial
 
 from meshcore.runtime import Runtime, run
 
+from pilot.adapters.own_identity import start_identity
 from pilot.adapters.serving import start_parent, start_serving
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.impact import affects
@@ -16,10 +17,11 @@ from pilot.settings import PilotSettings
 async def build(runtime: Runtime[PilotSettings]) -> None:
     """Start what this process is: a whole Pilot, a worker of one, or the parent of workers."""
     settings = runtime.settings
+    identity = start_identity(runtime)
     if settings.workers > 1 and settings.worker < 0:
         source = await start_parent(runtime)
     else:
-        serving = await start_serving(runtime, partial(compile_resources, cache=CompileCache()), affects)
+        serving = await start_serving(runtime, partial(compile_resources, cache=CompileCache()), affects, identity)
         source = serving.source
     if settings.worker < 0:
         # A worker has no admin API, so it does without the time and memory of the web framework.
@@ -27,7 +29,7 @@ async def build(runtime: Runtime[PilotSettings]) -> None:
 
         from pilot.adapters.admin import create_router
 
-        await serve_admin(runtime, [create_router(source)])
+        await serve_admin(runtime, [create_router(source)], identity=identity)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -26,6 +26,7 @@ from nats.js.errors import NotFoundError
 from pilot.adapters.admin import receipt_state
 from pilot.adapters.answers import LocalAnswers
 from pilot.adapters.hub import Hub
+from pilot.adapters.own_identity import start_identity
 from pilot.adapters.servers import AdsServers
 from pilot.adapters.serving import start_serving
 from pilot.core.admission import Admission
@@ -241,7 +242,8 @@ def pilot(ca, nats, tmp_path):
         made = []
 
         async def build(runtime):
-            made.append(await start_serving(runtime, services_only, lambda change, proxy_class, snapshot: True))
+            live = start_identity(runtime)
+            made.append(await start_serving(runtime, services_only, lambda change, proxy_class, snapshot: True, live))
 
         async with running(PilotSettings(**options), build) as runtime:
             async with asyncio.timeout(20):

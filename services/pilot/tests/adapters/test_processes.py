@@ -144,6 +144,11 @@ async def test_two_workers_share_the_port_and_answer_as_one(galley, process, wor
         assert receipt["proxies"] == {"count": 8, "acked": 8}
         assert all(CLUSTER in client.names(CLUSTER_TYPE) for client in clients)
 
+        async with asyncio.timeout(10):
+            while 'pilot_xds{version="1.28"} 8' not in (await running.api.get("/metrics")).text:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert (await running.api.get("/metrics")).text.count("# TYPE pilot_xds_pushes ") == 1
+
         victim = min(await running.children())
         os.kill(victim, signal.SIGKILL)
         await reached(lambda: any(client.ended for client in clients))

@@ -41,7 +41,9 @@ def routing_to_the_newest(block):
         routes = route_pb2.RouteConfiguration(name="r")
         if snapshot.registry.services:
             host = routes.virtual_hosts.add(name="all", domains=["*"])
-            host.routes.add(match=route_components_pb2.RouteMatch(prefix="/")).route.cluster = max(snapshot.registry.services).host
+            host.routes.add(match=route_components_pb2.RouteMatch(prefix="/")).route.cluster = max(
+                snapshot.registry.services
+            ).host
         packed.append(PackedResource.pack(ROUTE_TYPE, "r", routes))
         return ResourceSet.of([*packed, PackedResource.pack(LISTENER_TYPE, "l", listener(block.address(1)))])
 

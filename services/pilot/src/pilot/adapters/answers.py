@@ -10,6 +10,7 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.runtime.readiness import Readiness
 from meshcore.xds.types import ENDPOINT_TYPE
 
+from pilot.adapters import telemetry
 from pilot.adapters.hub import Hub
 from pilot.core import status
 
@@ -44,6 +45,7 @@ class LocalAnswers:
             "adsz": self._connections,
             "proxies": self._proxies,
             "engine": self._counters,
+            "metrics": lambda _: telemetry.families(),
         }
 
     async def ask(self, what: str, parameters: Mapping[str, Any], seconds: float) -> Gathered:

@@ -95,6 +95,11 @@ class Hub:
             if self.engine.receipts.refused(stream.number, self.engine.snapshot.revision, "compile", why):
                 self.progressed()
         telemetry.PUSH_TIME.labels("all").observe(time.monotonic() - began)
+        telemetry.COMPILES.set(self.engine.compiles)
+        telemetry.FRAMES_BUILT.set(self.engine.frames.built)
+        telemetry.FRAMES_SHARED.set(self.engine.frames.shared)
+        for reason in push.reasons:
+            telemetry.TRIGGERS.labels(reason).inc()
         telemetry.QUEUE_TIME.observe(began - push.queued_at)
         stream.pushed_at = push.queued_at if stream.pushed_at is None else stream.pushed_at
         return self.engine.snapshot.revision, resources

@@ -205,7 +205,8 @@ class Registered:
             # Somebody was faster; the watch will show who.
             await asyncio.sleep(0.02)
             return False
-        telemetry.REGISTRATIONS.inc()
+        if held is None or held.entry.connection != entry.connection:
+            telemetry.REGISTRATIONS.inc()
         _log.info("workload registered", workload=entry.name, namespace=entry.namespace, healthy=healthy)
         return True
 

@@ -16,6 +16,7 @@ from pilot.adapters.hub import Hub
 from pilot.adapters.peers import Peers
 from pilot.adapters.registered import Registered
 from pilot.adapters.servers import AdsServers
+from pilot.adapters.worker_metrics import WorkerMetrics
 from pilot.adapters.workers import WorkerPool, end_with_parent
 from pilot.core.admission import Admission
 from pilot.core.debounce import Debounce
@@ -43,7 +44,9 @@ def process_name(settings: PilotSettings) -> str:
     return settings.instance if settings.worker < 0 else f"{settings.instance}/w{settings.worker}"
 
 
-async def start_serving(runtime: Runtime[PilotSettings], compile_class: Compile, affects: Affects) -> Serving:
+async def start_serving(
+    runtime: Runtime[PilotSettings], compile_class: Compile, affects: Affects, identity: LiveIdentity | None
+) -> Serving:
     """Start the parts; the ADS ports open once the first complete snapshot is there."""
     settings = runtime.settings
     debounce = Debounce(settings.debounce_after.total_seconds(), settings.debounce_max.total_seconds())
@@ -60,7 +63,7 @@ async def start_serving(runtime: Runtime[PilotSettings], compile_class: Compile,
     if bus is not None:
         registered, source = _start_registrations(runtime, hub, bus, answers)
         _start_feed(runtime, hub, bus)
-    servers = _start_ads(runtime, hub, registered)
+    servers = _start_ads(runtime, hub, registered, identity)
     if settings.worker >= 0 and settings.control_socket is not None:
         await runtime.enter("control", control_server(settings.control_socket, answers))
         runtime.spawn("parent", lambda: end_with_parent(runtime), restart=False)
@@ -70,6 +73,7 @@ async def start_serving(runtime: Runtime[PilotSettings], compile_class: Compile,
 async def start_parent(runtime: Runtime[PilotSettings]) -> Source:
     """Start the workers of a Pilot, and what answers for them and for the other instances."""
     pool = WorkerPool(runtime)
+    runtime.spawn("worker metrics", WorkerMetrics(pool).follow)
     bus = connect_bus(runtime)
     if bus is None:
         return pool
@@ -153,9 +157,10 @@ def _peers(settings: PilotSettings, bus: Bus, bucket: EndpointsBucket, local: So
     )
 
 
-def _start_ads(runtime: Runtime[PilotSettings], hub: Hub, registered: Registered | None) -> AdsServers:
+def _start_ads(
+    runtime: Runtime[PilotSettings], hub: Hub, registered: Registered | None, identity: LiveIdentity | None
+) -> AdsServers:
     settings = runtime.settings
-    identity = None if settings.identity_dir is None else LiveIdentity.load(settings.identity_dir)
     servers = AdsServers(hub, registered, settings, identity)
 
     async def open_ports() -> None:

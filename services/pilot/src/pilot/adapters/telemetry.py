@@ -1,7 +1,10 @@
 """Pilot's metrics, under the names of Istio's dashboards (`pilot_*`)."""
 
+from typing import Any
+
 from meshcore import metrics
 from meshcore.xds.types import SHORT_NAMES
+from prometheus_client.metrics import MetricWrapperBase
 
 _PUSH_BUCKETS = (0.01, 0.05, 0.1, 0.3, 0.5, 1, 3, 5, 10, 20, 30)
 
@@ -48,3 +51,27 @@ KEPT_REGISTRATIONS = metrics.gauge("pilot_registrations_kept", "Expired registra
 def type_label(type_url: str) -> str:
     """The short name of a type; unknown ones share one label value, since clients choose them."""
     return SHORT_NAMES.get(type_url, "other")
+
+
+def families() -> list[dict[str, Any]]:
+    """Every metric of this module with its samples, as JSON can carry it."""
+    return [
+        {
+            "name": family.name,
+            "help": family.documentation,
+            "type": family.type,
+            "samples": [[one.name, dict(one.labels), one.value] for one in family.samples],
+        }
+        for metric in _own()
+        for family in metric.collect()
+    ]
+
+
+def withdraw() -> None:
+    """Take this process's metrics off its page: it serves no stream, its workers do."""
+    for metric in _own():
+        metrics.REGISTRY.unregister(metric)
+
+
+def _own() -> list[Any]:
+    return [*(one for one in globals().values() if isinstance(one, MetricWrapperBase)), *REJECTED.values()]
