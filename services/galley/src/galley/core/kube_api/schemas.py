@@ -11,6 +11,8 @@ from typing import Any
 
 from meshcore.model.kinds import KindInfo
 
+from galley.core.kinds import rules_of
+
 Schema = dict[str, Any]
 
 _REF = "#/$defs/"
@@ -45,7 +47,19 @@ def kind_schema(info: KindInfo, version: str) -> KindSchema:
     root = definition_name(info.group, version, info.kind)
     own = {key: value for key, value in source.items() if key != "$defs"}
     definitions[root] = _with_type_fields(_simplify(own, names), info, version)
+    for path, merge_key in (rules_of(info).strategic_merge_keys or {}).items():
+        _mark_merge_key(definitions, root, path.split("."), merge_key)
     return KindSchema(root, definitions)
+
+
+def _mark_merge_key(definitions: Mapping[str, Schema], at: str, path: list[str], merge_key: str) -> None:
+    """Say that a list merges by a key, so that clients send patches of single items."""
+    field: Schema = definitions[at]["properties"][path[0]]
+    if len(path) > 1:
+        _mark_merge_key(definitions, field["$ref"], path[1:], merge_key)
+        return
+    field["x-kubernetes-patch-strategy"] = "merge"
+    field["x-kubernetes-patch-merge-key"] = merge_key
 
 
 @cache
