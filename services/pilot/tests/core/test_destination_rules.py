@@ -1,10 +1,24 @@
 """Which rule counts, and how its levels come together."""
 
+from collections.abc import Mapping
+
 import pytest
 from pilot.core.snapshot import MeshSnapshot
-from pilot.core.visibility.destination_rules import NO_RULE, merge_rules, rules_for
+from pilot.core.visibility.destination_rules import NO_RULE, Rules, foreign_space, merge_rules, own_space, rules_for
 
 HOST = "reviews.shop.svc.cluster.local"
+
+
+def seen_from(snapshot: MeshSnapshot, namespace: str, labels: Mapping[str, str]) -> Rules:
+    rules, mesh = snapshot.destination_rules, snapshot.mesh_config
+    return rules_for(
+        HOST,
+        "shop",
+        namespace,
+        mesh.root_namespace,
+        lambda: own_space(rules(namespace), labels),
+        lambda owner: foreign_space(rules(owner), mesh, namespace),
+    )
 
 
 def rule(name: str, namespace: str, host: str, more: str = "") -> str:
@@ -18,7 +32,7 @@ def rule(name: str, namespace: str, host: str, more: str = "") -> str:
 def chosen(objects):
     def names(text: str, namespace: str, labels: dict[str, str] | None = None) -> list[str]:
         snapshot = MeshSnapshot.of(objects(text))
-        return [item.name for item in rules_for(snapshot, HOST, "shop", namespace, labels or {})]
+        return [item.name for item in seen_from(snapshot, namespace, labels or {})]
 
     return names
 
@@ -65,7 +79,7 @@ def test_levels_port_replaces_and_subset_overrides_block_by_block(objects):
   - {name: v1, labels: {v: '1'}, trafficPolicy: {connectionPool: {tcp: {maxConnections: 2}}}}
 """
     snapshot = MeshSnapshot.of(objects(rule("r", "shop", "reviews", more)))
-    merged = merge_rules(rules_for(snapshot, HOST, "shop", "shop", {}))
+    merged = merge_rules(seen_from(snapshot, "shop", {}))
     assert merged.policy_of(9).connection_pool is None
     assert merged.policy_of(9).load_balancer.simple == "ROUND_ROBIN"
     assert merged.policy_of(80, "v1").connection_pool.tcp.max_connections == 2

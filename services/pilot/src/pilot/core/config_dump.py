@@ -46,7 +46,23 @@ def as_document(message: Message) -> dict[str, Any]:
     """Proto3 JSON with proto field names, in plain dicts and lists (`MessageToDict` leaves ordered ones inside
     `Any`)."""
     made: dict[str, Any] = json.loads(json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None))
-    return made
+    ordered: dict[str, Any] = _with_sorted_maps(made)
+    return ordered
+
+
+_MAPS = frozenset({"typed_per_filter_config", "typed_extension_protocol_options"})
+_STRUCTS = frozenset({"filter_metadata"})
+
+
+def _with_sorted_maps(value: Any, *, deep: bool = False) -> Any:
+    """Messages keep the order of their fields; protobuf's maps have none, so theirs is by key."""
+    if isinstance(value, list):
+        return [_with_sorted_maps(item, deep=deep) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: _with_sorted_maps(item, deep=deep or key in _STRUCTS) for key, item in value.items()}
+    made = {key: dict(sorted(item.items())) if key in _MAPS else item for key, item in made.items()}
+    return dict(sorted(made.items())) if deep else made
 
 
 def _any(item: PackedResource) -> any_pb2.Any:

@@ -73,7 +73,7 @@ def updated_selection(selection: Selection, before: Registry, after: Registry) -
     changed = after.touched
     for namespace in {key.namespace for key in changed if _differs(before, after, key)}:
         found = [after.services[key] for key in after.selecting.get(namespace, ()) if key in after.services]
-        ordered = tuple(sorted((item for item in found if item.selector), key=lambda item: item.age))
+        ordered = tuple(sorted((item for item in found if item.selector), key=lambda item: (item.age, item.host)))
         selecting[namespace] = ordered
         if not ordered:
             del selecting[namespace]

@@ -5,10 +5,12 @@
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from types import MappingProxyType
 
 from meshcore.xds.resource import ResourceSet
 
-from pilot.core.compiler.cache import CompileCache
+from pilot.core.compiler.cache import CompileCache, Same
 from pilot.core.compiler.clusters import catch_all_clusters, outbound_clusters
 from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.endpoints import endpoint_resources
@@ -20,6 +22,7 @@ from pilot.core.compiler.outbound_plan import plan
 from pilot.core.compiler.routes import route_resources
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.proxy import Interception, ProxyClass, ProxyType
+from pilot.core.registry import Service
 from pilot.core.snapshot import MeshSnapshot
 
 __all__ = ["CompileCache", "caching_compiler", "compile_resources"]
@@ -38,25 +41,44 @@ def compile_resources(
 ) -> ResourceSet:
     """Everything that proxies of this class are to have in this mesh; `cache` only makes it faster."""
     work = Compilation(snapshot, proxy_class, cache if cache is not None else CompileCache())
-    compiled: dict[tuple[str, str], Compiled] = {}
+    by_type: dict[str, dict[str, Compiled]] = {}
     for item in _compile(work):
-        compiled.setdefault((item.resource.type_url, item.resource.name), item)
-    problems = [problem for item in compiled.values() for problem in item.diagnostics]
-    problems += _problems(work)
-    return ResourceSet.of(
-        (item.resource for item in compiled.values()),
-        sorted(set(problems)),
-    )
+        by_type.setdefault(item.resource.type_url, {}).setdefault(item.resource.name, item)
+    resources = {
+        type_url: MappingProxyType({name: named[name].resource for name in sorted(named)})
+        for type_url, named in by_type.items()
+    }
+    problems = {problem for named in by_type.values() for item in named.values() for problem in item.diagnostics}
+    return ResourceSet(MappingProxyType(resources), tuple(sorted(problems.union(_problems(work)))))
 
 
 def _compile(work: Compilation) -> Iterator[Compiled]:
-    yield from outbound_clusters(work)
+    yield from _of_services(work)
     yield from inbound_clusters(work)
     yield from catch_all_clusters(work)
-    yield from endpoint_resources(work)
     yield from outbound_listeners(work)
     yield from inbound_listeners(work)
     yield from route_resources(work, route_names(work))
+
+
+def _of_services(work: Compilation) -> Iterator[Compiled]:
+    """Clusters and endpoints of each service in scope: one look-up per service that did not change."""
+    one = work.proxy_class
+    traits = (
+        one.type,
+        one.interception,
+        one.bind_address,
+        one.locality,
+        Same(work.mesh),
+        Same(work.snapshot.mtls_policies),
+    )
+    for service in work.scope.services:
+        key = ("service", traits, Same(service), Same(work.rule(service)), Same(work.endpoints(service)))
+        yield from work.memo(key, partial(_of_service, work, service))
+
+
+def _of_service(work: Compilation, service: Service) -> tuple[Compiled, ...]:
+    return (*outbound_clusters(work, service), *endpoint_resources(work, service))
 
 
 def _problems(work: Compilation) -> Iterator[Diagnostic]:

@@ -62,18 +62,17 @@ class _Target(NamedTuple):
     rule: ServiceRule
 
 
-def outbound_clusters(work: Compilation) -> Iterator[Compiled]:
-    """One cluster per port, and per subset of the service's rule, of every service in scope."""
-    for service in work.scope.services:
-        if service.resolution in (Resolution.ALIAS, Resolution.DYNAMIC_DNS):
-            continue
-        rule = work.rule(service)
-        for port in service.ports:
-            if port.protocol is not Protocol.UDP:
-                for subset in (None, *rule.subsets):
-                    made = _outbound(work, _Target(service, port, subset, rule))
-                    if made is not None:
-                        yield made
+def outbound_clusters(work: Compilation, service: Service) -> Iterator[Compiled]:
+    """One cluster per port of a service, and per subset of its rule."""
+    if service.resolution in (Resolution.ALIAS, Resolution.DYNAMIC_DNS):
+        return
+    rule = work.rule(service)
+    for port in service.ports:
+        if port.protocol is not Protocol.UDP:
+            for subset in (None, *rule.subsets):
+                made = _outbound(work, _Target(service, port, subset, rule))
+                if made is not None:
+                    yield made
 
 
 def is_eds(proxy_class: ProxyClass, service: Service) -> bool:

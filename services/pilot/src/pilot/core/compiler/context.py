@@ -1,7 +1,7 @@
 """One compile: snapshot, class, scope and memos, and the look-ups that several builders share. Pure."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -15,8 +15,15 @@ from pilot.core.peer_authentication import NamespaceMtls
 from pilot.core.proxy import ProxyClass
 from pilot.core.registry import Endpoint, Port, Service
 from pilot.core.snapshot import MeshSnapshot
-from pilot.core.visibility.destination_rules import ServiceRule, merge_rules, rules_for
-from pilot.core.visibility.scoping import Scope, scope_for
+from pilot.core.visibility.destination_rules import (
+    RuleSpace,
+    ServiceRule,
+    foreign_space,
+    merge_rules,
+    own_space,
+    rules_for,
+)
+from pilot.core.visibility.scoping import Scope, scope_for, visible_services
 
 T = TypeVar("T")
 
@@ -36,7 +43,6 @@ class Compilation:
     snapshot: MeshSnapshot
     proxy_class: ProxyClass
     cache: CompileCache
-    _rules: dict[tuple[str, str], ServiceRule] = field(default_factory=dict)
 
     @property
     def mesh(self) -> MeshConfig:
@@ -57,26 +63,56 @@ class Compilation:
             Same(snapshot.by_namespace.get("Sidecar")),
             Same(snapshot.mesh_config),
         )
-        return self.cache.memo(key, lambda: scope_for(snapshot, one))
+        return self.cache.memo(key, lambda: scope_for(snapshot, one, self._services))
+
+    def _services(self) -> tuple[Service, ...]:
+        """Services without a Sidecar's say: the same tuple while neither they nor the mesh config change."""
+        snapshot, namespace = self.snapshot, self.proxy_class.namespace
+        key = ("services", namespace, Same(snapshot.registry.by_host), Same(snapshot.mesh_config))
+        return self.cache.memo(key, lambda: visible_services(snapshot, namespace))
 
     def memo(self, key: Hashable, build: Callable[[], T]) -> T:
         """See CompileCache."""
         return self.cache.memo(key, build)
+
+    @cached_property
+    def rules_key(self) -> tuple[Hashable, ...]:
+        """Stands for all DestinationRules as this class sees them."""
+        one = self.proxy_class
+        rules = self.snapshot.by_namespace.get("DestinationRule")
+        return one.namespace, one.labels, Same(rules), Same(self.mesh)
+
+    @cached_property
+    def _rules(self) -> dict[tuple[str, str], ServiceRule]:
+        """Filled as services are asked for; it is a memo of its own."""
+        return self.cache.memo(("rules", *self.rules_key), dict)
 
     def rule(self, service: Service) -> ServiceRule:
         """The DestinationRule of a service as this class sees it; the same object while its configs stay."""
         place = (service.host, service.namespace)
         found = self._rules.get(place)
         if found is None:
-            one = self.proxy_class
-            rules = rules_for(self._rule_index, service.host, service.namespace, one.namespace, one.label_map)
+            rules = rules_for(
+                service.host,
+                service.namespace,
+                self.proxy_class.namespace,
+                self.mesh.root_namespace,
+                self._own_space,
+                self._foreign_space,
+            )
             found = self.cache.memo(("rule", *map(Same, rules)), lambda: merge_rules(rules))
             self._rules[place] = found
         return found
 
-    @cached_property
-    def _rule_index(self) -> MeshSnapshot:
-        return self.snapshot
+    def _own_space(self) -> RuleSpace:
+        one = self.proxy_class
+        rules = self.snapshot.destination_rules(one.namespace)
+        return self.cache.memo(("own-rules", Same(rules), one.labels), lambda: own_space(rules, one.label_map))
+
+    def _foreign_space(self, owner: str) -> RuleSpace:
+        rules, mesh, namespace = self.snapshot.destination_rules(owner), self.mesh, self.proxy_class.namespace
+        key = ("foreign-rules", Same(rules), Same(mesh), namespace)
+        return self.cache.memo(key, lambda: foreign_space(rules, mesh, namespace))
 
     def mtls(self, namespace: str) -> NamespaceMtls:
         """The PeerAuthentications of a namespace."""

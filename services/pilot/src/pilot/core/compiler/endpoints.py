@@ -3,6 +3,7 @@ Pure."""
 
 from collections.abc import Iterator
 from functools import partial
+from ipaddress import ip_address
 
 from envoy.config.core.v3 import health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
@@ -25,36 +26,34 @@ from pilot.core.visibility.destination_rules import PortPolicy
 _SOCKET_MATCH = "envoy.transport_socket_match"
 
 
-def endpoint_resources(work: Compilation) -> Iterator[Compiled]:
-    """One assignment per EDS cluster, empty where nothing is known, so that the cluster can warm."""
+def endpoint_resources(work: Compilation, service: Service) -> Iterator[Compiled]:
+    """One assignment per EDS cluster of a service, empty where nothing is known, so that the cluster can warm."""
     from pilot.core.compiler.clusters import is_eds, is_passed_through
 
-    for service in work.scope.services:
-        if not is_eds(work.proxy_class, service):
+    if not is_eds(work.proxy_class, service):
+        return
+    rule = work.rule(service)
+    endpoints = work.endpoints(service)
+    mtls = _policies_of(work, service, endpoints)
+    for port in service.ports:
+        if port.protocol is Protocol.UDP:
             continue
-        rule = work.rule(service)
-        endpoints = work.endpoints(service)
-        mtls = _policies_of(work, service, endpoints)
-        for port in service.ports:
-            if port.protocol is Protocol.UDP:
+        for subset in (None, *rule.subsets):
+            policy = rule.policy_of(port.number, subset.name if subset else "")
+            if is_passed_through(policy):
                 continue
-            for subset in (None, *rule.subsets):
-                policy = rule.policy_of(port.number, subset.name if subset else "")
-                if is_passed_through(policy):
-                    continue
-                where = placement_of(work, policy)
-                key = (
-                    ENDPOINT_TYPE,
-                    Same(service),
-                    port,
-                    subset.name if subset else "",
-                    Same(rule),
-                    Same(endpoints),
-                    tuple(Same(item) for item in mtls.values()),
-                    where,
-                    work.mesh.enable_auto_mtls,
-                )
-                yield work.memo(key, partial(_build, service, port, subset, policy, endpoints, mtls, where))
+            where = placement_of(work, policy)
+            key = (
+                ENDPOINT_TYPE,
+                Same(service),
+                port,
+                subset.name if subset else "",
+                Same(rule),
+                Same(endpoints),
+                tuple(Same(item) for item in mtls.values()),
+                where,
+            )
+            yield work.memo(key, partial(_build, service, port, subset, policy, endpoints, mtls, where))
 
 
 def placement_of(work: Compilation, policy: PortPolicy) -> Placement:
@@ -94,7 +93,9 @@ def load_assignment(
     """Also for DNS clusters, whose endpoints are names. Localities always have a weight: gRPC clients insist on one."""
     by_locality: dict[Locality, list[Endpoint]] = {}
     for item in endpoints:
-        if item.port_name == port.name and (subset is None or selects(subset.labels, item.labels)):
+        if item.port_name != port.name or (mtls is not None and not is_address(item.address)):
+            continue  # EDS has no names: those are for DNS clusters
+        if subset is None or selects(subset.labels, item.labels):
             by_locality.setdefault(item.locality, []).append(item)
     weights = {locality: sum(item.weight for item in found) for locality, found in by_locality.items()}
     weights = distributed(where, weights)
@@ -109,6 +110,17 @@ def load_assignment(
         for item in by_locality[locality]:
             _add(group, item, _accepts_mtls(item, policy, service, mtls or {}))
     return made
+
+
+def is_address(text: str) -> bool:
+    """Whether EDS takes it: an IP address, or the path of a Unix socket."""
+    if text.startswith("unix://"):
+        return True
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _add(group: endpoint_components_pb2.LocalityLbEndpoints, item: Endpoint, mutual: bool) -> None:

@@ -7,8 +7,9 @@ merged: subsets are joined, the first traffic policy wins (Istio: PushContext.de
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from meshcore.hosts import most_specific, resolve_short_host
+from meshcore.hosts import is_wildcard, most_specific, resolve_short_host
 from meshcore.labels import selects
 from meshcore.model import DestinationRule
 from meshcore.model.destination_rule import ClientTlsSettings as ClientTls
@@ -22,10 +23,10 @@ from meshcore.model.destination_rule import (
     TrafficPolicy,
     TunnelSettings,
 )
+from meshcore.model.mesh_config import MeshConfig
 
 from pilot.core.config import Config, exported
 from pilot.core.diagnostics import Diagnostic
-from pilot.core.snapshot import MeshSnapshot
 
 Rules = tuple[Config[DestinationRule], ...]
 
@@ -72,13 +73,41 @@ class ServiceRule:
 NO_RULE = ServiceRule()
 
 
-def rules_for(snapshot: MeshSnapshot, host: str, owner: str, namespace: str, labels: Mapping[str, str]) -> Rules:
-    """The rules to merge for a service of namespace `owner`, seen from a workload of `namespace` with these labels."""
-    root = snapshot.mesh_config.root_namespace
-    if namespace != root and (found := _best(snapshot, namespace, host, lambda rule: _selects(rule, labels))):
+class RuleSpace(NamedTuple):
+    """The rules of one namespace that count for one client, by host."""
+
+    exact: Mapping[str, Rules]
+    wildcard: Mapping[str, Rules]
+
+    def best(self, host: str) -> Rules:
+        """Those of the most specific host that covers this one."""
+        if host in self.exact:
+            return self.exact[host]
+        pattern = most_specific(self.wildcard, host) if self.wildcard else None
+        return self.wildcard[pattern] if pattern is not None else ()
+
+
+def own_space(rules: Rules, labels: Mapping[str, str]) -> RuleSpace:
+    """The rules of the client's own namespace: selectors must match its labels."""
+    return _space(rule for rule in rules if _selects(rule, labels))
+
+
+def foreign_space(rules: Rules, mesh: MeshConfig, namespace: str) -> RuleSpace:
+    """The rules of another namespace that are exported to the client's."""
+    return _space(rule for rule in rules if _exported(mesh, rule, namespace))
+
+
+def rules_for(
+    host: str, owner: str, namespace: str, root: str, own: Callable[[], RuleSpace], foreign: Callable[[str], RuleSpace]
+) -> Rules:
+    """The rules to merge for a service of namespace `owner`, seen from a workload of `namespace`.
+
+    `own` and `foreign` give the spaces (see `own_space`, `foreign_space`) and are asked only when they are needed.
+    """
+    if namespace != root and (found := own().best(host)):
         return found
     for space in dict.fromkeys((owner, root)):
-        if found := _best(snapshot, space, host, lambda rule: _exported(snapshot, rule, namespace)):
+        if found := foreign(space).best(host):
             return found
     return ()
 
@@ -100,21 +129,19 @@ def merge_rules(rules: Rules) -> ServiceRule:
     return ServiceRule(rules, tuple(subsets.values()), policy, tuple(problems))
 
 
-def _best(
-    snapshot: MeshSnapshot, namespace: str, host: str, counts: Callable[[Config[DestinationRule]], bool]
-) -> Rules:
+def _space(rules: Iterable[Config[DestinationRule]]) -> RuleSpace:
     by_host: dict[str, list[Config[DestinationRule]]] = {}
-    for rule in snapshot.destination_rules(namespace):
-        if counts(rule):
-            name = resolve_short_host(rule.object.spec.host.lower(), rule.namespace)
-            by_host.setdefault(name, []).append(rule)
-    best = most_specific(by_host, host)
-    if best is None:
-        return ()
-    # Rules with a workload selector come first; those of another audience than the first are left out.
-    ordered = sorted(by_host[best], key=lambda rule: rule.object.spec.workload_selector is None)
-    audience = sorted(ordered[0].object.spec.export_to)
-    return tuple(rule for rule in ordered if sorted(rule.object.spec.export_to) == audience)
+    for rule in rules:
+        name = resolve_short_host(rule.object.spec.host.lower(), rule.namespace)
+        by_host.setdefault(name, []).append(rule)
+    space = RuleSpace({}, {})
+    for host, found in by_host.items():
+        # Rules with a workload selector come first; those of another audience than the first are left out.
+        ordered = sorted(found, key=lambda rule: rule.object.spec.workload_selector is None)
+        audience = sorted(ordered[0].object.spec.export_to)
+        kept = tuple(rule for rule in ordered if sorted(rule.object.spec.export_to) == audience)
+        (space.wildcard if is_wildcard(host) else space.exact)[host] = kept  # type: ignore[index]
+    return space
 
 
 def _selects(rule: Config[DestinationRule], labels: Mapping[str, str]) -> bool:
@@ -122,10 +149,10 @@ def _selects(rule: Config[DestinationRule], labels: Mapping[str, str]) -> bool:
     return selector is None or selects(selector.match_labels, labels)
 
 
-def _exported(snapshot: MeshSnapshot, rule: Config[DestinationRule], namespace: str) -> bool:
+def _exported(mesh: MeshConfig, rule: Config[DestinationRule], namespace: str) -> bool:
     if rule.object.spec.workload_selector is not None:
         return False
-    targets: Iterable[str] = rule.object.spec.export_to or snapshot.mesh_config.default_destination_rule_export_to
+    targets: Iterable[str] = rule.object.spec.export_to or mesh.default_destination_rule_export_to
     return exported(targets, rule.namespace, namespace)
 
 

@@ -5,7 +5,7 @@ for one host the class's own namespace wins, then Kubernetes, then the oldest. V
 namespace, then those exported to it by name, then public ones, each by age (Istio: push context, sidecar scope).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from meshcore.hosts import host_matches, hosts_overlap, resolve_short_host
@@ -64,19 +64,20 @@ def virtual_service_is_visible(snapshot: MeshSnapshot, config: Config[VirtualSer
     return exported(targets, config.namespace, namespace)
 
 
-def scope_for(snapshot: MeshSnapshot, proxy_class: ProxyClass) -> Scope:
-    """The scope of that class."""
+def scope_for(
+    snapshot: MeshSnapshot, proxy_class: ProxyClass, visible: Callable[[], tuple[Service, ...]] | None = None
+) -> Scope:
+    """The scope of that class; `visible` may give what `visible_services` would, remembered."""
     namespace = proxy_class.namespace
     sidecar = None
     if proxy_class.type is ProxyType.SIDECAR:
         sidecar = sidecar_for(snapshot, namespace, proxy_class.label_map)
     routes = _mesh_routes(snapshot, namespace)
-    candidates = _visible_hosts(snapshot, namespace)
     if sidecar is not None and sidecar.object.spec.egress:
-        services, routes = _imported(sidecar, candidates, routes, namespace)
+        services, routes = _imported(sidecar, _visible_hosts(snapshot, namespace), routes, namespace)
+        ordered = _ordered(services)
     else:
-        services = [_chosen(found, namespace) for found in candidates.values()]
-    ordered = tuple(sorted(services, key=lambda service: service.age))
+        ordered = visible() if visible is not None else visible_services(snapshot, namespace)
     return Scope(
         ordered,
         {service.host: service for service in ordered},
@@ -84,6 +85,15 @@ def scope_for(snapshot: MeshSnapshot, proxy_class: ProxyClass) -> Scope:
         sidecar,
         _allows_any(snapshot, sidecar),
     )
+
+
+def visible_services(snapshot: MeshSnapshot, namespace: str) -> tuple[Service, ...]:
+    """Everything that a namespace sees without a Sidecar, oldest first, one service per host."""
+    return _ordered(_chosen(found, namespace) for found in _visible_hosts(snapshot, namespace).values())
+
+
+def _ordered(services: Iterable[Service]) -> tuple[Service, ...]:
+    return tuple(sorted(services, key=lambda service: (service.age, service.host)))
 
 
 def route_hosts(config: Config[VirtualService], domain: str) -> tuple[str, ...]:
