@@ -256,7 +256,8 @@ class Mesh:
     def config(self) -> ConfigApi:
         """Galley's config API as administrator."""
         token = Path(self.layout.admin_token).read_text().strip()
-        api = ConfigApi(f"https://{self.stack.galley}:8081", self.layout.root_certificate, token)
+        root = Path(self.layout.root_certificate).read_text()
+        api = ConfigApi(f"https://{self.stack.galley}:8081", root, token)
         return self._apis.enter_context(api)
 
     def pilot(self, index: int = 1) -> PilotApi:

@@ -24,6 +24,8 @@ def test_the_kubeconfig_is_private(mesh: Mesh) -> None:
     path = Path(mesh.run_here("kubeconfig").stdout.strip())
     assert path.stat().st_mode & 0o777 == 0o600
     assert f"https://{mesh.stack.galley}:8081" in path.read_text()
+    by_file = mesh.run_here("get", "ns", "--kubeconfig", str(path), "--stack", "63")
+    assert "istio-system" in by_file.stdout
 
 
 def test_up_adopts_what_runs(mesh: Mesh) -> None:

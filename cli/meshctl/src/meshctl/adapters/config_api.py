@@ -48,8 +48,8 @@ class Applied:
 class ConfigApi:
     """One connection to the config API at `url`. The token is sent as a bearer token and never printed."""
 
-    def __init__(self, url: str, ca_file: str, token: str, timeout: float = 10.0) -> None:
-        context = ssl.create_default_context(cafile=ca_file)
+    def __init__(self, url: str, ca: str, token: str, timeout: float = 10.0) -> None:
+        context = ssl.create_default_context(cadata=ca)
         headers = {"authorization": f"Bearer {token}", "accept": "application/json"}
         self.url = url
         self._client = httpx.Client(base_url=url, verify=context, headers=headers, timeout=timeout, trust_env=False)
@@ -189,10 +189,9 @@ def _path(kind: KindInfo, version: str, namespace: str, name: str = "") -> str:
     return f"{root}{space}/{kind.plural}" + (f"/{name}" if name else "")
 
 
-def open_config_api(url: str, layout_root_certificate: str, token_file: str) -> ConfigApi:
-    """The config API with a token read from its file."""
+def open_config_api(url: str, root_certificate: str, token_file: str) -> ConfigApi:
+    """The config API with root and token read from their files."""
     try:
-        token = Path(token_file).read_text().strip()
-    except FileNotFoundError:
-        raise MeshError(ErrorCode.FAILED_PRECONDITION, f"no admin token at {token_file}: is the stack up?") from None
-    return ConfigApi(url, layout_root_certificate, token)
+        return ConfigApi(url, Path(root_certificate).read_text(), Path(token_file).read_text().strip())
+    except FileNotFoundError as error:
+        raise MeshError(ErrorCode.FAILED_PRECONDITION, f"no {error.filename}: is the stack up?") from None

@@ -25,14 +25,24 @@ async def _accepts(host: str, port: int) -> bool:
     return False
 
 
-async def _answers_ok(url: str) -> bool:
+async def quit_now(host: str, port: int) -> None:
+    """Asks an agent to end without draining; one that does not answer is left to its SIGTERM."""
+    await _answers_ok(f"http://{host}:{port}/quitquitquit", "POST")
+
+
+async def _answers_ok(url: str, method: str = "GET") -> bool:
     parts = urlsplit(url)
     writer = None
     try:
         async with asyncio.timeout(ASK_TIMEOUT):
             reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-            request = f"GET {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\nconnection: close\r\n\r\n"
-            writer.write(request.encode())
+            lines = [
+                f"{method} {parts.path} HTTP/1.1",
+                f"host: {parts.netloc}",
+                "content-length: 0",
+                "connection: close",
+            ]
+            writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
             status_line = await reader.readline()
             return status_line.split(b" ")[1:2] == [b"200"]
     except (OSError, TimeoutError):

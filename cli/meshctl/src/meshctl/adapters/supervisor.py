@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshctl.adapters.processes import DOWN_GRACE, make_key, stop_all_recorded, write_private
+from meshctl.adapters.readiness import quit_now
 from meshctl.adapters.unit import Unit
 from meshctl.core.failure import StackFailure
 from meshctl.core.plan import (
@@ -24,7 +25,7 @@ from meshctl.core.plan import (
     proxy_spec,
     service_specs,
 )
-from meshctl.core.topology import CONFIG_API_PORT, MAX_WORKLOAD, PROXY_HTTP_PORT
+from meshctl.core.topology import CONFIG_API_PORT, MAX_WORKLOAD, PROXY_HTTP_PORT, STATUS_PORT
 from meshctl.core.workloads import Workload, WorkloadsFile, workload_entry, workload_from
 
 if TYPE_CHECKING:
@@ -162,6 +163,10 @@ class Supervisor:
     async def stop(self) -> None:
         """Takes everything down: sidecars and applications, then services, then whatever a pid file still names."""
         units = list(self._units.values())
+        proxies = [unit for unit in units if unit.spec.role is Role.PROXY]
+        for unit in units:
+            unit.release()
+        await asyncio.gather(*(quit_now(unit.spec.listens[0][0], STATUS_PORT) for unit in proxies))
         first = [unit for unit in units if unit.spec.role is not Role.SERVICE]
         for group in (first, [unit for unit in units if unit not in first]):
             await asyncio.gather(*(unit.stop(DOWN_GRACE) for unit in group))

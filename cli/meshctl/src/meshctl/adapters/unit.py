@@ -103,10 +103,15 @@ class Unit:
             return "ready" if await is_ready(self.spec) else "starting"
         return "restarting" if self._task is not None and not self._task.done() else "stopped"
 
-    async def stop(self, grace: timedelta | None = None) -> None:
-        """Ends the process for good."""
+    def release(self) -> None:
+        """Does not start the process again, whatever becomes of it."""
         if self._task is not None:
             self._task.cancel()
+
+    async def stop(self, grace: timedelta | None = None) -> None:
+        """Ends the process for good."""
+        self.release()
+        if self._task is not None:
             await asyncio.wait([self._task])
         record = read_record(Path(self._layout.pid_file(self.spec.name)))
         if self._process is not None and (record is None or record == self._process.record):

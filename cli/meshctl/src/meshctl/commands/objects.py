@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
+import yaml
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.model.kinds import KINDS, KindInfo, by_kind
 
 from meshctl.adapters.config_api import ConfigApi, open_config_api
 from meshctl.adapters.config_files import read_documents
 from meshctl.adapters.stack_files import layout_of, stack_from
+from meshctl.adapters.text_files import read_text
 from meshctl.commands.options import (
     FilesOption,
     NamespaceOption,
@@ -21,13 +23,20 @@ from meshctl.commands.options import (
     print_document,
     print_table,
 )
+from meshctl.core.kube_config import read_kubeconfig
 from meshctl.core.topology import CONFIG_API_PORT
 
+KubeconfigOption = Annotated[
+    str | None, typer.Option("--kubeconfig", "-c", help="Use the config API of this kubeconfig.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Ask for the verdict, change nothing.")]
 
 
-def running_config_api(stack: int | None) -> ConfigApi:
-    """The config API of the running stack, as its administrator."""
+def config_api(stack: int | None, kubeconfig: str | None) -> ConfigApi:
+    """The config API of a kubeconfig, else of the running stack as its administrator."""
+    if kubeconfig is not None:
+        target = read_kubeconfig(yaml.safe_load(read_text(kubeconfig)), kubeconfig)
+        return ConfigApi(target.server, target.ca, target.token)
     chosen = stack_from(stack)
     layout = layout_of(chosen)
     url = f"https://{chosen.galley}:{CONFIG_API_PORT}"
@@ -39,11 +48,12 @@ def apply(
     filename: FilesOption,
     namespace: NamespaceOption = "default",
     dry_run: DryRunOption = False,
+    kubeconfig: KubeconfigOption = None,
     stack: StackOption = None,
 ) -> None:
     """Make the objects of the files what the files say."""
     failed = False
-    with running_config_api(stack) as api:
+    with config_api(stack, kubeconfig) as api:
         for document in read_documents(filename):
             try:
                 print(f"{api.apply(document.body, namespace, dry_run)}{' (dry run)' if dry_run else ''}")
@@ -60,11 +70,12 @@ def delete(
     filename: Annotated[list[str] | None, typer.Option("--filename", "-f", help="File, folder, or -.")] = None,
     namespace: NamespaceOption = "default",
     ignore_not_found: Annotated[bool, typer.Option("--ignore-not-found", help="A missing object is no error.")] = False,
+    kubeconfig: KubeconfigOption = None,
     stack: StackOption = None,
 ) -> None:
     """Delete objects, by file or by kind and name."""
     failed = False
-    with running_config_api(stack) as api:
+    with config_api(stack, kubeconfig) as api:
         for document in _targets(target or [], filename or []):
             try:
                 print(api.delete(document, namespace))
@@ -104,10 +115,11 @@ def get(
     namespace: NamespaceOption = "default",
     all_namespaces: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Objects of all namespaces.")] = False,
     output: OutputOption = Output.TABLE,
+    kubeconfig: KubeconfigOption = None,
     stack: StackOption = None,
 ) -> None:
     """Show objects, by kind (and name) or by file."""
-    with running_config_api(stack) as api:
+    with config_api(stack, kubeconfig) as api:
         if filename:
             bodies = [document.body for document in read_documents(filename)]
             items = [_live(api, body, namespace) for body in bodies]
