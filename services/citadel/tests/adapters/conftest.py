@@ -176,10 +176,10 @@ class Citadel:
             await self.create(csr, **how)
         return error.value.code().name, error.value.details() or ""
 
-    async def identity_of(self, namespace: str, account: str) -> ServiceIdentity:
+    async def identity_of(self, namespace: str, account: str, ttl: int = 0) -> ServiceIdentity:
         """What an agent gets for its token, as an identity to call with."""
         key = ec.generate_private_key(ec.SECP256R1())
-        chain = await self.create(signing_request(key), token=self.issuer.token(namespace, account))
+        chain = await self.create(signing_request(key), token=self.issuer.token(namespace, account), ttl=ttl)
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )

@@ -10,6 +10,7 @@ from citadel.adapters import ledger as ledger_module
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from meshcore import metrics
+from meshcore._generated.istio.v1.auth import ca_pb2, ca_pb2_grpc
 from meshcore.testing.identity import make_ca
 from meshcore.tls import LiveIdentity, load_identity, renewal, spiffe_of_certificate
 from sqlalchemy.exc import OperationalError
@@ -201,3 +202,20 @@ def half_life_reached_once():
 async def test_a_stock_agent_with_an_rsa_key_is_served(citadel, sign):
     key = rsa.generate_private_key(65537, 2048)
     assert leaf_of(await citadel.create(sign(key), token=citadel.issuer.token())).public_key() == key.public_key()
+
+
+async def test_a_certificate_that_expires_on_an_open_connection_proves_nothing_any_more(citadel, sign):
+    key = ec.generate_private_key(ec.SECP256R1())
+    short = await citadel.identity_of("shop", "front", ttl=2)
+    request = ca_pb2.IstioCertificateRequest(csr=sign(key))
+    async with citadel.channel(identity=short) as channel, asyncio.timeout(60):
+        stub = ca_pb2_grpc.IstioCertificateServiceStub(channel)
+
+        async def renew_until_refused() -> None:
+            while datetime.now(UTC) < short.not_after + timedelta(minutes=1):
+                await stub.CreateCertificate(request)
+
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await renew_until_refused()
+        assert datetime.now(UTC) >= short.not_after
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED

@@ -31,6 +31,7 @@ _log = structlog.get_logger("citadel")
 _REQUESTS = metrics.counter("istio_agent_num_outgoing_requests", "Requests to the CA.", ["request_type"])
 _FAILED = metrics.counter("istio_agent_num_failed_outgoing_requests", "Failed requests to the CA.", ["request_type"])
 _LATENCY = metrics.histogram("istio_agent_outgoing_latency", "Milliseconds of a request to the CA.", ["request_type"])
+_TOKEN_MAY_HELP = (ErrorCode.UNAUTHENTICATED, ErrorCode.UNAVAILABLE)
 _RETRIED = frozenset(
     {
         grpc.StatusCode.CANCELLED,
@@ -81,7 +82,8 @@ class CitadelClient:
             try:
                 elements = await self._retried(request, current)
             except MeshError as error:
-                if error.code is not ErrorCode.UNAUTHENTICATED or not self._token_file.exists():
+                # A certificate of a root that Citadel does not know ends the handshake: that looks as if it were away.
+                if error.code not in _TOKEN_MAY_HELP or not self._token_file.exists():
                     raise
                 _log.warning("certificate not accepted for its own renewal, the token is tried", reason=error.detail)
                 elements = await self._retried(request, None)
