@@ -12,6 +12,9 @@ from pilot.core.compiler.context import Compilation
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.registry import Port, Service
 
+_MESH_PORTS = (15020, 15021, 15090)
+"""The agent's status, health and Prometheus listeners, beside the proxy."""
+
 
 @dataclass(frozen=True)
 class InboundPort:
@@ -55,7 +58,7 @@ def inbound_conflicts(work: Compilation) -> tuple[Diagnostic, ...]:
 
 def _reserved(work: Compilation) -> frozenset[int]:
     one, mesh = work.proxy_class, work.mesh
-    own = {one.status_port, 15021, 15090}
+    own = {one.status_port, *_MESH_PORTS}
     if one.on_own_addresses:
         own.add(one.http_proxy_port or mesh.proxy_http_port)
     else:

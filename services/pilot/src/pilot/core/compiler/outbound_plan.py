@@ -11,6 +11,7 @@ from typing import NamedTuple
 from meshcore.protocol import Protocol
 from meshcore.xds.names import service_route_name
 
+from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
 from pilot.core.compiler.tcp_routes import TcpTarget, tcp_targets
 from pilot.core.diagnostics import Diagnostic
@@ -104,32 +105,42 @@ class _Making:
 
 def plan(work: Compilation) -> Plan:
     """The listeners of a class whose traffic is captured."""
-    known = work.__dict__.get("_outbound_plan")
-    if known is None:
-        making = _Making(work)
-        for service in work.scope.services:
-            making.service(service)
-        listeners = tuple(
-            Planned(
-                bind,
-                port,
-                slot.route_name,
-                slot.sniffs_service,
-                slot.grpc_web,
-                tuple(target for target, _ in slot.targets.values()),
-            )
-            for (bind, port), slot in sorted(making.slots.items())
+    scope, one = work.scope, work.proxy_class
+    by_endpoints = work.memo(("headless", Same(scope.services)), lambda: any(item.headless for item in scope.services))
+    key = (
+        "outbound-plan",
+        work.rules_key,
+        one.domain,
+        Same(scope.services),
+        tuple(map(Same, scope.virtual_services)),
+        Same(work.snapshot.registry.endpoints) if by_endpoints else None,
+    )
+    return work.memo(key, lambda: _plan(work))
+
+
+def _plan(work: Compilation) -> Plan:
+    making = _Making(work)
+    for service in work.scope.services:
+        making.service(service)
+    listeners = tuple(
+        Planned(
+            bind,
+            port,
+            slot.route_name,
+            slot.sniffs_service,
+            slot.grpc_web,
+            tuple(target for target, _ in slot.targets.values()),
         )
-        known = work.__dict__["_outbound_plan"] = Plan(listeners, tuple(dict.fromkeys(making.problems)))
-    return known
+        for (bind, port), slot in sorted(making.slots.items())
+    )
+    return Plan(listeners, tuple(dict.fromkeys(making.problems)))
 
 
 def _binds(work: Compilation, service: Service) -> list[tuple[str, tuple[str, ...]]]:
     """(bind address, subnets): a virtual address is bound, a network is matched, a headless service is its
     endpoints."""
     if service.headless:
-        own = work.proxy_class.instance_ips
-        addresses = sorted({item.address for item in work.endpoints(service)} - set(own))
+        addresses = sorted({item.address for item in work.endpoints(service)})
         return [(address, ()) for address in addresses if not address.startswith("unix://")]
     networks = tuple(address for address in service.addresses if "/" in address and not _is_single(address))
     singles = [address.split("/")[0] for address in service.addresses if "/" not in address or _is_single(address)]

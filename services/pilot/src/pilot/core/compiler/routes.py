@@ -6,7 +6,7 @@ configuration is joined from them.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 from envoy.config.route.v3 import route_components_pb2, route_pb2
@@ -231,14 +231,21 @@ def _catch_all(allow: bool) -> tuple[str, bytes]:
 
 def route_resources(work: Compilation, names: Iterable[str]) -> Iterator[Compiled]:
     """The route configurations of these names; see `listeners_outbound.route_names`."""
+    scope, one = work.scope, work.proxy_class
+    traits = (one.domain, one.on_own_addresses, scope.allow_any, work.rules_key)
     for name in sorted(set(names)):
-        if name == HTTP_PROXY_ROUTE:
-            yield proxy_routes(work)
-        elif name.isdigit():
-            yield port_routes(work, int(name))
-        else:
-            host, _, number = name.rpartition(":")
-            service = work.scope.by_host[host]
-            port = service.port(int(number))
-            if port is not None:
-                yield service_routes(work, service, port)
+        key = (ROUTE_TYPE, name, traits, Same(scope.services), tuple(map(Same, scope.virtual_services)))
+        made = work.memo(key, partial(_route_resource, work, name))
+        if made is not None:
+            yield made
+
+
+def _route_resource(work: Compilation, name: str) -> Compiled | None:
+    if name == HTTP_PROXY_ROUTE:
+        return proxy_routes(work)
+    if name.isdigit():
+        return port_routes(work, int(name))
+    host, _, number = name.rpartition(":")
+    service = work.scope.by_host[host]
+    port = service.port(int(number))
+    return service_routes(work, service, port) if port is not None else None
