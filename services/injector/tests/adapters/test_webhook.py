@@ -116,6 +116,12 @@ async def test_over_the_rate_the_answer_is_429_and_others_follow_later(webhook):
     assert (await webhook.client.post("/inject", json=review())).status_code == 200
 
 
+async def test_a_large_pod_counts_for_many(webhook):
+    large = {**POD, "metadata": {"name": "front", "labels": {"x": "y" * 400_000}}}
+    assert (await webhook.client.post("/inject", json=review(large))).status_code == 200
+    assert (await webhook.client.post("/inject", json=review())).status_code == 429
+
+
 async def test_before_the_configuration_is_known_nothing_is_injected(webhook):
     webhook.state = None
     assert (await webhook.client.post("/inject", json=review())).status_code == 503

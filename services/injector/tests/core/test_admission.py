@@ -71,6 +71,12 @@ def test_a_pod_with_a_bad_annotation_is_refused_with_the_reason():
     assert outcome.result == "refused"
 
 
+def test_a_pod_that_is_nested_too_deeply_is_refused_in_words():
+    pod = {**POD, "spec": {**POD["spec"], "x": json.loads("[" * 900 + "]" * 900)}}
+    outcome = answer(parse_review(review(pod)), InjectionConfig())
+    assert outcome.review["response"]["status"]["message"] == "the pod is nested too deeply"
+
+
 def test_network_and_cluster_of_the_path_reach_the_pod():
     outcome = answer(parse_review(review()), InjectionConfig(), network="net-9", cluster_id="west")
     pod = patched(outcome, POD)
@@ -98,6 +104,7 @@ def test_network_and_cluster_of_the_path_reach_the_pod():
         review({"spec": {}, "metadata": {"labels": ["a"]}}),
         review({"spec": {"volumes": [5]}}),
         review({"spec": {"containers": [{"name": "a", "ports": 5}]}}),
+        review({"spec": {"volumes": [{"name": str(number)} for number in range(20_000)]}}),
         b"\xff\xfe",
     ],
 )

@@ -51,6 +51,9 @@ def test_what_istio_takes_is_taken(good):
         ("sidecar.istio.io/userVolumeMount", "{" * 100_000),
         ("proxy.istio.io/config", "- not\n- a map"),
         ("proxy.istio.io/config", "!!python/object/apply:os.system [id]"),
+        ("proxy.istio.io/config", "a: &a [x]\nb: *a\n"),
+        ("proxy.istio.io/config", "a: " + "[" * 5000),
+        ("proxy.istio.io/config", "# " + "x" * 40_000),
     ],
 )
 def test_what_could_change_the_meaning_of_the_result_is_refused_by_name(name, bad):
@@ -58,6 +61,11 @@ def test_what_could_change_the_meaning_of_the_result_is_refused_by_name(name, ba
     assert violation.field == f"metadata.annotations[{name}]"
     assert violation.expected
     assert "\n" not in str(violation)
+
+
+def test_more_annotations_than_kubernetes_allows_are_not_even_parsed():
+    (violation,) = annotation_violations({"traffic.sidecar.istio.io/excludeInboundPorts": "1," * 200_000})
+    assert violation.field == "metadata.annotations"
 
 
 def test_every_wrong_annotation_is_reported_at_once():

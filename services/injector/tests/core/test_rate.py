@@ -23,6 +23,13 @@ def test_never_more_than_burst_and_rate_allow(pauses):
     assert served <= 2 + 5 * now + 1e-6
 
 
+def test_what_cost_more_is_paid_before_the_next_token():
+    bucket, _ = TokenBucket.full(rate=10, burst=5, now=0).take(0)
+    bucket = bucket.charge(24)
+    assert bucket.take(0)[1] == 2.1
+    assert bucket.take(2.1)[1] == 0
+
+
 def test_a_clock_that_goes_back_gives_nothing():
     bucket, _ = TokenBucket.full(rate=1, burst=1, now=100).take(100)
     assert bucket.take(50)[1] > 0

@@ -1,3 +1,5 @@
+import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from injector.core.yaml_documents import read_document, split_documents, write_document
@@ -18,6 +20,18 @@ def test_scalars_mean_what_kubernetes_means():
         "a": "2001-01-01", "b": "12:30", "c": 420, "d": 1000.0, "e": 16, "f": 1.5, "g": True, "h": None,
         "i": "1_000", "j": "=",
     }  # fmt: skip
+
+
+def test_aliases_may_not_stand_for_more_than_fits_into_memory():
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    with pytest.raises(yaml.YAMLError, match="expand"):
+        read_document("\n".join(lines))
+    with pytest.raises(yaml.YAMLError):
+        read_document("&a [*a]")
+    with pytest.raises(yaml.YAMLError):
+        read_document("[" * 10_000)
+    assert read_document("a: &a {b: 1}\nc: *a") == {"a": {"b": 1}, "c": {"b": 1}}
 
 
 def test_what_is_written_is_read_back():

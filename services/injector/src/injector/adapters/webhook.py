@@ -23,6 +23,8 @@ from injector.core.mesh_state import MeshState
 from injector.core.rate import TokenBucket
 
 LARGEST_REVIEW = 6 * 1024 * 1024
+BYTES_PER_TOKEN = 16 * 1024
+"""A request counts as one, and once more for so many bytes: the work grows with the pod."""
 
 _log = structlog.get_logger("webhook")
 _requests = metrics.counter("sidecar_injection_requests_total", "Admission requests for pods.")
@@ -60,7 +62,9 @@ def create_webhook(
             headers = {"Retry-After": str(max(1, round(wait)))}
             return problem_response(ErrorCode.RESOURCE_EXHAUSTED, "too many admission requests", headers=headers)
         try:
-            response = await _answer(request, state(), cluster_id, network, request_timeout)
+            body = await _body(request, request_timeout)
+            bucket = bucket.charge(len(body) // BYTES_PER_TOKEN)
+            response = _answer(body, state(), cluster_id, network)
         except BaseException:
             _results["refused"].inc()
             raise
@@ -76,16 +80,17 @@ def create_webhook(
     return app
 
 
-async def _answer(
-    request: Request, state: MeshState | None, cluster_id: str, network: str, request_timeout: float
-) -> Response:
+async def _body(request: Request, request_timeout: float) -> bytes:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise MeshError(ErrorCode.UNSUPPORTED_MEDIA, "an AdmissionReview is application/json")
     try:
         async with asyncio.timeout(request_timeout):
-            body = await request.body()
+            return await request.body()
     except TimeoutError:
         raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the body took too long") from None
+
+
+def _answer(body: bytes, state: MeshState | None, cluster_id: str, network: str) -> Response:
     if state is None:
         raise MeshError(ErrorCode.UNAVAILABLE, "the injection configuration is not known yet")
     try:

@@ -15,6 +15,9 @@ from injector.core.inject import inject_pod
 from injector.core.patch import json_patch
 from injector.core.workload import workload_of_pod
 
+LARGEST_POD = 10_000
+"""Containers, volumes, variables, ports and mounts of a pod together; no API server stores one that has more."""
+
 VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
 
 
@@ -58,7 +61,9 @@ def parse_review(body: bytes) -> PodQuestion:
     kind = request.get("kind")
     is_pod = isinstance(kind, dict) and (kind.get("group") or "", kind.get("kind")) == ("", "Pod")
     if is_pod and not (isinstance(pod, dict) and _has_shape_of_pod(pod)):
-        raise MeshError(ErrorCode.INVALID, "the request has no pod", [Violation("request.object", "is not a pod")])
+        raise MeshError(
+            ErrorCode.INVALID, "the request has no pod", [Violation("request.object", "is not a pod, or is too large")]
+        )
     namespace = str(request.get("namespace") or "")
     return PodQuestion(review["apiVersion"], request["uid"], namespace, pod if is_pod else None)
 
@@ -107,13 +112,16 @@ def _has_shape_of_pod(pod: Mapping[str, Any]) -> bool:
         return False
     if not _are_maps(metadata.get("ownerReferences") or []):
         return False
+    parts = 0
     for field in ("containers", "initContainers", "volumes", "imagePullSecrets"):
         items = spec.get(field) or []
         if not _are_maps(items) or not all(isinstance(item.get("name"), str) for item in items):
             return False
-        if not all(_are_maps(item.get(inner) or []) for item in items for inner in ("env", "ports", "volumeMounts")):
+        inner = [item.get(name) or [] for item in items for name in ("env", "ports", "volumeMounts")]
+        if not all(_are_maps(one) for one in inner):
             return False
-    return True
+        parts += len(items) + sum(map(len, inner))
+    return parts <= LARGEST_POD
 
 
 def _are_strings(value: Any) -> bool:

@@ -13,12 +13,18 @@ from typing import Any
 import yaml
 from meshcore.errors import ErrorCode, MeshError, Violation
 
+from injector.core.yaml_documents import read_document
+
 INTERCEPTION_MODE = "sidecar.istio.io/interceptionMode"
 STATUS_PORT = "status.sidecar.istio.io/port"
 PROXY_CONFIG = "proxy.istio.io/config"
 TRAFFIC = "traffic.sidecar.istio.io/"
 READINESS = "readiness.status.sidecar.istio.io/"
 SIDECAR = "sidecar.istio.io/"
+
+LARGEST_ANNOTATIONS = 256 * 1024
+"""Characters of all annotations together: Kubernetes' own limit, asked before anything is parsed."""
+LARGEST_PROXY_CONFIG = 32 * 1024
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _QUANTITY = re.compile(r"\+?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+|[KMGTPE]i|[numkMGTPE])?")
@@ -34,6 +40,8 @@ Check = Callable[[str], str | None]
 def annotation_violations(annotations: Mapping[str, Any]) -> tuple[Violation, ...]:
     """All that is wrong with the annotations this injector reads; unknown ones are nobody's business."""
     found = []
+    if (size := sum(len(str(name)) + len(str(value)) for name, value in annotations.items())) > LARGEST_ANNOTATIONS:
+        return (Violation("metadata.annotations", f"has {size} characters", f"at most {LARGEST_ANNOTATIONS}"),)
     for name in sorted(annotations):
         value = annotations[name]
         field = f"metadata.annotations[{name}]"
@@ -127,11 +135,16 @@ def _json_map(text: str) -> str | None:
 
 
 def _proxy_config(text: str) -> str | None:
+    if len(text) > LARGEST_PROXY_CONFIG:
+        return f"a ProxyConfig of at most {LARGEST_PROXY_CONFIG} characters"
+    # ProxyConfig has no use for aliases, and a few lines of them can stand for more than fits into memory
     try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError):
+        has_alias = any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text))
+        document = None if has_alias else read_document(text)
+    except yaml.YAMLError:
         return "a ProxyConfig in YAML"
-    return None if document is None or isinstance(document, dict) else "a ProxyConfig in YAML"
+    right = not has_alias and (document is None or isinstance(document, dict))
+    return None if right else "a ProxyConfig in YAML, without aliases"
 
 
 _BOOLEAN = _one_of("true", "false")

@@ -16,6 +16,7 @@ from injector.core.decision import InjectionPolicy, PodSelector, SelectorRequire
 from injector.core.merge import strategic_merge
 from injector.core.template import compile_template, shipped_templates
 from injector.core.values import DEFAULT_VALUES
+from injector.core.yaml_documents import read_document
 
 _CONFIG_KEYS = frozenset(
     {
@@ -125,8 +126,8 @@ def _selector(value: Mapping[str, Any], field_name: str, violations: list[Violat
 
 def _read_map(text: str, name: str, violations: list[Violation]) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(text) or {}
-    except (yaml.YAMLError, RecursionError) as error:
+        document = read_document(text) or {}
+    except yaml.YAMLError as error:
         violations.append(Violation(name, f"is not YAML: {error}"))
         return {}
     if not isinstance(document, dict):

@@ -7,9 +7,8 @@ Order of authority for each of them is Istio's: the pod's annotation, then Proxy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
-
-import yaml
 
 from injector.core import annotations as named
 from injector.core.config import InjectionConfig
@@ -17,6 +16,7 @@ from injector.core.merge import strategic_merge
 from injector.core.proxy_image import proxy_image
 from injector.core.workload import Workload
 from injector.core.workload_labels import mesh_labels
+from injector.core.yaml_documents import read_document
 
 PROXY_CONTAINER = "istio-proxy"
 PROXY_ID = 1337
@@ -49,10 +49,10 @@ class PodFacts:
         """The pod's spec."""
         return self.pod.get("spec") or {}
 
-    @property
+    @cached_property
     def proxy_config(self) -> dict[str, Any]:
         """ProxyConfig as written: the mesh's, the pod's annotation over it."""
-        own = yaml.safe_load(self.annotations.get(named.PROXY_CONFIG, "")) or {}
+        own = read_document(self.annotations.get(named.PROXY_CONFIG, "")) or {}
         merged: dict[str, Any] = strategic_merge(self.config.mesh.get("defaultConfig") or {}, own)
         return merged
 

@@ -30,6 +30,13 @@ _INIT, _VALIDATION = "istio-init", "istio-validation"
 
 def inject_pod(facts: PodFacts) -> dict[str, Any]:
     """The injected pod; INVALID says which annotation, template or name cannot be honoured."""
+    try:
+        return _inject(facts)
+    except RecursionError:
+        raise MeshError(ErrorCode.INVALID, "the pod is nested too deeply") from None
+
+
+def _inject(facts: PodFacts) -> dict[str, Any]:
     require_valid(facts.annotations)
     previous = _proxy_environment(facts.pod)
     pod = copy.deepcopy(strip(facts.pod))

@@ -13,6 +13,7 @@ from meshcore.errors import MeshError
 
 from injector.core.config import InjectionConfig, parse_injection_config
 from injector.core.trial import trial_problems
+from injector.core.yaml_documents import read_document
 
 CONFIG_MAP = "istio-sidecar-injector"
 MESH_CONFIG_MAP = "istio"
@@ -70,7 +71,7 @@ class MeshState:
 
     def _configured(self) -> "MeshState":
         try:
-            mesh = yaml.safe_load(self.texts.get((MESH_CONFIG_MAP, "mesh"), "")) or {}
+            mesh = read_document(self.texts.get((MESH_CONFIG_MAP, "mesh"), "")) or {}
             if not isinstance(mesh, dict):
                 return replace(self, problems=("ConfigMap istio: mesh is not a map",))
             config = parse_injection_config(

@@ -23,3 +23,7 @@ class TokenBucket:
         if level >= 1:
             return replace(self, level=level - 1, at=now), 0.0
         return replace(self, level=level, at=now), (1 - level) / self.rate
+
+    def charge(self, tokens: float) -> "TokenBucket":
+        """The bucket after something turned out to cost more; what is owed must be refilled before the next token."""
+        return replace(self, level=self.level - max(0.0, tokens))

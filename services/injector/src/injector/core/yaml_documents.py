@@ -6,6 +6,9 @@ from typing import Any
 
 import yaml
 
+LARGEST_DOCUMENT = 1_000_000
+"""Values of one document, aliases written out."""
+
 _SEPARATOR = re.compile(r"^---[ \t]*(#.*)?$")
 
 
@@ -57,8 +60,30 @@ def split_documents(text: str) -> list[YamlDocument]:
 
 
 def read_document(text: str) -> Any:
-    """The document's value; None for an empty one. Raises yaml.YAMLError."""
-    return yaml.load(text, Loader=NoSurprisesLoader)  # noqa: S506 - a SafeLoader with fewer types
+    """The document's value; None for an empty one.
+
+    Raises yaml.YAMLError, also when aliases make a few lines stand for more than LARGEST_DOCUMENT values.
+    """
+    try:
+        value = yaml.load(text, Loader=NoSurprisesLoader)  # noqa: S506 - a SafeLoader with fewer types
+        size = _expanded_size(value, {})
+    except RecursionError:
+        raise yaml.YAMLError("nested too deeply, or an alias that contains itself") from None
+    except ValueError as error:
+        raise yaml.YAMLError(str(error)) from None
+    if size > LARGEST_DOCUMENT:
+        raise yaml.YAMLError(f"aliases expand to more than {LARGEST_DOCUMENT} values")
+    return value
+
+
+def _expanded_size(value: Any, known: dict[int, int]) -> int:
+    """How many values a document has once every alias is written out; each shared part is counted once to tell."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_expanded_size(item, known) for item in inner)
+    return known[id(value)]
 
 
 def write_document(value: Any) -> str:
