@@ -19,6 +19,7 @@ REGISTRY = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)
 
 _made: dict[str, Any] = {}
+_meter: Any = None
 _M = TypeVar("_M")
 
 
@@ -41,6 +42,8 @@ class _PlainHistogram(Histogram):
 def _once(name: str, make: Callable[[], _M]) -> _M:
     if name not in _made:
         _made[name] = make()
+        if _meter is not None:
+            _observe(name)
     metric: _M = _made[name]
     return metric
 
@@ -91,18 +94,23 @@ def _escape(value: str) -> str:
 
 
 def observe_with(meter: Any) -> None:
-    """Let an OpenTelemetry meter read the counters and gauges of this registry at each export."""
+    """Let an OpenTelemetry meter read the counters and gauges of this registry at each export, later ones too."""
+    global _meter
+    _meter = meter
+    for name in _made:
+        _observe(name)
+
+
+def _observe(name: str) -> None:
     from opentelemetry.metrics import Observation
 
-    def read(name: str) -> Callable[[Any], list[Any]]:
-        def observations(_: Any) -> list[Any]:
-            metric = _made[name]
-            return [Observation(s.value, s.labels) for family in metric.collect() for s in family.samples]
+    metric = _made[name]
 
-        return observations
+    def observations(_: Any) -> list[Any]:
+        samples = (sample for family in metric.collect() for sample in family.samples)
+        return [Observation(sample.value, sample.labels) for sample in samples]
 
-    for name, metric in _made.items():
-        if isinstance(metric, Counter):
-            meter.create_observable_counter(name, callbacks=[read(name)])
-        elif isinstance(metric, Gauge):
-            meter.create_observable_gauge(name, callbacks=[read(name)])
+    if isinstance(metric, Counter):
+        _meter.create_observable_counter(name, callbacks=[observations])
+    elif isinstance(metric, Gauge):
+        _meter.create_observable_gauge(name, callbacks=[observations])

@@ -14,6 +14,8 @@ from meshcore import metrics
 from meshcore.http import listening, serve_admin
 from meshcore.runtime import GoDuration, Readiness, ServiceSettings, logs, run, running, tasks
 from meshcore.runtime.redaction import REDACTED, redact
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from pydantic_settings import SettingsConfigDict
 
 
@@ -207,3 +209,41 @@ def test_counters_keep_their_exact_names():
     assert 'echo_seconds_bucket{le="2.0"} 1.0' in text
     assert "echo_things 7.0" in text
     assert "_created" not in text
+
+
+def test_an_opentelemetry_meter_sees_the_same_numbers(monkeypatch):
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    metrics.counter("seen_before", "Before.", ["kind"]).labels(kind="a").inc(3)
+    monkeypatch.setattr(metrics, "_meter", None)
+    metrics.observe_with(provider.get_meter("meshcore"))
+    metrics.gauge("seen_after", "After.").set(5)
+    data = reader.get_metrics_data()
+    points = {
+        metric.name: [(point.value, dict(point.attributes)) for point in metric.data.data_points]
+        for resource in data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+    assert points["seen_before"] == [(3, {"kind": "a"})]
+    assert points["seen_after"] == [(5, {})]
+    provider.shutdown()
+
+
+def test_a_console_traceback_shows_no_local_variable():
+    stream = io.StringIO()
+    handlers, level = logging.getLogger().handlers[:], logging.getLogger().level
+    try:
+        logs.configure("echo", "info", "console", stream)
+        private_value = "the-inside"
+        try:
+            raise ValueError("outside", len(private_value))
+        except ValueError:
+            structlog.get_logger("t").exception("failed")
+    finally:
+        logging.getLogger().handlers[:] = handlers
+        logging.getLogger().setLevel(level)
+        structlog.reset_defaults()
+        structlog.contextvars.clear_contextvars()
+    assert "ValueError" in stream.getvalue()
+    assert "the-inside" not in stream.getvalue()
