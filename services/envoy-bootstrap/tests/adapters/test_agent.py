@@ -8,8 +8,6 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 
 async def test_a_workload_starts_and_shows_its_state(mesh: Any) -> None:
     workload = await mesh.start_ready("front", 1)
@@ -89,12 +87,6 @@ async def test_a_second_agent_on_the_same_address_is_refused(mesh: Any) -> None:
     other = await mesh.start_workload("other", 1)
     assert await other.process.wait() == 1
     assert "cannot listen on" in other.log.read_text()
-
-
-async def test_a_citadel_that_is_busy_is_asked_again(mesh: Any) -> None:
-    mesh.citadel.failures = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED]
-    await mesh.start_ready("front", 1)
-    assert mesh.citadel.issued == 1
 
 
 async def test_without_a_certificate_nothing_is_ready_and_citadels_return_is_enough(mesh: Any) -> None:

@@ -1,6 +1,7 @@
 """Two workloads with real mTLS between their Envoys, while certificates are renewed and parts are away."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -134,7 +135,9 @@ async def start_pair(mesh: Any, make: Callable[..., Any], **environment: str) ->
 
 
 async def test_certificates_are_renewed_under_traffic_without_a_failed_request(mesh: Any, make_resource: Any) -> None:
-    client, _ = await start_pair(mesh, make_resource, SECRET_TTL="3s")
+    client, server = await start_pair(mesh, make_resource, SECRET_TTL="8s", SECRET_GRACE_PERIOD_RATIO="0.8")
+    with pytest.raises(httpx.TransportError):
+        await server.get(9080)  # plain text: only a certificate is let in
     async with running(Traffic(f"http://{client.ip}:15002/")) as traffic:
         await mesh.until(lambda: len(traffic.serials) >= 4, "four certificates of the client in use")
         await mesh.until(lambda: "broken" in mesh.pilot.said["server"], "the agent's stream replaced")
@@ -150,19 +153,13 @@ async def test_certificates_are_renewed_under_traffic_without_a_failed_request(m
 
 
 async def test_the_last_good_pair_serves_while_citadel_is_away(mesh: Any, make_resource: Any) -> None:
-    client, _ = await start_pair(mesh, make_resource, SECRET_TTL="4s")
+    client, _ = await start_pair(mesh, make_resource, SECRET_TTL="20s", SECRET_GRACE_PERIOD_RATIO="0.9")
     await mesh.stop_citadel()
     async with running(Traffic(f"http://{client.ip}:15002/")) as traffic:
         await mesh.until(lambda: "certificate not renewed" in client.log.read_text(), "a renewal that failed")
         await mesh.start_citadel()
         await mesh.until(lambda: len(traffic.serials) >= 2, "a new certificate after Citadel's return")
     assert traffic.failures == []
-
-
-async def test_a_plaintext_caller_is_refused(mesh: Any, make_resource: Any) -> None:
-    _, server = await start_pair(mesh, make_resource)
-    with pytest.raises(httpx.TransportError):
-        await server.get(9080)
 
 
 async def test_a_killed_pilot_costs_nothing_and_its_return_is_noticed(mesh: Any, make_resource: Any) -> None:
@@ -205,3 +202,14 @@ async def test_with_the_control_plane_away_a_restarted_workload_serves_from_its_
         await mesh.until(lambda: mesh.pilot.envoy_streams["client"] == 2, "the hand-back to Pilot")
     assert traffic.failures == []
     assert mesh.citadel.issued == 2, "the stored pair needed no Citadel"
+
+
+async def test_a_workload_that_leaves_does_not_wait_for_idle_connections_of_callers_that_know(
+    mesh: Any, make_resource: Any
+) -> None:
+    patient = {"terminationDrainDuration": "60s", "drainDuration": "60s"}
+    client, server = await start_pair(mesh, make_resource, PROXY_CONFIG=json.dumps(patient))
+    async with httpx.AsyncClient() as caller:
+        assert (await caller.get(f"http://{client.ip}:15002/")).status_code == 200
+        assert await server.terminate() == 0
+    await mesh.until(lambda: mesh.pilot.said["server"][-1] == "ended in good order", "the stream's end")

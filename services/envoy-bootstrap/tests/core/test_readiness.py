@@ -1,5 +1,5 @@
 from envoy_bootstrap.core.metrics_merge import agent_names, istio_names, merge_metrics
-from envoy_bootstrap.core.readiness import active_connections, config_received, parse_stats, server_state
+from envoy_bootstrap.core.readiness import config_received, parse_stats, server_state
 
 
 def test_clusters_and_listeners_must_both_have_been_accepted():
@@ -27,19 +27,6 @@ def test_numbers_are_read_and_the_rest_is_left_out():
         "server.version": 12,
         "listener.[::1]_80.downstream_cx_active": 3,
     }
-
-
-def test_only_the_workloads_own_connections_count():
-    stats = {
-        "listener.127.1.0.3_9080.downstream_cx_active": 2,
-        "listener.127.1.0.3_9080.worker_0.downstream_cx_active": 2,
-        "listener.0.0.0.0_15006.downstream_cx_active": 1,
-        "listener.0.0.0.0_15021.downstream_cx_active": 7,
-        "listener.0.0.0.0_15090.downstream_cx_active": 7,
-        "listener.admin.downstream_cx_active": 7,
-        "http.out.downstream_cx_active": 7,
-    }
-    assert active_connections(stats) == 3
 
 
 def test_metrics_are_merged_and_a_missing_source_leaves_the_others():

@@ -200,13 +200,16 @@ class Agent:
     async def _leave(self) -> None:
         """Out of the callers' sight, drained, ended; last the stream, which de-registers at once."""
         self._leaving = True
-        if not self._skip_drain:
-            await self.stream.leave(_CALLERS_KNOW_WITHIN)
+        callers_know = False if self._skip_drain else await self.stream.leave(_CALLERS_KNOW_WITHIN)
         wait_for_zero = self._config.exit_on_zero_connections
         drain = _DRAIN_LIMIT if wait_for_zero else self._config.proxy.termination_drain_duration
         if self._drained or self._skip_drain:
             drain = timedelta()
-        await self.supervisor.stop(drain, self._config.minimum_drain if wait_for_zero else timedelta())
+        await self.supervisor.stop(
+            drain,
+            self._config.minimum_drain if wait_for_zero else timedelta(),
+            callers_know=callers_know and not wait_for_zero,
+        )
         await self.stream.end()
 
     async def _drain_now(self) -> None:

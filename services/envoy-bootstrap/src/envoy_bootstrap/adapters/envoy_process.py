@@ -14,10 +14,12 @@ from envoy_bootstrap.adapters import exec_bound
 from envoy_bootstrap.adapters.admin import EnvoyAdmin
 from envoy_bootstrap.core import readiness
 from envoy_bootstrap.core.envoy_arguments import validate_arguments
+from envoy_bootstrap.core.usage import USAGE_STATS, usage
 
 _log = structlog.get_logger("envoy")
 _POLL = 0.05
 _STUCK_AFTER = 5.0
+_QUIET_LOOKS = 3
 
 
 async def validate(envoy: str, bootstrap: Path) -> None:
@@ -90,15 +92,17 @@ class EnvoyProcess:
                 raise MeshError(ErrorCode.UNAVAILABLE, "Envoy ended before it was ready")
             await asyncio.sleep(_POLL)
 
-    async def drain(self, longest: float, *, shortest: float = 0.0) -> None:
-        """Tell every client to go elsewhere; return once nobody is connected, `longest` seconds at most."""
+    async def drain(self, longest: float, *, shortest: float = 0.0, callers_know: bool = False) -> None:
+        """Tell every client to go elsewhere; return once nobody uses this Envoy, `longest` seconds at most."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
+        quiet = 0
         try:
             await self.admin.post("/drain_listeners?graceful")
             while (waited := loop.time() - begun) < longest and not self.ended:
-                stats = readiness.parse_stats(await self.admin.stats(readiness.ACTIVE_STATS))
-                if readiness.active_connections(stats) == 0 and waited >= shortest:
+                now = usage(readiness.parse_stats(await self.admin.stats(USAGE_STATS)))
+                quiet = quiet + 1 if now.is_over(callers_know=callers_know) else 0
+                if quiet >= _QUIET_LOOKS and waited >= shortest:
                     break
                 await asyncio.sleep(_POLL * 2)
         except MeshError as error:

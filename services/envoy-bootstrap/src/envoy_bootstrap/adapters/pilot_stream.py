@@ -79,16 +79,18 @@ class PilotStream:
         if self._connection is not None:
             await self._connection.send_health(unhealthy)
 
-    async def leave(self, within: float) -> None:
+    async def leave(self, within: float) -> bool:
         """Take the workload out of its callers' sight: unhealthy, until Pilot says that all know or time is up."""
         connection = self._connection
         if connection is None or not connection.answered.is_set():
-            return
+            return False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 connection.health_known.clear()
                 await self.report("the proxy is draining")
                 await connection.health_known.wait()
+                return True
+        return False
 
     async def end(self) -> None:
         """End the stream in good order, which de-registers the workload at once."""

@@ -113,14 +113,18 @@ class Supervisor:
                 await old.quit()
                 self._forget(old.epoch)
 
-    async def stop(self, drain: timedelta, minimum: timedelta) -> None:
-        """Drain and end Envoy; leaves no process and no file of it."""
+    async def stop(self, drain: timedelta, minimum: timedelta, *, callers_know: bool = False) -> None:
+        """Drain and end Envoy; leaves no process and no file of it.
+
+        `callers_know` says that no caller will choose this workload any more: then idle connections are not waited for.
+        """
         self._stopping = True
         async with self._replacing:
             envoy, self._current = self._current, None
             if envoy is not None:
                 if drain and (await envoy.readiness()).ready:
-                    await envoy.drain(drain.total_seconds(), shortest=min(drain, minimum).total_seconds())
+                    shortest = min(drain, minimum).total_seconds()
+                    await envoy.drain(drain.total_seconds(), shortest=shortest, callers_know=callers_know)
                 await envoy.quit()
         self._remove_left_behind()
 

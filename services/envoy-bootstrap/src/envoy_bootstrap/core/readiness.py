@@ -1,16 +1,13 @@
-"""Is Envoy ready for traffic, and is anybody still using it? Read from its statistics. Pure."""
+"""Is Envoy ready for traffic? Read from its statistics. Pure."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 CONFIG_STATS = r"^(cluster_manager\.cds|listener_manager\.lds)\.(update_success|update_rejected)$"
 STATE_STATS = r"^(server\.state|listener_manager\.workers_started)$"
-ACTIVE_STATS = r"downstream_cx_active$"
 RECEIVED_STATS = r"^cluster\.xds-grpc;?\.upstream_cx_rx_bytes_total$"
 
 _LIVE = 0
-_NOT_TRAFFIC = re.compile(r"\.worker_\d+\.|^listener\.admin\.|^listener\.envoy_internal_|_(15021|15090)\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +52,6 @@ def server_state(stats: Mapping[str, int]) -> EnvoyReadiness:
     if stats.get("listener_manager.workers_started") != 1:
         return EnvoyReadiness(False, "workers have not yet started")
     return EnvoyReadiness(True)
-
-
-def active_connections(stats: Mapping[str, int]) -> int:
-    """Open downstream connections of the workload's own traffic."""
-    return sum(
-        value
-        for name, value in stats.items()
-        if name.startswith("listener.") and name.endswith("downstream_cx_active") and not _NOT_TRAFFIC.search(name)
-    )
 
 
 _MANAGERS = {"cds": "cluster_manager.cds", "lds": "listener_manager.lds"}

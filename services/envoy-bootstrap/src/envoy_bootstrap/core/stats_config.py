@@ -33,8 +33,9 @@ _LATE_TAGS = (
 )
 _PREFIXES = ("reporter=", "cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "wasm")
 _LATE_PREFIXES = ("component", "istio")
-# Zero active connections ends a drain early, so the gauge is kept always.
-_SUFFIXES = ("rbac.allowed", "rbac.denied", "shadow_allowed", "shadow_denied", "downstream_cx_active")
+# A drain ends early when nobody uses the proxy any more, so these gauges are kept always.
+_USAGE = ("downstream_cx_active", "downstream_rq_active")
+_SUFFIXES = ("rbac.allowed", "rbac.denied", "shadow_allowed", "shadow_denied", *_USAGE)
 _REGEXES = (r"vhost\..*\.route\..*",)
 
 
