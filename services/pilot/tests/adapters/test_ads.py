@@ -1,8 +1,12 @@
 """Real gRPC streams against a serving hub."""
 
+import grpc.aio
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.service.discovery.v3 import discovery_pb2
 from meshcore.testing.ads_client import AdsClient, node
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE
 
+SOTW = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 HOST = "reviews.shop.svc.cluster.local"
 
 
@@ -40,3 +44,21 @@ async def test_a_refused_change_is_shown_and_not_sent_again(mesh):
         await mesh.receipt(mesh.change(mesh.service("details")))
         clusters = [r for r in client.responses[before:] if r.type_url == CLUSTER_TYPE]
         assert [one.name for response in clusters for one in response.resources] == ["details.shop.svc.cluster.local"]
+
+
+async def test_a_state_of_the_world_client_is_served_by_name(mesh):
+    """As a gRPC client without a proxy asks: explicit names, clusters too."""
+    mesh.change(mesh.service("reviews"), mesh.service("details"))
+    async with grpc.aio.insecure_channel(mesh.plaintext, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        call = channel.stream_stream(SOTW, discovery_pb2.DiscoveryRequest.SerializeToString)()
+        await call.write(
+            discovery_pb2.DiscoveryRequest(node=node("a", "shop"), type_url=CLUSTER_TYPE, resource_names=[HOST])
+        )
+        clusters = discovery_pb2.DiscoveryResponse.FromString(await call.read())
+        assert [cluster_pb2.Cluster.FromString(one.value).name for one in clusters.resources] == [HOST]
+        answer = {"type_url": CLUSTER_TYPE, "resource_names": [HOST], "response_nonce": clusters.nonce}
+        await call.write(discovery_pb2.DiscoveryRequest(**answer))
+        await call.write(discovery_pb2.DiscoveryRequest(type_url=ENDPOINT_TYPE, resource_names=[HOST]))
+        endpoints = discovery_pb2.DiscoveryResponse.FromString(await call.read())
+        assert (endpoints.type_url, len(endpoints.resources)) == (ENDPOINT_TYPE, 1)
+        call.cancel()

@@ -14,7 +14,7 @@ from meshcore.http.tokens import token_entry
 from meshcore.testing.addresses import claim
 from meshcore.testing.ads_client import AdsClient, node
 from meshcore.testing.identity import write_identity
-from meshcore.xds.types import CLUSTER_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE
+from meshcore.xds.types import CLUSTER_TYPE, HEALTH_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE
 
 TOKEN = "for-this-test-only"
 CLUSTER = "outbound|80||reviews.shop.svc.cluster.local"
@@ -148,6 +148,14 @@ async def test_two_workers_share_the_port_and_answer_as_one(galley, process, wor
             while 'pilot_xds{version="1.28"} 8' not in (await running.api.get("/metrics")).text:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert (await running.api.get("/metrics")).text.count("# TYPE pilot_xds_pushes ") == 1
+
+        who = node("r1", "shop", address="127.0.9.1", GENERATOR="agent", AUTO_REGISTER_GROUP="reviews")
+        async with AdsClient(running.secure, who, workload_credentials(), types=[NAME_TABLE_TYPE]) as agent:
+            await clients[0].until(lambda: clients[0].addresses(CLUSTER) == {"127.0.9.1"})
+            await agent.ask(HEALTH_TYPE, error="draining")
+            # Well below the time after which the answer comes in any case.
+            await agent.until(lambda: any(r.type_url == HEALTH_TYPE for r in agent.responses), seconds=4)
+            assert all(client.addresses(CLUSTER) == set() for client in clients)
 
         victim = min(await running.children())
         os.kill(victim, signal.SIGKILL)

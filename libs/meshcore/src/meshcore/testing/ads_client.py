@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc.aio
-from envoy.config.core.v3 import base_pb2
+from envoy.config.core.v3 import base_pb2, health_check_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 
 from meshcore.runtime import tasks
@@ -146,6 +146,17 @@ class AdsClient:
     def message(self, type_url: str, name: str) -> Any:
         """A held resource, parsed."""
         return registry.parse(type_url, self.held[type_url][name].body)
+
+    def addresses(self, cluster: str) -> set[str]:
+        """Addresses of the healthy endpoints of a cluster, as they are held."""
+        if cluster not in self.names(ENDPOINT_TYPE):
+            return set()
+        return {
+            one.endpoint.address.socket_address.address
+            for locality in self.message(ENDPOINT_TYPE, cluster).endpoints
+            for one in locality.lb_endpoints
+            if one.health_status in (health_check_pb2.UNKNOWN, health_check_pb2.HEALTHY)
+        }
 
     async def until(self, condition: Callable[[], object], seconds: float = DEADLINE) -> None:
         """Wait for an observed state; AssertionError with what is held when it does not come."""

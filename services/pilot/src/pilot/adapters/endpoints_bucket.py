@@ -17,6 +17,7 @@ import structlog
 from meshcore.bus.connection import BUS_ERRORS, Bus
 from meshcore.bus.watch import BucketEntry, BucketWatch, Mark
 from meshcore.tls import write_private
+from nats.errors import ConnectionClosedError
 from nats.js.api import KeyValueConfig
 from nats.js.errors import BadRequestError, KeyWrongLastSequenceError, NotFoundError
 from nats.js.kv import KeyValue
@@ -56,6 +57,14 @@ def heartbeat_key(process: str) -> str:
 
 def _token(text: str) -> str:
     return _UNSAFE.sub(lambda found: b"=%02X" % found[0][0], text.encode()).decode()
+
+
+async def until_connected(bus: Bus) -> None:
+    """Wait for NATS; for ever once the bus is closed, since then the service is ending."""
+    try:
+        await bus.connected()
+    except ConnectionClosedError:
+        await asyncio.Event().wait()
 
 
 class EndpointsBucket:
@@ -114,7 +123,7 @@ class EndpointsBucket:
     async def watch(self) -> None:
         """Follow the bucket for ever, through lost connections."""
         while True:
-            await self._bus.connected()
+            await until_connected(self._bus)
             try:
                 await self._follow()
             except NotFoundError:

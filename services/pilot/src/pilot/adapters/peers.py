@@ -15,7 +15,7 @@ from meshcore.runtime import tasks
 from nats.aio.msg import Msg
 
 from pilot.adapters.answers import Gathered, Source
-from pilot.adapters.endpoints_bucket import EndpointsBucket
+from pilot.adapters.endpoints_bucket import EndpointsBucket, until_connected
 
 SUBJECT = "pilot.query.ask"
 _log = structlog.get_logger("peers")
@@ -38,7 +38,8 @@ class _Answer(msgspec.Struct):
 class Peers:
     """Every instance, this one included. Instances are known by the heartbeats in the bucket.
 
-    `local` answers for this instance; None in a worker, which asks its own parent like any other instance.
+    `local` answers for this instance; None in a worker, which asks its own parent like any other instance. `asker` is
+    unique among all processes.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Peers:
         instance: str,
         local: Source | None,
         *,
+        asker: str,
         deadline: float,
         heartbeat: float,
     ) -> None:
@@ -55,6 +57,7 @@ class Peers:
         self._bucket = bucket
         self._instance = instance
         self._local = local
+        self._asker = asker
         self._deadline = deadline
         self._within = 3 * heartbeat + 0.5
         self._members: frozenset[str] = frozenset()
@@ -79,7 +82,7 @@ class Peers:
         if self._local is None:
             raise RuntimeError("a worker answers its parent, not the other instances")
         while True:
-            await self._bus.connected()
+            await until_connected(self._bus)
             generation = self._bus.generation
             try:
                 subscription = await self._bus.client.subscribe(SUBJECT, cb=self._asked)
@@ -106,7 +109,7 @@ class Peers:
             return Gathered({})
         answers: dict[str, Any] = {}
         missing: list[str] = []
-        question = _Question(self._instance, what, dict(parameters), seconds)
+        question = _Question(self._asker, what, dict(parameters), seconds)
         try:
             async with asyncio.timeout(seconds + self._deadline):
                 await self._collect(question, waiting, answers, missing)
@@ -139,7 +142,7 @@ class Peers:
 
     async def _asked(self, message: Msg) -> None:
         question = msgspec.json.decode(message.data, type=_Question)
-        if question.asker == self._instance:
+        if question.asker == self._asker:
             return
         task = tasks.create_task(self._reply(message.reply, question), name="peer question")
         self._answering.add(task)

@@ -11,7 +11,7 @@ from meshcore.errors import MeshError
 from meshcore.runtime import tasks
 
 from pilot.adapters import telemetry
-from pilot.adapters.endpoints_bucket import EndpointsBucket, Heartbeat
+from pilot.adapters.endpoints_bucket import EndpointsBucket, Heartbeat, until_connected
 from pilot.adapters.hub import Hub
 from pilot.core.engine import Stream
 from pilot.core.registration import Entry, Expiry, entry_of, find_group, may_replace, with_mark
@@ -186,7 +186,7 @@ class Registered:
     async def _persist(self, registration: _Registration, step: Callable[[_Registration], Awaitable[bool]]) -> None:
         """Try until it is done or has lost its point."""
         while True:
-            await self._bus.connected()
+            await until_connected(self._bus)
             try:
                 if await step(registration):
                     return

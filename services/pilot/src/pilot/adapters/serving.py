@@ -152,6 +152,7 @@ def _peers(settings: PilotSettings, bus: Bus, bucket: EndpointsBucket, local: So
         bucket,
         settings.instance,
         local,
+        asker=process_name(settings),
         deadline=settings.query_deadline.total_seconds(),
         heartbeat=settings.heartbeat_interval.total_seconds(),
     )

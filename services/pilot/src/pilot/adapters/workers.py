@@ -57,7 +57,7 @@ class WorkerPool:
             async with asyncio.timeout(seconds + self._settings.query_deadline.total_seconds()):
                 return (await ask_worker(self._socket(number), what, parameters, seconds),)
         except (OSError, TimeoutError) as error:
-            _log.warning("worker did not answer", worker=number, question=what, error=type(error).__name__)
+            _log.info("worker did not answer", worker=number, question=what, error=type(error).__name__)
             return None
 
     async def _run(self, number: int) -> None:

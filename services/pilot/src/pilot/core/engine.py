@@ -7,6 +7,7 @@ whose compile gives what it had keeps the very same mappings, which a session ta
 (seconds of a monotonic clock, and of the epoch where it is shown to people), nothing is sent from here.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -83,6 +84,7 @@ class Engine:
     _numbers: int = 0
     _registered: tuple[RegisteredWorkload, ...] = ()
     _classes: dict[ProxyClass, _Compiled] = field(default_factory=dict)
+    _members: Counter[ProxyClass | None] = field(default_factory=Counter)
     _names: _Compiled | None = None
     _touched: dict[int, Push] = field(default_factory=dict)
 
@@ -127,6 +129,7 @@ class Engine:
         proxy_class = None if proxy.is_agent else classify(proxy, self.snapshot.selection)
         stream = Stream(self._numbers, proxy, session, proxy_class, address, epoch)
         self.streams[stream.number] = stream
+        self._members[proxy_class] += 1
         return stream
 
     def disconnect(self, stream: Stream) -> bool:
@@ -134,8 +137,7 @@ class Engine:
         self.streams.pop(stream.number, None)
         self.queue.forget(stream.number)
         self._touched.pop(stream.number, None)
-        if not any(other.proxy_class == stream.proxy_class for other in self.streams.values()):
-            self._classes.pop(stream.proxy_class, None)  # type: ignore[arg-type]
+        self._leave_class(stream.proxy_class)
         return self.receipts.left(stream.number)
 
     def release_pushes(self) -> list[int]:
@@ -199,11 +201,20 @@ class Engine:
                     continue
                 proxy_class = classify(stream.proxy, snapshot.selection)
                 if proxy_class != stream.proxy_class:
+                    self._leave_class(stream.proxy_class)
+                    self._members[proxy_class] += 1
                     stream.proxy_class = proxy_class
                     moved.add(stream.number)
-            living = {stream.proxy_class for stream in self.streams.values()}
-            self._classes = {one: compiled for one, compiled in self._classes.items() if one in living}
         return frozenset(moved)
+
+    def _leave_class(self, proxy_class: ProxyClass | None) -> None:
+        """One stream fewer; what nobody is of any more is forgotten."""
+        self._members[proxy_class] -= 1
+        if self._members[proxy_class] == 0:
+            del self._members[proxy_class]
+            if proxy_class is not None:
+                self._classes.pop(proxy_class, None)
+                self.broken.pop(proxy_class, None)
 
     def _touch(self, streams: Iterable[Stream], reason: str, now: float) -> None:
         push = Push(self.snapshot.revision, now, frozenset({reason}))
