@@ -35,7 +35,10 @@ def history_router(backend: Backend) -> APIRouter:
         as_of: Annotated[int | None, Query(alias="asOf", ge=1)] = None,
     ) -> dict[str, Any]:
         """One object, now or as it was at a revision."""
-        stored = await store.get(_key(request, group, plural, namespace, name, Role.VIEWER), as_of=as_of)
+        key = _key(request, group, plural, namespace, name, Role.VIEWER)
+        if as_of is not None and as_of > await store.revision():
+            raise MeshError(ErrorCode.NOT_FOUND, f"revision {as_of} is not there yet")
+        stored = await store.get(key, as_of=as_of)
         response.headers["ETag"] = entity_tag(stored.resource_version)
         return stored.document()
 
