@@ -51,13 +51,11 @@ async def test_a_state_of_the_world_client_is_served_by_name(mesh):
     mesh.change(mesh.service("reviews"), mesh.service("details"))
     async with grpc.aio.insecure_channel(mesh.plaintext, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         call = channel.stream_stream(SOTW, discovery_pb2.DiscoveryRequest.SerializeToString)()
-        await call.write(
-            discovery_pb2.DiscoveryRequest(node=node("a", "shop"), type_url=CLUSTER_TYPE, resource_names=[HOST])
-        )
+        first = {"type_url": CLUSTER_TYPE, "resource_names": [HOST]}
+        await call.write(discovery_pb2.DiscoveryRequest(node=node("a", "shop"), **first))
         clusters = discovery_pb2.DiscoveryResponse.FromString(await call.read())
         assert [cluster_pb2.Cluster.FromString(one.value).name for one in clusters.resources] == [HOST]
-        answer = {"type_url": CLUSTER_TYPE, "resource_names": [HOST], "response_nonce": clusters.nonce}
-        await call.write(discovery_pb2.DiscoveryRequest(**answer))
+        await call.write(discovery_pb2.DiscoveryRequest(**first, response_nonce=clusters.nonce))
         await call.write(discovery_pb2.DiscoveryRequest(type_url=ENDPOINT_TYPE, resource_names=[HOST]))
         endpoints = discovery_pb2.DiscoveryResponse.FromString(await call.read())
         assert (endpoints.type_url, len(endpoints.resources)) == (ENDPOINT_TYPE, 1)

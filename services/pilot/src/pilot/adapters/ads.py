@@ -37,7 +37,7 @@ OPTIONS = (
 
 _log = structlog.get_logger("ads")
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-_FIRST_REQUEST_TIMEOUT = 30.0
+_FIRST_REQUEST_TIMEOUT = 10.0
 _REFUSAL_PAUSE = 0.1
 """Seconds before a stream is refused: a client that is still writing its first requests would see a failed write, not
 the status that says why. It also slows down those that come back at once."""
@@ -83,14 +83,20 @@ class AdsService:
 
     async def _serve(self, front: ModuleType, context: Any) -> None:
         async with self._hub.admitted() as ticket:
-            async with asyncio.timeout(_FIRST_REQUEST_TIMEOUT):
-                first = await context.read()
+            first = await self._first(context)
             if first is grpc.aio.EOF:
                 return
             request, node = front.parse(first)
             proxy = parse_node(node)
             expires = self._authorise(proxy, context)
             await self._run(front, context, proxy, request, expires, ticket)
+
+    async def _first(self, context: Any) -> Any:
+        try:
+            async with asyncio.timeout(_FIRST_REQUEST_TIMEOUT):
+                return await context.read()
+        except TimeoutError:
+            raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the stream did not begin with a request in time") from None
 
     async def _run(self, front: Any, context: Any, proxy: Proxy, request: Any, expires: float, ticket: Ticket) -> None:
         stream, wake = self._hub.connect(proxy, front, context.peer())

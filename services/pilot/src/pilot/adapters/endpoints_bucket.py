@@ -172,6 +172,9 @@ class EndpointsBucket:
         await asyncio.to_thread(write_private, self._path, body)
 
     async def _follow(self) -> None:
+        # A store that was lost counts its messages from one again.
+        self._sequence = 0
+        self._held = {key: Held(held.entry, 0) for key, held in self._held.items()}
         before = dict(self._held)
         seen: set[str] = set()
         async with BucketWatch(self._bus, BUCKET) as watch:
@@ -202,6 +205,8 @@ class EndpointsBucket:
             self._take_beat(item)
             return False
         known = self._held.get(item.key)
+        if known is not None and item.sequence < known.sequence:
+            return False  # our own write was answered before the watch showed what came before it
         if item.value is None:
             return self._held.pop(item.key, None) is not None
         try:
