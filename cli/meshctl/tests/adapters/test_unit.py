@@ -101,8 +101,10 @@ async def test_without_restart_the_next_ensure_brings_it_back(
     await unit.stop()
 
 
-async def test_a_process_that_keeps_ending_fails_with_its_last_lines(layout: Layout, tasks: asyncio.TaskGroup) -> None:
-    spec = ProcessSpec("broken", Role.SERVICE, (sys.executable, "-c", "print('no such luck'); raise SystemExit(3)"))
+async def test_a_process_that_keeps_ending_fails_with_its_last_lines(
+    layout: Layout, tasks: asyncio.TaskGroup, address: str
+) -> None:
+    spec = listener(address, "print('no such luck'); raise SystemExit(3)", "broken")
     unit = Unit(spec, layout, restart=False)
     unit.ensure_running(tasks)
     with pytest.raises(StackFailure) as caught:
