@@ -42,9 +42,15 @@ class Channel:
     """The newest change (target) of which nothing was left to be sent."""
     acknowledged_change: int = 0
     """The newest change whose message of this type was ACKed, or that needed none."""
+    settled_on: Resources | None = None
+    """The target that nothing was left to be sent of, as long as nothing else has changed."""
     rejection: Rejection | None = None
     rejected_names: frozenset[str] = frozenset()
     """Why and of which message something is still refused by the client."""
+
+    def is_settled_on(self, target: Resources) -> bool:
+        """Whether this very target has been sent whole; saves comparing what is known to be equal."""
+        return self.settled_on is target and self.flight is None and not self.force and not self.answer
 
     def launch(self, flight: Flight, serial: int, after: Resources) -> None:
         """A message has been sent."""
@@ -52,6 +58,7 @@ class Channel:
         self.last_serial = serial
         self.last_nonce = flight.nonce
         self.sent_at = flight.sent_at
+        self.settled_on = None
         self.held = after
         self.force = frozenset()
         self.answer = False
@@ -71,8 +78,9 @@ class Channel:
         self.rejection = rejection
         self.rejected_names |= flight.names
 
-    def settle(self, after: Resources, change: int, revision: int) -> None:
-        """Nothing is on its way and nothing to be sent."""
+    def settle(self, after: Resources, change: int, revision: int, target: Resources | None) -> None:
+        """Nothing is on its way and nothing to be sent of `target` (None: it must be compared again)."""
+        self.settled_on = target
         self.held = after
         self.force = frozenset()
         self.settled_revision = revision
@@ -84,6 +92,7 @@ class Channel:
         """The client starts over on this type."""
         self.flight = None
         self.held = NOTHING
+        self.settled_on = None
 
     def _land(self) -> Flight:
         flight = self.flight

@@ -133,10 +133,17 @@ class Frames:
         self._used = 0
         self._serial = 0
         self._moves: OrderedDict[tuple[object, ...], tuple[Transition, Resources, Resources]] = OrderedDict()
+        self._subscriptions: dict[Subscription, Subscription] = {}
         self.built = 0
         """Frames assembled."""
         self.shared = 0
         """Frames handed out without assembling them."""
+
+    def shared_subscription(self, subscription: Subscription) -> Subscription:
+        """The one object for equal subscriptions: comparing a thousand names costs more than all else in a push."""
+        if len(self._subscriptions) > _SUBSCRIPTIONS:
+            self._subscriptions.clear()
+        return self._subscriptions.setdefault(subscription, subscription)
 
     def transition(
         self,
@@ -182,3 +189,4 @@ class Frames:
 
 
 _MOVE_COST = 512
+_SUBSCRIPTIONS = 4096

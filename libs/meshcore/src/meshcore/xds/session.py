@@ -187,7 +187,8 @@ class AdsSession:
     def _apply(self, channel: Channel, wish: Wish, now: float) -> None:
         if wish.restart:
             channel.restart()
-        channel.subscription = wish.subscription
+        channel.subscription = self._frames.shared_subscription(wish.subscription)
+        channel.settled_on = None
         channel.force |= wish.force
         channel.answer = channel.answer or wish.answer
         if wish.held:
@@ -216,12 +217,20 @@ class AdsSession:
         if self._warming_until is not None and self._warming_until <= now:
             self._warming_until = None
         for channel in self._in_order():
-            move = self._move(channel)
+            target = self._target.of_type(channel.type_url)
+            if channel.is_settled_on(target):
+                channel.settle(channel.held, self._change, self._revision, target)
+                continue
+            if channel.flight is not None and channel.type_url not in _CAUSES:
+                continue
+            move = self._move(channel, target)
             wanted = not move.empty or channel.answer
             if channel.flight is not None:
-                causes_unsent = causes_unsent or (wanted and channel.type_url in _CAUSES)
+                causes_unsent = causes_unsent or wanted
             elif not wanted:
-                channel.settle(move.after, self._change, self._revision)
+                # With removals pending the same target will have to be looked at again.
+                settled_on = None if self._removals.kept or self._removals.released else target
+                channel.settle(move.after, self._change, self._revision, settled_on)
             elif channel.type_url in _USERS and (causes_unsent or self._warming_until is not None):
                 continue
             else:
@@ -253,9 +262,8 @@ class AdsSession:
             known = self._target.of_type(ENDPOINT_TYPE)
             endpoints.force |= {n for n in move.changed if n in known and endpoints.subscription.wants(n)}
 
-    def _move(self, channel: Channel) -> Transition:
+    def _move(self, channel: Channel, target: Resources) -> Transition:
         keep = self._removals.kept if channel.type_url in _CAUSES else frozenset()
-        target = self._target.of_type(channel.type_url)
         return self._front.transition(
             self._frames,
             channel.type_url,
