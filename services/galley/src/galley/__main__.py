@@ -51,7 +51,7 @@ async def build(runtime: Runtime[GalleySettings]) -> None:
     tls = ssl_server_context(identity, client_certificates="optional")
     await runtime.enter("config-api", listening(api, settings.host, settings.port, tls))
     runtime.on_stop("watches", api.stop)
-    routers = admin_routers(backend, publisher)
+    routers = admin_routers(backend, publisher, runtime.stopping)
     await serve_admin(runtime, routers, authenticator=authenticator, identity=identity)
 
 

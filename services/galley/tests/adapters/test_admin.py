@@ -1,5 +1,6 @@
 """The admin API: history, as-of reads, rollback, change sets, audit, debug pages, and its OpenAPI."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from galley.adapters.admin import admin_routers
 from galley.adapters.config_api.calls import Backend
 from galley.adapters.store import Store
 from galley.core.kind_rules import Naming
-from meshcore.http import TokenAuthenticator, create_app
+from meshcore.http import TokenAuthenticator, create_app, listening
 from meshcore.runtime import Readiness
 from meshcore.testing.golden import Golden
 
@@ -20,7 +21,7 @@ NOTES = "/api/v1/objects/core/configmaps/default/notes"
 
 @pytest.fixture
 async def admin(store: Store, tokens: Path) -> AsyncIterator[httpx.AsyncClient]:
-    routers = admin_routers(Backend(store, Naming()), None)
+    routers = admin_routers(Backend(store, Naming()), None, asyncio.Event())
     app = create_app("galley", "1.0.0", Readiness(), routers, TokenAuthenticator(tokens))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     headers = {"Authorization": "Bearer token-of-admin"}
@@ -177,6 +178,40 @@ async def test_configz_shows_what_consumers_get(admin: httpx.AsyncClient) -> Non
     assert shown["spec"]["hosts"] == ["reviews.default.svc.cluster.local"]
     everything = (await admin.get("/debug/configz")).json()["items"]
     assert {item["kind"] for item in everything} >= {"Namespace", "ServiceAccount", "VirtualService"}
+
+
+async def test_changes_are_told_as_they_come(store: Store, tokens: Path) -> None:
+    stopping = asyncio.Event()
+    app = create_app(
+        "galley",
+        "1.0.0",
+        Readiness(),
+        admin_routers(Backend(store, Naming()), None, stopping),
+        TokenAuthenticator(tokens),
+    )
+    before = await store.revision()
+    headers = {"Authorization": "Bearer token-of-admin", "Last-Event-ID": str(before)}
+    async with (
+        listening(app, "127.0.0.1", 0) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as client,
+        client.stream("GET", "/api/v1/changes/events") as response,
+    ):
+        lines = response.aiter_lines()
+        await change(client, config_map(a="1"))
+        async with asyncio.timeout(5):
+            told = [line async for line in _until(lines, "data:")]
+        assert f"id: {before + 1}" in told
+        assert json.loads(told[-1].removeprefix("data:"))["author"] == "admin"
+        stopping.set()
+        async with asyncio.timeout(5):
+            assert [line async for line in lines if line] == []
+
+
+async def _until(lines: AsyncIterator[str], prefix: str) -> AsyncIterator[str]:
+    async for line in lines:
+        yield line
+        if line.startswith(prefix):
+            return
 
 
 async def test_openapi_golden(admin: httpx.AsyncClient, golden: Golden) -> None:

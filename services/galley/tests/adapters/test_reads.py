@@ -190,6 +190,7 @@ async def test_events_are_an_empty_list(api: Any) -> None:
         "/apis/networking.istio.io/v9/sidecars",
         "/api/v1/pods",
         "/api/v1/configmaps/x",
+        "/api/v1/namespaces/a/namespaces/b",
     ],
 )
 async def test_unknown_path_is_not_found(api: Any, path: str) -> None:
@@ -199,7 +200,14 @@ async def test_unknown_path_is_not_found(api: Any, path: str) -> None:
 
 async def test_method_that_a_path_does_not_take(api: Any) -> None:
     async with api.client() as client:
-        for method, path in (("PUT", CM), ("POST", f"{CM}/a"), ("POST", "/api"), ("OPTIONS", CM), ("PATCH", CM)):
+        for method, path in (
+            ("PUT", CM),
+            ("POST", f"{CM}/a"),
+            ("POST", "/api"),
+            ("OPTIONS", CM),
+            ("PATCH", CM),
+            ("POST", "/api/v1/configmaps"),
+        ):
             response = await client.request(method, path)
             assert (response.status_code, response.json()["reason"]) == (405, "MethodNotAllowed"), (method, path)
 
@@ -248,15 +256,17 @@ async def test_watch_by_label_tells_who_enters_and_leaves(api: Any) -> None:
 
 
 async def test_watch_by_name_and_other_kinds_are_silent(api: Any) -> None:
-    async with api.client() as client:
-        async with watching(
+    async with (
+        api.client() as client,
+        watching(
             client, CM, fieldSelector="metadata.name=b", resourceVersion=str(await api.store.revision())
-        ) as frames:
-            await create(client, "a")
-            account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "b"}}
-            await client.post(CM.replace("configmaps", "serviceaccounts"), json=account)
-            await create(client, "b")
-            assert told(await anext(frames)) == ("ADDED", "b")
+        ) as frames,
+    ):
+        await create(client, "a")
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "b"}}
+        await client.post(CM.replace("configmaps", "serviceaccounts"), json=account)
+        await create(client, "b")
+        assert told(await anext(frames)) == ("ADDED", "b")
 
 
 async def test_watch_of_a_version_that_is_not_known_expires(api: Any) -> None:
@@ -289,10 +299,10 @@ async def test_watch_as_a_table(api: Any) -> None:
 
 
 async def test_watches_end_when_the_service_stops(api: Any) -> None:
-    async with api.client() as client:
-        async with watching(client, CM, resourceVersion=str(await api.store.revision())) as frames:
-            await api.application.stop()
-            assert await anext(frames, None) is None
+    version = str(await api.store.revision())
+    async with api.client() as client, watching(client, CM, resourceVersion=version) as frames:
+        await api.application.stop()
+        assert await anext(frames, None) is None
 
 
 async def test_discovery_in_both_forms_names_every_kind(api: Any) -> None:

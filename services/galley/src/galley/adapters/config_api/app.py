@@ -104,8 +104,12 @@ class ConfigApi:
         info = find_plural(found.group, found.plural)
         if info is None or found.version not in info.versions:
             return PlainTextResponse("404 page not found\n", 404)
-        if info.namespaced and found.name and not found.namespace:
+        if (found.namespace is not None and not info.namespaced) or (
+            found.namespace is None and info.namespaced and found.name is not None
+        ):
             return PlainTextResponse("404 page not found\n", 404)
+        if found.namespace is None and info.namespaced and request.method == "POST":
+            raise status.method_not_allowed()
         _authorise(caller, request.method, found, info)
         return await self._resource(Call(self._backend, request, found, info, rules_of(info), caller))
 
