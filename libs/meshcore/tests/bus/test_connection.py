@@ -114,6 +114,7 @@ async def test_users_may_do_what_they_need_and_no_more(tmp_path: Path):
                     assert (item.key, item.value) == ("core.services.default.a", b"1")
                     assert await watch.next(DEADLINE) is Mark.LISTED
             await galley.client.subscribe(CONFIG_LIST, cb=answer)
+            await galley.client.flush()
             assert await request_list(pilot) == EMPTY
             stolen = await pilot.jetstream().key_value(CONFIG_BUCKET)
             with pytest.raises((nats.errors.Error, TimeoutError)):

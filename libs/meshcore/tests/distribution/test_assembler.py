@@ -78,6 +78,7 @@ class Mesh(RuleBasedStateMachine):
         self.shown: dict[Key, ConfigRecord] | None = None
         self.shown_at: tuple[str, int] = ("", -1)
         self.relist: str | None = None
+        self.disturbed = False
 
     @initialize()
     def watch(self) -> None:
@@ -172,16 +173,19 @@ class Mesh(RuleBasedStateMachine):
     @precondition(lambda self: len(self.wire) > 1)
     @rule(position=st.integers(0, 5))
     def overtake(self, position: int) -> None:
+        self.disturbed = True
         self._consume(self.wire.pop(min(position, len(self.wire) - 1)))
 
     @precondition(lambda self: self.wire)
     @rule(position=st.integers(0, 5))
     def lose(self, position: int) -> None:
+        self.disturbed = True
         self.wire.pop(min(position, len(self.wire) - 1))
 
     @precondition(lambda self: self.sent and len(self.stores) == 1)
     @rule(back=st.integers(1, 6))
     def repeat_an_old_message(self, back: int) -> None:
+        self.disturbed = True
         self._consume(self.sent[-min(back, len(self.sent))])
 
     @rule(head_first=st.booleans())
@@ -222,6 +226,7 @@ class Mesh(RuleBasedStateMachine):
     def _seen(self, outputs: tuple[object, ...]) -> None:
         for output in outputs:
             if isinstance(output, Relist):
+                assert self.disturbed, "a watch that lost nothing never has to ask"
                 self.relist = output.reason
             elif isinstance(output, FullState):
                 self.shown = dict(output.entries)

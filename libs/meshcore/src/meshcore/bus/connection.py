@@ -81,6 +81,7 @@ class Bus:
         self._opening = asyncio.Lock()
         self._listeners: list[Callable[[], None]] = []
         self._closed = False
+        self._trouble = ""
         self.generation = 0
 
     @property
@@ -171,7 +172,11 @@ class Bus:
         _log.info("nats connected", server=settings.url)
 
     async def _on_error(self, error: Exception) -> None:
-        _log.debug("nats error", error=type(error).__name__, detail=str(error))
+        """Say each trouble once: the client repeats its attempts many times a second."""
+        detail = str(error)
+        if detail != self._trouble:
+            self._trouble = detail
+            _log.warning("nats error", error=type(error).__name__, detail=detail)
 
     async def _on_disconnect(self) -> None:
         if not self._closed:
@@ -179,6 +184,7 @@ class Bus:
 
     async def _on_reconnect(self) -> None:
         self.generation += 1
+        self._trouble = ""
         _log.info("nats reconnected", server=self._settings.url, generation=self.generation)
         self._tell()
 

@@ -24,7 +24,7 @@ from meshcore.bus.subjects import CONFIG_BUCKET
 from meshcore.bus.watch import BucketEntry, BucketWatch, Mark
 from meshcore.distribution.assembler import Assembler
 from meshcore.distribution.events import ChangeSet, FullState, Output, Refused, Relist
-from meshcore.distribution.keys import HEAD_KEY
+from meshcore.distribution.keys import HEAD_KEY, parse_kv_key
 from meshcore.distribution.records import RecordError, decode_head, decode_record
 from meshcore.distribution.state_copy import StateCopy
 
@@ -145,10 +145,11 @@ class ConfigFeed:
             return ()
         try:
             if item.key != HEAD_KEY:
+                parse_kv_key(item.key)
                 self._assembler.record(item.key, decode_record(item.key, item.value))
                 return ()
             head = decode_head(item.value)
-        except RecordError as error:
+        except ValueError as error:  # a RecordError, or a key that is not one
             _log.error("message refused", key=item.key, reason=str(error))
             return ()
         self._head_at = asyncio.get_running_loop().time()
