@@ -13,7 +13,9 @@ from meshcore.bus.watch import BucketEntry, BucketWatch, Mark
 from meshcore.distribution.digest import EMPTY_DIGEST
 from meshcore.distribution.state_copy import StateCopy, encode_state
 from meshcore.testing.addresses import claim
+from meshcore.testing.identity import make_ca
 from meshcore.testing.nats import NatsServer, nats_server
+from meshcore.tls.identity import save_identity
 from nats.aio.msg import Msg
 
 DEADLINE = 10.0
@@ -134,3 +136,27 @@ async def test_a_wrong_password_never_connects_and_is_not_shown(tmp_path: Path, 
                 await asyncio.wait_for(bus.connected(), 1)
             assert not bus.is_connected
             assert "not-the-password" not in repr(bus) + capsys.readouterr().out
+
+
+async def test_tls_is_used_and_the_server_must_be_one_of_our_root(tmp_path: Path):
+    ours, other = make_ca(), make_ca()
+    with claim() as block:
+        save_identity(tmp_path, ours.issue(None, ips=[block.address()]))
+        (tmp_path / "other-root.pem").write_bytes(other.root_pem)
+        files = f'cert_file: "{tmp_path}/cert-chain.pem", key_file: "{tmp_path}/key.pem"'
+        server = NatsServer(tmp_path / "nats", block.address(), f"tls {{ {files} }}")
+        server.start()
+        try:
+            url = server.url.replace("nats://", "tls://")
+            async with Bus(BusSettings(url, ca_file=tmp_path / "root-cert.pem")) as bus:
+                await asyncio.wait_for(bus.connected(), DEADLINE)
+                await bus.jetstream().create_key_value(bucket="things")
+                with bus.reconnections() as again:
+                    server.kill()
+                    await asyncio.to_thread(server.start)
+                    await asyncio.wait_for(again.wait(), DEADLINE)
+            async with Bus(BusSettings(url, ca_file=tmp_path / "other-root.pem")) as stranger:
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(stranger.connected(), 1)
+        finally:
+            server.kill()
