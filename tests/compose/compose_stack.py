@@ -6,6 +6,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+from functools import cached_property
 from pathlib import Path
 
 import httpx
@@ -74,25 +75,36 @@ class Compose:
         """Run Python inside a container of the stack."""
         return self.compose("exec", "-T", service, "python", "-c", script, *arguments)
 
+    @cached_property
+    def root(self) -> str:
+        """The mesh root; it survives every restart."""
+        return self.compose("exec", "-T", "galley", "cat", f"{IDENTITY}/root-cert.pem")
+
+    @cached_property
+    def token(self) -> str:
+        """The administrator's token; it survives every restart."""
+        return self.compose("exec", "-T", "galley", "cat", f"{IDENTITY}/admin-token").strip()
+
+    @cached_property
+    def known_kubeconfig(self) -> str:
+        """The kubeconfig of the first call."""
+        return self.kubeconfig()
+
     def kubeconfig(self) -> str:
+        """Made anew from the running stack."""
         return self.run(sys.executable, "-m", "meshctl", "kubeconfig", "--compose", self.project).stdout.strip()
 
     def kubectl(self, *arguments: str, check: bool = True, stdin: str | None = None, kubeconfig: str | None = None):
         cache = ["--cache-dir", str(self.home / "kube-cache")]
-        path = kubeconfig or self.kubeconfig()
+        path = kubeconfig or self.known_kubeconfig
         return self.run("kubectl", "--kubeconfig", path, *cache, *arguments, check=check, stdin=stdin)
 
     def admin(self, service: str, *, token: bool = True) -> httpx.Client:
         """A client of a service's admin API on its published port."""
-        root = self.compose("exec", "-T", "galley", "cat", f"{IDENTITY}/root-cert.pem")
-        headers = {}
-        if token:
-            secret = self.compose("exec", "-T", "galley", "cat", f"{IDENTITY}/admin-token").strip()
-            headers["Authorization"] = f"Bearer {secret}"
         return httpx.Client(
             base_url=f"https://127.0.0.1:{ADMIN_PORTS[service]}",
-            verify=ssl.create_default_context(cadata=root),
-            headers=headers,
+            verify=ssl.create_default_context(cadata=self.root),
+            headers={"Authorization": f"Bearer {self.token}"} if token else {},
             timeout=70,
         )
 
