@@ -88,8 +88,12 @@ def test_the_bookshop_compiles_to_a_bootstrap_that_envoy_accepts(mesh: Mesh, tmp
 
 
 def test_no_secret_is_in_any_log(mesh: Mesh) -> None:
-    secrets = {Path(mesh.layout.admin_token).read_text().strip()}
-    secrets |= {path.read_text().strip() for path in Path(mesh.layout.root).glob("w/*/token")}
+    identities = Path(mesh.layout.identities)
+    tokens = [identities / "admin-token", identities / "citadel/galley-token", identities / "pilot/status-token"]
+    tokens += [identities / "citadel/kek", *Path(mesh.layout.root).glob("w/*/token")]
+    secrets = {path.read_text().strip() for path in tokens}
+    secrets |= {json.loads(path.read_text())["password"] for path in identities.glob("*/nats-user.json")}
+    assert len(secrets) >= 4 + 4 + 4
     for name, text in mesh.logs():
         assert "PRIVATE KEY" not in text, name
         assert not [secret for secret in secrets if secret in text], name

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 from mesh import Mesh, wait_until
@@ -45,6 +47,22 @@ def test_a_stack_from_up_to_down() -> None:
         assert sockets(mesh) == []
         assert not [pid for pid in before.values() if Path(f"/proc/{pid}").exists()]
         assert "was not running" in mesh.meshctl("down").stdout
+    finally:
+        mesh.close()
+
+
+def test_in_the_foreground_the_stack_goes_with_its_terminal() -> None:
+    mesh = Mesh([])
+    try:
+        mesh.release()
+        command = [sys.executable, "-m", "meshctl", "up", "--foreground"]
+        running = subprocess.Popen(command, env=mesh.environment, stdout=subprocess.PIPE, text=True)
+        assert running.stdout is not None
+        with running.stdout:
+            assert running.stdout.readline().split() == ["NAME", "STATE", "PID", "ADDRESS"]
+            running.send_signal(signal.SIGINT)
+        assert running.wait(30) == 0
+        assert listeners(mesh.stack.number) == []
     finally:
         mesh.close()
 

@@ -57,10 +57,11 @@ def bring_up(settings: StackSettings, *, restart: bool, timeout: float, workload
 
 def _refuse_other_settings(settings: StackSettings) -> None:
     running = running_settings(settings.layout)
-    for key in ("pilots", "pilot_workers"):
-        if running.get(key, 1) != getattr(settings, key):
+    for key in ("pilots", "pilot_workers", "trust_domain"):
+        asked = getattr(settings, key)
+        if running.get(key, asked) != asked:
             option = "--" + key.replace("_", "-")
-            detail = f"the stack runs with {option} {running.get(key, 1)}; run `meshctl down` first to change it"
+            detail = f"the stack runs with {option} {running[key]}; run `meshctl down` first to change it"
             raise MeshError(ErrorCode.FAILED_PRECONDITION, detail)
 
 

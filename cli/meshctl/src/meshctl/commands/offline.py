@@ -1,9 +1,10 @@
-"""meshctl validate, compile, kube-inject, version: what needs no running stack."""
+"""meshctl validate, compile, kube-inject: what needs no running stack; and version."""
 
 import sys
 from enum import StrEnum
 from importlib.metadata import version as package_version
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from injector.core.kube_inject import kube_inject as inject
@@ -11,8 +12,19 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.model.load import Document
 
 from meshctl.adapters.config_files import config_paths, read_documents
+from meshctl.adapters.pilot_api import PilotApi
+from meshctl.adapters.stack_files import layout_of, stack_from
 from meshctl.adapters.text_files import read_text
-from meshctl.commands.options import FilesOption, Output, OutputOption, complain, failing_clearly, print_document
+from meshctl.commands.options import (
+    FilesOption,
+    Output,
+    OutputOption,
+    StackOption,
+    complain,
+    failing_clearly,
+    print_document,
+)
+from meshctl.core.topology import ADMIN_PORT
 from meshctl.core.validation import Verdict, validate_documents
 
 
@@ -74,10 +86,33 @@ class Short(StrEnum):
 
 
 @failing_clearly
-def version(output: Annotated[Short, typer.Option("--output", "-o", help="Output format.")] = Short.TEXT) -> None:
-    """Print the version of this client."""
-    number = package_version("meshctl")
+def version(
+    output: Annotated[Short, typer.Option("--output", "-o", help="Output format.")] = Short.TEXT,
+    stack: StackOption = None,
+) -> None:
+    """Print the version of this client, and of the control plane and its proxies where a stack runs."""
+    document: dict[str, Any] = {"clientVersion": {"version": package_version("meshctl")}}
+    document |= running_versions(stack)
     if output is Short.JSON:
-        print_document({"clientVersion": {"version": number}}, Output.JSON)
-    else:
-        print(f"client version: {number}")
+        print_document(document, Output.JSON)
+        return
+    print(f"client version: {document['clientVersion']['version']}")
+    for component in document.get("meshVersion", ()):
+        print(f"control plane version: {component['Info']['version']} ({component['Component']})")
+    if "dataPlaneVersion" in document:
+        print(f"data plane: {len(document['dataPlaneVersion'])} proxies")
+
+
+def running_versions(stack: int | None) -> dict[str, Any]:
+    """Control plane and proxies of a running stack, in istioctl's words; empty where none answers."""
+    chosen = stack_from(stack)
+    token = Path(layout_of(chosen).admin_token)
+    if not token.exists():
+        return {}
+    try:
+        with PilotApi(f"http://{chosen.pilot()}:{ADMIN_PORT}", token.read_text().strip()) as pilot:
+            control_plane = [{"Component": "pilot", "Info": {"version": pilot.get("/version")["version"]}}]
+            proxies = [{"ID": row["proxy"], "IstioVersion": row["istio_version"]} for row in pilot.sync_status()]
+    except MeshError:
+        return {}
+    return {"meshVersion": control_plane, "dataPlaneVersion": proxies}

@@ -10,16 +10,36 @@ from meshcore.errors import ErrorCode, MeshError
 
 from meshctl.adapters.compose import compose_kubeconfig
 from meshctl.adapters.stack_client import bring_up, stack_status, supervisor_answers, take_down
-from meshctl.adapters.stack_files import bookshop_workloads, layout_of, stack_from, stack_settings
+from meshctl.adapters.stack_files import bookshop_workloads, layout_of, running_settings, stack_from, stack_settings
 from meshctl.adapters.supervise import supervise as run_supervisor
 from meshctl.adapters.supervisor import Supervisor
 from meshctl.adapters.text_files import read_workloads
 from meshctl.commands.options import Output, OutputOption, StackOption, failing_clearly, print_document, print_table
+from meshctl.core.plan import StackSettings
 
-TrustDomainOption = Annotated[str, typer.Option("--trust-domain", help="Trust domain of the first `up`.")]
+DEFAULT_TRUST_DOMAIN = "cluster.local"
+TrustDomainOption = Annotated[
+    str | None, typer.Option("--trust-domain", help="Trust domain of the first `up` [default: cluster.local].")
+]
 NoRestartOption = Annotated[bool, typer.Option("--no-restart", help="Leave a dead process dead until the next `up`.")]
-PilotsOption = Annotated[int, typer.Option("--pilots", min=1, max=9, help="How many Pilots.")]
-WorkersOption = Annotated[int, typer.Option("--pilot-workers", min=1, help="Processes of each Pilot.")]
+PilotsOption = Annotated[int | None, typer.Option("--pilots", min=1, max=9, help="How many Pilots [default: 1].")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--pilot-workers", min=1, help="Processes of each Pilot [default: 1].")
+]
+
+
+def _settings(
+    stack: int | None, pilots: int | None, pilot_workers: int | None, trust_domain: str | None
+) -> StackSettings:
+    """What was asked for; where nothing was, what the stack runs with."""
+    chosen = stack_from(stack)
+    running = running_settings(layout_of(chosen))
+    return stack_settings(
+        chosen,
+        pilots or running.get("pilots", 1),
+        pilot_workers or running.get("pilot_workers", 1),
+        trust_domain or running.get("trust_domain", DEFAULT_TRUST_DOMAIN),
+    )
 
 
 @failing_clearly
@@ -29,13 +49,13 @@ def up(
     no_restart: NoRestartOption = False,
     demo: Annotated[bool, typer.Option("--demo", help="Run the bookshop as well.")] = False,
     workloads: Annotated[str | None, typer.Option("--workloads", help="Run the workloads of this file.")] = None,
-    pilots: PilotsOption = 1,
-    pilot_workers: WorkersOption = 1,
-    trust_domain: TrustDomainOption = "cluster.local",
+    pilots: PilotsOption = None,
+    pilot_workers: WorkersOption = None,
+    trust_domain: TrustDomainOption = None,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds until all must be ready.")] = 60.0,
 ) -> None:
     """Start the stack (or what of it does not run) and wait until all is ready."""
-    settings = stack_settings(stack_from(stack), pilots, pilot_workers, trust_domain)
+    settings = _settings(stack, pilots, pilot_workers, trust_domain)
     chosen = bookshop_workloads() if demo else workloads
     if not foreground:
         status = bring_up(settings, restart=not no_restart, timeout=timeout, workloads=chosen)
@@ -103,10 +123,10 @@ def kubeconfig(
 def supervise(
     stack: StackOption = None,
     no_restart: NoRestartOption = False,
-    pilots: PilotsOption = 1,
-    pilot_workers: WorkersOption = 1,
-    trust_domain: TrustDomainOption = "cluster.local",
+    pilots: PilotsOption = None,
+    pilot_workers: WorkersOption = None,
+    trust_domain: TrustDomainOption = None,
 ) -> None:
     """Run the supervisor itself (started by `up`)."""
-    settings = stack_settings(stack_from(stack), pilots, pilot_workers, trust_domain)
+    settings = _settings(stack, pilots, pilot_workers, trust_domain)
     asyncio.run(run_supervisor(settings, restart=not no_restart))
