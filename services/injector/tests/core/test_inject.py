@@ -2,7 +2,7 @@ import copy
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from injector.core.config import InjectionConfig, parse_injection_config
 from injector.core.context import PodFacts
@@ -244,6 +244,7 @@ hostile_text = st.text(
 )
 
 
+@settings(max_examples=40)
 @given(hostile_text, hostile_text, hostile_text)
 def test_names_and_labels_cannot_add_structure(name, label, port_name):
     given = pod(name=name, labels={"app": label})
