@@ -121,6 +121,13 @@ def _step(node: yaml.Node, path: str) -> tuple[yaml.Node, int, str] | None:
     return None
 
 
+def _key_text(key: Any) -> Any:
+    """Keys are strings, as in JSON: `8080: x` and `true: x` mean the texts."""
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return str(key) if isinstance(key, int | float) else key
+
+
 class _Loader(yaml.CSafeLoader):
     """Safe YAML 1.1 without dates (Kubernetes has none) and without duplicate keys."""
 
@@ -132,7 +139,8 @@ class _Loader(yaml.CSafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, f"key {name!r} is there twice", key.start_mark)
             if isinstance(name, str):
                 seen.add(name)
-        return super().construct_mapping(node, deep)
+        made = super().construct_mapping(node, deep)
+        return {_key_text(key): value for key, value in made.items()}
 
 
 _Loader.yaml_implicit_resolvers = {

@@ -25,7 +25,7 @@ def validate(service: Service, report: Report) -> None:
         else:
             check_fqdn(report, "spec.externalName", spec.external_name)
     elif not spec.ports and spec.cluster_ip != "None":
-        report.error("spec.ports", "required", "at least one port")
+        report.warn("spec.ports", "a Service without ports cannot be reached")
     if spec.cluster_ip not in ("", "None"):
         check_ip(report, "spec.clusterIP", spec.cluster_ip)
     for index, address in enumerate(spec.external_ips):
