@@ -68,7 +68,9 @@ class BucketWatch:
                 pending_bytes_limit=-1,
             )
             info = await self._subscription.consumer_info()
-            if info.num_pending == 0 and not self._subscription.delivered:
+            # What the server has sent may arrive after this answer; the last of it marks the end of the list itself.
+            sent = info.delivered.consumer_seq if info.delivered is not None else 0
+            if info.num_pending == 0 and not sent and not self._subscription.delivered:
                 self._mark_listed()
         except BaseException:
             await self.__aexit__(None, None, None)
