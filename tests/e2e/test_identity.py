@@ -1,4 +1,4 @@
-"""A proxy is who its certificate says: Pilot refuses a node of another namespace."""
+"""Everybody is who they can prove to be, whatever they say: in a node, in a signing request, in a certificate."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from pathlib import Path
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from mesh import Mesh
+from meshcore._generated.istio.v1.auth import ca_pb2, ca_pb2_grpc
 
 
 def first_answer(mesh: Mesh, node_id: str, namespace: str, account: str) -> discovery_pb2.DeltaDiscoveryResponse:
@@ -34,3 +38,46 @@ def test_a_proxy_that_claims_another_namespace_is_refused(mesh: Mesh) -> None:
         first_answer(mesh, "sidecar~127.9.9.9~thief.books~books.svc.cluster.local", "books", "ledger")
     assert caught.value.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
     assert mesh.get("http://ledger.books:9080/").good
+
+
+@pytest.mark.parametrize(
+    ("namespace", "account"), [("istio-system", "ledger"), ("books", "meshctl")], ids=["namespace", "service account"]
+)
+def test_half_of_the_identity_is_not_enough(mesh: Mesh, namespace: str, account: str) -> None:
+    """The caller proves istio-system/meshctl."""
+    with pytest.raises(grpc.RpcError) as caught:
+        first_answer(mesh, f"sidecar~127.9.9.9~thief.{namespace}~{namespace}.svc.cluster.local", namespace, account)
+    assert caught.value.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
+
+
+def issued(mesh: Mesh, token: str, csr: bytes) -> x509.Certificate:
+    root = grpc.ssl_channel_credentials((Path(mesh.layout.root_certificate)).read_bytes())
+    request = ca_pb2.IstioCertificateRequest(csr=csr.decode(), validity_duration=600)
+    with grpc.secure_channel(f"{mesh.stack.citadel}:8060", root) as channel:
+        stub = ca_pb2_grpc.IstioCertificateServiceStub(channel)
+        answer = stub.CreateCertificate(request, metadata=(("authorization", f"Bearer {token}"),), timeout=10)
+    return x509.load_pem_x509_certificate(answer.cert_chain[0].encode())
+
+
+def signing_request(spiffe_id: str) -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(spiffe_id)])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(names, critical=True)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def test_a_signing_request_for_somebody_else_gets_ones_own_identity(mesh: Mesh) -> None:
+    """As Istio: names in the request count for nothing, the certificate names the authenticated caller."""
+    token = mesh.config.workload_token("default", "client")
+    certificate = issued(mesh, token, signing_request("spiffe://cluster.local/ns/books/sa/ledger"))
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    assert uris == ["spiffe://cluster.local/ns/default/sa/client"]
+
+
+def test_without_a_valid_token_there_is_no_certificate(mesh: Mesh) -> None:
+    token = mesh.config.workload_token("default", "client")
+    for wrong in ("", "nonsense", token[:-6] + "AAAAAA"):
+        with pytest.raises(grpc.RpcError) as caught:
+            issued(mesh, wrong, signing_request("spiffe://cluster.local/ns/default/sa/client"))
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
