@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 MEMBERS := libs/meshcore services/galley services/pilot services/citadel services/injector services/envoy-bootstrap cli/meshctl
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-compose test-capture test-kubectl has-engine has-root lint golden lock clean
+.PHONY: setup demo test test-compose test-capture test-kubectl has-engine has-root conformance lint golden lock clean
 
 setup: $(STAMP)
 
@@ -45,6 +45,11 @@ has-root:
 	@test "$$(id -u)" = 0 || { echo "test-capture needs root, for network namespaces and iptables"; exit 1; }
 	@for program in ip iptables ip6tables curl setpriv; do command -v $$program >/dev/null \
 		|| { echo "test-capture needs $$program (apt-get install iproute2 iptables curl util-linux)"; exit 1; }; done
+
+# A corpus of cases, wherever it lies: a folder with one folder for each set.
+conformance: setup
+	@test -n "$(CORPUS)" || { echo "say where the corpus is: make conformance CORPUS=FOLDER"; exit 1; }
+	@$(BIN)/python -m tests.conformance $(CORPUS) $(ARGS)
 
 demo: setup
 	$(BIN)/python -m meshctl demo $(ARGS)
