@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from meshcore.model.kinds import by_kind
 from meshcore.model.load import dump_object, parse_object
+from meshcore.testing.envoy import validate
+from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.impact import affects
 from pilot.core.proxy import classify, parse_node
@@ -292,3 +294,11 @@ def test_unknown_kinds_are_passed_over():
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_the_test_world_is_a_kind(kind):
     assert parse_object(document(kind, "shop", "a", 1)).kind == kind
+
+
+@settings(max_examples=12)
+@given(STEPS)
+def test_envoy_accepts_whatever_a_mesh_becomes(steps):
+    snapshot = MeshSnapshot.empty().with_registered(REGISTERED).apply(changes_of(steps))
+    for node in NODES:
+        validate(as_bootstrap(compile_resources(snapshot, classify(parse_node(node), snapshot.selection)), node))

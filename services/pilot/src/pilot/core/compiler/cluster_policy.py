@@ -1,6 +1,8 @@
 """What a DestinationRule's traffic policy does to a cluster: load balancer, connection pool, outlier detection.
 Pure."""
 
+from datetime import timedelta
+from math import isqrt
 from typing import Any
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
@@ -25,6 +27,8 @@ from pilot.core.compiler.messages import UINT32_MAX, any_of, duration, uint32
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _OPTIONS = http_protocol_options_pb2.HttpProtocolOptions
 _MIN_RING_SIZE = 1024
+_KEEPALIVE_TIMEOUT = timedelta(seconds=10)
+"""Envoy insists on one; the API does not."""
 _SLOW_START_MIN_PERCENT = 10.0
 _SIMPLE = {
     SimpleLb.UNSPECIFIED: cluster_pb2.Cluster.LEAST_REQUEST,
@@ -89,7 +93,7 @@ def apply_load_balancer(cluster: Any, settings: LoadBalancerSettings | None) -> 
 def _apply_consistent_hash(cluster: Any, settings: ConsistentHash) -> None:
     if settings.maglev is not None:
         cluster.lb_policy = cluster_pb2.Cluster.MAGLEV
-        if settings.maglev.table_size:
+        if _is_prime(settings.maglev.table_size):  # Envoy takes no other size
             cluster.maglev_lb_config.table_size.value = settings.maglev.table_size
         return
     cluster.lb_policy = cluster_pb2.Cluster.RING_HASH
@@ -97,10 +101,14 @@ def _apply_consistent_hash(cluster: Any, settings: ConsistentHash) -> None:
     cluster.ring_hash_lb_config.minimum_ring_size.value = size or _MIN_RING_SIZE
 
 
+def _is_prime(number: int) -> bool:
+    return number > 1 and all(number % factor for factor in range(2, isqrt(number) + 1))
+
+
 def _apply_slow_start(cluster: Any, settings: LoadBalancerSettings) -> None:
     warmup = settings.warmup
     window = warmup.duration if warmup else settings.warmup_duration_secs
-    if window is None or cluster.lb_policy not in (cluster_pb2.Cluster.LEAST_REQUEST, cluster_pb2.Cluster.ROUND_ROBIN):
+    if not window or cluster.lb_policy not in (cluster_pb2.Cluster.LEAST_REQUEST, cluster_pb2.Cluster.ROUND_ROBIN):
         return
     least = cluster.lb_policy == cluster_pb2.Cluster.LEAST_REQUEST
     config = (cluster.least_request_lb_config if least else cluster.round_robin_lb_config).slow_start_config
@@ -189,5 +197,4 @@ def _http2(options: Any, pool: ConnectionPoolSettings | None) -> None:
         options.max_concurrent_streams.value = http.max_concurrent_streams
     if http.http2_keep_alive is not None and http.http2_keep_alive.interval is not None:
         options.connection_keepalive.interval.CopyFrom(duration(http.http2_keep_alive.interval))
-        if http.http2_keep_alive.timeout is not None:
-            options.connection_keepalive.timeout.CopyFrom(duration(http.http2_keep_alive.timeout))
+        options.connection_keepalive.timeout.CopyFrom(duration(http.http2_keep_alive.timeout or _KEEPALIVE_TIMEOUT))

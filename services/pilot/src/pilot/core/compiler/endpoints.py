@@ -93,7 +93,7 @@ def load_assignment(
     """Also for DNS clusters, whose endpoints are names. Localities always have a weight: gRPC clients insist on one."""
     by_locality: dict[Locality, list[Endpoint]] = {}
     for item in endpoints:
-        if item.port_name != port.name or (mtls is not None and not is_address(item.address)):
+        if item.port_name != port.name or not item.address or (mtls is not None and not is_address(item.address)):
             continue  # EDS has no names: those are for DNS clusters
         if subset is None or selects(subset.labels, item.labels):
             by_locality.setdefault(item.locality, []).append(item)

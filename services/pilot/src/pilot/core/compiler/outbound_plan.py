@@ -5,7 +5,8 @@ Services come oldest first. On one bind address and port: HTTP joins HTTP (virtu
 says so.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import NamedTuple
 
 from meshcore.protocol import Protocol
@@ -44,7 +45,9 @@ class _Slot:
     route_name: str = ""
     sniffs_service: bool = False
     grpc_web: bool = False
-    targets: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[TcpTarget, str]] = field(default_factory=dict)
+    targets: list[TcpTarget] = field(default_factory=list)
+    taken: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Which service has connections to a subnet (empty: any) with a server name (empty: any)."""
     protocols: set[Protocol] = field(default_factory=set)
 
 
@@ -91,12 +94,25 @@ class _Making:
                 )
                 slot.sniffs_service = own
             for target in targets:
-                narrowed = _narrowed(target, subnets)
-                known = slot.targets.get((narrowed.subnets, narrowed.server_names))
-                if known is None:
-                    slot.targets[narrowed.subnets, narrowed.server_names] = narrowed, service.host
-                elif known[1] != service.host:
-                    self._conflict(service, port, f"{known[1]} is older and takes the same connections")
+                self._add(slot, _narrowed(target, subnets), service, port)
+
+    def _add(self, slot: _Slot, target: TcpTarget, service: Service, port: Port) -> None:
+        """Envoy refuses a listener in which two chains match the same: what is taken is left out."""
+        subnets, names = target.subnets or ("",), target.server_names or ("",)
+        free = tuple(subnet for subnet in subnets if not any((subnet, name) in slot.taken for name in names))
+        if not free:
+            free = subnets
+            names = tuple(name for name in names if not any((subnet, name) in slot.taken for subnet in subnets))
+        if not names:
+            owner = next(
+                slot.taken[pair] for pair in product(subnets, target.server_names or ("",)) if pair in slot.taken
+            )
+            if owner != service.host:
+                self._conflict(service, port, f"{owner} is older and takes the same connections")
+            return
+        slot.taken.update(dict.fromkeys(product(free, names), service.host))
+        kept = replace(target, subnets=tuple(filter(None, free)), server_names=tuple(filter(None, names)))
+        slot.targets.append(kept)
 
     def _conflict(self, service: Service, port: Port, reason: str) -> None:
         text = f"Port {port.number} of {service.host} has no listener of its own: {reason}."
@@ -129,7 +145,7 @@ def _plan(work: Compilation) -> Plan:
             slot.route_name,
             slot.sniffs_service,
             slot.grpc_web,
-            tuple(target for target, _ in slot.targets.values()),
+            tuple(slot.targets),
         )
         for (bind, port), slot in sorted(making.slots.items())
     )
@@ -157,4 +173,4 @@ def _is_single(network: str) -> bool:
 def _narrowed(target: TcpTarget, subnets: tuple[str, ...]) -> TcpTarget:
     if target.subnets or not subnets:
         return target
-    return TcpTarget(target.clusters, target.stat_prefix, subnets, target.server_names, target.config, target.revision)
+    return replace(target, subnets=subnets)

@@ -30,9 +30,9 @@ def retry_policy(
         words, codes = _conditions(settings.retry_on)
         policy.retry_on = ",".join(words)
         policy.retriable_status_codes.extend(codes)
-    if settings.per_try_timeout is not None:
+    if settings.per_try_timeout:
         policy.per_try_timeout.CopyFrom(duration(settings.per_try_timeout))
-    if settings.backoff is not None:
+    if settings.backoff:
         policy.retry_back_off.base_interval.CopyFrom(duration(settings.backoff))
     if settings.retry_remote_localities:
         config = previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=2)

@@ -78,9 +78,9 @@ def string_matcher(value: StringMatch) -> string_pb2.StringMatcher:
     """Exact, prefix or RE2."""
     if value.exact is not None:
         return string_pb2.StringMatcher(exact=value.exact)
-    if value.prefix is not None:
+    if value.prefix:
         return string_pb2.StringMatcher(prefix=value.prefix)
-    return string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex=value.regex or ""))
+    return string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex=value.regex or ".*"))
 
 
 def _is_empty(value: StringMatch) -> bool:

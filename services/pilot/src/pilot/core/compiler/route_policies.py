@@ -65,7 +65,7 @@ def fault_filter(fault: HttpFaultInjection) -> fault_pb2.HTTPFault:
     """Delay and abort, each for its share of the requests."""
     made = fault_pb2.HTTPFault()
     delay, abort = fault.delay, fault.abort
-    if delay is not None and delay.fixed_delay is not None:
+    if delay is not None and delay.fixed_delay:
         share = delay.percentage or (Percent(value=float(delay.percent)) if delay.percent else None)
         made.delay.CopyFrom(
             common_fault_pb2.FaultDelay(fixed_delay=duration(delay.fixed_delay), percentage=fraction(share))

@@ -8,14 +8,14 @@ from meshcore.labels import selects
 from meshcore.model import VirtualService
 from meshcore.model.mesh_config import MeshConfig
 from meshcore.model.virtual_service import Destination, L4MatchAttributes, RouteDestination, TlsMatchAttributes
-from meshcore.xds.names import outbound_cluster
+from meshcore.xds.names import BLACK_HOLE_CLUSTER, outbound_cluster
 
 from pilot.core.compiler.context import Compilation
 from pilot.core.compiler.destinations import choose, resolve
 from pilot.core.compiler.routes import host_rules
 from pilot.core.compiler.tcp_proxy import tcp_proxy, weighted_tcp_proxy
 from pilot.core.config import Config
-from pilot.core.diagnostics import Diagnostic
+from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.registry import Port, Service
 from pilot.core.visibility.scoping import MESH_GATEWAY
 
@@ -51,9 +51,17 @@ def tcp_targets(
             if not target.subnets and not target.server_names:
                 return tuple(found), tuple(problems)
     cluster = outbound_cluster(port.number, "", service.host)
-    names = (service.host,) if port.protocol.is_tls and needs_sni(service) else ()
+    names = server_names((service.host,)) if port.protocol.is_tls and needs_sni(service) else ()
     found.append(TcpTarget(((cluster, 1),), cluster, (), names))
     return tuple(found), tuple(problems)
+
+
+def server_names(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    """As Envoy matches them: whole names and `*.` wildcards (others become that); a bare `*` is no condition at all."""
+    if "*" in hosts:
+        return ()
+    names = (f"*.{host[1:].lstrip('.')}" if host.startswith("*") else host for host in hosts)
+    return tuple(dict.fromkeys(names))
 
 
 def needs_sni(service: Service) -> bool:
@@ -107,7 +115,7 @@ def _target(
     port: int,
     problems: list[Diagnostic],
     subnets: tuple[str, ...],
-    server_names: tuple[str, ...],
+    names: tuple[str, ...],
 ) -> TcpTarget:
     weighted = [item for item in route if item.weight or len(route) == 1]
     clusters = []
@@ -117,5 +125,9 @@ def _target(
         clusters.append((chosen.cluster, item.weight or 1))
         if chosen.problem is not None:
             problems.append(chosen.problem)
+    if not clusters:
+        clusters = [(BLACK_HOLE_CLUSTER, 1)]
+        text = "A rule without a destination that has a weight closes the connection."
+        problems.append(Diagnostic("no-destination", config.path, text, Severity.ERROR))
     prefix = clusters[0][0] if len(clusters) == 1 else f"{config.name}.{config.namespace}"
-    return TcpTarget(tuple(clusters), prefix, subnets, server_names, config.path, config.revision)
+    return TcpTarget(tuple(clusters), prefix, subnets, server_names(names), config.path, config.revision)

@@ -30,7 +30,7 @@ from pilot.core.compiler.route_policies import (
     hash_policy,
 )
 from pilot.core.config import Config
-from pilot.core.diagnostics import Diagnostic
+from pilot.core.diagnostics import Diagnostic, Severity
 
 Route = route_components_pb2.Route
 Survivors = tuple[tuple[int, ...] | None, ...]
@@ -78,6 +78,10 @@ def http_routes(rules: Rules, mesh: MeshConfig) -> tuple[list[route_components_p
     problems: dict[Diagnostic, None] = {}
     for route, kept in zip(rules.config.object.spec.http, rules.survivors, strict=True):
         if kept is None:
+            continue
+        if route.delegate is not None:
+            text = "A rule that delegates to another VirtualService is left out: delegates are not supported yet."
+            problems[Diagnostic("delegate-unsupported", rules.config.path, text)] = None
             continue
         matches: Sequence[HttpMatchRequest | None] = [route.match[index] for index in kept] or [None]
         for match in matches:
@@ -129,12 +133,16 @@ def _route(
 def _forward(
     made: route_components_pb2.Route, rules: Rules, route: HttpRoute, match: HttpMatchRequest | None, mesh: MeshConfig
 ) -> list[Diagnostic]:
-    action = made.route
     chosen = []
     weighted = [item for item in route.route if item.weight or len(route.route) == 1]
+    if not weighted:
+        text = "A rule without a destination that has a weight answers 503."
+        made.direct_response.status = 503
+        return [Diagnostic("no-destination", rules.config.path, text, Severity.ERROR)]
     for item in weighted:
         found = choose(_resolved(rules, item.destination), item.destination, rules.port, rules.config)
         chosen.append(found)
+        action = made.route
         if len(weighted) == 1:
             action.cluster = found.cluster
             apply_headers(made, item.headers)
