@@ -14,7 +14,6 @@ from galley.adapters.store import Store
 from galley.core.kind_rules import Naming
 from meshcore.http import TokenAuthenticator, create_app, listening
 from meshcore.runtime import Readiness
-from meshcore.testing.golden import Golden
 
 NOTES = "/api/v1/objects/core/configmaps/default/notes"
 
@@ -212,9 +211,3 @@ async def _until(lines: AsyncIterator[str], prefix: str) -> AsyncIterator[str]:
         yield line
         if line.startswith(prefix):
             return
-
-
-async def test_openapi_golden(admin: httpx.AsyncClient, golden: Golden) -> None:
-    document = (await admin.get("/openapi.json")).json()
-    directory = Path(__file__).parents[1] / "testdata" / "openapi"
-    golden(directory, {"admin.json": json.dumps(document, indent=1, sort_keys=True) + "\n"}, inputs=())

@@ -62,7 +62,7 @@ def _path_matches(match: Any, path: str) -> bool:
         return bool(path == wanted)
     if kind == "path_separated_prefix":
         return bool(path == wanted or path.startswith(wanted + "/"))
-    return path.startswith(wanted)
+    return bool(path.startswith(wanted))
 
 
 def _header_matches(matcher: Any, headers: Mapping[str, str]) -> bool:
@@ -73,7 +73,7 @@ def _header_matches(matcher: Any, headers: Mapping[str, str]) -> bool:
         return False
     else:
         held = string_matches(matcher.string_match, value or "")
-    return held != matcher.invert_match
+    return bool(held != matcher.invert_match)
 
 
 def _query_matches(matcher: Any, query: Mapping[str, str]) -> bool:
@@ -89,8 +89,11 @@ def string_matches(matcher: Any, value: str) -> bool:
     """Envoy's StringMatcher."""
     kind = matcher.WhichOneof("match_pattern")
     if kind == "safe_regex":
-        return re2.fullmatch(matcher.safe_regex.regex, value) is not None
+        return bool(re2.fullmatch(matcher.safe_regex.regex, value))
     wanted = getattr(matcher, kind)
     wanted, value = (wanted.lower(), value.lower()) if matcher.ignore_case else (wanted, value)
-    tests = {"exact": str.__eq__, "prefix": str.startswith, "suffix": str.endswith, "contains": str.__contains__}
-    return bool(tests[kind](value, wanted))
+    if kind == "prefix":
+        return bool(value.startswith(wanted))
+    if kind == "suffix":
+        return bool(value.endswith(wanted))
+    return bool(wanted in value if kind == "contains" else wanted == value)
