@@ -118,6 +118,31 @@ def test_a_cluster_that_comes_back_in_time_never_goes():
     assert stream.session.settled_revision == 3
 
 
+def test_endpoints_of_a_changed_cluster_that_is_to_go_are_still_sent():
+    stream = Stream(target("ab"))
+    stream.change(target("ab", endpoints="2"))
+    changed = target("ab", endpoints="2", route="to a")
+    clusters = dict(changed.of_type(CLUSTER_TYPE)) | {"b": PackedResource.pack(CLUSTER_TYPE, "b", b"other")}
+    assert stream.change(ResourceSet({**changed.resources, CLUSTER_TYPE: clusters}), 3)[0] == [CLUSTER_TYPE]
+    stream.change(target("a", endpoints="2", route="to a"), 4)
+    _, effects = stream.ack(ENDPOINT_TYPE)
+    resent = [effect for effect in effects if isinstance(effect, Send) and effect.type_url == ENDPOINT_TYPE]
+    assert [effect.names for effect in resent] == [{"b"}]
+
+
+def test_a_cluster_that_came_back_is_as_safe_as_before_when_it_is_lost_again():
+    stream = Stream(target("ab"))
+    stream.change(target("a", route="to a"))
+    stream.now = REMOVAL_DELAY
+    clusters = dict(target("a").of_type(CLUSTER_TYPE)) | {"a": PackedResource.pack(CLUSTER_TYPE, "a", b"other")}
+    stream.change(ResourceSet({**target("a", route="to a").resources, CLUSTER_TYPE: clusters}), 3)
+    stream.change(target("ab", route="to b"), 4)
+    stream.settle()
+    kinds, _ = stream.change(target("a", route="to a again"), 5)
+    assert kinds == [ROUTE_TYPE]
+    assert set(stream.session.channels[CLUSTER_TYPE].held) == {"a", "b"}
+
+
 def test_an_endpoint_change_sends_endpoints_alone():
     stream = Stream(target("ab"))
     kinds, effects = stream.change(target("ab", endpoints="2").sharing(stream.session.target))

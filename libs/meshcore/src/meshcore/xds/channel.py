@@ -42,7 +42,7 @@ class Channel:
     """The newest change (target) of which nothing was left to be sent."""
     acknowledged_change: int = 0
     """The newest change whose message of this type was ACKed, or that needed none."""
-    settled_on: Resources | None = None
+    settled_on: Resources | None = field(default=None, repr=False)
     """The target that nothing was left to be sent of, as long as nothing else has changed."""
     rejection: Rejection | None = None
     rejected_names: frozenset[str] = frozenset()

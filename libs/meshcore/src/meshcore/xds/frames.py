@@ -61,7 +61,8 @@ def plan_transition(
 ) -> Transition:
     """Compare what a client holds with the target.
 
-    `force`: names sent even when unchanged. `keep`: names that stay with the client although the target has lost them.
+    `force`: names sent even when unchanged. `keep`: names that stay with the client although the target has lost them
+    (a kept one that is forced is sent as it was: the client may be warming a cluster on it).
     A name that is wanted and does not exist is told once and remembered as absent.
     """
     sends: list[PackedResource] = []
@@ -80,8 +81,10 @@ def plan_transition(
         missing += [name for name, old in held.items() if name not in target and name not in subscription.names]
     for name in missing:
         old = held.get(name)
-        if old is not None and old.exists and name in keep:
+        if old is not None and old.exists and name in keep and (old.body or name not in force):
             after[name] = old
+            if name in force:
+                sends.append(old)
             continue
         if old is None or old.exists or name in force:
             removed.append(name)

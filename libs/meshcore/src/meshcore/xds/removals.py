@@ -34,6 +34,11 @@ class Removals:
         return frozenset(self._released)
 
     @property
+    def going(self) -> frozenset[str]:
+        """Names that are to go, now or later."""
+        return self.kept | self._released
+
+    @property
     def deadline(self) -> float | None:
         """When the next name may go at the latest; None when none is waiting."""
         return min((kept.deadline for kept in self._kept.values()), default=None)

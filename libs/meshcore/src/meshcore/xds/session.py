@@ -128,7 +128,7 @@ class AdsSession:
         revision_before, self._revision = self._revision, max(self._revision, revision)
         self._change += 1
         clusters = resources.of_type(CLUSTER_TYPE)
-        self._removals.returned(name for name in self._removals.kept if name in clusters)
+        self._removals.returned(name for name in self._removals.going if name in clusters)
         if clusters is not previous.of_type(CLUSTER_TYPE):
             self._note_lost_clusters(clusters, revision_before, now)
         return tuple(self._flush(now))
@@ -187,8 +187,10 @@ class AdsSession:
     def _apply(self, channel: Channel, wish: Wish, now: float) -> None:
         if wish.restart:
             channel.restart()
-        channel.subscription = self._frames.shared_subscription(wish.subscription)
-        channel.settled_on = None
+        subscription = self._frames.shared_subscription(wish.subscription)
+        if subscription is not channel.subscription:
+            channel.subscription = subscription
+            channel.settled_on = None
         channel.force |= wish.force
         channel.answer = channel.answer or wish.answer
         if wish.held:
