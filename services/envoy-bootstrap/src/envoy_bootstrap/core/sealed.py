@@ -23,9 +23,9 @@ class StateKey:
     """The key of a workload's sealed files, made from whatever 32 bytes or more its key file holds."""
 
     def __init__(self, material: bytes) -> None:
-        if len(material.strip()) < MIN_KEY_BYTES:
+        if len(material) < MIN_KEY_BYTES:
             raise MeshError(ErrorCode.INVALID, f"the state key file holds fewer than {MIN_KEY_BYTES} bytes")
-        derived = HKDF(hashes.SHA256(), 32, salt=None, info=b"meshcore agent state").derive(material.strip())
+        derived = HKDF(hashes.SHA256(), 32, salt=None, info=b"meshcore agent state").derive(material)
         self._cipher = AESGCM(derived)
 
     def __repr__(self) -> str:
