@@ -35,6 +35,8 @@ class Channel:
     last_serial: int = 0
     last_nonce: str = ""
     acknowledged_nonce: str = ""
+    answered: bool = False
+    """Whether the client has ever acknowledged or refused a message of this type."""
     sent_at: float | None = None
     settled_revision: int = 0
     """The newest revision whose message of this type was answered, ACK or NACK."""
@@ -99,5 +101,6 @@ class Channel:
         if flight is None:
             raise RuntimeError("an answer without a message on its way")
         self.flight = None
+        self.answered = True
         self.settled_revision = max(self.settled_revision, flight.revision)
         return flight

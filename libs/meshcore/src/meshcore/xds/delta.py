@@ -44,7 +44,9 @@ def first_wish(request: Request) -> Wish:
     return Wish(subscription, held=held, answer=answer)
 
 
-def next_wish(request: Request, subscription: Subscription, held: Resources, *, stale: bool) -> Wish | None:
+def next_wish(
+    request: Request, subscription: Subscription, held: Resources, *, stale: bool, answered: bool
+) -> Wish | None:
     """A later request. Names count even beside a stale nonce: a delta client never repeats them.
 
     A name that is subscribed to again is sent again, and so is one that a wildcard still covers when its own

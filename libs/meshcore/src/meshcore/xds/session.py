@@ -45,7 +45,9 @@ class Front(Protocol):
     def first_wish(self, request: Request) -> Wish:
         """What the first request of a type asks for."""
 
-    def next_wish(self, request: Request, subscription: Subscription, held: Resources, *, stale: bool) -> Wish | None:
+    def next_wish(
+        self, request: Request, subscription: Subscription, held: Resources, *, stale: bool, answered: bool
+    ) -> Wish | None:
         """What a later request asks for; None when it is to be ignored."""
 
     def transition(
@@ -144,7 +146,8 @@ class AdsSession:
             wish: Wish | None = self._front.first_wish(request)
         else:
             stale = bool(request.nonce) and not self._answered(channel, request, effects, now)
-            wish = self._front.next_wish(request, channel.subscription, channel.held, stale=stale)
+            answered = channel.answered or channel.flight is None
+            wish = self._front.next_wish(request, channel.subscription, channel.held, stale=stale, answered=answered)
         if wish is not None:
             self._apply(channel, wish, now)
         effects += self._flush(now)

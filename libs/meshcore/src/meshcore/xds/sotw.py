@@ -37,11 +37,16 @@ def first_wish(request: Request) -> Wish:
     return Wish(subscription, answer=subscription.wildcard or bool(subscription.names))
 
 
-def next_wish(request: Request, subscription: Subscription, held: Resources, *, stale: bool) -> Wish | None:
-    """A later request: None when its nonce is stale, since the client repeats its list with the next answer."""
+def next_wish(
+    request: Request, subscription: Subscription, held: Resources, *, stale: bool, answered: bool
+) -> Wish | None:
+    """A later request: None when its nonce is stale, since the client repeats its list with the next answer.
+
+    Without a nonce a client that has answered before starts over; one that has not only changes its mind.
+    """
     if stale:
         return None
-    if not request.nonce:
+    if not request.nonce and answered:
         wish = first_wish(request)
         return Wish(wish.subscription, answer=wish.answer, restart=True)
     changed = subscription.replaced(request.subscribe)
