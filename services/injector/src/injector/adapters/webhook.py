@@ -17,10 +17,10 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.http import problem_response
 from meshcore.http.body_limit import BodyLimitMiddleware
 from meshcore.http.problem import install
+from meshcore.rate import TokenBucket
 
 from injector.core.admission import answer, parse_review
 from injector.core.mesh_state import MeshState
-from injector.core.rate import TokenBucket
 
 LARGEST_REVIEW = 6 * 1024 * 1024
 BYTES_PER_TOKEN = 16 * 1024

@@ -1,6 +1,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
-from injector.core.rate import TokenBucket
+from meshcore.rate import TokenBucket
 
 
 def test_a_burst_is_served_then_the_rate():
