@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainSerializer,
     Strict,
     WithJsonSchema,
@@ -19,9 +20,23 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from meshcore.model.cel import (
+    NO_EMPTY_KEY,
+    NO_WILDCARD_KEY,
+    NO_WILDCARD_SELECTOR,
+    NO_WILDCARD_VALUE,
+    PORT_RANGE,
+    POSITIVE_DURATION,
+    Cel,
+    add_rules,
+    max_length,
+    max_properties,
+)
 from meshcore.model.duration import format_duration, parse_duration
 
 UINT32_MAX = 4294967295
+ONE_OF = "x-one-of"
+"""Key of a JSON schema under which the groups of `MeshModel.one_of` stand, in JSON names."""
 
 Bool = Annotated[bool, Strict()]
 Int32 = Annotated[
@@ -32,13 +47,25 @@ UInt64 = Annotated[int, Strict(), Field(ge=0)]
 Double = Annotated[float, Field(allow_inf_nan=False)]
 IntOrString = Annotated[int, Strict()] | str
 Labels = Mapping[str, str]
-Duration = Annotated[
+AnyDuration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
     WithJsonSchema({"type": "string"}),
 ]
 """A length of time, written as Go does: `1.5s`, `100ms`, `1h30m`."""
+Duration = Annotated[AnyDuration, POSITIVE_DURATION]
+"""A length of time of at least a millisecond (which `broken_rules` sees to)."""
+PortNumber = Annotated[UInt32, PORT_RANGE]
+PolicyLabels = Annotated[
+    Mapping[str, Annotated[str, max_length(63), NO_WILDCARD_VALUE]],
+    max_properties(4096),
+    NO_WILDCARD_KEY,
+    NO_EMPTY_KEY,
+]
+"""Labels of a policy's selector (type/v1beta1)."""
+SelectorLabels = Annotated[Mapping[str, Annotated[str, max_length(63), NO_WILDCARD_SELECTOR]], max_properties(256)]
+"""Labels of a networking selector."""
 
 
 class MeshModel(BaseModel):
@@ -56,6 +83,8 @@ class MeshModel(BaseModel):
 
     one_of: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of attributes of which at most one may be set (a proto oneof)."""
+    cel: ClassVar[tuple[Cel, ...]] = ()
+    """Rules on the message as a whole; a rule on one field stands in its annotation."""
 
     @model_validator(mode="after")
     def _check_one_of(self) -> Self:
@@ -63,6 +92,16 @@ class MeshModel(BaseModel):
             if sum(1 for name in group if getattr(self, name) is not None) > 1:
                 raise ValueError(f"at most one of {', '.join(to_camel(name) for name in group)} may be set")
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler(core)
+        own = handler.resolve_ref_schema(schema)
+        if cls.cel:
+            add_rules(own, cls.cel)
+        if cls.one_of:
+            own[ONE_OF] = [[cls.model_fields[name].alias or name for name in group] for group in cls.one_of]
+        return schema
 
 
 class ManagedObject(BaseModel):
@@ -113,7 +152,7 @@ class StatusObject(MeshObject):
 class WorkloadSelector(MeshModel):
     """Selects workloads by labels (networking API)."""
 
-    labels: Labels = {}
+    labels: SelectorLabels = {}
 
 
 class PortSelector(MeshModel):

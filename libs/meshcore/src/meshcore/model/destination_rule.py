@@ -7,17 +7,20 @@ from typing import Annotated
 from pydantic import Field
 
 from meshcore.model.base import (
+    AnyDuration,
     Bool,
     Double,
     Duration,
     Int32,
     Labels,
     MeshModel,
+    PolicyLabels,
     PortSelector,
     StatusObject,
     UInt32,
     UInt64,
 )
+from meshcore.model.cel import max_items, maximum, minimum
 
 
 class TlsMode(StrEnum):
@@ -58,7 +61,7 @@ class TcpSettings(MeshModel):
     connect_timeout: Duration | None = None
     tcp_keepalive: TcpKeepalive | None = None
     max_connection_duration: Duration | None = None
-    idle_timeout: Duration | None = None
+    idle_timeout: AnyDuration | None = None
 
 
 class H2UpgradePolicy(StrEnum):
@@ -109,7 +112,7 @@ class OutlierDetection(MeshModel):
     base_ejection_time: Duration | None = None
     max_ejection_percent: Int32 = 0
     min_health_percent: Int32 = 0
-    outlier_detection_http_error_codes: tuple[Annotated[int, Field(ge=100, le=599)], ...] = ()
+    outlier_detection_http_error_codes: tuple[Annotated[int, minimum(100), maximum(599)], ...] = ()
 
 
 class SimpleLb(StrEnum):
@@ -135,7 +138,7 @@ class HttpCookie(MeshModel):
 
     name: str
     path: str = ""
-    ttl: Duration | None = None
+    ttl: AnyDuration | None = None
     attributes: tuple[HttpCookieAttribute, ...] = ()
 
 
@@ -194,7 +197,7 @@ class ZoneAwareLbSetting(MeshModel):
     """Zone-aware routing."""
 
     enabled: Bool | None = None
-    min_cluster_size: UInt64 | None = None
+    min_cluster_size: Annotated[UInt64, minimum(1)] | None = None
     failover: tuple[Failover, ...] = ()
     failover_priority: tuple[str, ...] = ()
 
@@ -203,7 +206,7 @@ class Warmup(MeshModel):
     """Slow start of new endpoints."""
 
     duration: Duration
-    minimum_percent: Double | None = None
+    minimum_percent: Annotated[Double, maximum(100)] | None = None
     aggression: Double | None = None
 
 
@@ -235,9 +238,9 @@ class ProxyProtocol(MeshModel):
 class RetryBudget(MeshModel):
     """Retries in relation to active requests."""
 
-    percent: Double | None = None
+    percent: Annotated[Double, maximum(100)] | None = None
     min_retry_concurrency: UInt32 = 0
-    budget_interval: Duration | None = None
+    budget_interval: AnyDuration | None = None
 
 
 class TunnelSettings(MeshModel):
@@ -265,7 +268,7 @@ class TrafficPolicy(MeshModel):
     connection_pool: ConnectionPoolSettings | None = None
     outlier_detection: OutlierDetection | None = None
     tls: ClientTlsSettings | None = None
-    port_level_settings: tuple[PortTrafficPolicy, ...] = ()
+    port_level_settings: Annotated[tuple[PortTrafficPolicy, ...], max_items(4096)] = ()
     tunnel: TunnelSettings | None = None
     proxy_protocol: ProxyProtocol | None = None
     retry_budget: RetryBudget | None = None
@@ -282,7 +285,7 @@ class Subset(MeshModel):
 class PolicySelector(MeshModel):
     """Selects workloads by labels (type/v1beta1)."""
 
-    match_labels: Labels = {}
+    match_labels: PolicyLabels = {}
 
 
 class DestinationRuleSpec(MeshModel):

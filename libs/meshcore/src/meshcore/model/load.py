@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from meshcore.errors import ErrorCode, MeshError, Violation
 from meshcore.model.base import MeshObject
 from meshcore.model.kinds import by_kind
+from meshcore.model.shape import Form, Shape, fields_by_name
 from meshcore.model.validation import field_path, violations_of
 
 _MAX_NODES = 500_000
@@ -39,7 +40,7 @@ def parse_with_unknown_fields(document: Mapping[str, Any]) -> tuple[MeshObject, 
     if not isinstance(api_version, str) or not isinstance(kind, str):
         raise _invalid(document, [Violation("kind", "apiVersion and kind are required", "two strings")])
     model = by_kind(api_version, kind).model
-    body = without_nulls(document)
+    body = without_nulls(document, model)
     body.setdefault("metadata", {})
     try:
         return model.model_validate(body, by_alias=True, by_name=False), ()
@@ -59,12 +60,28 @@ def dump_object(value: MeshObject) -> dict[str, Any]:
     return value.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
-def without_nulls(value: Any) -> Any:
-    """A copy without the keys whose value is null: an explicit null means absent (as in proto3 JSON)."""
+def without_nulls(document: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """A copy of a message without the fields whose value is null: an explicit null means absent (proto3 JSON).
+
+    A null in a list or a map is left, for the schema to refuse; what has no schema is copied as it is.
+    """
+    fields = fields_by_name(model)
+    return {
+        key: _inner_without_nulls(value, fields[key].shape if key in fields else Shape())
+        for key, value in document.items()
+        if value is not None
+    }
+
+
+def _inner_without_nulls(value: Any, shape: Shape) -> Any:
     if isinstance(value, Mapping):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+        if shape.model is not None:
+            return without_nulls(value, shape.model)
+        inner = shape.inner if shape.form is Form.MAP and shape.inner else Shape()
+        return {key: _inner_without_nulls(item, inner) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [without_nulls(item) for item in value]
+        inner = shape.inner if shape.form is Form.LIST and shape.inner else Shape()
+        return [_inner_without_nulls(item, inner) for item in value]
     return value
 
 

@@ -1,8 +1,10 @@
 """Sidecar: what a workload's proxy knows and accepts (networking.istio.io)."""
 
 from enum import StrEnum
+from typing import Annotated
 
 from meshcore.model.base import Bool, MeshModel, StatusObject, UInt32, WorkloadSelector
+from meshcore.model.cel import Cel, has, max_items, min_items
 from meshcore.model.destination_rule import ConnectionPoolSettings
 from meshcore.model.virtual_service import Destination
 
@@ -64,8 +66,8 @@ class ServerTlsSettings(MeshModel):
     ca_crl: str = ""
     ca_cert_credential_name: str = ""
     credential_name: str = ""
-    credential_names: tuple[str, ...] = ()
-    tls_certificates: tuple[TlsCertificate, ...] = ()
+    credential_names: Annotated[tuple[str, ...], min_items(1), max_items(2)] = ()
+    tls_certificates: Annotated[tuple[TlsCertificate, ...], min_items(1), max_items(2)] = ()
     subject_alt_names: tuple[str, ...] = ()
     verify_certificate_spki: tuple[str, ...] = ()
     verify_certificate_hash: tuple[str, ...] = ()
@@ -73,6 +75,23 @@ class ServerTlsSettings(MeshModel):
     max_protocol_version: TlsProtocol = TlsProtocol.TLS_AUTO
     cipher_suites: tuple[str, ...] = ()
     insecure_skip_verify: Bool | None = None
+    cel = (
+        Cel(
+            "(has(self.tlsCertificates) ? 1 : 0) + (has(self.credentialNames) ? 1 : 0) <= 1",
+            "only one of credentialNames or tlsCertificates can be set",
+            lambda tls: not (has(tls, "tls_certificates") and has(tls, "credential_names")),
+        ),
+        Cel(
+            "(has(self.credentialName) ? 1 : 0) + (has(self.credentialNames) ? 1 : 0) <= 1",
+            "only one of credentialName or credentialNames can be set",
+            lambda tls: not (has(tls, "credential_name") and has(tls, "credential_names")),
+        ),
+        Cel(
+            "(has(self.credentialNames) ? 1 : 0) + (has(self.tlsCertificates) ? 1 : 0) <= 1",
+            "only one of credentialName or tlsCertificates can be set",
+            lambda tls: not (has(tls, "credential_names") and has(tls, "tls_certificates")),
+        ),
+    )
 
 
 class IngressListener(MeshModel):

@@ -83,6 +83,13 @@ class HttpRouteDestination(MeshModel):
     headers: Headers | None = None
 
 
+class RedirectPort(StrEnum):
+    """Where the port of a redirect comes from."""
+
+    FROM_PROTOCOL_DEFAULT = "FROM_PROTOCOL_DEFAULT"
+    FROM_REQUEST_PORT = "FROM_REQUEST_PORT"
+
+
 class HttpRedirect(MeshModel):
     """Answer with a redirect."""
 
@@ -90,17 +97,10 @@ class HttpRedirect(MeshModel):
     authority: str = ""
     scheme: str = ""
     port: UInt32 | None = None
-    derive_port: "RedirectPort | None" = None
+    derive_port: RedirectPort | None = None
     redirect_code: UInt32 = 0
     prefix_rewrite: str = ""
     one_of = (("port", "derive_port"),)
-
-
-class RedirectPort(StrEnum):
-    """Where the port of a redirect comes from."""
-
-    FROM_PROTOCOL_DEFAULT = "FROM_PROTOCOL_DEFAULT"
-    FROM_REQUEST_PORT = "FROM_REQUEST_PORT"
 
 
 class HttpBody(MeshModel):

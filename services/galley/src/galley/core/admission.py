@@ -12,6 +12,7 @@ from meshcore.errors import MeshError, Violation
 from meshcore.model.base import MeshObject
 from meshcore.model.kinds import KindInfo
 from meshcore.model.load import dump_object, parse_object, without_nulls
+from meshcore.model.structural import broken_rules
 from meshcore.model.validation import field_path
 from pydantic import ValidationError
 
@@ -39,10 +40,16 @@ class Admitted:
 
 
 def validate(parsed: MeshObject, info: KindInfo) -> Report:
-    """All semantic errors and warnings of one object."""
+    """All semantic errors and warnings of one object, and what its schema's rules refuse besides."""
     report = Report()
     check_metadata(parsed, report)
     rules_of(info).validate(parsed, report)
+    said = [violation.field for violation in report.errors]
+    report.errors.extend(
+        broken
+        for broken in broken_rules(parsed)
+        if not any(field.startswith(broken.field) and (field == broken.field or "." in broken.field) for field in said)
+    )
     return report
 
 
@@ -96,7 +103,7 @@ def admit(
 
 def prune(document: Mapping[str, Any], info: KindInfo) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The document without the fields that its kind does not have, and without nulls; and the paths of those fields."""
-    body: dict[str, Any] = without_nulls(document)
+    body = without_nulls(document, info.model)
     unknown = tuple(_unknown(body, info))
     for location in unknown:
         _drop(body, location)
