@@ -1,22 +1,28 @@
 import asyncio
 import socket
 import ssl
-import subprocess
 from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
 from citadel.adapters import ledger as ledger_module
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from meshcore import metrics
 from meshcore._generated.istio.v1.auth import ca_pb2, ca_pb2_grpc
+from meshcore.testing import openssl
 from meshcore.testing.identity import make_ca
 from meshcore.tls import LiveIdentity, load_identity, renewal, spiffe_of_certificate
 from sqlalchemy.exc import OperationalError
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 FRONT = "spiffe://cluster.local/ns/shop/sa/front"
+
+
+def pem_of(key: ec.EllipticCurvePrivateKey) -> str:
+    form = serialization.PrivateFormat.PKCS8
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
 
 
 def leaf_of(chain: list[str]) -> x509.Certificate:
@@ -28,7 +34,7 @@ def names_of(certificate: x509.Certificate) -> list[str]:
     return [str(name.value) for name in names]
 
 
-async def test_a_token_gets_the_certificate_of_its_service_account(citadel, sign, tmp_path):
+async def test_a_token_gets_the_certificate_of_its_service_account(citadel, sign):
     chain = await citadel.create(sign(KEY), token=citadel.issuer.token())
     assert len(chain) == 2
     assert all(element.endswith("-----END CERTIFICATE-----\n") for element in chain)
@@ -38,11 +44,7 @@ async def test_a_token_gets_the_certificate_of_its_service_account(citadel, sign
     assert chain[-1] == (citadel.directory / "root-cert.pem").read_text()
     life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
     assert life == timedelta(hours=24, minutes=2)
-    (tmp_path / "leaf.pem").write_text(chain[0])
-    (tmp_path / "bundle.pem").write_text(chain[-1])
-    command = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", "bundle.pem", "leaf.pem"]
-    checked = await asyncio.to_thread(subprocess.run, command, cwd=tmp_path, capture_output=True, check=False)
-    assert checked.stdout == b"leaf.pem: OK\n"
+    openssl.accepts(chain[0], pem_of(KEY), chain[-1])
 
 
 async def test_a_request_for_another_identity_gets_the_callers_own(citadel, sign):
@@ -122,9 +124,9 @@ async def test_the_port_speaks_tls_1_2_at_least(citadel):
     reader, writer = await asyncio.open_connection("127.0.0.1", citadel.port, ssl=context)
     assert writer.get_extra_info("ssl_object").version() == "TLSv1.3"
     assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
-    writer.close()
-    await writer.wait_closed()
-    assert reader.at_eof()
+    # The server speaks first in HTTP/2 (its SETTINGS frame), so the connection is aborted, not closed in the middle of it.
+    assert (await asyncio.wait_for(reader.readexactly(9), 10))[3] == 4
+    writer.transport.abort()
 
 
 async def test_every_certificate_is_in_the_ledger_and_the_bundle_on_the_admin_api(citadel, sign):
