@@ -19,9 +19,9 @@ def main() -> int:
     """Generate messages and gRPC stubs of every proto; the exit status of protoc."""
     protos = sorted(str(path.relative_to(HERE)) for path in HERE.rglob("*.proto"))
     well_known = str(resources.files("grpc_tools") / "_proto")
-    status: int = protoc.main(
-        ["protoc", f"-I{HERE}", f"-I{well_known}", f"--python_out={TARGET}", f"--grpc_python_out={TARGET}", *protos]
-    )
+    rpc_status = str(Path(str(resources.files("google.rpc") / "status.proto")).parents[2])
+    roots = [f"-I{root}" for root in (HERE, well_known, rpc_status)]
+    status: int = protoc.main(["protoc", *roots, f"--python_out={TARGET}", f"--grpc_python_out={TARGET}", *protos])
     if status:
         return status
     packages = "|".join(sorted({Path(proto).parts[0] for proto in protos}))
