@@ -3,18 +3,24 @@
 from dataclasses import dataclass
 
 from meshcore.errors import ErrorCode, MeshError
+from meshcore.model.authorization_policy import AuthorizationPolicy
 from meshcore.model.base import MeshObject
 from meshcore.model.core_v1 import ConfigMap, Endpoints, Namespace, Service, ServiceAccount
 from meshcore.model.destination_rule import DestinationRule
 from meshcore.model.endpoint_slice import EndpointSlice
 from meshcore.model.peer_authentication import PeerAuthentication
+from meshcore.model.request_authentication import RequestAuthentication
 from meshcore.model.service_entry import ServiceEntry
 from meshcore.model.sidecar import Sidecar
+from meshcore.model.telemetry import Telemetry
+from meshcore.model.traffic_extension import TrafficExtension, WasmPlugin
 from meshcore.model.virtual_service import VirtualService
 from meshcore.model.workload import WorkloadEntry, WorkloadGroup
 
 NETWORKING = "networking.istio.io"
 SECURITY = "security.istio.io"
+TELEMETRY = "telemetry.istio.io"
+EXTENSIONS = "extensions.istio.io"
 DISCOVERY = "discovery.k8s.io"
 CORE = ""
 
@@ -50,9 +56,16 @@ class KindInfo:
 
 
 def _istio(group: str, kind: str, plural: str, model: type[MeshObject], *short: str) -> KindInfo:
-    versions = ("v1", "v1beta1", "v1alpha3") if group == NETWORKING else ("v1", "v1beta1")
-    categories = ("istio-io", "networking-istio-io" if group == NETWORKING else "security-istio-io")
-    return KindInfo(group, versions, kind, plural, kind.lower(), model, short, categories)
+    categories = ("istio-io", group.replace(".", "-"))
+    return KindInfo(group, _VERSIONS[group], kind, plural, kind.lower(), model, short, categories)
+
+
+_VERSIONS = {
+    NETWORKING: ("v1", "v1beta1", "v1alpha3"),
+    SECURITY: ("v1", "v1beta1"),
+    TELEMETRY: ("v1", "v1alpha1"),
+    EXTENSIONS: ("v1alpha1",),
+}
 
 
 KINDS: tuple[KindInfo, ...] = (
@@ -63,6 +76,11 @@ KINDS: tuple[KindInfo, ...] = (
     _istio(NETWORKING, "WorkloadGroup", "workloadgroups", WorkloadGroup, "wg"),
     _istio(NETWORKING, "Sidecar", "sidecars", Sidecar),
     _istio(SECURITY, "PeerAuthentication", "peerauthentications", PeerAuthentication, "pa"),
+    _istio(SECURITY, "RequestAuthentication", "requestauthentications", RequestAuthentication, "ra"),
+    _istio(SECURITY, "AuthorizationPolicy", "authorizationpolicies", AuthorizationPolicy, "ap"),
+    _istio(TELEMETRY, "Telemetry", "telemetries", Telemetry),
+    _istio(EXTENSIONS, "WasmPlugin", "wasmplugins", WasmPlugin),
+    _istio(EXTENSIONS, "TrafficExtension", "trafficextensions", TrafficExtension),
     KindInfo(CORE, ("v1",), "Service", "services", "service", Service, ("svc",), ("all",)),
     KindInfo(CORE, ("v1",), "Endpoints", "endpoints", "endpoints", Endpoints, ("ep",), has_status=False),
     KindInfo(CORE, ("v1",), "Namespace", "namespaces", "namespace", Namespace, ("ns",), namespaced=False),

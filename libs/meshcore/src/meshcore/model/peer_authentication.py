@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
 
 from meshcore.model.base import MeshModel, StatusObject
+from meshcore.model.cel import Cel, has
 from meshcore.model.destination_rule import PolicySelector
 
 
@@ -22,12 +26,30 @@ class PeerMtls(MeshModel):
     mode: MtlsMode = MtlsMode.UNSET
 
 
+def _is_port(key: str) -> bool:
+    return key.isascii() and key.isdecimal() and 0 < int(key) <= 65535
+
+
+_PORT_KEYS = Cel(
+    "self.all(key, 0 < int(key) && int(key) <= 65535)",
+    "port must be between 1-65535",
+    lambda modes: all(map(_is_port, modes)),
+)
+_PORTS_OF_WORKLOADS = Cel(
+    "has(self.portLevelMtls) ? (((has(self.selector) && has(self.selector.matchLabels)) ? "
+    "self.selector.matchLabels : {}).size() > 0) : true",
+    "portLevelMtls requires selector",
+    lambda spec: not has(spec, "port_level_mtls") or bool(spec.selector and spec.selector.match_labels),
+)
+
+
 class PeerAuthenticationSpec(MeshModel):
     """Selector, mode, and modes by target port."""
 
     selector: PolicySelector | None = None
     mtls: PeerMtls | None = None
-    port_level_mtls: Mapping[str, PeerMtls] = {}
+    port_level_mtls: Annotated[Mapping[str, PeerMtls], Field(min_length=1), _PORT_KEYS] = {}
+    cel = (_PORTS_OF_WORKLOADS,)
 
 
 class PeerAuthentication(StatusObject):

@@ -1,0 +1,41 @@
+"""Providers, sampling, tags and filters of a Telemetry."""
+
+from meshcore.model.telemetry import AccessLogging, Metrics, Telemetry, Tracing
+
+from galley.core.rules.cel import expression_fault
+from galley.core.rules.policy_target import check_policy_target
+from galley.core.rules.quantities import check_duration
+from galley.core.rules.report import Report
+
+
+def validate(telemetry: Telemetry, report: Report) -> None:
+    """Targets and every setting; only the first tracing entry and its first provider are used (warned of)."""
+    spec = telemetry.spec
+    check_policy_target(report, spec.selector, spec.target_ref, spec.target_refs)
+    if len(spec.tracing) > 1:
+        report.warn("spec.tracing", "several tracing entries are not supported: only one is used")
+    for index, tracing in enumerate(spec.tracing):
+        _check_tracing(report, f"spec.tracing[{index}]", tracing)
+    for index, metrics in enumerate(spec.metrics):
+        _check_metrics(report, f"spec.metrics[{index}]", metrics)
+    for index, logging in enumerate(spec.access_logging):
+        _check_logging(report, f"spec.accessLogging[{index}]", logging)
+
+
+def _check_tracing(report: Report, path: str, tracing: Tracing) -> None:
+    if len(tracing.providers) > 1:
+        report.warn(f"{path}.providers", "several providers are not supported: only one is used")
+    if "" in tracing.custom_tags:
+        report.error(f"{path}.customTags", "a tag has no name", "a name")
+
+
+def _check_metrics(report: Report, path: str, metrics: Metrics) -> None:
+    check_duration(report, f"{path}.reportingInterval", metrics.reporting_interval)
+    for index, override in enumerate(metrics.overrides):
+        if "" in override.tag_overrides:
+            report.warn(f"{path}.overrides[{index}].tagOverrides", "a tag has no name")
+
+
+def _check_logging(report: Report, path: str, logging: AccessLogging) -> None:
+    if logging.filter is not None and (fault := expression_fault(logging.filter.expression)):
+        report.error(f"{path}.filter.expression", fault, "a CEL expression")
