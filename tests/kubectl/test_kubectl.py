@@ -239,11 +239,6 @@ def test_workload_token(runner: Any) -> None:
     assert token.count(".") == 2
 
 
-def test_server_side_apply_is_refused_clearly(runner: Any) -> None:
-    shown = runner.apply(virtual_service("server-side"), "--server-side", codes=(1,)).stderr
-    assert "application/merge-patch+json" in shown or "not supported" in shown
-
-
 def test_list_of_what_there_is(runner: Any) -> None:
     resources = runner.run("api-resources", "--no-headers").stdout
     for plural in ("virtualservices", "peerauthentications", "endpointslices", "configmaps"):
@@ -257,3 +252,29 @@ def test_without_the_token_everything_is_refused(runner: Any) -> None:
         shown = runner.run(*arguments, stdin=virtual_service("intruder"), codes=(1,), token="not-the-token").stderr
         assert "nauthorized" in shown or "provide credentials" in shown
     assert "NotFound" in runner.run("get", "vs", "intruder", codes=(1,)).stderr
+
+
+def test_server_side_apply_has_owners_and_conflicts(runner: Any) -> None:
+    def apply(text: str, *options: str, codes: tuple[int, ...] = (0,)) -> Any:
+        return runner.run("apply", "--server-side", "-f", "-", *options, stdin=text, codes=codes)
+
+    text = virtual_service("owned")
+    assert "serverside-applied" in apply(text).stdout
+    version = read(runner, "vs", "owned")["metadata"]["resourceVersion"]
+    assert "serverside-applied" in apply(text).stdout
+    assert read(runner, "vs", "owned")["metadata"]["resourceVersion"] == version
+    refused = apply(virtual_service("owned", 7), "--field-manager=other", codes=(1,))
+    assert 'conflict with "kubectl": .spec.http' in refused.stderr
+    apply(virtual_service("owned", 7), "--field-manager=other", "--force-conflicts")
+    assert read(runner, "vs", "owned")["spec"]["http"][0]["route"][0]["weight"] == 7
+    runner.run("delete", "vs", "owned")
+
+
+def test_server_side_apply_takes_over_from_client_side(runner: Any) -> None:
+    text = CONFIG_MAP.format(name="migrated", value="first")
+    runner.apply(text)
+    runner.run("apply", "--server-side", "-f", "-", "--force-conflicts", stdin=text)
+    changed = CONFIG_MAP.format(name="migrated", value="second")
+    runner.run("apply", "--server-side", "-f", "-", "--force-conflicts", stdin=changed)
+    assert read(runner, "configmap", "migrated")["data"] == {"key": "second"}
+    runner.run("delete", "configmap", "migrated")

@@ -6,6 +6,7 @@ from typing import Any
 
 from meshcore.hosts import DEFAULT_DOMAIN, resolve_short_host
 
+from galley.core.apply.structure import PLAIN, Structure
 from galley.core.kube_api.tables import Column
 from galley.core.rules.report import Report
 
@@ -55,6 +56,8 @@ class KindRules:
     """Columns of its table, between Name and Age."""
     strategic_merge_keys: Mapping[str, str] | None = None
     """Merge keys of its lists; None means that strategic patches are refused, as for custom resources."""
+    structure: Structure = PLAIN
+    """How its values come apart for the ownership of fields."""
     keeps_history: bool = True
     """False for endpoints: only the latest matters."""
     unconditional_update: bool = False

@@ -23,6 +23,7 @@ from galley.adapters.admin.models import (
 from galley.adapters.config_api import namespaces, references
 from galley.adapters.config_api.calls import Backend
 from galley.core.admission import admit
+from galley.core.apply.documents import manager_at, manager_of, with_updated
 from galley.core.change_set import decide
 from galley.core.kinds import rules_of
 from galley.core.kube_api import metadata
@@ -40,7 +41,8 @@ def changesets_router(backend: Backend) -> APIRouter:
         """Check every object, then write all of them as one revision, or none with every violation of all."""
         caller = caller_of(request)
         current = await _current(backend, [_key_of(change, caller) for change in body.changes])
-        operations, warnings = await _operations(backend, body.changes, current)
+        manager = manager_of("", request.headers.get("user-agent", ""))
+        operations, warnings = await _operations(backend, body.changes, current, manager)
         user, traceparent = caller.user, current_traceparent()
         if body.dry_run:
             revision = await backend.store.revision() + 1
@@ -104,7 +106,7 @@ async def _current(backend: Backend, keys: Sequence[Key]) -> dict[Key, StoredObj
 
 
 async def _operations(
-    backend: Backend, changes: Sequence[RequestedChange], current: Mapping[Key, StoredObject]
+    backend: Backend, changes: Sequence[RequestedChange], current: Mapping[Key, StoredObject], manager: str
 ) -> tuple[list[WriteOp], list[str]]:
     """The writes of a change set; INVALID carries the violations of every object, each behind its place."""
     violations: list[Violation] = []
@@ -112,7 +114,7 @@ async def _operations(
     warnings: list[str] = []
     for index, change in enumerate(changes):
         try:
-            operation, found = await _operation(backend, change, current)
+            operation, found = await _operation(backend, change, current, manager)
         except MeshError as error:
             if error.code is not ErrorCode.INVALID:
                 raise
@@ -129,7 +131,7 @@ async def _operations(
 
 
 async def _operation(
-    backend: Backend, change: RequestedChange, current: Mapping[Key, StoredObject]
+    backend: Backend, change: RequestedChange, current: Mapping[Key, StoredObject], manager: str
 ) -> tuple[WriteOp, list[str]]:
     info, namespace, name = _parse(change)
     key = Key(info.group, info.plural, namespace, name)
@@ -148,10 +150,13 @@ async def _operation(
         document = metadata.for_update(change.object, path, info, stored.document())
     admitted = admit(document, info, backend.naming, FieldValidation.STRICT)
     warnings = [*admitted.warnings, *await references.warnings(backend.store, admitted)]
+    live = None if creates or stored is None else stored.document()
+    given = change.object["metadata"].get("managedFields")
+    writer = manager_at(manager, path.api_version, backend.clock())
     operation = WriteOp(
         Verb.CREATE if creates else Verb.UPDATE,
         key,
-        admitted.document,
+        with_updated(admitted.document, live, given, writer, rules.structure),
         admitted.normalised,
         resource_version=None if creates else version,
         requires=namespaces.key_of(namespace) if creates and namespace else None,

@@ -2,69 +2,42 @@
 
 import copy
 import secrets
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from meshcore.distribution.keys import Key
 from meshcore.errors import ErrorCode, MeshError, Violation
 from meshcore.runtime.telemetry import current_traceparent
 from starlette.responses import Response
 
-from galley.adapters.config_api import namespaces, references
+from galley.adapters.config_api import applies, namespaces
 from galley.adapters.config_api.calls import Call, json_reply
-from galley.core.admission import Admitted, admit
-from galley.core.change_set import decide
+from galley.adapters.config_api.commits import RETRIES, commit, create_object, options_of, tracked, update_object
 from galley.core.kube_api import bodies, metadata, status
-from galley.core.kube_api.bodies import Body
-from galley.core.kube_api.query import WriteOptions, check_dry_run, parse_write_options
+from galley.core.kube_api.bodies import PatchType
+from galley.core.kube_api.query import WriteOptions, parse_write_options
 from galley.core.kube_api.selectors import parse_selection
 from galley.core.kube_api.shapes import in_version
 from galley.core.patching import apply_patch
 from galley.core.storage import StoredObject, Verb, WriteOp
 
-_RETRIES = 8
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
 async def create(call: Call) -> Response:
     """POST on a collection: 201 with the new object."""
-    options = _options(call)
+    options = options_of(call)
     body = bodies.decode_object(call.request.headers.get("content-type", ""), await call.body())
     metadata.check_type(body.document, call.path, call.info)
+    given = body.document["metadata"].get("managedFields")
     suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
     document = metadata.for_create(body.document, call.path, call.info, suffix)
-    admitted = _admit(call, document, options, body.duplicates)
-    key = call.key(document["metadata"]["name"])
-    operation = WriteOp(
-        Verb.CREATE,
-        key,
-        admitted.document,
-        admitted.normalised,
-        requires=namespaces.key_of(key.namespace) if key.namespace else None,
-        keeps_history=call.rules.keeps_history,
-        status=call.rules.initial_status,
-    )
-    if key.namespace:
-        await namespaces.check_open(call.backend.store, key.namespace)
-    warnings = [*admitted.warnings, *await references.warnings(call.backend.store, admitted)]
-    operations = [operation, *namespaces.companions(key)]
-    try:
-        stored = await _commit(call, operations, options, current={})
-    except MeshError as error:
-        if error.code is ErrorCode.NOT_FOUND:  # the namespace went away in between
-            raise status.not_found(namespaces.INFO, key.namespace) from error
-        raise status.from_error(error, call.info, key.name) from error
-    if options.dry_run:
-        shown = stored.document()
-        del shown["metadata"]["resourceVersion"]
-        return call.reply(shown, 201, warnings)
-    return call.reply(stored.document(), 201, warnings)
+    return await create_object(call, document, options, body, partial(tracked, call, options, live=None, given=given))
 
 
 async def replace(call: Call) -> Response:
     """PUT of an object."""
-    options = _options(call)
+    options = options_of(call)
     body = bodies.decode_object(call.request.headers.get("content-type", ""), await call.body())
     metadata.check_type(body.document, call.path, call.info)
     stored = await call.backend.store.get(call.key(call.name))
@@ -75,18 +48,26 @@ async def replace(call: Call) -> Response:
             stored.key.name,
             [Violation("metadata.resourceVersion", "0x0: must be specified for an update")],
         )
+    given = body.document["metadata"].get("managedFields")
     document = metadata.for_update(body.document, call.path, call.info, stored.document())
-    return await _update(call, stored, document, options, body, version)
+    track = partial(tracked, call, options, live=stored.document(), given=given)
+    return await update_object(call, stored, document, options, body, version, track)
 
 
 async def patch(call: Call) -> Response:
     """PATCH of an object. Without a resourceVersion in the patch a lost race is simply run again."""
-    options = _options(call)
+    options = options_of(call)
     patch_type = bodies.patch_type_of(
-        call.request.headers.get("content-type", ""), strategic=call.rules.strategic_merge_keys is not None
+        call.request.headers.get("content-type", ""), strategic=call.rules.strategic_merge_keys is not None, apply=True
     )
+    if patch_type is PatchType.APPLY:
+        return await applies.apply(call, options)
+    if "force" in call.query:
+        raise status.invalid_options(
+            "force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch"
+        )
     body = bodies.decode_json(await call.body())
-    for attempt in range(_RETRIES):
+    for attempt in range(RETRIES):
         stored = await call.backend.store.get(call.key(call.name))
         current = in_version(stored.document(), call.info, call.path.version)
         patched = apply_patch(patch_type, current, body.document, call.rules.strategic_merge_keys or {})
@@ -95,48 +76,19 @@ async def patch(call: Call) -> Response:
         if version is not None and version != stored.resource_version:
             raise status.conflict(call.info, stored.key.name)
         document = metadata.for_update(patched, call.path, call.info, stored.document())
+        given = patched["metadata"].get("managedFields")
+        track = partial(tracked, call, options, live=stored.document(), given=given)
         try:
-            return await _update(call, stored, document, options, body, stored.resource_version)
+            return await update_object(call, stored, document, options, body, stored.resource_version, track)
         except MeshError as error:
-            if error.code is not ErrorCode.CONFLICT or attempt == _RETRIES - 1:
+            if error.code is not ErrorCode.CONFLICT or attempt == RETRIES - 1:
                 raise
     raise status.conflict(call.info, call.name)
 
 
-async def _update(
-    call: Call, stored: StoredObject, document: dict[str, Any], options: WriteOptions, body: Body, version: str | None
-) -> Response:
-    duplicates = body.duplicates
-    admitted = _admit(call, document, options, duplicates)
-    if _is_deleted_now(admitted.document):
-        operation = WriteOp(Verb.DELETE, stored.key, resource_version=version, keeps_history=call.rules.keeps_history)
-    else:
-        operation = WriteOp(
-            Verb.UPDATE,
-            stored.key,
-            admitted.document,
-            admitted.normalised,
-            resource_version=version,
-            uid=stored.uid,
-            keeps_history=call.rules.keeps_history,
-        )
-    warnings = [*admitted.warnings, *await references.warnings(call.backend.store, admitted)]
-    result = await _commit(call, [operation], options, current={stored.key: stored})
-    shown = result.document()
-    if options.dry_run:
-        shown["metadata"]["resourceVersion"] = stored.resource_version
-    return call.reply(shown, 200, warnings)
-
-
-def _is_deleted_now(document: Mapping[str, Any]) -> bool:
-    """An object that waits for its finalizers goes when the last one does."""
-    found = document["metadata"]
-    return "deletionTimestamp" in found and not found.get("finalizers")
-
-
 async def write_status(call: Call) -> Response:
     """PUT or PATCH of the status alone; everything else in the body is ignored."""
-    options = _options(call)
+    options = options_of(call)
     stored = await call.backend.store.get(call.key(call.name))
     current = in_version(stored.document(), call.info, call.path.version)
     content_type = call.request.headers.get("content-type", "")
@@ -153,7 +105,7 @@ async def write_status(call: Call) -> Response:
     if new_status is not None and not isinstance(new_status, Mapping):
         raise status.bad_request("status is not an object")
     operation = WriteOp(Verb.STATUS, stored.key, status=new_status, resource_version=version)
-    result = await _commit(call, [operation], options, current={stored.key: stored})
+    result = await commit(call, [operation], options, current={stored.key: stored})
     return call.reply(result.document())
 
 
@@ -170,13 +122,13 @@ async def delete(call: Call) -> Response:
             return call.reply(stored.document())
         marked = {**stored.object, "metadata": {**stored.object["metadata"], "deletionTimestamp": _now(call)}}
         operation = WriteOp(Verb.UPDATE, stored.key, marked, stored.normalised, resource_version=version, uid=uid)
-        result = await _commit(call, [operation], options, current={stored.key: stored})
+        result = await commit(call, [operation], options, current={stored.key: stored})
         return call.reply(result.document())
     operation = WriteOp(
         Verb.DELETE, stored.key, resource_version=version, uid=uid, keeps_history=call.rules.keeps_history
     )
     if options.dry_run:
-        await _commit(call, [operation], options, current={stored.key: stored})
+        await commit(call, [operation], options, current={stored.key: stored})
         return json_reply(status.success(call.info, stored.key.name, stored.uid))
     done = await call.backend.store.write([operation], call.caller.user, current_traceparent())
     return json_reply(status.success(call.info, stored.key.name, stored.uid, str(done.revision)))
@@ -230,45 +182,6 @@ async def _delete_options(call: Call) -> tuple[WriteOptions, Mapping[str, Any]]:
     if not isinstance(preconditions, Mapping):
         raise status.bad_request("preconditions is not an object")
     return parse_write_options(call.query, values), preconditions
-
-
-def _options(call: Call) -> WriteOptions:
-    values = tuple(call.request.query_params.getlist("dryRun"))
-    check_dry_run(values)
-    _ = call.form
-    return parse_write_options(call.query, values)
-
-
-def _admit(call: Call, document: Mapping[str, Any], options: WriteOptions, duplicates: Sequence[str]) -> Admitted:
-    return admit(document, call.info, call.backend.naming, options.field_validation, duplicates)
-
-
-async def _commit(
-    call: Call, operations: Sequence[WriteOp], options: WriteOptions, current: Mapping[Key, StoredObject]
-) -> StoredObject:
-    """Write the operations and answer the first one's object; a dry run decides the same and writes nothing."""
-    store = call.backend.store
-    if not options.dry_run:
-        result = await store.write(operations, call.caller.user, current_traceparent())
-        return result.objects[0]
-    known = dict(current)
-    first = operations[0]
-    if first.verb is Verb.CREATE:
-        for key in (first.key, first.requires):
-            if key is not None:
-                known.update(await _present(call, key))
-    revision = await store.revision() + 1
-    effects = decide(operations[:1], known, revision, call.backend.clock(), lambda: str(uuid.uuid4()))
-    return effects[0].result
-
-
-async def _present(call: Call, key: Key) -> dict[Key, StoredObject]:
-    try:
-        return {key: await call.backend.store.get(key)}
-    except MeshError as error:
-        if error.code is not ErrorCode.NOT_FOUND:
-            raise
-        return {}
 
 
 def _now(call: Call) -> str:

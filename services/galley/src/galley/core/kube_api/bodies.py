@@ -26,6 +26,7 @@ class PatchType(StrEnum):
     MERGE = "application/merge-patch+json"
     STRATEGIC = "application/strategic-merge-patch+json"
     JSON = "application/json-patch+json"
+    APPLY = "application/apply-patch+yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,18 @@ def decode_object(content_type: str, body: bytes) -> Body:
     raise status.unsupported_media(("application/json", "application/yaml"))
 
 
-def patch_type_of(content_type: str, *, strategic: bool) -> PatchType:
-    """The language of a patch; 415 for one that this kind does not take (custom resources take no strategic ones)."""
-    offered = [PatchType.JSON, PatchType.MERGE, *([PatchType.STRATEGIC] if strategic else [])]
+def decode_configuration(body: bytes) -> Body:
+    """Read an applied configuration: YAML, of which JSON (all that kubectl sends) is a part."""
+    if body.lstrip()[:1] in (b"{", b""):
+        return decode_json(body)
+    return decode_object(_YAML_TYPES[0], body)
+
+
+def patch_type_of(content_type: str, *, strategic: bool, apply: bool = False) -> PatchType:
+    """The language of a patch; 415 for one that is not taken there (custom resources take no strategic ones)."""
+    offered = [PatchType.JSON, PatchType.MERGE]
+    offered += [PatchType.STRATEGIC] if strategic else []
+    offered += [PatchType.APPLY] if apply else []
     media_type = media_type_of(content_type)
     for offer in offered:
         if media_type == offer.value:

@@ -18,7 +18,7 @@ _LABEL_NAMES = frozenset({"Namespace", "Service"})
 """Kinds whose names are DNS labels; all others are subdomains."""
 
 SERVER_SET = ("uid", "resourceVersion", "generation", "creationTimestamp", "selfLink", "managedFields")
-"""Metadata that the server decides (or, of managedFields, does not keep)."""
+"""Metadata that the server decides; what managedFields become, `core.apply` says."""
 
 
 def check_type(document: Any, path: ResourcePath, info: KindInfo) -> None:

@@ -163,6 +163,14 @@ def invalid(info: KindInfo, name: str, violations: Iterable[Violation]) -> Statu
     return StatusError(ErrorCode.INVALID, 422, "Invalid", message, details, violations=found)
 
 
+def invalid_options(field: str, reason: str, message: str) -> StatusError:
+    """422 about the query of a patch."""
+    cause = {"reason": reason, "message": message, "field": field}
+    details = {"group": "meta.k8s.io", "kind": "PatchOptions", "causes": [cause]}
+    text = f'PatchOptions.meta.k8s.io "" is invalid: {field}: {message}'
+    return StatusError(ErrorCode.INVALID, 422, "Invalid", text, details, violations=[Violation(field, message)])
+
+
 def _cause_text(violation: Violation) -> str:
     text = f"Invalid value: {violation.message}"
     return f"{text} (expected {violation.expected})" if violation.expected else text

@@ -2,6 +2,7 @@
 
 from meshcore.model.kinds import CORE
 
+from galley.core.apply.structure import Structure
 from galley.core.kind_rules import KindRules
 from galley.core.kube_api.columns import count
 
@@ -10,5 +11,6 @@ RULES = KindRules(
     "ServiceAccount",
     columns=(count("Secrets", "secrets"),),
     strategic_merge_keys={"secrets": "name"},
+    structure=Structure(list_keys={"secrets": {"name": None}}),
     unconditional_update=True,
 )
