@@ -50,3 +50,10 @@ def test_other_peoples_kinds_are_not_checked() -> None:
     (entry,) = entries("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n")
     assert entry["valid"]
     assert "not a kind of the mesh" in entry["warnings"][0]
+
+
+def test_what_describes_an_installation_is_not_ours_to_check():
+    operator = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec: {profile: demo}\n"
+    (found,) = entries(operator)
+    assert found["valid"]
+    assert "not checked" in found["warnings"][0]

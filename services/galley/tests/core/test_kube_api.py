@@ -145,13 +145,14 @@ def test_discovery_forms_agree() -> None:
             listed = {item["name"] for item in legacy if "/" not in item["name"]}
             assert listed == {info.plural for info in KINDS if info.group == group and version in info.versions}
     aggregated = [discovery.aggregated("v2", core=core) for core in (True, False)]
-    names = [
-        resource["resource"]
+    names = {
+        (item["metadata"].get("name", ""), version["version"], resource["resource"])
         for document in aggregated
         for item in document["items"]
-        for resource in item["versions"][0]["resources"]
-    ]
-    assert sorted(names) == sorted(info.plural for info in KINDS)
+        for version in item["versions"]
+        for resource in version["resources"]
+    }
+    assert names == {(info.group, version, info.plural) for info in KINDS for version in info.versions}
 
 
 @pytest.mark.parametrize("info", KINDS, ids=lambda info: info.kind)

@@ -9,6 +9,9 @@ from meshcore.errors import MeshError, Violation
 from meshcore.model.kinds import KINDS, by_kind
 from meshcore.model.load import Document
 
+_INSTALLER = "install.istio.io"
+"""The group of what describes an installation; it stands in files beside the mesh's config and is not part of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -69,6 +72,8 @@ def _verdict(document: Document) -> Verdict:
 def _is_ours(api_version: str, kind: str) -> bool:
     """False for other people's kinds, which a file of Kubernetes objects may hold beside ours."""
     group = api_version.partition("/")[0] if "/" in api_version else ""
+    if group == _INSTALLER:
+        return False
     if group.endswith("istio.io") or not api_version or not kind:
         return True
     return any(info.kind == kind and info.group == group for info in KINDS)

@@ -1,6 +1,6 @@
 """Which kinds there are: group, versions, names, scope and model. Everything that lists kinds reads this table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.model.authorization_policy import AuthorizationPolicy
@@ -8,7 +8,10 @@ from meshcore.model.base import MeshObject
 from meshcore.model.core_v1 import ConfigMap, Endpoints, Namespace, Service, ServiceAccount
 from meshcore.model.destination_rule import DestinationRule
 from meshcore.model.endpoint_slice import EndpointSlice
+from meshcore.model.envoy_filter import EnvoyFilter
+from meshcore.model.gateway import Gateway
 from meshcore.model.peer_authentication import PeerAuthentication
+from meshcore.model.proxy_config import ProxyConfig
 from meshcore.model.request_authentication import RequestAuthentication
 from meshcore.model.service_entry import ServiceEntry
 from meshcore.model.sidecar import Sidecar
@@ -75,6 +78,9 @@ KINDS: tuple[KindInfo, ...] = (
     _istio(NETWORKING, "WorkloadEntry", "workloadentries", WorkloadEntry, "we"),
     _istio(NETWORKING, "WorkloadGroup", "workloadgroups", WorkloadGroup, "wg"),
     _istio(NETWORKING, "Sidecar", "sidecars", Sidecar),
+    _istio(NETWORKING, "Gateway", "gateways", Gateway, "gw"),
+    replace(_istio(NETWORKING, "EnvoyFilter", "envoyfilters", EnvoyFilter), versions=("v1alpha3",)),
+    replace(_istio(NETWORKING, "ProxyConfig", "proxyconfigs", ProxyConfig), versions=("v1beta1",)),
     _istio(SECURITY, "PeerAuthentication", "peerauthentications", PeerAuthentication, "pa"),
     _istio(SECURITY, "RequestAuthentication", "requestauthentications", RequestAuthentication, "ra"),
     _istio(SECURITY, "AuthorizationPolicy", "authorizationpolicies", AuthorizationPolicy, "ap"),

@@ -7,11 +7,13 @@ from meshcore.model.virtual_service import StringMatch
 
 from galley.core.rules.report import Report
 
-_MAX_LENGTH = 1024
+MAX_LENGTH = 1024
+"""Characters of a pattern, as in Istio."""
 
 
 @lru_cache(maxsize=4096)
-def _fault(pattern: str) -> str | None:
+def regex_fault(pattern: str) -> str | None:
+    """Why it does not compile as RE2; None when it does."""
     options = re2.Options()
     options.log_errors = False
     try:
@@ -26,9 +28,9 @@ def check_regex(report: Report, path: str, pattern: str) -> None:
     """A pattern of RE2's language: no lookaround, no backreferences."""
     if not pattern:
         report.error(path, "the regular expression is empty", "an RE2 pattern")
-    elif len(pattern) > _MAX_LENGTH:
-        report.error(path, f"the regular expression has {len(pattern)} characters", f"at most {_MAX_LENGTH}")
-    elif fault := _fault(pattern):
+    elif len(pattern) > MAX_LENGTH:
+        report.error(path, f"the regular expression has {len(pattern)} characters", f"at most {MAX_LENGTH}")
+    elif fault := regex_fault(pattern):
         report.error(path, f"the regular expression is not RE2: {fault}", "an RE2 pattern")
 
 

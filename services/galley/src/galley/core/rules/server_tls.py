@@ -2,7 +2,7 @@
 
 import re
 
-from meshcore.model.sidecar import ServerTlsMode, ServerTlsSettings, TlsProtocol
+from meshcore.model.sidecar import ServerTlsMode, ServerTlsSettings, TlsCertificate, TlsProtocol
 
 from galley.core.rules.report import Report
 
@@ -21,35 +21,91 @@ _CIPHERS = frozenset(
         "ECDHE-RSA-AES128-SHA",
         "ECDHE-ECDSA-AES256-SHA",
         "ECDHE-RSA-AES256-SHA",
+        "ECDHE-PSK-AES128-CBC-SHA",
+        "ECDHE-PSK-AES256-CBC-SHA",
+        "ECDHE-PSK-CHACHA20-POLY1305",
         "AES128-GCM-SHA256",
         "AES256-GCM-SHA384",
         "AES128-SHA",
         "AES256-SHA",
+        "PSK-AES128-CBC-SHA",
+        "PSK-AES256-CBC-SHA",
         "DES-CBC3-SHA",
     )
 )
-"""What Envoy's TLS library can be told to use."""
+"""What BoringSSL, Envoy's TLS library, can be told to use."""
+_OLD_VERSIONS = (TlsProtocol.TLSV1_0, TlsProtocol.TLSV1_1)
+_MUTUAL = (ServerTlsMode.MUTUAL, ServerTlsMode.OPTIONAL_MUTUAL)
 
 
 def check_server_tls(report: Report, path: str, tls: ServerTlsSettings) -> None:
-    """Certificates that the mode needs, versions in order, digests and ciphers that exist (unknown ciphers warn)."""
+    """One source of certificates, whole, where the mode needs one; versions in order; digests and ciphers that exist.
+
+    As in Istio, what makes a mode impossible ends the check, and certificates from a secret are not looked at here.
+    """
     if tls.insecure_skip_verify and tls.mode is not ServerTlsMode.OPTIONAL_MUTUAL:
         report.error(f"{path}.insecureSkipVerify", f"not supported in mode {tls.mode.value}", "OPTIONAL_MUTUAL")
     _check_digests(report, path, tls)
     _check_ciphers(report, path, tls)
+    _check_versions(report, path, tls)
+    if tls.mode is ServerTlsMode.ISTIO_MUTUAL:
+        for name in _sources(tls):
+            report.error(f"{path}.{name}", "mode ISTIO_MUTUAL has the mesh's own certificates", "no certificates")
+    elif tls.mode in (ServerTlsMode.PASSTHROUGH, ServerTlsMode.AUTO_PASSTHROUGH):
+        for name in _sources(tls):
+            report.warn(f"{path}.{name}", f"mode {tls.mode.value} uses no certificates")
+    else:
+        _check_certificates(report, path, tls)
+
+
+def _sources(tls: ServerTlsSettings) -> list[str]:
+    """The JSON names of all fields that are set and say where certificates come from."""
+    fields = (
+        ("serverCertificate", tls.server_certificate),
+        ("privateKey", tls.private_key),
+        ("caCertificates", tls.ca_certificates),
+        ("tlsCertificates", tls.tls_certificates),
+        ("credentialName", tls.credential_name),
+        ("credentialNames", tls.credential_names),
+    )
+    return [name for name, value in fields if value]
+
+
+def _check_versions(report: Report, path: str, tls: ServerTlsSettings) -> None:
     low, high = tls.min_protocol_version, tls.max_protocol_version
     if TlsProtocol.TLS_AUTO not in (low, high) and _VERSIONS.index(low) > _VERSIONS.index(high):
         report.error(f"{path}.minProtocolVersion", f"{low.value} is above {high.value}", "a range of versions")
-    if tls.mode not in (ServerTlsMode.SIMPLE, ServerTlsMode.MUTUAL, ServerTlsMode.OPTIONAL_MUTUAL):
+    if low in _OLD_VERSIONS and not tls.cipher_suites:
+        report.warn(f"{path}.minProtocolVersion", f"{low.value} needs cipherSuites that it can be spoken with")
+
+
+def _check_certificates(report: Report, path: str, tls: ServerTlsSettings) -> None:
+    whole = bool(tls.server_certificate and tls.private_key)
+    if sum(map(bool, (whole, tls.credential_name, tls.credential_names, tls.tls_certificates))) > 1:
+        report.error(path, "certificates come from several places", "files, tlsCertificates or a credential")
+    has_credential = bool(tls.credential_name or tls.credential_names)
+    if tls.ca_crl and (has_credential or tls.mode is ServerTlsMode.SIMPLE):
+        where = "with a credential" if has_credential else "in mode SIMPLE"
+        report.error(f"{path}.caCrl", f"not supported {where}", "no caCrl")
+    if has_credential:
         return
-    if tls.credential_name or tls.credential_names or tls.tls_certificates:
-        return
-    needed = [("serverCertificate", tls.server_certificate), ("privateKey", tls.private_key)]
-    if tls.mode is ServerTlsMode.MUTUAL:
-        needed.append(("caCertificates", tls.ca_certificates))
-    for name, value in needed:
+    if tls.mode in _MUTUAL and not tls.ca_certificates:
+        report.error(f"{path}.caCertificates", f"required in mode {tls.mode.value}", "the path of a file")
+    if not tls.tls_certificates:
+        _check_pair(report, path, tls, tls.mode)
+    for index, pair in enumerate(tls.tls_certificates):
+        _check_pair(report, f"{path}.tlsCertificates[{index}]", pair, tls.mode)
+    if len(tls.tls_certificates) > _USED_CERTIFICATES:
+        report.warn(f"{path}.tlsCertificates", f"only the first {_USED_CERTIFICATES} are used: one RSA, one ECDSA")
+
+
+_USED_CERTIFICATES = 2
+
+
+def _check_pair(report: Report, path: str, pair: TlsCertificate | ServerTlsSettings, mode: ServerTlsMode) -> None:
+    for name, value in (("serverCertificate", pair.server_certificate), ("privateKey", pair.private_key)):
         if not value:
-            report.error(f"{path}.{name}", f"required in mode {tls.mode.value}", "the path of a file")
+            report.error(f"{path}.{name}", f"required in mode {mode.value}", "the path of a file")
 
 
 def _check_digests(report: Report, path: str, tls: ServerTlsSettings) -> None:
@@ -65,8 +121,13 @@ def _check_ciphers(report: Report, path: str, tls: ServerTlsSettings) -> None:
     seen: set[str] = set()
     for index, cipher in enumerate(tls.cipher_suites):
         where = f"{path}.cipherSuites[{index}]"
-        if cipher not in _CIPHERS:
+        if not _is_cipher(cipher):
             report.warn(where, f"{cipher!r} is not known and not used")
         elif cipher in seen:
             report.warn(where, f"{cipher!r} is there twice")
         seen.add(cipher)
+
+
+def _is_cipher(text: str) -> bool:
+    """A cipher's name, everything (`ALL`, nothing at all), or an operation on the list such as `-NAME`."""
+    return text in ("", "ALL") or not text[0].isalnum() or text in _CIPHERS

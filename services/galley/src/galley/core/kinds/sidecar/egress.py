@@ -2,9 +2,10 @@
 
 from meshcore.model.sidecar import CaptureMode, EgressListener
 
-from galley.core.rules.names import check_ip, check_unix_address, check_wildcard_host, is_label
+from galley.core.rules.names import check_ip, check_unix_address
 from galley.core.rules.ports import check_port, check_port_name, check_protocol
 from galley.core.rules.report import Report
+from galley.core.rules.scoped_hosts import check_scoped_host
 
 _UNIX = "unix://"
 
@@ -63,14 +64,9 @@ def _check_hosts(report: Report, path: str, listener: EgressListener) -> None:
     whole: set[str] = set()
     for index, host in enumerate(listener.hosts):
         where = f"{path}.hosts[{index}]"
-        place, slash, name = host.partition("/")
-        if not slash or "/" in name:
-            report.error(where, f"{host!r} is not of the form NAMESPACE/HOST", "NAMESPACE/HOST")
+        if not check_scoped_host(report, where, host, at_gateway=False):
             continue
-        bare = place.removeprefix("~")
-        if bare not in ("*", ".") and not (place == "~" and not bare) and not is_label(bare):
-            report.error(where, f"{place!r} is not a namespace", "a namespace, '.', '*', or '~' and one of them")
-        check_wildcard_host(report, where, name)
+        place, _, name = host.partition("/")
         if host in seen:
             report.warn(where, f"{host!r} is there twice")
         elif place in whole:

@@ -1,0 +1,150 @@
+"""Whether a piece of JSON is a piece of Envoy's configuration: what an EnvoyFilter's patch is checked with. Pure."""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from google.protobuf import any_pb2, descriptor, json_format, message
+
+from meshcore.xds import registry
+
+_TYPE = "@type"
+_TYPE_NAME = re.compile(r"(?P<package>(?:envoy|udpa|xds)(?:\.[a-z][a-z0-9_]*)+)\.[A-Z][A-Za-z0-9_.]*")
+_OTHER_PROXY = re.compile(r"(?:istio|io\.istio|stats)\.[A-Za-z0-9_.]+")
+_EMPTY = "type.googleapis.com/google.protobuf.Empty"
+_FILTERS = frozenset(
+    (
+        "envoy.config.listener.v3.Filter",
+        "envoy.config.listener.v3.ListenerFilter",
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
+    )
+)
+
+FRAGMENTS: Mapping[str, str] = {
+    "LISTENER": "envoy.config.listener.v3.Listener",
+    "LISTENER_FILTER": "envoy.config.listener.v3.ListenerFilter",
+    "FILTER_CHAIN": "envoy.config.listener.v3.FilterChain",
+    "NETWORK_FILTER": "envoy.config.listener.v3.Filter",
+    "HTTP_FILTER": "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
+    "ROUTE_CONFIGURATION": "envoy.config.route.v3.RouteConfiguration",
+    "VIRTUAL_HOST": "envoy.config.route.v3.VirtualHost",
+    "HTTP_ROUTE": "envoy.config.route.v3.Route",
+    "CLUSTER": "envoy.config.cluster.v3.Cluster",
+    "EXTENSION_CONFIG": "envoy.config.core.v3.TypedExtensionConfig",
+    "BOOTSTRAP": "envoy.config.bootstrap.v3.Bootstrap",
+}
+"""The message that a patch of each kind of object is a part of."""
+
+
+@dataclass(frozen=True, slots=True)
+class FragmentCheck:
+    """Why it cannot be read at all, or what Envoy would not take from it."""
+
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def check_fragment(kind: str, value: Mapping[str, Any]) -> FragmentCheck:
+    """Read `value` as the message of `FRAGMENTS[kind]`, extensions in `Any` included."""
+    errors: list[str] = []
+    warnings: list[str] = []
+    document = _with_known_types(value, errors, warnings)
+    if errors:
+        return FragmentCheck(tuple(errors))
+    target = registry.message_class(FRAGMENTS[kind])
+    try:
+        read = json_format.ParseDict(document, target(), ignore_unknown_fields=True)
+    except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
+        return FragmentCheck((_words(error),))
+    try:
+        json_format.ParseDict(document, target())
+    except json_format.ParseError as error:
+        warnings.append(_words(error))
+    for part in _parts(read):
+        warnings.extend(_doubts(part))
+    return FragmentCheck(warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()).partition(" Available Fields")[0][:300]
+
+
+def _with_known_types(value: Any, errors: list[str], warnings: list[str]) -> Any:
+    """The same value with every type of an `Any` imported; what only another proxy knows is emptied and warned of."""
+    if isinstance(value, Mapping):
+        name = value.get(_TYPE)
+        if isinstance(name, str):
+            short = name.rpartition("/")[2]
+            if _OTHER_PROXY.fullmatch(short):
+                warnings.append(f"{short} is an extension that Envoy itself does not have")
+                return {_TYPE: _EMPTY}
+            if fault := _type_fault(short):
+                errors.append(fault)
+        return {key: _with_known_types(item, errors, warnings) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_known_types(item, errors, warnings) for item in value]
+    return value
+
+
+@lru_cache(maxsize=1024)
+def _type_fault(name: str) -> str | None:
+    if ".v2." in name or name.startswith("envoy.api."):
+        return f"{name} is of Envoy's API v2, which is no longer: use its v3 type"
+    try:
+        registry.message_class(name)
+    except KeyError:
+        found = _TYPE_NAME.fullmatch(name)
+        if found is None or not _import_package(found["package"], name):
+            return f"there is no message {name!r} in Envoy's API"
+    return None
+
+
+def _import_package(package: str, name: str) -> bool:
+    """Import every message of a package of Envoy's API, and say whether `name` is one of them."""
+    try:
+        path = importlib.import_module(package).__path__
+        for module in pkgutil.iter_modules(path):
+            if module.name.endswith("_pb2"):
+                importlib.import_module(f"{package}.{module.name}")
+        registry.message_class(name)
+    except (ImportError, AttributeError, KeyError):
+        return False
+    return True
+
+
+def _parts(whole: message.Message) -> Iterator[message.Message]:
+    """The message and every message in it, those in `Any` too."""
+    yield whole
+    if isinstance(whole, any_pb2.Any):
+        inner = registry.unpack(whole)
+        if inner is not None:
+            yield from _parts(inner)
+        return
+    for field, value in whole.ListFields():
+        if field.type != descriptor.FieldDescriptor.TYPE_MESSAGE:
+            continue
+        if field.message_type.GetOptions().map_entry:
+            items = value.values() if field.message_type.fields_by_name["value"].message_type is not None else ()
+        else:
+            items = (value,) if isinstance(value, message.Message) else value
+        for item in items:
+            yield from _parts(item)
+
+
+def _doubts(part: message.Message) -> Iterator[str]:
+    if isinstance(part, any_pb2.Any):
+        inner = registry.unpack(part)
+        if inner is not None and _is_frozen(inner):
+            yield f"{inner.DESCRIPTOR.full_name} is deprecated: Envoy no longer develops it"
+    elif part.DESCRIPTOR.full_name in _FILTERS and part.WhichOneof("config_type") is None:
+        yield f"the filter {getattr(part, 'name', '')!r} has neither typedConfig nor configDiscovery"
+
+
+def _is_frozen(inner: message.Message) -> bool:
+    status = importlib.import_module("udpa.annotations.status_pb2")
+    options = inner.DESCRIPTOR.file.GetOptions()
+    return bool(options.Extensions[status.file_status].package_version_status == status.FROZEN)
