@@ -13,6 +13,10 @@ from meshcore.model.virtual_service import (
 
 from galley.core.rules.report import Report
 
+NEVER_REACHED = "the rule is never reached"
+NEVER_USED = "the match is never used"
+"""How the warnings begin, by which analysis tells them from others."""
+
 _NO_METHOD = "GET"
 """A match without a method counts as one of GET when prefixes are compared, as in Istio."""
 
@@ -32,7 +36,7 @@ def _warn_of_rules(report: Report, path: str, routes: Sequence[HttpRoute | TlsRo
         where = f"{path}[{index}]"
         if catch_all is not None:
             which = "only the last rule can have no match" if not route.match else "a rule before it has no match"
-            report.warn(where, f"the rule is never reached: {which} (rule {catch_all})")
+            report.warn(where, f"{NEVER_REACHED}: {which} (rule {catch_all})")
             continue
         if not route.match:
             catch_all = index
@@ -42,10 +46,11 @@ def _warn_of_rules(report: Report, path: str, routes: Sequence[HttpRoute | TlsRo
             text = _text(match)
             if text in seen:
                 duplicates += 1
-                report.warn(f"{where}.match[{at}]", f"the match is never used: rule {seen[text]} has the same")
+                if duplicates < len(route.match):  # else the whole rule is reported
+                    report.warn(f"{where}.match[{at}]", f"{NEVER_USED}: rule {seen[text]} has the same")
             seen.setdefault(text, index)
         if duplicates == len(route.match):
-            report.warn(where, "the rule is never reached: earlier rules have all of its matches")
+            report.warn(where, f"{NEVER_REACHED}: earlier rules have all of its matches")
 
 
 def _text(match: MeshModel) -> str:
@@ -63,7 +68,7 @@ def _warn_of_prefixes(report: Report, routes: Sequence[HttpRoute]) -> None:
                 if prefix != covering and prefix.startswith(covering) and _same_conditions(match, other):
                     report.warn(
                         f"spec.http[{index}].match[{at}]",
-                        f"the match is never used: rule {rule} has the shorter prefix {covering!r}",
+                        f"{NEVER_USED}: rule {rule} has the shorter prefix {covering!r}",
                     )
                     break
             known.append((index, match, prefix))
