@@ -106,6 +106,12 @@ def test_an_unknown_version_names_the_ones_that_are_served():
         by_kind("networking.istio.io/v9", "VirtualService")
 
 
+def test_a_kind_of_the_past_is_refused_with_the_name_of_its_successor():
+    for kind, successor in (("RouteRule", "VirtualService"), ("EgressRule", "ServiceEntry")):
+        with pytest.raises(MeshError, match=successor):
+            by_kind("config.istio.io/v1alpha2", kind)
+
+
 @pytest.mark.parametrize("info", KINDS, ids=lambda info: info.kind)
 def test_every_kind_is_found_in_every_version(info):
     for version in info.versions:

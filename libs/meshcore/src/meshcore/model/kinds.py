@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.model.authorization_policy import AuthorizationPolicy
 from meshcore.model.base import MeshObject
+from meshcore.model.cluster import Node, Pod, Secret
 from meshcore.model.core_v1 import ConfigMap, Endpoints, Namespace, Service, ServiceAccount
 from meshcore.model.destination_rule import DestinationRule
 from meshcore.model.endpoint_slice import EndpointSlice
@@ -24,6 +25,9 @@ NETWORKING = "networking.istio.io"
 SECURITY = "security.istio.io"
 TELEMETRY = "telemetry.istio.io"
 EXTENSIONS = "extensions.istio.io"
+MIXER = "config.istio.io"
+GATEWAY_API = "gateway.networking.k8s.io"
+GATEWAY_API_TRIALS = "gateway.networking.x-k8s.io"
 DISCOVERY = "discovery.k8s.io"
 CORE = ""
 
@@ -94,8 +98,25 @@ KINDS: tuple[KindInfo, ...] = (
         CORE, ("v1",), "ServiceAccount", "serviceaccounts", "serviceaccount", ServiceAccount, ("sa",), has_status=False
     ),
     KindInfo(CORE, ("v1",), "ConfigMap", "configmaps", "configmap", ConfigMap, ("cm",), has_status=False),
+    KindInfo(CORE, ("v1",), "Secret", "secrets", "secret", Secret, has_status=False),
+    KindInfo(CORE, ("v1",), "Pod", "pods", "pod", Pod, ("po",), ("all",)),
+    KindInfo(CORE, ("v1",), "Node", "nodes", "node", Node, ("no",), namespaced=False),
     KindInfo(DISCOVERY, ("v1",), "EndpointSlice", "endpointslices", "endpointslice", EndpointSlice, has_status=False),
 )
+
+_REPLACED = {
+    (MIXER, "RouteRule"): "VirtualService (networking.istio.io)",
+    (MIXER, "EgressRule"): "ServiceEntry (networking.istio.io)",
+    (MIXER, "DestinationPolicy"): "DestinationRule (networking.istio.io)",
+    (NETWORKING, "RouteRule"): "VirtualService (networking.istio.io)",
+    (NETWORKING, "EgressRule"): "ServiceEntry (networking.istio.io)",
+    ("authentication.istio.io", "Policy"): "PeerAuthentication and RequestAuthentication (security.istio.io)",
+    ("authentication.istio.io", "MeshPolicy"): "PeerAuthentication (security.istio.io) in the root namespace",
+    ("rbac.istio.io", "ServiceRole"): "AuthorizationPolicy (security.istio.io)",
+    ("rbac.istio.io", "ServiceRoleBinding"): "AuthorizationPolicy (security.istio.io)",
+    ("rbac.istio.io", "ClusterRbacConfig"): "AuthorizationPolicy (security.istio.io)",
+}
+"""Kinds of the past, by group, and what is used instead."""
 
 _BY_PLURAL = {(info.group, info.plural): info for info in KINDS}
 _BY_KIND = {(info.api_version_of(version), info.kind): info for info in KINDS for version in info.versions}
@@ -119,6 +140,8 @@ def by_kind(api_version: str, kind: str) -> KindInfo:
     info = _BY_KIND.get((api_version, kind))
     if info is not None:
         return info
+    if replacement := _REPLACED.get((api_version.partition("/")[0], kind)):
+        raise MeshError(ErrorCode.NOT_FOUND, f"the kind {kind!r} is not supported any more: use {replacement}")
     served = sorted(version for version, name in _BY_KIND if name == kind)
     hint = f"; it is served as {', '.join(served)}" if served else ""
     raise MeshError(ErrorCode.NOT_FOUND, f"there is no kind {kind!r} in version {api_version!r}{hint}")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshcore.errors import MeshError, Violation
+from meshcore.errors import ErrorCode, MeshError, Violation
 from meshcore.model.base import MeshObject
 from meshcore.model.kinds import KindInfo
 from meshcore.model.load import dump_object, parse_object, without_nulls
@@ -68,6 +68,7 @@ def normalize(parsed: MeshObject, info: KindInfo, naming: Naming) -> dict[str, A
     return document
 
 
+_NOT_ENCRYPTED = "the object is valid, but this store has no encryption for confidential data and does not take it"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -96,6 +97,8 @@ def admit(
     report = validate(parsed, info)
     if report.errors:
         raise status.invalid(info, name, report.errors)
+    if rules_of(info).confidential:
+        raise status.from_error(MeshError(ErrorCode.FAILED_PRECONDITION, _NOT_ENCRYPTED), info, name)
     warnings = surplus if field_validation is FieldValidation.WARN else []
     warnings += [str(warning) for warning in report.warnings]
     return Admitted(body, normalize(parsed, info, naming), parsed, tuple(warnings))

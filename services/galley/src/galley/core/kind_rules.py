@@ -58,6 +58,8 @@ class KindRules:
     """Merge keys of its lists; None means that strategic patches are refused, as for custom resources."""
     structure: Structure = PLAIN
     """How its values come apart for the ownership of fields."""
+    confidential: bool = False
+    """Its data may be stored only encrypted, is never published, and is shown to nobody who may only look."""
     keeps_history: bool = True
     """False for endpoints: only the latest matters."""
     unconditional_update: bool = False
