@@ -1,6 +1,7 @@
 """Writes of objects: read the body, have core decide, commit, answer with what is now there."""
 
 import copy
+import dataclasses
 import secrets
 from collections.abc import Mapping
 from functools import partial
@@ -14,7 +15,7 @@ from galley.adapters.config_api import applies, namespaces
 from galley.adapters.config_api.calls import Call, json_reply
 from galley.adapters.config_api.commits import RETRIES, commit, create_object, options_of, tracked, update_object
 from galley.core.kube_api import bodies, metadata, status
-from galley.core.kube_api.bodies import PatchType
+from galley.core.kube_api.bodies import Body, PatchType
 from galley.core.kube_api.query import WriteOptions, parse_write_options
 from galley.core.kube_api.selectors import parse_selection
 from galley.core.kube_api.shapes import in_version
@@ -24,10 +25,19 @@ from galley.core.storage import StoredObject, Verb, WriteOp
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 
+async def _body_of(call: Call) -> Body:
+    """The object in the body of a create or replace."""
+    body = bodies.decode_object(call.request.headers.get("content-type", ""), await call.body())
+    built_in = call.rules.strategic_merge_keys is not None
+    return dataclasses.replace(
+        body, document=metadata.with_type(body.document, call.path, call.info, built_in=built_in)
+    )
+
+
 async def create(call: Call) -> Response:
     """POST on a collection: 201 with the new object."""
     options = options_of(call)
-    body = bodies.decode_object(call.request.headers.get("content-type", ""), await call.body())
+    body = await _body_of(call)
     metadata.check_type(body.document, call.path, call.info)
     given = body.document["metadata"].get("managedFields")
     suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
@@ -38,7 +48,7 @@ async def create(call: Call) -> Response:
 async def replace(call: Call) -> Response:
     """PUT of an object."""
     options = options_of(call)
-    body = bodies.decode_object(call.request.headers.get("content-type", ""), await call.body())
+    body = await _body_of(call)
     metadata.check_type(body.document, call.path, call.info)
     stored = await call.backend.store.get(call.key(call.name))
     version = metadata.resource_version_of(body.document)

@@ -38,6 +38,17 @@ def check_type(document: Any, path: ResourcePath, info: KindInfo) -> None:
     _check_texts(metadata)
 
 
+def with_type(document: Any, path: ResourcePath, info: KindInfo, *, built_in: bool) -> Any:
+    """The document with its apiVersion and kind: typed clients leave them out for the kinds that Kubernetes has
+    itself, and the URL says them."""
+    if not built_in or not isinstance(document, Mapping):
+        return document
+    missing = {
+        name: value for name, value in (("apiVersion", path.api_version), ("kind", info.kind)) if not document.get(name)
+    }
+    return {**missing, **{name: value for name, value in document.items() if name not in missing}}
+
+
 def _check_texts(metadata: Document) -> None:
     """YAML 1.1 makes `yes` a boolean; a label or annotation that is no string would break its readers later."""
     for field in ("labels", "annotations"):
