@@ -5,6 +5,7 @@ import re
 from galley.core.rules.report import Report
 
 _TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PSEUDO = frozenset((":method", ":scheme", ":authority", ":path", ":status"))
 _CLAIM = re.compile(r"@request\.auth\.claims(?:\..+|(?:\[[^\[\]]+\])+)")
 _OPERATOR_NAME = re.compile(r"[A-Z0-9_]+")
@@ -34,8 +35,8 @@ def check_written_name(report: Report, path: str, name: str) -> None:
         report.error(path, "the name of a header is empty")
     elif name.startswith(":") and name.lower() != ":authority":
         report.error(path, f"{name!r} cannot be changed", "no header that begins with ':', except :authority")
-    elif not name.startswith(":") and not is_token(name):
-        report.error(path, f"{name!r} is not the name of a header")
+    elif _CONTROL.search(name):
+        report.error(path, f"{name!r} has a control character")
 
 
 def check_plain_name(report: Report, path: str, name: str) -> None:
@@ -44,8 +45,8 @@ def check_plain_name(report: Report, path: str, name: str) -> None:
         report.error(path, "the name of a header is empty")
     elif name.startswith(":") or name.lower() == "host":
         report.error(path, f"{name!r} cannot be changed", "no header that begins with ':', and not host")
-    elif not is_token(name):
-        report.error(path, f"{name!r} is not the name of a header")
+    elif _CONTROL.search(name):
+        report.error(path, f"{name!r} has a control character")
 
 
 def check_value(report: Report, path: str, value: str) -> None:
@@ -55,6 +56,12 @@ def check_value(report: Report, path: str, value: str) -> None:
         return
     if fault := _operator_fault(value):
         report.error(path, fault, "%% for a percent sign, or a command operator such as %REQ(x)%")
+
+
+def check_one_line(report: Report, path: str, text: str) -> None:
+    """What Envoy writes into a request line or a Location: a line end or NUL there makes it refuse all its routes."""
+    if any(char in text for char in "\0\r\n"):
+        report.error(path, "the text has a line end or a NUL", "one line of text")
 
 
 def _operator_fault(value: str) -> str | None:

@@ -49,7 +49,7 @@ def _check_hash(report: Report, path: str, hashing: ConsistentHash) -> None:
         report.warn(f"{path}.minimumRingSize", "deprecated: use ringHash.minimumRingSize")
         if hashing.ring_hash is not None or hashing.maglev is not None:
             report.error(f"{path}.minimumRingSize", "set together with ringHash or maglev", "one of them")
-    if hashing.maglev is not None and "table_size" in hashing.maglev.model_fields_set:
+    if hashing.maglev is not None:
         size = hashing.maglev.table_size
         if not 0 < size < _LARGEST_MAGLEV or not _is_prime(size):
             report.error(f"{path}.maglev.tableSize", f"{size} is no table size", f"a prime below {_LARGEST_MAGLEV}")

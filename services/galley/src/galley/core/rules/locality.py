@@ -13,7 +13,7 @@ _TOPOLOGY_LABELS = frozenset(
 
 def check_locality(report: Report, path: str, setting: LocalityLbSetting, *, has_outliers: bool | None = None) -> None:
     """Shares add up to 100, failover goes elsewhere; without outlier detection it never happens (warned of)."""
-    if setting.distribute and (setting.failover or setting.failover_priority):
+    if setting.distribute and setting.failover:
         report.error(path, "distribute and failover are both set", "one of them")
     has_topology = any(item.partition("=")[0] in _TOPOLOGY_LABELS for item in setting.failover_priority)
     if setting.failover and has_topology:
@@ -69,7 +69,7 @@ def _check_localities(report: Report, path: str, localities: Iterable[str]) -> N
         parts = locality.split("/")
         if any(not part for part in parts):
             report.error(path, f"{locality!r} has an empty part", "region/zone/subzone")
-        if locality.count("*") > 1 or ("*" in locality and parts[-1] != "*"):
+        if locality.count("*") > 1 or ("*" in locality and not locality.endswith("*")):
             report.error(path, f"{locality!r} has a wildcard in the wrong place", "one '*', at the end")
         if any(_overlap(parts, other) for other in known):
             report.error(path, f"{locality!r} overlaps another locality", "localities that do not overlap")

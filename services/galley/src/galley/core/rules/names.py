@@ -80,7 +80,7 @@ def is_cidr(text: str) -> bool:
     if text.count("/") != 1:
         return False
     address, _, length = text.partition("/")
-    if not is_ip(address) or not length.isdecimal():
+    if not is_ip(address) or "%" in address or not re.fullmatch(r"0|[1-9][0-9]{0,2}", length):
         return False
     return int(length) <= ipaddress.ip_address(address).max_prefixlen
 

@@ -1,5 +1,7 @@
 """Retry policies, of a route and of the mesh."""
 
+from http import HTTPStatus
+
 from meshcore.model.virtual_service import HttpRetry
 
 from galley.core.rules.quantities import check_duration
@@ -26,6 +28,7 @@ POLICIES = frozenset(
     )
 )
 """What Envoy can retry on."""
+_STATUSES = frozenset(str(status.value) for status in HTTPStatus)
 
 
 def check_retries(report: Report, path: str, retries: HttpRetry, *, zero_with_settings: bool = False) -> None:
@@ -46,5 +49,5 @@ def check_retries(report: Report, path: str, retries: HttpRetry, *, zero_with_se
     if retries.retry_on:
         for item in retries.retry_on.split(","):
             name = item.strip()
-            if name not in POLICIES and not (name.isdecimal() and 100 <= int(name) <= 599):
+            if name not in POLICIES and name not in _STATUSES:
                 report.error(f"{path}.retryOn", f"{name!r} is nothing to retry on", "a retry policy or an HTTP status")

@@ -48,7 +48,7 @@ def _check_delay(report: Report, path: str, delay: FaultDelay) -> None:
     if delay.exponential_delay is not None:
         report.error(f"{path}.exponentialDelay", "not supported", "fixedDelay")
     elif delay.fixed_delay is None:
-        report.error(f"{path}.fixedDelay", "required", "a duration")
+        report.warn(path, "no fixedDelay: nothing is delayed")
     check_duration(report, f"{path}.fixedDelay", delay.fixed_delay)
 
 

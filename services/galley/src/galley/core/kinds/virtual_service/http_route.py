@@ -12,6 +12,7 @@ from galley.core.kinds.virtual_service.destinations import (
 )
 from galley.core.kinds.virtual_service.faults import check_cors, check_fault
 from galley.core.kinds.virtual_service.http_match import check_http_match
+from galley.core.rules.headers import check_one_line
 from galley.core.rules.patterns import check_regex
 from galley.core.rules.ports import check_port
 from galley.core.rules.quantities import check_duration, check_http_status
@@ -80,13 +81,14 @@ def _check_redirect(report: Report, path: str, route: HttpRoute, redirect: HttpR
     where = f"{path}.redirect"
     if redirect.uri and redirect.prefix_rewrite:
         report.error(where, "uri and prefixRewrite are both set", "one of them")
-    if redirect.prefix_rewrite and not all(
-        match.uri is not None and match.uri.prefix is not None for match in route.match
-    ):
+    if redirect.prefix_rewrite and any(match.uri is not None and match.uri.prefix is None for match in route.match):
         report.error(f"{where}.prefixRewrite", "a match of the rule is not by prefix", "uri.prefix in every match")
     says = (redirect.uri, redirect.prefix_rewrite, redirect.authority, redirect.scheme, redirect.derive_port)
     if not any(says) and redirect.port is None:
         report.error(where, "the redirect says nothing", "uri, prefixRewrite, authority, scheme or port")
+    check_one_line(report, f"{where}.uri", redirect.uri)
+    check_one_line(report, f"{where}.prefixRewrite", redirect.prefix_rewrite)
+    check_one_line(report, f"{where}.authority", redirect.authority)
     if redirect.redirect_code and not 300 <= redirect.redirect_code <= 399:
         report.error(f"{where}.redirectCode", f"{redirect.redirect_code} is not a redirect's status", "300 to 399")
     if redirect.scheme not in ("", "http", "https"):
@@ -120,6 +122,8 @@ def _check_rewrite(report: Report, path: str, rewrite: HttpRewrite) -> None:
         report.error(path, "uri and uriRegexRewrite are both set", "one of them")
     if not rewrite.uri and rewrite.uri_regex_rewrite is None and not rewrite.authority:
         report.error(path, "the rewrite says nothing", "uri, uriRegexRewrite or authority")
+    check_one_line(report, f"{path}.uri", rewrite.uri)
+    check_one_line(report, f"{path}.authority", rewrite.authority)
     if (regex := rewrite.uri_regex_rewrite) is not None:
         if not regex.match or not regex.rewrite:
             report.error(f"{path}.uriRegexRewrite", "match and rewrite are both needed", "a pattern and a text")
