@@ -17,6 +17,7 @@ COMMANDS = {
     "get": "objects",
     "delete": "objects",
     "validate": "offline",
+    "analyze": "analyze",
     "compile": "compile",
     "kube-inject": "offline",
     "version": "offline",
