@@ -8,6 +8,7 @@ from galley.adapters.admin.changesets import changesets_router
 from galley.adapters.admin.debug import debug_router
 from galley.adapters.admin.events import events_router
 from galley.adapters.admin.history import history_router
+from galley.adapters.admin.rollback import rollback_router
 from galley.adapters.config_api.calls import Backend
 from galley.adapters.publisher import Publisher
 
@@ -19,6 +20,7 @@ def admin_routers(backend: Backend, publisher: Publisher | None, stopping: async
     return [
         events_router(backend, stopping),
         history_router(backend),
+        rollback_router(backend),
         changesets_router(backend),
         debug_router(backend, publisher),
     ]

@@ -77,9 +77,19 @@ class ChangeSummary(BaseModel):
 
 
 class Rollback(BaseModel):
-    """Which revision's object to put back."""
+    """Which revision to go back to."""
 
     revision: int = Field(ge=1)
+
+
+class RolledBack(BaseModel):
+    """What a rollback of the store did; `revision` is the new one, or the present one when nothing differed."""
+
+    revision: int
+    to: int
+    created: int
+    updated: int
+    deleted: int
 
 
 class Operation(StrEnum):
