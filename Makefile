@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 MEMBERS := libs/meshcore services/galley services/pilot services/citadel services/injector services/envoy-bootstrap cli/meshctl
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-compose test-capture test-kubectl has-engine has-root conformance lint golden lock clean
+.PHONY: setup demo test test-compose test-capture test-kubectl has-engine has-root conformance crds lint golden lock clean
 
 setup: $(STAMP)
 
@@ -21,7 +21,7 @@ $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
 
 # What a plain user's machine can run. What needs more has a target of its own below.
 test: setup
-	$(PYTEST) -m "not compose and not kubectl and not capture" $(ARGS)
+	$(PYTEST) --ignore=tests/compose --ignore=tests/kubectl --ignore=tests/capture $(ARGS)
 
 # A Docker engine with compose 2, and a kubectl.
 test-compose: has-engine setup
@@ -61,7 +61,11 @@ lint: setup
 	$(BIN)/mypy $(addsuffix /src,$(MEMBERS))
 
 golden: setup
-	$(PYTEST) -m "not compose and not kubectl and not capture" -k golden --update-golden $(ARGS)
+	$(PYTEST) --ignore=tests/compose --ignore=tests/kubectl --ignore=tests/capture -k golden --update-golden $(ARGS)
+
+# deploy/crds is made from the models; a test says when it is not current.
+crds: setup
+	$(BIN)/python deploy/crds/generate.py
 
 lock: $(BIN)/uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements.in -o requirements.lock
