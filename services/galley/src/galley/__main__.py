@@ -1,5 +1,6 @@
-"""Galley's composition root: store, publisher and list responder, config API, admin API."""
+"""Galley's composition root: store, publisher and list responder, config API, webhook, MCP, admin API."""
 
+import os
 import socket
 import sys
 
@@ -16,11 +17,13 @@ from galley.adapters.config_api.calls import Backend
 from galley.adapters.config_api.namespaces import seed
 from galley.adapters.config_api.workload_tokens import TokenIssuer
 from galley.adapters.list_responder import ListResponder
+from galley.adapters.mcp import start_mcp
 from galley.adapters.publisher import Publisher
 from galley.adapters.store import Store
+from galley.adapters.webhook import start_webhook
 from galley.core.kind_rules import Naming
 from galley.core.workload_tokens import SigningKey
-from galley.settings import GalleySettings
+from galley.settings import GalleySettings, without_options
 
 
 async def build(runtime: Runtime[GalleySettings]) -> None:
@@ -51,9 +54,11 @@ async def build(runtime: Runtime[GalleySettings]) -> None:
     tls = ssl_server_context(identity, client_certificates="optional")
     await runtime.enter("config-api", listening(api, settings.host, settings.port, tls))
     runtime.on_stop("watches", api.stop)
+    await start_webhook(runtime, backend.naming, identity)
+    await start_mcp(runtime, store, identity)
     routers = admin_routers(backend, publisher, runtime.stopping)
     await serve_admin(runtime, routers, authenticator=authenticator, identity=identity)
 
 
 if __name__ == "__main__":
-    sys.exit(run(GalleySettings, build))
+    sys.exit(run(GalleySettings, build, without_options(sys.argv[1:], os.environ)))

@@ -1,9 +1,11 @@
 """Galley's settings: `GALLEY_` and the field's name in capitals, read once at start."""
 
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from meshcore.runtime import ServiceSettings
+from meshcore.runtime import GoDuration, ServiceSettings
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 
@@ -22,6 +24,31 @@ class GalleySettings(ServiceSettings):
     token_issuer: str | None = None
     """`iss` of workload tokens, an https URL at which this API is reached; unset: the config API's own address."""
 
+    webhook_port: int = 15017
+    """HTTPS port of `/validate`, `/admitpilot` and `/admitmixer`."""
+    requests_per_second: float = Field(default=200, gt=0)
+    """Sustained rate of admission requests; what is over it is answered 429."""
+    requests_burst: float = Field(default=400, ge=1)
+    """Admission requests that may come at once."""
+    request_timeout: GoDuration = Field(default="10s", validate_default=True)
+    """How long the body of an admission request may take to arrive."""
+    mcp_port: int = 9901
+    """mTLS port of MCP's ResourceSource."""
+    mcp_allow: str = ""
+    """SPIFFE identities (with commas) that may take config over MCP; empty: Pilot's in the root namespace."""
+    mcp_xds_port: int = 9902
+    """Port of MCP over xDS, server TLS."""
+    mcp_xds_allow: str = ""
+    """CIDRs (with commas) from which istiods may take config over MCP over xDS; empty: the port stays closed. Also
+    `--mcp-xds-allow CIDR`, once or more often."""
+    sink_address: str = ""
+    """`host:port` of an MCP ResourceSink that Galley dials. Also `--sink-address`."""
+
+    @property
+    def mcp_identities(self) -> str:
+        """The access list of MCP."""
+        return self.mcp_allow or f"spiffe://{self.trust_domain}/ns/{self.root_namespace}/sa/pilot"
+
     @property
     def database_url(self) -> str:
         """Where the store is."""
@@ -33,3 +60,22 @@ class GalleySettings(ServiceSettings):
     def issuer(self) -> str:
         """`iss` of workload tokens."""
         return self.token_issuer or f"https://{self.host}:{self.port}"
+
+
+OPTIONS = {"--mcp-xds-allow": "GALLEY_MCP_XDS_ALLOW", "--sink-address": "GALLEY_SINK_ADDRESS"}
+"""Settings that may be given on the command line too."""
+
+
+def without_options(arguments: Sequence[str], environment: MutableMapping[str, str]) -> list[str]:
+    """Move `--option VALUE` and `--option=VALUE` into the environment, several values with commas; what is left."""
+    given: dict[str, list[str]] = {}
+    left: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if name in OPTIONS:
+            given.setdefault(OPTIONS[name], []).append(value if equals else next(rest, ""))
+        else:
+            left.append(argument)
+    environment.update({name: ",".join(values) for name, values in given.items()})
+    return left

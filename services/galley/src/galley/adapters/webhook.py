@@ -15,14 +15,17 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from meshcore import metrics
 from meshcore.errors import ErrorCode, MeshError
-from meshcore.http import problem_response
+from meshcore.http import listening, problem_response
 from meshcore.http.body_limit import BodyLimitMiddleware
 from meshcore.http.problem import install
 from meshcore.rate import TokenBucket
+from meshcore.runtime import Runtime
+from meshcore.tls import LiveIdentity, ssl_server_context
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from galley.core.admission_review import Verdict, decide, parse_review, unreadable
 from galley.core.kind_rules import Naming
+from galley.settings import GalleySettings
 
 LARGEST_REVIEW = 6 * 1024 * 1024
 BYTES_PER_TOKEN = 16 * 1024
@@ -85,6 +88,19 @@ def create_webhook(
         return Response()
 
     return app
+
+
+async def start_webhook(runtime: Runtime[GalleySettings], naming: Naming, identity: LiveIdentity) -> None:
+    """Serve it as the settings say, until the service ends."""
+    settings = runtime.settings
+    app = create_webhook(
+        naming,
+        requests_per_second=settings.requests_per_second,
+        requests_burst=settings.requests_burst,
+        request_timeout=settings.request_timeout.total_seconds(),
+    )
+    served = listening(app, settings.host, settings.webhook_port, ssl_server_context(identity))
+    runtime.ports["webhook"] = await runtime.enter("webhook", served)
 
 
 class CountErrors:
