@@ -4,6 +4,8 @@ Kubernetes evaluates the expression where there is a CRD; here, with no API serv
 predicate. The two stand side by side so that they are read, and changed, together.
 """
 
+import base64
+import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -122,6 +124,18 @@ def pattern(text: str) -> Keyword:
         f"a text that matches {text}",
         lambda value: compiled.search(value) is not None,
     )
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return True
+
+
+BASE64 = Keyword("format", "byte", "not base64", "base64 with padding", _is_base64)
+"""Bytes in JSON."""
 
 
 def add_rules(schema: dict[str, Any], rules: tuple[Cel, ...]) -> None:

@@ -206,8 +206,8 @@ class Warmup(MeshModel):
     """Slow start of new endpoints."""
 
     duration: Duration
-    minimum_percent: Annotated[Double, maximum(100)] | None = None
-    aggression: Double | None = None
+    minimum_percent: Annotated[Double, minimum(0), maximum(100)] | None = None
+    aggression: Annotated[Double, minimum(0)] | None = None
 
 
 class LoadBalancerSettings(MeshModel):
@@ -238,7 +238,7 @@ class ProxyProtocol(MeshModel):
 class RetryBudget(MeshModel):
     """Retries in relation to active requests."""
 
-    percent: Annotated[Double, maximum(100)] | None = None
+    percent: Annotated[Double, minimum(0), maximum(100)] | None = None
     min_retry_concurrency: UInt32 = 0
     budget_interval: AnyDuration | None = None
 

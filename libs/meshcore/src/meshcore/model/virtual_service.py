@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
@@ -16,6 +17,7 @@ from meshcore.model.base import (
     StatusObject,
     UInt32,
 )
+from meshcore.model.cel import BASE64
 
 
 class StringMatch(MeshModel):
@@ -107,7 +109,7 @@ class HttpBody(MeshModel):
     """A direct response's body; `bytes` is base64."""
 
     string: str | None = None
-    bytes: str | None = None
+    bytes: Annotated[str, BASE64] | None = None
     one_of = (("string", "bytes"),)
 
 

@@ -23,7 +23,7 @@ def field(name: str, *path: str, wide: bool = False, description: str = "") -> C
         value = value_at(document, *path)
         return value if value is None or isinstance(value, str | int) else json.dumps(value, separators=(",", ":"))
 
-    return Column(name, cell, description=description, wide=wide)
+    return Column(name, cell, description=description, wide=wide, path=path)
 
 
 def count(name: str, *paths: str) -> Column:

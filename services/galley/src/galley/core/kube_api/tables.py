@@ -23,6 +23,8 @@ class Column:
     type: str = "string"
     description: str = ""
     wide: bool = False
+    path: tuple[str, ...] = ()
+    """The field that it shows, where it shows one as it is."""
 
 
 def table(
