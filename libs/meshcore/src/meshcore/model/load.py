@@ -208,20 +208,25 @@ def _item_node(node: yaml.Node | None, index: int) -> tuple[yaml.Node | None, in
 
 def _check_size(root: yaml.Node, source: str, line: int) -> None:
     """Refuse what grows or nests beyond reason once its aliases are expanded (a YAML bomb)."""
-    sizes: dict[int, int] = {}
+    sizes: dict[int, int | None] = {}
 
     def size(node: yaml.Node, depth: int) -> int:
         if depth > _MAX_DEPTH:
             raise yaml.MarkedYAMLError(problem=f"nested deeper than {_MAX_DEPTH}", problem_mark=node.start_mark)
-        if id(node) not in sizes:
-            children: list[yaml.Node] = []
-            if isinstance(node, yaml.MappingNode):
-                children = [part for pair in node.value for part in pair]
-            elif isinstance(node, yaml.SequenceNode):
-                children = node.value
-            sizes[id(node)] = 0  # an alias to a parent is cut off by the depth limit
-            sizes[id(node)] = 1 + sum(size(child, depth + 1) for child in children)
-        return sizes[id(node)]
+        if id(node) in sizes:
+            known = sizes[id(node)]
+            if known is None:
+                raise yaml.MarkedYAMLError(problem="an alias stands inside what it means", problem_mark=node.start_mark)
+            return known
+        children: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            children = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            children = node.value
+        sizes[id(node)] = None
+        total = 1 + sum(size(child, depth + 1) for child in children)
+        sizes[id(node)] = total
+        return total
 
     if size(root, 0) > _MAX_NODES:
         violation = Violation("", f"more than {_MAX_NODES} nodes", "a smaller document", source, line)
