@@ -5,6 +5,7 @@ strict validation refuses them and everything else keeps the last one.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +18,7 @@ from meshcore.model.validation import field_path
 from galley.core.kube_api import protobuf_body, status
 
 LARGEST = 3 * 1024 * 1024
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
 
 
@@ -58,10 +60,20 @@ def _no_constant(text: str) -> NoReturn:
 def decode_json(body: bytes) -> Body:
     """Read JSON; 400 when it is none."""
     try:
-        document = json.loads(body, object_pairs_hook=_object_of, parse_constant=_no_constant)
+        document = json.loads(body.decode(), object_pairs_hook=_object_of, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise status.bad_request(f"the body is not JSON: {error}") from error
+    if _SURROGATE.search(body):
+        _refuse_half_characters(document)
     return Body(document, tuple(field_path(path) for path in _duplicates(document, ())))
+
+
+def _refuse_half_characters(document: Any) -> None:
+    """`\\ud800` without its other half is no character: nothing behind this could write it as UTF-8."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise status.bad_request("the body is not JSON: a string has half of a surrogate pair") from None
 
 
 def _duplicates(value: Any, path: tuple[str | int, ...]) -> list[tuple[str | int, ...]]:

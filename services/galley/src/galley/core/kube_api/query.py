@@ -13,6 +13,9 @@ from meshcore.errors import ErrorCode
 
 from galley.core.kube_api import status
 
+_LONGEST_SECONDS = 366 * 24 * 3600
+"""A longer watch than this is the same to everybody; a number without end would not fit a `timedelta`."""
+
 
 class FieldValidation(StrEnum):
     """What to do about fields that the kind does not have."""
@@ -97,4 +100,4 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
 
 def _seconds(query: Mapping[str, str], name: str) -> timedelta | None:
     seconds = _number(query, name)
-    return timedelta(seconds=seconds) if seconds else None
+    return timedelta(seconds=min(seconds, _LONGEST_SECONDS)) if seconds else None
