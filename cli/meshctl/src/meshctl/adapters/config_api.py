@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 from meshcore.errors import ErrorCode, MeshError, Violation
@@ -132,7 +133,7 @@ class ConfigApi:
 
     def workload_token(self, namespace: str, service_account: str) -> str:
         """A token for a workload's first certificate."""
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token"
+        path = f"/api/v1/namespaces/{quote(namespace, safe='')}/serviceaccounts/{quote(service_account, safe='')}/token"
         return str(self._call("POST", path, token_request())["status"]["token"])
 
     def _address(self, document: Mapping[str, Any], namespace: str) -> tuple[KindInfo, str, str]:
@@ -169,6 +170,11 @@ def refused(answer: httpx.Response) -> MeshError:
         return MeshError(code, f"{answer.request.method} {answer.request.url.path}: HTTP {answer.status_code}")
     if document.get("reason") == "AlreadyExists":
         code = ErrorCode.ALREADY_EXISTS
+    details = document.get("details") or {}
+    causes = [cause for cause in details.get("causes") or () if cause.get("reason") == "FieldValueInvalid"]
+    if causes:
+        found = [Violation(str(cause["field"]), str(cause["message"])) for cause in causes]
+        return MeshError(code, f"{details.get('kind')} {details.get('name')!r} is not valid", found)
     text = document.get("message") or document.get("detail") or f"HTTP {answer.status_code}"
     return MeshError(code, str(text))
 
@@ -185,8 +191,8 @@ def _version(document: Mapping[str, Any]) -> str:
 
 def _path(kind: KindInfo, version: str, namespace: str, name: str = "") -> str:
     root = f"/apis/{kind.group}/{version}" if kind.group else f"/api/{version}"
-    space = f"/namespaces/{namespace}" if namespace and kind.namespaced else ""
-    return f"{root}{space}/{kind.plural}" + (f"/{name}" if name else "")
+    space = f"/namespaces/{quote(namespace, safe='')}" if namespace and kind.namespaced else ""
+    return f"{root}{space}/{kind.plural}" + (f"/{quote(name, safe='')}" if name else "")
 
 
 def open_config_api(url: str, root_certificate: str, token_file: str) -> ConfigApi:

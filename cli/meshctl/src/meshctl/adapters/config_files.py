@@ -1,8 +1,9 @@
 """Config files: YAML or JSON documents from files, folders (recursively, in order of name) and standard input."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from meshcore.errors import ErrorCode, MeshError
 from meshcore.model.load import Document, load_yaml_documents
 
 from meshctl.adapters.text_files import read_text
@@ -22,3 +23,11 @@ def config_paths(paths: Iterable[str]) -> Iterator[str]:
 def read_documents(paths: Iterable[str]) -> list[Document]:
     """Every document of the paths, in order."""
     return [document for path in config_paths(paths) for document in load_yaml_documents(read_text(path), path)]
+
+
+def read_some_documents(paths: Sequence[str]) -> list[Document]:
+    """Every document of the paths; NOT_FOUND when there is none at all, which is hardly what somebody meant."""
+    documents = read_documents(paths)
+    if not documents:
+        raise MeshError(ErrorCode.NOT_FOUND, f"no object in {', '.join(paths)}")
+    return documents

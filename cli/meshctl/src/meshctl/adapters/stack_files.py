@@ -40,9 +40,9 @@ def make_layout(stack: Stack) -> Layout:
     if layout.too_long_for_sockets():
         detail = f"{layout.root} is too long: Unix socket paths end at {SOCKET_PATH_LIMIT} bytes; set XDG_STATE_HOME"
         raise MeshError(ErrorCode.FAILED_PRECONDITION, detail)
-    root = Path(layout.root)
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    root.chmod(0o700)
+    for directory in (Path(layout.root).parent, Path(layout.root)):
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        directory.chmod(0o700)
     return layout
 
 

@@ -11,12 +11,14 @@ from meshctl.core.workloads import WorkloadsFile, parse_workloads
 
 def read_text(path: str) -> str:
     """A file's text; `-` is standard input. MeshError(NOT_FOUND) when there is no such file."""
-    if path == "-":
-        return sys.stdin.read()
     try:
+        if path == "-":
+            return sys.stdin.read()
         return Path(path).read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise MeshError(ErrorCode.NOT_FOUND, f"no such file: {path}") from None
+    except PermissionError:
+        raise MeshError(ErrorCode.PERMISSION_DENIED, f"{path} may not be read") from None
     except UnicodeDecodeError:
         raise MeshError(ErrorCode.INVALID, f"{path} is not UTF-8 text") from None
 

@@ -9,7 +9,7 @@ from meshcore.errors import ErrorCode, MeshError
 from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.config_dump import config_dump
 
-from meshctl.adapters.config_files import read_documents
+from meshctl.adapters.config_files import read_some_documents
 from meshctl.adapters.text_files import read_text
 from meshctl.commands.options import FilesOption, NamespaceOption, Output, complain, failing_clearly, print_document
 from meshctl.core.offline_mesh import compile_proxy, node_of, read_mesh
@@ -34,7 +34,7 @@ def compile(  # noqa: A001 - the name of the command
     """Print everything that Pilot would send to one proxy."""
     if (proxy is None) == (node is None):
         raise MeshError(ErrorCode.INVALID, "say either --proxy NAMESPACE/NAME or --node NODE.json")
-    objects = read_mesh(read_documents(filename), namespace)
+    objects = read_mesh(read_some_documents(filename), namespace)
     if node is not None:
         described = _read_node(node)
     else:
@@ -50,7 +50,7 @@ def compile(  # noqa: A001 - the name of the command
 def _read_node(path: str) -> dict[str, object]:
     try:
         document = json.loads(read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MeshError(ErrorCode.INVALID, f"{path} is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise MeshError(ErrorCode.INVALID, f"{path} is not a JSON object")

@@ -9,7 +9,7 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.model.kinds import KINDS, KindInfo, by_kind
 
 from meshctl.adapters.config_api import ConfigApi, open_config_api
-from meshctl.adapters.config_files import read_documents
+from meshctl.adapters.config_files import read_some_documents
 from meshctl.adapters.stack_files import layout_of, stack_from
 from meshctl.adapters.text_files import read_text
 from meshctl.commands.options import (
@@ -23,6 +23,7 @@ from meshctl.commands.options import (
     print_document,
     print_table,
 )
+from meshctl.core.documents import named_object, named_objects
 from meshctl.core.kube_config import read_kubeconfig
 from meshctl.core.topology import CONFIG_API_PORT
 
@@ -35,12 +36,19 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Ask for the verdi
 def config_api(stack: int | None, kubeconfig: str | None) -> ConfigApi:
     """The config API of a kubeconfig, else of the running stack as its administrator."""
     if kubeconfig is not None:
-        target = read_kubeconfig(yaml.safe_load(read_text(kubeconfig)), kubeconfig)
+        target = read_kubeconfig(_parsed(kubeconfig), kubeconfig)
         return ConfigApi(target.server, target.ca, target.token)
     chosen = stack_from(stack)
     layout = layout_of(chosen)
     url = f"https://{chosen.galley}:{CONFIG_API_PORT}"
     return open_config_api(url, layout.root_certificate, layout.admin_token)
+
+
+def _parsed(path: str) -> Any:
+    try:
+        return yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise MeshError(ErrorCode.INVALID, f"{path} is not YAML: {str(error).splitlines()[0]}") from None
 
 
 @failing_clearly
@@ -53,13 +61,15 @@ def apply(
 ) -> None:
     """Make the objects of the files what the files say."""
     failed = False
+    documents = read_some_documents(filename)
     with config_api(stack, kubeconfig) as api:
-        for document in read_documents(filename):
+        for document in documents:
             try:
-                print(f"{api.apply(document.body, namespace, dry_run)}{' (dry run)' if dry_run else ''}")
+                print(f"{api.apply(named_object(document), namespace, dry_run)}{' (dry run)' if dry_run else ''}")
             except MeshError as error:
                 failed = True
-                complain(f"{document.file}:{document.line}: {error}")
+                found = [document.locate(violation) for violation in error.violations]
+                complain(f"{document.file}:{document.line}: {error.detail}", *(f"  {violation}" for violation in found))
     if failed:
         raise typer.Exit(1)
 
@@ -75,8 +85,9 @@ def delete(
 ) -> None:
     """Delete objects, by file or by kind and name."""
     failed = False
+    targets = _targets(target or [], filename or [])
     with config_api(stack, kubeconfig) as api:
-        for document in _targets(target or [], filename or []):
+        for document in targets:
             try:
                 print(api.delete(document, namespace))
             except MeshError as error:
@@ -93,8 +104,8 @@ def _targets(target: list[str], filename: list[str]) -> list[dict[str, Any]]:
     if bool(target) == bool(filename):
         raise MeshError(ErrorCode.INVALID, "say either -f FILE or KIND NAME")
     if filename:
-        bodies = [document.body for document in reversed(read_documents(filename))]
-        return list({identity_of(body): body for body in bodies}.values())
+        bodies = named_objects(read_some_documents(filename))
+        return list({identity_of(body): body for body in reversed(bodies)}.values())
     if len(target) < 2:
         raise MeshError(ErrorCode.INVALID, "say KIND NAME")
     kind = find_kind(target[0])
@@ -119,9 +130,9 @@ def get(
     stack: StackOption = None,
 ) -> None:
     """Show objects, by kind (and name) or by file."""
+    bodies = named_objects(read_some_documents(filename)) if filename else []
     with config_api(stack, kubeconfig) as api:
         if filename:
-            bodies = [document.body for document in read_documents(filename)]
             items = [_live(api, body, namespace) for body in bodies]
             print_document({"apiVersion": "v1", "kind": "List", "items": items}, output)
             return

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from injector.core.kube_inject import kube_inject as inject
-from meshcore.errors import ErrorCode, MeshError
+from meshcore.errors import ErrorCode, MeshError, Violation
 from meshcore.model.load import Document
 
 from meshctl.adapters.config_files import config_paths, read_documents
@@ -23,6 +23,7 @@ from meshctl.commands.options import (
     complain,
     failing_clearly,
     print_document,
+    printable,
 )
 from meshctl.core.topology import ADMIN_PORT
 from meshctl.core.validation import Verdict, validate_documents
@@ -38,7 +39,10 @@ def validate(filename: FilesOption, output: OutputOption = Output.TABLE) -> None
         except MeshError as error:
             if error.code is not ErrorCode.INVALID:
                 raise
-            verdicts.append(Verdict(Document(path, 1, {}), error.violations, ()))
+            found = error.violations or (Violation("", error.detail, file=path),)
+            verdicts.append(Verdict(Document(path, 1, {}), found, ()))
+    if not verdicts:
+        complain(f"warning: no object in {', '.join(filename)}")
     if output is Output.TABLE:
         for verdict in verdicts:
             _print_verdict(verdict)
@@ -52,11 +56,11 @@ def _print_verdict(verdict: Verdict) -> None:
     entry = verdict.entry()
     name = "/".join(part for part in (entry["namespace"], entry["name"]) if part)
     what = f"{entry['file']}:{verdict.document.line}: {entry['kind']} {name}".rstrip()
-    print(f"{what} is {'valid' if verdict.valid else 'not valid'}")
+    print(printable(f"{what} is {'valid' if verdict.valid else 'not valid'}"))
     for violation in verdict.errors:
-        print(f"  error: {violation}")
+        print(printable(f"  error: {violation}"))
     for violation in verdict.warnings:
-        print(f"  warning: {violation}")
+        print(printable(f"  warning: {violation}"))
 
 
 @failing_clearly

@@ -14,7 +14,7 @@ from meshcore.errors import MeshError
 from meshctl.core.failure import StackFailure
 
 StackOption = Annotated[
-    int | None, typer.Option("--stack", help="Stack number on this machine [default: MESHCORE_STACK or 1].")
+    int | None, typer.Option("--stack", help="Stack number on this machine (MESHCORE_STACK, else 1).")
 ]
 NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of objects that name none.")]
 FilesOption = Annotated[list[str], typer.Option("--filename", "-f", help="File, folder, or - for standard input.")]
@@ -59,13 +59,20 @@ def print_table(table: tuple[Sequence[str], Sequence[Sequence[str]]]) -> None:
     lines = [tuple(columns), *(tuple(row) for row in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     for line in lines:
-        print("   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print(printable("   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()))
+
+
+def printable(text: str) -> str:
+    """The text without what would steer a terminal: control characters as `\\x1b`; line ends and tabs stay."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 def complain(*lines: str) -> None:
     """Lines on standard error."""
     for line in lines:
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
 
 
 def failing_clearly(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
