@@ -25,7 +25,7 @@ OURS = {(info.api_version_of(version), info.kind) for info in KINDS for version 
 def read_mesh(documents: Iterable[Document], namespace: str) -> list[MeshObject]:
     """The objects of the files as consumers get them, normalised; a later one of the same name takes the place of an
     earlier one. Kinds that are not the mesh's are passed over. INVALID has every violation of every file."""
-    objects: dict[tuple[str, str, str], MeshObject] = {}
+    objects: dict[tuple[str, str, str, str], MeshObject] = {}
     violations: list[Violation] = []
     for document in documents:
         body = document.body
@@ -37,7 +37,7 @@ def read_mesh(documents: Iterable[Document], namespace: str) -> list[MeshObject]
             found = error.violations or (Violation("", error.detail),)
             violations += [document.locate(violation) for violation in found]
         else:
-            objects[made.kind, made.metadata.namespace, made.metadata.name] = made
+            objects[made.api_version, made.kind, made.metadata.namespace, made.metadata.name] = made
     if violations:
         raise MeshError(ErrorCode.INVALID, "the config is not valid", violations)
     return list(objects.values())

@@ -11,6 +11,16 @@ from meshcore.model.destination_rule import DestinationRule
 from meshcore.model.endpoint_slice import EndpointSlice
 from meshcore.model.envoy_filter import EnvoyFilter
 from meshcore.model.gateway import Gateway
+from meshcore.model.gateway_api.gateways import GatewayClass, KubernetesGateway, ListenerSet
+from meshcore.model.gateway_api.policies import (
+    BackendTlsPolicy,
+    BackendTrafficPolicy,
+    ReferenceGrant,
+    XBackend,
+    XMesh,
+)
+from meshcore.model.gateway_api.references import GATEWAY_API
+from meshcore.model.gateway_api.routes import GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute
 from meshcore.model.peer_authentication import PeerAuthentication
 from meshcore.model.proxy_config import ProxyConfig
 from meshcore.model.request_authentication import RequestAuthentication
@@ -26,7 +36,6 @@ SECURITY = "security.istio.io"
 TELEMETRY = "telemetry.istio.io"
 EXTENSIONS = "extensions.istio.io"
 MIXER = "config.istio.io"
-GATEWAY_API = "gateway.networking.k8s.io"
 GATEWAY_API_TRIALS = "gateway.networking.x-k8s.io"
 DISCOVERY = "discovery.k8s.io"
 CORE = ""
@@ -67,6 +76,13 @@ def _istio(group: str, kind: str, plural: str, model: type[MeshObject], *short: 
     return KindInfo(group, _VERSIONS[group], kind, plural, kind.lower(), model, short, categories)
 
 
+def _gateway_api(
+    kind: str, plural: str, model: type[MeshObject], versions: tuple[str, ...], *short: str, namespaced: bool = True
+) -> KindInfo:
+    group = GATEWAY_API_TRIALS if kind.startswith("X") else GATEWAY_API
+    return KindInfo(group, versions, kind, plural, kind.lower(), model, short, ("gateway-api",), namespaced)
+
+
 _VERSIONS = {
     NETWORKING: ("v1", "v1beta1", "v1alpha3"),
     SECURITY: ("v1", "v1beta1"),
@@ -102,6 +118,21 @@ KINDS: tuple[KindInfo, ...] = (
     KindInfo(CORE, ("v1",), "Pod", "pods", "pod", Pod, ("po",), ("all",)),
     KindInfo(CORE, ("v1",), "Node", "nodes", "node", Node, ("no",), namespaced=False),
     KindInfo(DISCOVERY, ("v1",), "EndpointSlice", "endpointslices", "endpointslice", EndpointSlice, has_status=False),
+    _gateway_api("GatewayClass", "gatewayclasses", GatewayClass, ("v1", "v1beta1"), "gc", namespaced=False),
+    _gateway_api("Gateway", "gateways", KubernetesGateway, ("v1", "v1beta1"), "gtw"),
+    _gateway_api("HTTPRoute", "httproutes", HttpRoute, ("v1", "v1beta1")),
+    _gateway_api("GRPCRoute", "grpcroutes", GrpcRoute, ("v1",)),
+    _gateway_api("TCPRoute", "tcproutes", TcpRoute, ("v1", "v1alpha2")),
+    _gateway_api("TLSRoute", "tlsroutes", TlsRoute, ("v1", "v1alpha2", "v1alpha3")),
+    _gateway_api("UDPRoute", "udproutes", UdpRoute, ("v1", "v1alpha2")),
+    _gateway_api("ListenerSet", "listenersets", ListenerSet, ("v1",), "lset"),
+    _gateway_api("ReferenceGrant", "referencegrants", ReferenceGrant, ("v1", "v1beta1"), "refgrant"),
+    _gateway_api("BackendTLSPolicy", "backendtlspolicies", BackendTlsPolicy, ("v1", "v1alpha3"), "btlspolicy"),
+    _gateway_api("XBackend", "xbackends", XBackend, ("v1alpha1",), "xbackend"),
+    _gateway_api(
+        "XBackendTrafficPolicy", "xbackendtrafficpolicies", BackendTrafficPolicy, ("v1alpha1",), "xbtrafficpolicy"
+    ),
+    _gateway_api("XMesh", "xmeshes", XMesh, ("v1alpha1",), "mesh", namespaced=False),
 )
 
 _REPLACED = {

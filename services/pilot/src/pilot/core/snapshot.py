@@ -20,7 +20,8 @@ from meshcore.model import (
     VirtualService,
     parse_mesh_config,
 )
-from meshcore.model.kinds import by_plural
+from meshcore.model.gateway_api.references import GATEWAY_API
+from meshcore.model.kinds import GATEWAY_API_TRIALS, MIXER, by_plural
 from meshcore.model.load import parse_object
 from meshcore.model.mesh_config import CONFIG_MAP_NAME, MESH_KEY, ROOT_NAMESPACE
 
@@ -36,6 +37,9 @@ Name = tuple[str, str]
 
 _REGISTRY_KINDS = frozenset({"Service", "ServiceEntry", "EndpointSlice", "Endpoints", "WorkloadEntry", "WorkloadGroup"})
 _INDEXED_KINDS = frozenset({"VirtualService", "DestinationRule", "PeerAuthentication", "Sidecar", "Namespace"})
+
+_OTHER_GROUPS = frozenset({GATEWAY_API, GATEWAY_API_TRIALS, MIXER})
+"""Groups whose objects are stored but not compiled; one of them has a kind of the same name as Istio's Gateway."""
 
 
 class RecordLike(Protocol):
@@ -83,7 +87,8 @@ class MeshSnapshot:
     @classmethod
     def of(cls, objects: Iterable[MeshObject], revision: int = 0) -> "MeshSnapshot":
         """The mesh of these objects, as offline tools and tests have them."""
-        return cls()._with(((item.kind, *item.namespaced_name), Config(item)) for item in objects)._at(revision)
+        routed = [item for item in objects if item.api_version.partition("/")[0] not in _OTHER_GROUPS]
+        return cls()._with(((item.kind, *item.namespaced_name), Config(item)) for item in routed)._at(revision)
 
     @classmethod
     def of_entries(cls, entries: Mapping[Any, RecordLike], revision: int) -> "MeshSnapshot":
@@ -134,6 +139,8 @@ class MeshSnapshot:
         steps: list[tuple[Source, Config | None]] = []  # type: ignore[type-arg]
         problems = dict(self.diagnostics)
         for key, record in sorted(taken, key=lambda item: tuple(item[0])):
+            if key[0] in _OTHER_GROUPS:
+                continue
             try:
                 kind = by_plural(key[0], key[1]).kind
             except MeshError:

@@ -1,7 +1,7 @@
 """One folder per kind: its rules (`validate`), its one form (`normalize`), and what the API must know of it.
 
-A folder's package has `RULES: KindRules`; it is found here by being there, so a new kind is a new folder and a row in
-`meshcore.model.kinds.KINDS`.
+A folder's package has `RULES: KindRules`, or a tuple of them for a family of kinds; it is found here by being there, so
+a new kind is a new folder and a row in `meshcore.model.kinds.KINDS`.
 """
 
 import importlib
@@ -20,8 +20,9 @@ def all_rules() -> Mapping[tuple[str, str], KindRules]:
     """The rules of every kind, by (group, kind)."""
     found = {}
     for module in pkgutil.iter_modules(__path__):
-        rules: KindRules = importlib.import_module(f"{__name__}.{module.name}").RULES
-        found[(rules.group, rules.kind)] = rules
+        family: KindRules | tuple[KindRules, ...] = importlib.import_module(f"{__name__}.{module.name}").RULES
+        for rules in family if isinstance(family, tuple) else (family,):
+            found[(rules.group, rules.kind)] = rules
     return MappingProxyType(found)
 
 
