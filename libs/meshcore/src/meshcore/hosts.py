@@ -4,7 +4,7 @@ Istio's rules (pkg/config/host): a name without a dot is short for the service o
 config that says it; names with a dot, `*` and IP addresses are left alone. `*.foo.com` does not match `foo.com`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 DEFAULT_DOMAIN = "cluster.local"
 
@@ -36,7 +36,29 @@ def hosts_overlap(one: str, other: str) -> bool:
     return host_matches(one, other) or host_matches(other, one)
 
 
+def intersection(some: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """What both lists cover, each part once: of two hosts the narrower one."""
+    narrow = [
+        one if host_matches(other, one) else other for one in some for other in others if hosts_overlap(one, other)
+    ]
+    return tuple(dict.fromkeys(narrow))
+
+
+def hosts_for_namespace(scoped: Iterable[str], namespace: str) -> tuple[str, ...]:
+    """The hosts of a list of `NAMESPACE/HOST` that config of that namespace may use; `*/` and no namespace mean all."""
+    found = []
+    for text in scoped:
+        place, slash, host = text.partition("/")
+        if not slash or place in ("*", namespace):
+            found.append(host if slash else text)
+    return tuple(found)
+
+
+def specificity(host: str) -> tuple[bool, int, str]:
+    """What to sort hosts by, the most specific first: exact before wildcard, longer before shorter, by name."""
+    return (is_wildcard(host), -len(host), host)
+
+
 def most_specific(patterns: Iterable[str], host: str) -> str | None:
-    """The pattern that wins for `host`: exact before wildcard, longer before shorter, then alphabetical."""
-    candidates = [pattern for pattern in patterns if host_matches(pattern, host)]
-    return min(candidates, key=lambda pattern: (is_wildcard(pattern), -len(pattern), pattern), default=None)
+    """The pattern that wins for `host`; None when none matches."""
+    return min((pattern for pattern in patterns if host_matches(pattern, host)), key=specificity, default=None)

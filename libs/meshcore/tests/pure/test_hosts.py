@@ -1,7 +1,15 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from meshcore.hosts import host_matches, hosts_overlap, most_specific, resolve_short_host
+from meshcore.hosts import (
+    host_matches,
+    hosts_for_namespace,
+    hosts_overlap,
+    intersection,
+    most_specific,
+    resolve_short_host,
+    specificity,
+)
 
 LABEL = st.text("abc", min_size=1, max_size=3)
 HOST = st.lists(LABEL, min_size=1, max_size=4).map(".".join)
@@ -48,3 +56,18 @@ def test_exact_beats_long_wildcard_beats_short_wildcard():
 @given(HOST, HOST)
 def test_overlap_is_symmetric(one, other):
     assert hosts_overlap("*." + one, other) == hosts_overlap(other, "*." + one)
+
+
+def test_what_two_lists_of_hosts_both_cover_is_the_narrower_of_each_pair():
+    assert intersection(("*.shop.com", "news.com"), ("*", "a.shop.com")) == ("*.shop.com", "a.shop.com", "news.com")
+    assert intersection(("*.shop.com",), ("shop.com",)) == ()
+
+
+def test_hosts_of_other_namespaces_are_left_out():
+    scoped = ("a.com", "shop/b.com", "*/c.com", "news/d.com")
+    assert hosts_for_namespace(scoped, "shop") == ("a.com", "b.com", "c.com")
+
+
+def test_sorting_puts_the_most_specific_host_first():
+    hosts = ["*", "*.com", "a.com", "*.a.com", "b.a.com", "b.com"]
+    assert sorted(hosts, key=specificity) == ["b.a.com", "a.com", "b.com", "*.a.com", "*.com", "*"]

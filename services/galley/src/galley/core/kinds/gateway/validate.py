@@ -1,7 +1,7 @@
 """The rules of a Gateway: its name, and its listeners."""
 
 from meshcore.model.gateway import Gateway, Server
-from meshcore.model.sidecar import ServerTlsMode, ServerTlsSettings
+from meshcore.model.sidecar import ServerTlsSettings
 
 from galley.core.rules.names import check_ip, check_unix_address, is_label
 from galley.core.rules.ports import HTTP_PROTOCOLS, TLS_PROTOCOLS, check_port, check_protocol
@@ -10,7 +10,6 @@ from galley.core.rules.scoped_hosts import check_scoped_host
 from galley.core.rules.server_tls import check_server_tls
 
 _UNIX = "unix://"
-_PASSES_THROUGH = (ServerTlsMode.PASSTHROUGH, ServerTlsMode.AUTO_PASSTHROUGH)
 
 
 def validate(gateway: Gateway, report: Report) -> None:
@@ -68,7 +67,7 @@ def _check_tls_of_protocol(report: Report, path: str, server: Server) -> None:
         return
     elif protocol not in HTTP_PROTOCOLS:
         report.error(path, f"TLS on a port of protocol {server.port.protocol}", "protocol HTTPS or TLS")
-    elif tls.mode not in _PASSES_THROUGH or _has_files(tls):
+    elif not server.passes_through or _has_files(tls):
         report.error(path, "TLS on a port of plain HTTP", "httpsRedirect alone, or protocol HTTPS")
     if tls is not None and tls.https_redirect and protocol not in HTTP_PROTOCOLS | TLS_PROTOCOLS:
         report.warn(f"{path}.httpsRedirect", "redirects plain HTTP only")

@@ -1,0 +1,34 @@
+"""Small inputs and the facts that follow from them, by topic."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from meshcore.errors import MeshError
+
+from tests.conformance.case_files import read_cases
+from tests.conformance.outcome import Outcome, failed, not_applicable, passed
+from tests.conformance.topics import topics
+
+SET = "facts"
+
+
+def run(directory: Path) -> Iterator[Outcome]:
+    """Each case of a topic that has a counterpart here; `{"error": true}` is wanted of what must fail."""
+    known = topics()
+    for case in read_cases(directory / "cases.jsonl"):
+        answer = known.get(case["topic"])
+        if answer is None:
+            yield not_applicable(case["id"], f"no counterpart yet of {case['topic']}")
+            continue
+        try:
+            got = answer(case["in"])
+        except (MeshError, ValueError) as error:
+            got = {"error": True}
+            reason = f" ({error})"
+        else:
+            reason = ""
+        yield (
+            passed(case["id"])
+            if got == case["want"]
+            else failed(case["id"], f"{case['topic']} of {case['in']}: wanted {case['want']!r}, got {got!r}{reason}")
+        )
