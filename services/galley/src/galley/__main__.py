@@ -19,6 +19,7 @@ from galley.adapters.config_api.workload_tokens import TokenIssuer
 from galley.adapters.list_responder import ListResponder
 from galley.adapters.mcp import start_mcp
 from galley.adapters.publisher import Publisher
+from galley.adapters.sources import intakes_of
 from galley.adapters.store import Store
 from galley.adapters.webhook import start_webhook
 from galley.core.kind_rules import Naming
@@ -56,7 +57,10 @@ async def build(runtime: Runtime[GalleySettings]) -> None:
     runtime.on_stop("watches", api.stop)
     await start_webhook(runtime, backend.naming, identity)
     await start_mcp(runtime, store, identity)
-    routers = admin_routers(backend, publisher, runtime.stopping)
+    intakes = intakes_of(backend, settings.config_dir, settings.kubeconfig)
+    for intake in intakes:
+        runtime.spawn(f"source-{intake.report().source}", intake.run)
+    routers = admin_routers(backend, publisher, runtime.stopping, intakes)
     await serve_admin(runtime, routers, authenticator=authenticator, identity=identity)
 
 

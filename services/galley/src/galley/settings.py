@@ -21,6 +21,10 @@ class GalleySettings(ServiceSettings):
     """SQLAlchemy URL of the store; unset: SQLite in the state directory."""
     domain: str = "cluster.local"
     """DNS domain that short host names are completed with."""
+    config_dir: Path | None = None
+    """Directory of YAML that is taken as config; unset: none."""
+    kubeconfig: Path | None = None
+    """Kubeconfig of a Kubernetes API whose Istio objects are taken as config; unset: none."""
     token_issuer: str | None = None
     """`iss` of workload tokens, an https URL at which this API is reached; unset: the config API's own address."""
 

@@ -1,5 +1,8 @@
-"""`/debug/configz` and `/debug/publisherz`: what is stored in its normalised form, and how far publishing has come."""
+"""Pages for people: what is stored in its normalised form, how far publishing has come, what the sources have and
+what of it was refused."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -8,9 +11,10 @@ from meshcore.model.kinds import KINDS
 
 from galley.adapters.config_api.calls import Backend
 from galley.adapters.publisher import Publisher
+from galley.adapters.sources import Intake
 
 
-def debug_router(backend: Backend, publisher: Publisher | None) -> APIRouter:
+def debug_router(backend: Backend, publisher: Publisher | None, intakes: Sequence[Intake] = ()) -> APIRouter:
     """Routes under `/debug`."""
     router = APIRouter(tags=["debug"])
 
@@ -45,5 +49,11 @@ def debug_router(backend: Backend, publisher: Publisher | None) -> APIRouter:
             "connected": status.connected,
             "published": status.published,
         }
+
+    @router.get("/debug/sourcez")
+    async def get_sourcez(request: Request) -> Page[dict[str, Any]]:
+        """Every source: whether its state was taken in, how many objects it has, and what could not be taken."""
+        caller_of(request).require(Role.VIEWER)
+        return Page(items=[asdict(intake.report()) for intake in intakes])
 
     return router

@@ -1,0 +1,179 @@
+"""Config from any server that speaks the Kubernetes API: list, then watch from there, for each kind.
+
+A watch that ends is resumed where it was; when the server no longer knows that place (410) the kind is listed again.
+A kind that the server does not have is asked for again later, and deletes nothing.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+from meshcore.model.kinds import KINDS, KindInfo
+from meshcore.runtime.tasks import cancel, create_task
+
+from galley.adapters.sources.kubeconfig import Access
+from galley.core.source import Collection, Fault, SourceChange, SourceObject, SourceState
+
+PAGE = 500
+WATCH_SECONDS = 300
+_SHORTEST_PAUSE, _LONGEST_PAUSE, _UNKNOWN_KIND_PAUSE = 0.2, 30.0, 60.0
+
+
+class _ExpiredError(Exception):
+    """The server no longer knows the version from which to go on."""
+
+
+class _UnknownKindError(Exception):
+    """The server does not have the kind."""
+
+
+def default_kinds() -> tuple[KindInfo, ...]:
+    """Namespaces, and everything of Istio and of the Gateway API."""
+    return tuple(
+        info
+        for info in KINDS
+        if info.kind == "Namespace" or info.group.endswith(".istio.io") or info.group == "gateway.networking.k8s.io"
+    )
+
+
+class KubernetesSource:
+    """Config in another API server."""
+
+    name = "kubernetes"
+
+    def __init__(self, access: Access, kinds: Sequence[KindInfo] | None = None) -> None:
+        self._access = access
+        self._kinds = default_kinds() if kinds is None else tuple(kinds)
+        self._events: asyncio.Queue[SourceState | SourceChange] = asyncio.Queue(1000)
+        self._relists = asyncio.Event()
+        self._generation = 0
+
+    @classmethod
+    def of_kubeconfig(cls, path: Path) -> "KubernetesSource":
+        """The server of a kubeconfig's current context."""
+        return cls(Access.of_kubeconfig(path))
+
+    def ask_again(self) -> None:
+        """List everything once more."""
+        self._relists.set()
+
+    async def events(self) -> AsyncIterator[SourceState | SourceChange]:
+        """Each kind's state and changes; namespaces are listed before the others begin."""
+        timeout = httpx.Timeout(30, read=WATCH_SECONDS + 30)
+        async with self._access.client(timeout) as client:
+            first = [info for info in self._kinds if info.kind == "Namespace"]
+            listed = asyncio.Event()
+            if not first:
+                listed.set()
+            tasks = [
+                create_task(self._follow(client, info, listed), name=f"source-{info.plural}") for info in self._kinds
+            ]
+            tasks.append(create_task(self._relist_later(), name="source-relists"))
+            try:
+                while True:
+                    yield await self._events.get()
+            finally:
+                await cancel(*tasks)
+
+    async def _relist_later(self) -> None:
+        """What was refused is asked for again, not faster than every few seconds."""
+        while True:
+            await self._relists.wait()
+            await asyncio.sleep(5)
+            self._generation += 1
+            self._relists.clear()
+
+    async def _follow(self, client: httpx.AsyncClient, info: KindInfo, namespaces_listed: asyncio.Event) -> None:
+        version, pause, generation = "", _SHORTEST_PAUSE, self._generation
+        if info.kind != "Namespace":
+            await namespaces_listed.wait()
+        while True:
+            try:
+                if not version or generation != self._generation:
+                    generation = self._generation
+                    version = await self._list(client, info)
+                    namespaces_listed.set()
+                pause = _SHORTEST_PAUSE
+                version = await self._watch(client, info, version)
+            except _ExpiredError:
+                version = ""
+            except _UnknownKindError:
+                await self._fault(info, "the server does not have this kind")
+                namespaces_listed.set()
+                await asyncio.sleep(_UNKNOWN_KIND_PAUSE)
+            except (httpx.HTTPError, ValueError, KeyError) as error:
+                await self._fault(info, f"{type(error).__name__}: {error}")
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _fault(self, info: KindInfo, message: str) -> None:
+        faults = (Fault(info.plural, None, message),)
+        await self._events.put(SourceState((), _collection(info), faults=faults, complete=False))
+
+    async def _list(self, client: httpx.AsyncClient, info: KindInfo) -> str:
+        """Tell the whole kind; the version to watch from."""
+        objects: list[SourceObject] = []
+        query = {"limit": str(PAGE)}
+        while True:
+            response = await client.get(_path(info), params=query)
+            _check(response)
+            body = response.json()
+            objects += [SourceObject("", _typed(item, info)) for item in body.get("items") or ()]
+            if not (rest := body["metadata"].get("continue")):
+                break
+            query["continue"] = rest
+        await self._events.put(SourceState(tuple(objects), _collection(info)))
+        return str(body["metadata"]["resourceVersion"])
+
+    async def _watch(self, client: httpx.AsyncClient, info: KindInfo, version: str) -> str:
+        """Tell what changes until the server ends the watch; the version to go on from."""
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(WATCH_SECONDS),
+        }
+        generation = self._generation
+        async with client.stream("GET", _path(info), params=query) as response:
+            _check(response)
+            async for line in response.aiter_lines():
+                if not line:
+                    continue
+                event = json.loads(line)
+                found, document = event["type"], event["object"]
+                if found == "ERROR":
+                    if document.get("code") == 410:
+                        raise _ExpiredError
+                    raise ValueError(str(document.get("message")))
+                if found in ("ADDED", "MODIFIED", "DELETED"):
+                    item = SourceObject("", _typed(document, info))
+                    await self._events.put(SourceChange(item, deleted=found == "DELETED"))
+                version = str(document["metadata"]["resourceVersion"])
+                if generation != self._generation:
+                    break
+        return version
+
+
+def _collection(info: KindInfo) -> frozenset[Collection]:
+    return frozenset({(info.group, info.plural)})
+
+
+def _path(info: KindInfo) -> str:
+    version = info.storage_version
+    return f"/apis/{info.group}/{version}/{info.plural}" if info.group else f"/api/{version}/{info.plural}"
+
+
+def _typed(document: dict[str, Any], info: KindInfo) -> dict[str, Any]:
+    """Items of a list need not say what they are."""
+    return {**document, "apiVersion": info.api_version, "kind": info.kind}
+
+
+def _check(response: httpx.Response) -> None:
+    if response.status_code == 410:
+        raise _ExpiredError
+    if response.status_code == 404:
+        raise _UnknownKindError
+    response.raise_for_status()
