@@ -8,6 +8,7 @@ import signal
 import sys
 
 import httpx
+import psutil
 import pytest
 from meshcore.http.callers import Role
 from meshcore.http.tokens import token_entry
@@ -79,12 +80,8 @@ class PilotProcess:
             async with asyncio.timeout(15):
                 await self._process.wait()
 
-    async def children(self):
-        found = await asyncio.create_subprocess_exec(
-            "ps", "-o", "pid=", "--ppid", str(self._process.pid), stdout=asyncio.subprocess.PIPE
-        )
-        out, _ = await found.communicate()
-        return [int(pid) for pid in out.split()]
+    def children(self):
+        return [child.pid for child in psutil.Process(self._process.pid).children()]
 
 
 @pytest.fixture
@@ -157,7 +154,7 @@ async def test_two_workers_share_the_port_and_answer_as_one(galley, process, wor
             await agent.until(lambda: any(r.type_url == HEALTH_TYPE for r in agent.responses), seconds=4)
             assert all(client.addresses(CLUSTER) == set() for client in clients)
 
-        victim = min(await running.children())
+        victim = min(running.children())
         os.kill(victim, signal.SIGKILL)
         await reached(lambda: any(client.ended for client in clients))
         ended = {f"p{number}.shop" for number, client in enumerate(clients) if client.ended}

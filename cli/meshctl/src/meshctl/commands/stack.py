@@ -1,6 +1,7 @@
 """meshctl up, down, status, kubeconfig: the stack on this machine."""
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,6 +68,7 @@ def up(
     async def first(supervisor: Supervisor) -> None:
         await supervisor.ensure(timeout, read_workloads(chosen) if chosen else None)
         print_status(await supervisor.status(), Output.TABLE)
+        sys.stdout.flush()  # a program that reads the table must not wait for the end
 
     asyncio.run(run_supervisor(settings, restart=not no_restart, first=first))
 
