@@ -93,7 +93,8 @@ def check_auto_images(inputs: Inputs, _: Moment) -> Iterator[Message]:
     ]
     for pod in inputs.of(POD):
         if _has_auto_image(pod.spec):
-            yield Message(IMAGE_AUTO_ERROR, pod, ("Pod", pod.name), 0, _inject(pod, "metadata", "labels"))
+            fix = Fix(f"Create it anew with the label {INJECT}=true: images are filled in when a pod is created.")
+            yield Message(IMAGE_AUTO_ERROR, pod, ("Pod", pod.name), 0, fix)
     for deployment in inputs.of(DEPLOYMENT):
         template = mapping(deployment.spec, "template")
         if not _has_auto_image(mapping(template, "spec")):
@@ -106,12 +107,9 @@ def check_auto_images(inputs: Inputs, _: Moment) -> Iterator[Message]:
             and selector_matches(webhook.get("objectSelector"), labels)
             for webhook in webhooks
         ):
-            fix = _inject(deployment, "spec", "template", "metadata", "labels")
+            patch = put_entry(deployment.body, INJECT, "true", "spec", "template", "metadata", "labels")
+            fix = Fix("Ask for injection by the label.", patch)
             yield Message(IMAGE_AUTO_WARNING, deployment, ("Deployment", deployment.name), 0, fix)
-
-
-def _inject(resource: Resource, *place: str) -> Fix:
-    return Fix("Ask for injection by the label.", put_entry(resource.body, INJECT, "true", *place))
 
 
 def _has_auto_image(pod_spec: Mapping[str, object]) -> bool:

@@ -10,7 +10,7 @@ from galley.core.admission import violations_of
 from galley.core.analysis.analyzer import Moment
 from galley.core.analysis.fix import Fix, remove
 from galley.core.analysis.inputs import Inputs
-from galley.core.analysis.kinds import ENVOY_FILTER, VIRTUAL_SERVICE, Kind
+from galley.core.analysis.kinds import VIRTUAL_SERVICE, Kind
 from galley.core.analysis.message import Message
 from galley.core.analysis.message_types import INEFFECTIVE_MATCH, SCHEMA_ERROR, SCHEMA_WARNING, UNREACHABLE_RULE
 from galley.core.analysis.resource import Resource
@@ -43,8 +43,6 @@ def _check(resource: Resource) -> Iterator[Message]:
     for violation in errors:
         yield Message(SCHEMA_ERROR, resource, (_text(violation),), resource.line_of(violation.field))
     for violation in warnings:
-        if resource.kind == ENVOY_FILTER and violation.field == "spec":
-            continue  # that the kind exposes internals is no finding about this object
         yield _warning(resource, violation)
 
 
