@@ -1,4 +1,4 @@
-from meshctl.core.proxy_status import proxy_status_table, sync_state, sync_table
+from meshctl.core.proxy_status import proxy_status_table, refusals, sync_state, sync_table
 
 ACKED = {"sent": "a", "acked": "a", "pending": False, "lastError": ""}
 ROW = {
@@ -25,3 +25,13 @@ def test_the_verbose_table_tells_what_is_in_sync() -> None:
 
 def test_what_was_never_sent_is_said_so() -> None:
     assert sync_state({"sent": "", "acked": "", "pending": False, "lastError": ""}) == "NOT SENT"
+
+
+def test_a_refusal_is_told_whatever_table_is_asked_for() -> None:
+    refused = ACKED | {"lastError": "Proto constraint\n failed: " + "x" * 500, "rejected": ["http_proxy"]}
+    (line,) = refusals([ROW | {"resources": {"rds": refused, "cds": ACKED}}])
+    assert line.startswith(
+        "front.default refused its RDS http_proxy and keeps what it had: Proto constraint failed: xxx"
+    )
+    assert len(line) < 400
+    assert refusals([ROW | {"resources": {"cds": ACKED}}]) == []

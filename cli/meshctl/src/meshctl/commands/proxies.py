@@ -18,12 +18,13 @@ from meshctl.commands.options import (
     Output,
     OutputOption,
     StackOption,
+    complain,
     failing_clearly,
     print_document,
     print_table,
 )
 from meshctl.core import config_dump
-from meshctl.core.proxy_status import proxy_status_table, sync_table
+from meshctl.core.proxy_status import proxy_status_table, refusals, sync_table
 from meshctl.core.topology import ADMIN_PORT
 
 ProxyArgument = Annotated[str, typer.Argument(help="NAME, NAME.NAMESPACE or NAMESPACE/NAME of a workload.")]
@@ -86,6 +87,7 @@ def proxy_status(
             raise MeshError(ErrorCode.NOT_FOUND, f"no proxy {name}.{space} is connected")
     if output is Output.TABLE:
         print_table(sync_table(rows) if verbosity else proxy_status_table(rows))
+        complain(*refusals(rows))
     else:
         print_document(rows, output)
 

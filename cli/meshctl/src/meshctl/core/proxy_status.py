@@ -8,6 +8,8 @@ Row = Mapping[str, Any]
 
 TYPES = ("cds", "lds", "eds", "rds", "ecds")
 """In the order of istioctl's columns."""
+ERROR_LIMIT = 300
+"""Characters of an Envoy's error that are shown; some hold the whole resource."""
 
 
 def proxy_status_table(rows: Iterable[Row]) -> Table:
@@ -37,6 +39,18 @@ def sync_state(resource: Mapping[str, Any] | None) -> str:
     if not resource.get("sent"):
         return "NOT SENT"
     return "STALE" if resource.get("pending") else "SYNCED"
+
+
+def refusals(rows: Iterable[Row]) -> list[str]:
+    """One line for each type that a proxy refused, with the beginning of what its Envoy said."""
+    lines = []
+    for row in rows:
+        for name, resource in row.get("resources", {}).items():
+            said = " ".join(str(resource.get("lastError") or "").split())
+            if said:
+                what = f"its {name.upper()}" + "".join(f" {rejected}" for rejected in resource.get("rejected", ()))
+                lines.append(f"{row.get('proxy')} refused {what} and keeps what it had: {said[:ERROR_LIMIT]}")
+    return sorted(lines)
 
 
 def _who(row: Row) -> tuple[str, str]:
