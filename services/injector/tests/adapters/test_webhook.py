@@ -97,6 +97,7 @@ async def test_what_cannot_be_answered_is_refused_with_a_problem_document(webhoo
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["detail"]
+    assert response.json()["status"] == status
 
 
 async def test_a_body_of_unknown_length_is_cut_off_at_the_limit(webhook):

@@ -47,10 +47,14 @@ class Problem(BaseModel):
 
 
 def problem_response(
-    code: ErrorCode, detail: str, violations: Sequence[Violation] = (), headers: dict[str, str] | None = None
+    code: ErrorCode,
+    detail: str,
+    violations: Sequence[Violation] = (),
+    headers: dict[str, str] | None = None,
+    status: int | None = None,
 ) -> JSONResponse:
-    """The response for an error code."""
-    status = HTTP_STATUS[code]
+    """The response for an error code, with its status or another one."""
+    status = HTTP_STATUS[code] if status is None else int(status)
     body = Problem(
         type=f"urn:meshcore:problem:{code.value}",
         title=HTTPStatus(status).phrase,

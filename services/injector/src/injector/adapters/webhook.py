@@ -98,9 +98,7 @@ def _answer(body: bytes, state: MeshState | None, cluster_id: str, network: str)
     except MeshError as error:
         _results["refused"].inc()
         # 400 as Istio's webhook: nothing that the API server could show to a user of kubectl
-        refusal = problem_response(error.code, error.detail, error.violations)
-        refusal.status_code = HTTPStatus.BAD_REQUEST
-        return refusal
+        return problem_response(error.code, error.detail, error.violations, status=HTTPStatus.BAD_REQUEST)
     outcome = answer(
         question,
         state.config,
