@@ -86,10 +86,11 @@ def decide(question: Question, naming: Naming, *, mixer: bool | None = None) -> 
     document = question.document
     if document is None:
         return _refused(question, None, "yaml_decode_error", "cannot decode configuration: the request has no object")
-    info = _kind_of(document, mixer)
-    if info is None:
+    try:
+        info = _kind_of(document, mixer)
+    except MeshError as error:
         named = f"{_shown(document.get('apiVersion'))}, Kind={_shown(document.get('kind'))}"
-        return _refused(question, None, "unknown_resource", f"unrecognized type {named}")
+        return _refused(question, None, "unknown_resource", f"unrecognized type {named}: {error.detail}")
     if surplus := sorted(set(document) - TOP_LEVEL):
         listed = ", ".join(f'"{_shown(name)}"' for name in surplus[:10])
         return _refused(question, info, "invalid_resource", f"unknown field {listed} in {info.kind}")
@@ -109,17 +110,16 @@ def decide(question: Question, naming: Naming, *, mixer: bool | None = None) -> 
     return _allowed(question, info, admitted.warnings)
 
 
-def _kind_of(document: Mapping[str, Any], mixer: bool | None) -> KindInfo | None:
+def _kind_of(document: Mapping[str, Any], mixer: bool | None) -> KindInfo:
     api_version, kind = document.get("apiVersion"), document.get("kind")
     if not isinstance(api_version, str) or not isinstance(kind, str):
-        return None
-    try:
-        info = by_kind(api_version, kind)
-    except MeshError:
-        return None
+        raise MeshError(ErrorCode.INVALID, "apiVersion and kind are required")
+    info = by_kind(api_version, kind)
     if not info.group.endswith(".istio.io"):
-        return None  # an API server knows its own kinds better
-    return info if mixer is None or mixer is (info.group == MIXER_GROUP) else None
+        raise MeshError(ErrorCode.INVALID, "only Istio's own kinds are validated here")
+    if mixer is not None and mixer is not (info.group == MIXER_GROUP):
+        raise MeshError(ErrorCode.INVALID, "this path is for other kinds")
+    return info
 
 
 def _text(error: MeshError) -> str:

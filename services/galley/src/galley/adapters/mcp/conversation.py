@@ -107,6 +107,6 @@ async def _execute(call: Any, effects: Iterable[Effect], frame: Callable[[Push],
                     detail=effect.message[:500],
                 )
             case Stale():
-                _log.info("stale request ignored", collection=collection)
+                _log.debug("stale request ignored", collection=collection)
             case Close():
                 raise MeshError(effect.code, effect.message)
