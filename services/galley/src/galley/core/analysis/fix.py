@@ -1,5 +1,6 @@
 """Proposals how to fix what a message complains of, where it can be derived: a sentence and a JSON patch (RFC 6902)."""
 
+import bisect
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -51,13 +52,30 @@ def put_entry(body: Mapping[str, Any], key: str, value: Any, *place: str | int) 
     return (*operations, add(value, *place, key))
 
 
-def closest(wanted: str, known: Iterable[str]) -> str | None:
-    """The known name that a mistyped one probably means."""
-    found = difflib.get_close_matches(wanted, sorted(set(known)), n=1, cutoff=0.75)
-    return found[0] if found else None
+_NEIGHBOURS = 8
+_SIMILARITY = 0.75
 
 
-def use_instead(wanted: str, known: Iterable[str], *place: str | int) -> Fix | None:
+class KnownNames:
+    """Names among which a mistyped one is looked for; only neighbours in both orders are compared, so it is quick."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._forward = sorted(set(names))
+        self._backward = sorted(name[::-1] for name in self._forward)
+
+    def closest(self, wanted: str) -> str | None:
+        """The known name that a mistyped one probably means: it begins or ends as that does."""
+        candidates = {*_around(self._forward, wanted), *(name[::-1] for name in _around(self._backward, wanted[::-1]))}
+        found = difflib.get_close_matches(wanted, sorted(candidates), n=1, cutoff=_SIMILARITY)
+        return found[0] if found else None
+
+
+def _around(names: list[str], wanted: str) -> list[str]:
+    at = bisect.bisect_left(names, wanted)
+    return names[max(0, at - _NEIGHBOURS) : at + _NEIGHBOURS]
+
+
+def use_instead(wanted: str, known: KnownNames, *place: str | int) -> Fix | None:
     """Replace a name that does not exist by the one that it probably means."""
-    meant = closest(wanted, known)
+    meant = known.closest(wanted)
     return Fix(f"Did you mean {meant!r}?", (replace(meant, *place),)) if meant is not None else None

@@ -36,6 +36,7 @@ class Inputs:
         mesh_networks: Resource | None = None,
     ) -> None:
         self._by_kind: dict[Kind, dict[tuple[str, str, str], Resource]] = {}
+        self._by_name: dict[tuple[Kind, str, str], Resource] = {}
         for resource in resources:
             self._add(resource)
         if mesh_networks is not None:
@@ -47,6 +48,7 @@ class Inputs:
         same = self._by_kind.setdefault(resource.kind, {})
         same.pop(key, None)
         same[key] = resource
+        self._by_name[resource.kind, resource.namespace, resource.name] = resource
 
     @property
     def kinds(self) -> Iterable[Kind]:
@@ -59,11 +61,7 @@ class Inputs:
 
     def find(self, kind: Kind, namespace: str, name: str) -> Resource | None:
         """One object, of whichever cluster."""
-        same = self._by_kind.get(kind, {})
-        found = same.get(("", namespace, name))
-        if found is not None:
-            return found
-        return next((same[key] for key in same if key[1:] == (namespace, name)), None)
+        return self._by_name.get((kind, namespace, name))
 
     def namespace(self, name: str) -> Resource | None:
         """The namespace of that name."""

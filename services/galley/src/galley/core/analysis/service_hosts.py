@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from galley.core.analysis.fix import KnownNames
 from galley.core.analysis.inputs import Inputs
 from galley.core.analysis.kinds import SERVICE, SERVICE_ENTRY
 from galley.core.analysis.reading import mappings, number, string_map, texts
@@ -57,6 +58,7 @@ class ServiceHosts:
 
     def __init__(self, inputs: Inputs) -> None:
         self._exact: dict[tuple[str, str], KnownService] = {}
+        self._visible: dict[str, KnownNames] = {}
         for entry in inputs.of(SERVICE_ENTRY):
             self._add_entry(entry)
         for service in inputs.of(SERVICE):
@@ -97,8 +99,13 @@ class ServiceHosts:
                 return known
         return None
 
-    def visible(self, namespace: str) -> Iterator[str]:
+    def visible(self, namespace: str) -> KnownNames:
         """The hosts that a namespace sees, to guess what a mistyped one means."""
+        if namespace not in self._visible:
+            self._visible[namespace] = KnownNames(self._names(namespace))
+        return self._visible[namespace]
+
+    def _names(self, namespace: str) -> Iterator[str]:
         for scope, host in self._exact:
             if scope in (ALL_NAMESPACES, namespace):
                 yield host

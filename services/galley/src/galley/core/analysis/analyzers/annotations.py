@@ -12,7 +12,7 @@ from galley.core.analysis.annotation_registry import (
     is_istio_annotation,
 )
 from galley.core.analysis.annotation_values import CHECKS
-from galley.core.analysis.fix import Fix, add, closest, put_entry, remove
+from galley.core.analysis.fix import Fix, KnownNames, add, put_entry, remove
 from galley.core.analysis.inputs import Inputs
 from galley.core.analysis.kinds import DEPLOYMENT, NAMESPACE, POD, SERVICE
 from galley.core.analysis.message import Message
@@ -74,7 +74,8 @@ def _check(resource: Resource, name: str, value: str) -> Iterator[Message]:
 
 
 def _rename(resource: Resource, name: str) -> Fix:
-    meant = closest(name, (known.name for known in ANNOTATIONS.values() if resource.kind.name in (*known.kinds, ANY)))
+    names = KnownNames(known.name for known in ANNOTATIONS.values() if {resource.kind.name, ANY} & {*known.kinds})
+    meant = names.closest(name)
     away = remove(*_PLACE, name)
     if meant is None or meant in resource.annotations:
         return Fix("Remove the annotation: nothing reads it.", (away,))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from meshcore.labels import selects
 
 from galley.core.analysis.analyzer import Moment
-from galley.core.analysis.fix import use_instead
+from galley.core.analysis.fix import KnownNames, use_instead
 from galley.core.analysis.inputs import Inputs, selector_text
 from galley.core.analysis.kinds import AUTHORIZATION_POLICY, NAMESPACE, POD
 from galley.core.analysis.message import Message
@@ -22,10 +22,11 @@ def check_policies(inputs: Inputs, _: Moment) -> Iterator[Message]:
     workloads = _workloads_in_mesh(inputs)
     everyone = [labels for found in workloads.values() for labels in found]
     namespaces = [namespace.name for namespace in inputs.of(NAMESPACE)]
+    guesses = KnownNames(namespaces)
     for policy in inputs.of(AUTHORIZATION_POLICY):
         mesh_wide = policy.namespace == inputs.root_namespace
         yield from _check_selector(policy, everyone if mesh_wide else workloads.get(policy.namespace, []), mesh_wide)
-        yield from _check_namespaces(policy, namespaces)
+        yield from _check_namespaces(policy, namespaces, guesses)
 
 
 def _workloads_in_mesh(inputs: Inputs) -> Mapping[str, list[Labels]]:
@@ -49,7 +50,7 @@ def _check_selector(policy: Resource, workloads: list[Labels], mesh_wide: bool) 
         yield Message(NO_MATCHING_WORKLOADS, policy, (selector_text(selector),), line)
 
 
-def _check_namespaces(policy: Resource, known: list[str]) -> Iterator[Message]:
+def _check_namespaces(policy: Resource, known: list[str], guesses: KnownNames) -> Iterator[Message]:
     for rule_index, rule in mappings(policy.spec, "rules"):
         for from_index, source in mappings(rule, "from"):
             for field in ("namespaces", "notNamespaces"):
@@ -58,7 +59,7 @@ def _check_namespaces(policy: Resource, known: list[str]) -> Iterator[Message]:
                         continue
                     line = policy.line_of(f"spec.rules[{rule_index}].from[{from_index}].source.{field}[{index}]")
                     place = ("spec", "rules", rule_index, "from", from_index, "source", field, index)
-                    fix = use_instead(pattern, known, *place) if "*" not in pattern else None
+                    fix = use_instead(pattern, guesses, *place) if "*" not in pattern else None
                     yield Message(NOT_FOUND, policy, ("namespace", pattern), line, fix)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from galley.core.analysis.analyzer import Moment
-from galley.core.analysis.fix import use_instead
+from galley.core.analysis.fix import KnownNames, use_instead
 from galley.core.analysis.inputs import Inputs
 from galley.core.analysis.kinds import SECRET, SERVICE
 from galley.core.analysis.message import Message
@@ -30,7 +30,7 @@ def check_networks(inputs: Inputs, _: Moment) -> Iterator[Message]:
                     continue
                 place = ("networks", network, "endpoints", index, "fromRegistry")
                 line = networks.line_of(f"networks.{network}.endpoints[{index}]")
-                fix = use_instead(str(registry), known, *place)
+                fix = use_instead(str(registry), KnownNames(known), *place)
                 yield Message(UNKNOWN_REGISTRY, networks, (registry, network), line, fix)
 
 

@@ -1,6 +1,6 @@
 """Destination rules: servers that nobody verifies, hosts that do not exist, subsets without workloads."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from meshcore.labels import selects
 
@@ -59,7 +59,7 @@ def _unverified(rule: Resource, policy: Mapping[str, object]) -> str:
 def check_subsets(inputs: Inputs, _: Moment) -> Iterator[Message]:
     """Rules for hosts that nobody knows, and subsets that select no workload."""
     hosts = ServiceHosts(inputs)
-    workloads: list[Labels] | None = None
+    workloads: _Workloads | None = None
     for rule in inputs.of(DESTINATION_RULE):
         host = text(rule.spec, "host")
         service = hosts.find(host, rule.namespace, texts(rule.spec, "exportTo"))
@@ -68,17 +68,34 @@ def check_subsets(inputs: Inputs, _: Moment) -> Iterator[Message]:
             yield Message(UNKNOWN_RULE_HOST, rule, (host,), rule.line_of("spec.host"), fix)
             continue
         if workloads is None:
-            workloads = list(_workloads(inputs))
+            workloads = _Workloads(_workloads(inputs))
         yield from _check_subsets(rule, service, workloads)
 
 
-def _check_subsets(rule: Resource, service: KnownService, workloads: list[Labels]) -> Iterator[Message]:
+def _check_subsets(rule: Resource, service: KnownService, workloads: "_Workloads") -> Iterator[Message]:
     for index, subset in mappings(rule.spec, "subsets"):
         selector = {**service.workload_selector, **string_map(subset, "labels")}
-        if any(selects(selector, labels) for labels in (*service.endpoint_labels, *workloads)):
+        if workloads.any_selected(selector) or any(selects(selector, labels) for labels in service.endpoint_labels):
             continue
         line = rule.line_of(f"spec.subsets[{index}]")
         yield Message(SUBSET_SELECTS_NOTHING, rule, (text(subset, "name"),), line)
+
+
+class _Workloads:
+    """Which workloads have a label, so that a selector asks only for those."""
+
+    def __init__(self, workloads: Iterable[Labels]) -> None:
+        self._having: dict[tuple[str, str], set[int]] = {}
+        self._count = 0
+        for number_of, labels in enumerate(workloads):
+            self._count += 1
+            for pair in labels.items():
+                self._having.setdefault(pair, set()).add(number_of)
+
+    def any_selected(self, selector: Labels) -> bool:
+        """Whether a workload has all of these labels; every one has none at all."""
+        sets = sorted((self._having.get(pair, set()) for pair in selector.items()), key=len)
+        return bool(set.intersection(*sets)) if sets else self._count > 0
 
 
 def _workloads(inputs: Inputs) -> Iterator[Labels]:

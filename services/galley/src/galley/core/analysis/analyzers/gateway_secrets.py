@@ -11,7 +11,7 @@ from meshcore.labels import selects
 
 from galley.core.analysis.analyzer import Moment
 from galley.core.analysis.analyzers.gateways import selector_not_found
-from galley.core.analysis.fix import use_instead
+from galley.core.analysis.fix import KnownNames, use_instead
 from galley.core.analysis.inputs import Inputs, selector_text
 from galley.core.analysis.kinds import GATEWAY, POD, SECRET, WORKLOAD_ENTRY, WORKLOAD_GROUP
 from galley.core.analysis.message import Message
@@ -26,6 +26,7 @@ _KEYS = (("cert", "key"), ("tls.crt", "tls.key"))
 def check_secrets(inputs: Inputs, moment: Moment) -> Iterator[Message]:
     """Credentials that are missing in the namespace of the gateway's workloads, or not valid."""
     homes: dict[str, str | None] = {}
+    known: dict[str, KnownNames] = {}
     for gateway in inputs.of(GATEWAY):
         selector = string_map(gateway.spec, "selector")
         key = selector_text(selector)
@@ -37,7 +38,16 @@ def check_secrets(inputs: Inputs, moment: Moment) -> Iterator[Message]:
             continue
         for index, server in mappings(gateway.spec, "servers"):
             if name := text(server, "tls", "credentialName"):
-                yield from _check(gateway, index, name, namespace, inputs, moment)
+                secret = _find(inputs, namespace, name)
+                if secret is None:
+                    if namespace not in known:
+                        known[namespace] = KnownNames(
+                            one.name for one in inputs.of(SECRET) if one.namespace == namespace
+                        )
+                    yield _missing(gateway, index, name, known[namespace])
+                elif not _is_valid(secret, moment):
+                    line = gateway.line_of(_path(index))
+                    yield Message(INVALID_CREDENTIAL, gateway, (gateway.name, namespace), line)
 
 
 def _home(selector: Mapping[str, str], inputs: Inputs) -> str | None:
@@ -52,18 +62,18 @@ def _home(selector: Mapping[str, str], inputs: Inputs) -> str | None:
     return None
 
 
-def _check(
-    gateway: Resource, index: int, name: str, namespace: str, inputs: Inputs, moment: Moment
-) -> Iterator[Message]:
-    line = gateway.line_of(f"spec.servers[{index}].tls.credentialName")
-    place = ("spec", "servers", index, "tls", "credentialName")
+def _find(inputs: Inputs, namespace: str, name: str) -> Resource | None:
     home, _, local = name.rpartition("/")
-    secret = inputs.find(SECRET, home or namespace, local)
-    if secret is None:
-        known = [found.name for found in inputs.of(SECRET) if found.namespace == namespace]
-        yield Message(NOT_FOUND, gateway, ("credentialName", name), line, use_instead(name, known, *place))
-    elif not _is_valid(secret, moment):
-        yield Message(INVALID_CREDENTIAL, gateway, (gateway.name, namespace), line)
+    return inputs.find(SECRET, home or namespace, local)
+
+
+def _path(index: int) -> str:
+    return f"spec.servers[{index}].tls.credentialName"
+
+
+def _missing(gateway: Resource, index: int, name: str, known: KnownNames) -> Message:
+    fix = use_instead(name, known, "spec", "servers", index, "tls", "credentialName")
+    return Message(NOT_FOUND, gateway, ("credentialName", name), gateway.line_of(_path(index)), fix)
 
 
 def _is_valid(secret: Resource, moment: Moment) -> bool:

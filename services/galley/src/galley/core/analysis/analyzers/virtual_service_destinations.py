@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from galley.core.analysis.analyzer import Moment
 from galley.core.analysis.analyzers.virtual_service_routes import RouteDestination, destinations
-from galley.core.analysis.fix import Fix, closest, put_entry, replace, use_instead
+from galley.core.analysis.fix import Fix, KnownNames, put_entry, replace, use_instead
 from galley.core.analysis.inputs import Inputs
 from galley.core.analysis.kinds import DESTINATION_RULE, VIRTUAL_SERVICE
 from galley.core.analysis.message import Message
@@ -110,7 +110,7 @@ def _host(rule: Resource) -> str:
 
 
 def _subset_fix(found: RouteDestination, defined: set[str]) -> Fix:
-    meant = closest(found.subset, defined)
+    meant = KnownNames(defined).closest(found.subset)
     if meant is not None:
         return Fix(f"Did you mean {meant!r}?", (replace(meant, *found.place, "subset"),))
     known = f" (it has {', '.join(sorted(defined))})" if defined else ""

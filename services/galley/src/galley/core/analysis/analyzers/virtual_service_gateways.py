@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from meshcore.hosts import host_matches, is_wildcard
 
 from galley.core.analysis.analyzer import Moment
-from galley.core.analysis.fix import Fix, use_instead
+from galley.core.analysis.fix import Fix, KnownNames, use_instead
 from galley.core.analysis.inputs import Inputs
 from galley.core.analysis.kinds import GATEWAY, KUBERNETES_GATEWAY, VIRTUAL_SERVICE
 from galley.core.analysis.message import Message
@@ -25,13 +25,14 @@ def split_gateway(name: str, namespace: str) -> tuple[str, str]:
 
 def check_gateways(inputs: Inputs, _: Moment) -> Iterator[Message]:
     """All VirtualServices that name gateways."""
+    known: dict[str, KnownNames] = {}
     for service in inputs.of(VIRTUAL_SERVICE):
         for index, name in enumerate(items(service.spec, "gateways")):
             if isinstance(name, str) and name != MESH:
-                yield from _check(service, index, name, inputs)
+                yield from _check(service, index, name, inputs, known)
 
 
-def _check(service: Resource, index: int, name: str, inputs: Inputs) -> Iterator[Message]:
+def _check(service: Resource, index: int, name: str, inputs: Inputs, known: dict[str, KnownNames]) -> Iterator[Message]:
     line = service.line_of(f"spec.gateways[{index}]")
     if _GENERATED in name.partition("/")[2] or ("/" not in name and _GENERATED in name):
         fix = Fix("Use an HTTPRoute with the Kubernetes Gateway as its parentRef, or a Gateway of Istio's own.")
@@ -41,7 +42,9 @@ def _check(service: Resource, index: int, name: str, inputs: Inputs) -> Iterator
     gateway = inputs.find(GATEWAY, home, local)
     kubernetes = inputs.find(KUBERNETES_GATEWAY, home, local) if gateway is None else None
     if gateway is None and kubernetes is None:
-        meant = use_instead(name, _known(inputs, service.namespace), "spec", "gateways", index)
+        if service.namespace not in known:
+            known[service.namespace] = KnownNames(_known(inputs, service.namespace))
+        meant = use_instead(name, known[service.namespace], "spec", "gateways", index)
         yield Message(NOT_FOUND, service, ("gateway", name), line, meant)
     hosts = texts(service.spec, "hosts")
     if gateway is not None:

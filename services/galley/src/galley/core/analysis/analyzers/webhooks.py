@@ -60,20 +60,26 @@ def _possible(label: str, values: tuple[str, str], revisions: list[str]) -> Iter
 
 def _overlaps(webhooks: list[tuple[str, Mapping[str, Any], Resource]], revisions: list[str]) -> Iterator[Message]:
     """Webhooks that some pod in some namespace would go through together; each set of others is reported once."""
-    namespaces = list(_possible(INJECTION_LABEL, ("enabled", "disabled"), revisions))
-    pods = list(_possible(INJECT, ("true", "false"), revisions))
+    namespaces = _takers(webhooks, "namespaceSelector", _possible(INJECTION_LABEL, ("enabled", "disabled"), revisions))
+    pods = _takers(webhooks, "objectSelector", _possible(INJECT, ("true", "false"), revisions))
+    together = {by_namespace & by_pod for by_namespace, by_pod in product(namespaces, pods)}
     reported: set[tuple[Resource, str]] = set()
-    for namespace_labels, pod_labels in product(namespaces, pods):
-        matching = {
-            name: configuration
-            for name, hook, configuration in webhooks
-            if selector_matches(hook.get("namespaceSelector"), namespace_labels)
-            and selector_matches(hook.get("objectSelector"), pod_labels)
-        }
-        for name, configuration in matching.items() if len(matching) > 1 else ():
-            others = ", ".join(sorted(set(matching) - {name}))
-            if (configuration, others) not in reported:
+    for indexes in sorted(map(sorted, together)):
+        for index in indexes if len(indexes) > 1 else ():
+            name, _, configuration = webhooks[index]
+            others = ", ".join(sorted({webhooks[other][0] for other in indexes} - {name}))
+            if others and (configuration, others) not in reported:
                 reported.add((configuration, others))
                 words = f"The webhook takes pods that others take too: {others}. They may be injected twice."
                 fix = Fix("Make the selectors of these webhooks exclude each other.")
                 yield Message(INVALID_WEBHOOK, configuration, (words,), 0, fix)
+
+
+def _takers(
+    webhooks: list[tuple[str, Mapping[str, Any], Resource]], field: str, possible: Iterator[Labels]
+) -> set[frozenset[int]]:
+    """For each of the possible labels: the webhooks that one of their selectors takes them by; each set once."""
+    return {
+        frozenset(index for index, (_, hook, _) in enumerate(webhooks) if selector_matches(hook.get(field), labels))
+        for labels in possible
+    }
