@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+from meshcore.testing.processes import is_running
 from meshctl.__main__ import app_with
 from meshctl.adapters.config_api import Applied, ConfigApi
 from meshctl.adapters.demo_stack import wait_for_receipt
@@ -324,7 +325,7 @@ class Mesh:
         for member in _session(pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(member, signal.SIGKILL)
-        wait_until(f"{name} is dead", lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
+        wait_until(f"{name} is dead", lambda: not is_running(pid))
 
     def logs(self) -> Iterator[tuple[str, str]]:
         """Name and text of every log of the stack."""
@@ -353,10 +354,3 @@ def _session(leader: int) -> list[int]:
             if os.getsid(int(path.name)) == leader:
                 members.append(int(path.name))
     return members
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from mesh import Mesh, wait_until
+from meshcore.testing.processes import is_running
 from meshctl.adapters.loopback import lock_free_stack
 from meshctl.adapters.stack_files import running_settings
 
@@ -39,13 +40,13 @@ def test_a_stack_from_up_to_down() -> None:
         before = pids(mesh)
         supervisor = int(running_settings(mesh.layout)["supervisor"])
         os.kill(supervisor, signal.SIGKILL)
-        wait_until("no supervisor", lambda: not Path(f"/proc/{supervisor}").exists())
+        wait_until("no supervisor", lambda: not is_running(supervisor))
         mesh.up()
         assert pids(mesh) == before
         assert "is down" in mesh.meshctl("down").stdout
         assert listeners(mesh.stack.number) == []
         assert sockets(mesh) == []
-        assert not [pid for pid in before.values() if Path(f"/proc/{pid}").exists()]
+        assert not [pid for pid in before.values() if is_running(pid)]
         assert "was not running" in mesh.meshctl("down").stdout
     finally:
         mesh.close()

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from meshcore.errors import MeshError
 from meshcore.testing.addresses import claim
+from meshcore.testing.processes import is_running
 from meshctl.adapters.loopback import require_free
 from meshctl.adapters.processes import adopt, last_lines, read_record, start, start_ticks, stop_all_recorded
 from meshctl.adapters.unit import Unit
@@ -144,7 +145,7 @@ async def test_stopping_takes_children_along(layout: Layout) -> None:
     await until(lambda: last_lines(layout, "parent") == ["up"])
     session = process.record.pid
     await process.stop(layout, timedelta(seconds=5))
-    assert [pid for pid in psutil.pids() if session_of(pid) == session] == []
+    assert [pid for pid in psutil.pids() if session_of(pid) == session and is_running(pid)] == []
 
 
 def test_an_address_in_use_names_its_owner(address: str) -> None:

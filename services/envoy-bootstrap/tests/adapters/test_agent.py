@@ -5,8 +5,9 @@ import json
 import os
 import signal
 import stat
-from pathlib import Path
 from typing import Any
+
+from meshcore.testing.processes import is_running
 
 
 async def test_a_workload_starts_and_shows_its_state(mesh: Any) -> None:
@@ -56,7 +57,7 @@ async def test_sigterm_takes_the_workload_out_of_sight_drains_it_and_leaves_noth
     assert await workload.terminate() == 0
     await mesh.until(lambda: mesh.pilot.said["front"][-1] == "ended in good order", "the stream's end")
     assert mesh.pilot.said["front"][-2:] == ["the proxy is draining", "ended in good order"]
-    assert not Path(f"/proc/{envoy}").exists()
+    assert not is_running(envoy)
     assert sorted(path.name for path in workload.state.iterdir()) == []
 
 
@@ -77,7 +78,7 @@ async def test_no_envoy_outlives_a_killed_agent_and_the_next_agent_starts(mesh: 
     envoy = await workload.envoy_pid()
     workload.process.kill()
     await workload.process.wait()
-    await mesh.until(lambda: not Path(f"/proc/{envoy}").exists(), "the end of Envoy")
+    await mesh.until(lambda: not is_running(envoy), "the end of Envoy")
     mesh.pilot.said["front"].clear()
     await mesh.start_ready("front", 1)
 

@@ -204,8 +204,8 @@ def _family(record: PidRecord) -> list[psutil.Process]:
     of that session are still ours.
     """
     leader_runs = record.alive()
-    if not leader_runs and psutil.pid_exists(record.pid):
-        return []
+    if not leader_runs and start_ticks(record.pid) is not None:
+        return []  # the number is another process's now; a zombie still bears it for its session
     family: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ProcessLookupError):
