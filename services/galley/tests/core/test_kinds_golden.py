@@ -70,7 +70,7 @@ def test_normalising_twice_is_normalising_once(case: Path) -> None:
 @pytest.mark.parametrize("info", KINDS, ids=lambda info: info.kind)
 def test_every_kind_has_its_rules_and_a_good_and_a_bad_case(info: KindInfo) -> None:
     assert (info.group, info.kind) in all_rules()
-    cases = [path for path in TESTDATA.glob(f"{info.kind.lower()}-*")]
+    cases = list(TESTDATA.glob(f"{rules_of(info).family or info.kind.lower()}-*"))
     assert any((case / "normalized.yaml").exists() for case in cases), f"no accepted case of {info.kind}"
     assert any((case / "violations.yaml").exists() for case in cases), f"no refused case of {info.kind}"
 

@@ -21,6 +21,7 @@ from meshcore.model.gateway_api.policies import (
 )
 from meshcore.model.gateway_api.references import GATEWAY_API
 from meshcore.model.gateway_api.routes import GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute
+from meshcore.model.mixer.names import MIXER_KINDS
 from meshcore.model.peer_authentication import PeerAuthentication
 from meshcore.model.proxy_config import ProxyConfig
 from meshcore.model.request_authentication import RequestAuthentication
@@ -133,6 +134,10 @@ KINDS: tuple[KindInfo, ...] = (
         "XBackendTrafficPolicy", "xbackendtrafficpolicies", BackendTrafficPolicy, ("v1alpha1",), "xbtrafficpolicy"
     ),
     _gateway_api("XMesh", "xmeshes", XMesh, ("v1alpha1",), "mesh", namespaced=False),
+    *(
+        KindInfo(MIXER, ("v1alpha2",), kind, plural, kind.lower(), model, (), ("istio-io", "policy-istio-io"))
+        for kind, plural, model in MIXER_KINDS
+    ),
 )
 
 _REPLACED = {

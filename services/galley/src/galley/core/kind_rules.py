@@ -46,6 +46,8 @@ class KindRules:
 
     group: str
     kind: str
+    family: str = ""
+    """The family whose test data stands for this kind, when its schema is shared; its own name otherwise."""
     validate: Callable[[Any, Report], None] = _nothing_to_check
     """Writes errors and warnings about one parsed object."""
     normalize: Callable[[Any, Naming], Any] = _as_it_is
