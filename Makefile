@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 MEMBERS := libs/meshcore services/galley services/pilot services/citadel services/injector services/envoy-bootstrap cli/meshctl
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-compose test-capture test-kubectl has-engine has-root conformance crds lint golden lock clean
+.PHONY: setup demo test test-compose test-capture test-kubectl has-engine has-root conformance crds faults bench lint golden lock clean
 
 setup: $(STAMP)
 
@@ -50,6 +50,10 @@ has-root:
 conformance: setup
 	@test -n "$(CORPUS)" || { echo "say where the corpus is: make conformance CORPUS=FOLDER"; exit 1; }
 	@$(BIN)/python -m tests.conformance $(CORPUS) $(ARGS)
+
+# The long form of tests/faults. FAULT_SEED=N repeats a run.
+faults: setup
+	FAULT_ROUNDS=$${FAULT_ROUNDS:-200} FAULT_SEED=$${FAULT_SEED:-$$RANDOM} $(PYTEST) tests/faults -s -p no:xdist $(ARGS)
 
 demo: setup
 	$(BIN)/python -m meshctl demo $(ARGS)

@@ -69,6 +69,17 @@ class Cancellation:
             raise asyncio.CancelledError
 
 
+class _Client(Client):  # type: ignore[misc, unused-ignore]
+    """Closes the socket of an attempt that ends before the server's greeting; the original forgets it."""
+
+    async def _process_connect_init(self) -> None:
+        try:
+            await super()._process_connect_init()
+        except BaseException:
+            self._transport.close()
+            raise
+
+
 class Bus:
     """A connection that is made when it is first needed and comes back by itself.
 
@@ -77,7 +88,7 @@ class Bus:
 
     def __init__(self, settings: BusSettings) -> None:
         self._settings = settings
-        self._client = Client()
+        self._client: Client = _Client()
         self._opening = asyncio.Lock()
         self._listeners: list[Callable[[], None]] = []
         self._closed = False
@@ -148,7 +159,7 @@ class Bus:
         servers = [server.strip() for server in settings.url.split(",")]
         if any(server.startswith("tls://") for server in servers):
             options["tls"] = ssl.create_default_context(cafile=settings.ca_file)
-        client = Client()
+        client = _Client()
         try:
             await client.connect(
                 servers=servers,

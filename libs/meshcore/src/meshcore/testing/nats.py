@@ -55,6 +55,11 @@ class NatsServer:
             self._process.wait()
             self._process = None
 
+    def send(self, signal_number: signal.Signals) -> None:
+        """Send a signal (SIGSTOP, SIGCONT), if it runs."""
+        if self._process is not None:
+            self._process.send_signal(signal_number)
+
     def delete_store(self) -> None:
         """Lose everything that JetStream had on disk; only while it does not run."""
         shutil.rmtree(self.directory / "jetstream", ignore_errors=True)

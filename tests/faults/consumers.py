@@ -1,0 +1,92 @@
+"""Consumers of config that remember whether they were ever shown a half."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from meshcore.bus.connection import Bus, BusSettings
+from meshcore.bus.feed import ConfigFeed
+from meshcore.distribution.events import FullState
+from meshcore.distribution.keys import Key
+from meshcore.runtime.tasks import cancel
+
+from tests.faults.writers import sides
+
+
+class Consumer:
+    """One feed, with or without a last copy on disk. `restart()` is the death of its process."""
+
+    def __init__(self, name: str, url: str, pairs: int, last_copy: Path | None = None) -> None:
+        self.name = name
+        self.values: dict[str, str] = {}
+        self.revision = -1
+        self.complaints: list[str] = []
+        self.events = 0
+        self._settings = BusSettings(url, name=name)
+        self._pairs = [sides(pair) for pair in range(pairs)]
+        self._last_copy = last_copy
+        self._news = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Consumer:
+        self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            if self._task.done() and not self._task.cancelled() and self._task.exception() is not None:
+                self.complaints.append(f"{self.name} ended: {self._task.exception()!r}")
+            await cancel(self._task)
+
+    async def restart(self) -> None:
+        await self.stop()
+        self.values, self.revision = {}, -1
+        self.start()
+
+    async def until(self, values: Mapping[str, str], seconds: float) -> None:
+        async with asyncio.timeout(seconds), self._news:
+            await self._news.wait_for(lambda: self.values == values)
+
+    async def _run(self) -> None:
+        bus = Bus(self._settings)
+        async with bus, contextlib.aclosing(ConfigFeed(bus, self._last_copy).events()) as events:
+            async for event in events:
+                self.events += 1
+                if isinstance(event, FullState):
+                    self.values = {
+                        key.name: _value(record.object) for key, record in event.entries.items() if _is_ours(key)
+                    }
+                else:
+                    if event.previous != self.revision:
+                        self.complaints.append(f"{self.name}: {event.previous} follows {self.revision}")
+                    for change in event.changes:
+                        if _is_ours(change.key):
+                            if change.object is None:
+                                self.values.pop(change.key.name, None)
+                            else:
+                                self.values[change.key.name] = _value(change.object)
+                self.revision = event.revision
+                for left, right in self._pairs:
+                    shown = self.values.get(left), self.values.get(right)
+                    if shown[0] != shown[1]:
+                        self.complaints.append(f"{self.name} at {self.revision}: {left} and {right} are {shown}")
+                async with self._news:
+                    self._news.notify_all()
+
+
+def _is_ours(key: Key) -> bool:
+    return key.plural == "configmaps" and key.namespace == "default"
+
+
+def _value(document: Any) -> str:
+    return str(document["data"]["v"])

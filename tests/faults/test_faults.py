@@ -1,0 +1,247 @@
+"""The seeded fault test of config: `make test` runs a few rounds with a fixed seed, `make faults` 200 with a new one.
+
+Galley and nats-server are real processes on addresses of their own. Writers reach Galley, Galley reaches NATS and
+consumers reach NATS through relays that can cut them off. A round draws one or two faults, holds them for a moment,
+heals them, and ends when writes are acknowledged again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from meshcore.runtime.tasks import background
+from meshcore.testing.addresses import claim
+from meshcore.testing.galley import ADMIN_PORT, CONFIG_PORT, GalleyProcess, bearer, running
+from meshcore.testing.nats import PORT as NATS_PORT
+from meshcore.testing.nats import NatsServer, nats_server
+from meshcore.testing.relay import Relay
+
+from tests.faults.consumers import Consumer
+from tests.faults.ledger import Ledger
+from tests.faults.writers import sides, write_pairs, write_singles
+
+ROUNDS = int(os.environ.get("FAULT_ROUNDS", "10"))
+SEED = int(os.environ.get("FAULT_SEED", "20"))
+LONGEST_FAULT = 0.4
+PAIRS, SINGLES = 4, 2
+HEALED_WITHIN = 60.0
+"""Seconds: how long a fault is held; until a write is acknowledged, and a consumer is right, after the last fault."""
+
+
+class Mesh:
+    """The parts, and the ways to hurt them."""
+
+    def __init__(self, galley: GalleyProcess, nats: NatsServer, relays: dict[str, Relay], feeds: list[Consumer]):
+        self.galley, self.nats, self.relays, self.feeds = galley, nats, relays, feeds
+
+    @contextlib.asynccontextmanager
+    async def galley_killed(self) -> AsyncIterator[None]:
+        await asyncio.to_thread(self.galley.kill)
+        yield
+        self.galley.start()
+        await asyncio.to_thread(self.galley.wait_ready)
+
+    @contextlib.asynccontextmanager
+    async def nats_killed(self) -> AsyncIterator[None]:
+        await asyncio.to_thread(self.nats.kill)
+        yield
+        await asyncio.to_thread(self.nats.start)
+
+    @contextlib.asynccontextmanager
+    async def nats_emptied(self) -> AsyncIterator[None]:
+        await asyncio.to_thread(self.nats.kill)
+        self.nats.delete_store()
+        yield
+        await asyncio.to_thread(self.nats.start)
+
+    @contextlib.asynccontextmanager
+    async def consumer_killed(self) -> AsyncIterator[None]:
+        await self.feeds[0].restart()
+        yield
+
+    def stopped(self, part: GalleyProcess | NatsServer) -> Callable[[], Any]:
+        @contextlib.asynccontextmanager
+        async def stop() -> AsyncIterator[None]:
+            part.send(signal.SIGSTOP)
+            yield
+            part.send(signal.SIGCONT)
+
+        return stop
+
+    def cut(self, *names: str) -> Callable[[], Any]:
+        @contextlib.asynccontextmanager
+        async def cut() -> AsyncIterator[None]:
+            for name in names:
+                self.relays[name].cut()
+            yield
+            for name in names:
+                await self.relays[name].mend()
+
+        return cut
+
+    def faults(self) -> dict[str, Callable[[], Any]]:
+        """By name; two of one process never come together."""
+        return {
+            "galley killed": self.galley_killed,
+            "galley stopped": self.stopped(self.galley),
+            "nats killed": self.nats_killed,
+            "nats stopped": self.stopped(self.nats),
+            "nats emptied": self.nats_emptied,
+            "writers cut off": self.cut("writers", "admin"),
+            "publisher cut off": self.cut("publisher"),
+            "consumers cut off": self.cut("consumers"),
+            "consumer killed": self.consumer_killed,
+        }
+
+
+@pytest.mark.timeout(60 + 20 * ROUNDS)
+async def test_what_is_acknowledged_is_kept_and_reaches_every_consumer_whatever_dies(tmp_path: Path):
+    chance = random.Random(SEED)
+    print(f"faults: {ROUNDS} rounds, FAULT_SEED={SEED}")
+    ledger = Ledger()
+    async with contextlib.AsyncExitStack() as stack:
+        mesh = await parts(stack, tmp_path)
+        async with writing(mesh, ledger):
+            await ledger.more(20, HEALED_WITHIN)
+            counted = await hurt(mesh, ledger, chance)
+        await judge(mesh, ledger)
+        print(f"faults: {ledger.count} acknowledged writes, {dict(sorted(counted.items()))}")
+
+
+async def parts(stack: contextlib.AsyncExitStack, directory: Path) -> Mesh:
+    block = stack.enter_context(claim())
+    nats = stack.enter_context(nats_server(directory / "nats"))
+    galley_address, writers_address = block.address(1), block.address(4)
+    places = {
+        "publisher": (block.address(2), NATS_PORT, (nats.address, NATS_PORT)),
+        "consumers": (block.address(3), NATS_PORT, (nats.address, NATS_PORT)),
+        "writers": (writers_address, CONFIG_PORT, (galley_address, CONFIG_PORT)),
+        "admin": (writers_address, ADMIN_PORT, (galley_address, ADMIN_PORT)),
+    }
+    relays = {name: await stack.enter_async_context(Relay(*place)) for name, place in places.items()}
+    (directory / "galley").mkdir()
+    galley = GalleyProcess(
+        directory / "galley", galley_address, nats_url=f"nats://{block.address(2)}:{NATS_PORT}", also=(writers_address,)
+    )
+    await asyncio.to_thread(stack.enter_context, running(galley))
+    url = f"nats://{block.address(3)}:{NATS_PORT}"
+    feeds = [
+        Consumer("with-copy", url, PAIRS, directory / "last-copy"),
+        Consumer("without-copy", url, PAIRS),
+    ]
+    for feed in feeds:
+        await stack.enter_async_context(feed)
+    return Mesh(galley, nats, relays, feeds)
+
+
+@contextlib.asynccontextmanager
+async def writing(mesh: Mesh, ledger: Ledger) -> AsyncIterator[None]:
+    """Every writer at work; when this ends, each write is answered, or given up and in doubt."""
+    context = mesh.galley.client_context()
+    config_url = f"https://{mesh.relays['writers'].address}:{CONFIG_PORT}"
+    admin_url = f"http://{mesh.relays['admin'].address}:{ADMIN_PORT}"
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(PAIRS + SINGLES):
+            config = await stack.enter_async_context(
+                httpx.AsyncClient(base_url=config_url, verify=context, headers=bearer(), timeout=2, trust_env=False)
+            )
+            admin = await stack.enter_async_context(
+                httpx.AsyncClient(base_url=admin_url, headers=bearer(), timeout=2, trust_env=False)
+            )
+            if number < PAIRS:
+                work = write_pairs(number, config, admin, ledger)
+            else:
+                work = write_singles(number, config, ledger)
+            await stack.enter_async_context(background(reporting(work, ledger), name=f"writer-{number}"))
+        yield
+
+
+async def reporting(work: Coroutine[Any, Any, None], ledger: Ledger) -> None:
+    """A writer that ends is a complaint, not a silence."""
+    try:
+        await work
+    except Exception as error:
+        ledger.complaints.append(f"a writer ended: {error!r}")
+        raise
+
+
+async def hurt(mesh: Mesh, ledger: Ledger, chance: random.Random) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    faults = mesh.faults()
+    for number in range(ROUNDS):
+        names = chance.sample(sorted(faults), chance.choice((1, 1, 2)))
+        if len({name.split()[0] for name in names}) < len(names):
+            names = names[:1]
+        hold = chance.uniform(0.02, LONGEST_FAULT)
+        counted.update(names)
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                for name in names:
+                    await stack.enter_async_context(faults[name]())
+                await asyncio.sleep(hold)
+            await ledger.more(PAIRS, HEALED_WITHIN)
+        except (TimeoutError, RuntimeError) as error:
+            raise AssertionError(
+                f"round {number} of seed {SEED}: {names} does not heal: {error} {ledger.complaints}"
+            ) from error
+        assert ledger.complaints == [], f"round {number} of seed {SEED}: {names}"
+    return counted
+
+
+async def judge(mesh: Mesh, ledger: Ledger) -> None:
+    """The store, its revisions and every consumer, against what was acknowledged."""
+    async with mesh.galley.client() as config, mesh.galley.admin() as admin:
+        stored, revision = await read_all(config)
+        revisions = await read_revisions(admin)
+    assert ledger.judge(stored, "the store") == []
+    for pair in range(PAIRS):
+        assert len({stored.get(side) for side in sides(pair)}) == 1, pair
+    assert sorted(revisions) == list(range(1, revision + 1)), "a revision is missing, or there twice"
+    for number, names in ledger.revisions.items():
+        assert names == revisions[number], f"revision {number}"
+    for feed in mesh.feeds:
+        try:
+            await feed.until(stored, HEALED_WITHIN)
+        except TimeoutError:
+            assert feed.values == stored, f"{feed.name} at {feed.revision}, the store at {revision}"
+        assert feed.complaints == []
+        assert feed.events > 1
+    assert ledger.complaints == []
+
+
+async def read_all(config: httpx.AsyncClient) -> tuple[dict[str, str], int]:
+    """Every object, page by page, and the revision of the list."""
+    found: dict[str, str] = {}
+    more: str | None = ""
+    while more is not None:
+        answer = await config.get("/api/v1/namespaces/default/configmaps", params={"limit": 500, "continue": more})
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        found |= {item["metadata"]["name"]: item["data"]["v"] for item in page["items"]}
+        more = page["metadata"].get("continue") or None
+    return found, int(page["metadata"]["resourceVersion"])
+
+
+async def read_revisions(admin: httpx.AsyncClient) -> dict[int, frozenset[str]]:
+    """Every revision of the store, and which objects it wrote."""
+    found: dict[int, frozenset[str]] = {}
+    after: str | None = "0"
+    while after is not None:
+        answer = await admin.get("/api/v1/changes", params={"after": after, "limit": 1000})
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        for item in page["items"]:
+            assert item["revision"] not in found
+            found[item["revision"]] = frozenset(change["key"]["name"] for change in item["changes"])
+        after = page.get("continue")
+    return found
