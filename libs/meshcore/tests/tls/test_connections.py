@@ -1,3 +1,4 @@
+import resource
 import ssl
 from datetime import timedelta
 
@@ -22,6 +23,7 @@ from meshcore.tls import (
     ssl_client_context,
     ssl_root_context,
     ssl_server_context,
+    write_private,
 )
 from meshcore.tls import identity as identity_module
 
@@ -157,3 +159,16 @@ def test_killed_while_saving_the_new_identity_is_whole(tmp_path, monkeypatch, ki
     finish_saving(directory)
     assert (directory / "key.pem").read_bytes() == renewed.key.pem
     assert not (directory / ".renewal.json").exists()
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "key.pem"
+    write_private(path, b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_private(path, b"x" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == b"old"

@@ -78,11 +78,11 @@ def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        os.write(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    # A buffered file: a bare write may take only a part of it when the disk is full, and say nothing.
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(part, path)
     directory = os.open(path.parent, os.O_RDONLY)
     try:
