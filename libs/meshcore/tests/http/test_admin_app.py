@@ -153,7 +153,11 @@ async def test_a_service_is_known_by_certificate_but_not_with_a_bad_token_beside
     assert caller is not None
     assert caller.allows(Role.STATUS_WRITER)
     assert not caller.allows(Role.EDITOR)
-    for other in (SpiffeId("mesh.example", "shop", "pilot"), SpiffeId("other.example", "istio-system", "pilot")):
+    for other in (
+        SpiffeId("mesh.example", "shop", "pilot"),
+        SpiffeId("other.example", "istio-system", "pilot"),
+        SpiffeId("mesh.example", "istio-system", "ingressgateway"),
+    ):
         assert await authenticator.authenticate(Credentials(peer=other)) is None
     assert await authenticator.authenticate(Credentials(token="wrong", peer=pilot)) is None
 

@@ -16,6 +16,9 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.http.callers import EVERY_NAMESPACE, Caller, Credentials, Role
 from meshcore.identity import SpiffeId
 
+CONTROL_PLANE = frozenset({"galley", "pilot", "citadel", "injector", "meshctl"})
+"""Service accounts of the root namespace that `citadel init` gives a certificate. Others there are workloads."""
+
 
 def token_hash(token: str) -> str:
     """How a token is written in the tokens file."""
@@ -83,6 +86,8 @@ class TokenAuthenticator:
 
     def _of_certificate(self, peer: SpiffeId | None) -> Caller | None:
         if peer is None or peer.trust_domain != self._trust_domain or peer.namespace != self._root_namespace:
+            return None
+        if peer.service_account not in CONTROL_PLANE:
             return None
         roles = {EVERY_NAMESPACE: frozenset({Role.VIEWER, Role.STATUS_WRITER})}
         return Caller(user=str(peer), roles=roles, identity=peer)
