@@ -104,3 +104,21 @@ async def test_sqlite_commits_survive_a_power_failure(tmp_path):
         assert (await connection.execute(text("PRAGMA journal_mode"))).scalar() == "wal"
     await engine.dispose()
     assert (tmp_path / "citadel.db").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_database_that_refuses_connections_answers_every_waiting_request(tmp_path, monkeypatch):
+    engine = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'citadel.db'}")
+    ledger = Ledger(engine)
+
+    async def refused(rows):
+        raise ConnectionRefusedError  # as asyncpg has it: not one of SQLAlchemy's errors
+
+    monkeypatch.setattr(ledger, "_commit", refused)
+    issuer = Issuer(await ensure_root(engine, KEK, "cluster.local", 10 * DAY), ledger.append)
+    try:
+        async with tasks.background(ledger.run(), name="ledger"), asyncio.timeout(10):
+            with pytest.raises(MeshError) as failed:
+                await issuer.issue(FRONT, KEY, workload_profile(DAY, DAY), DAY, "test")
+    finally:
+        await engine.dispose()
+    assert failed.value.code is ErrorCode.UNAVAILABLE

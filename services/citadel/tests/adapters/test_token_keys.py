@@ -82,3 +82,9 @@ async def test_a_broken_copy_on_disk_is_ignored(tmp_path):
     assert keys.keys == {}
     assert not keys.loaded.is_set()
     assert token_keys.REFRESH_EVERY > token_keys.UNKNOWN_KEY_PAUSE
+
+
+def test_a_copy_that_is_not_even_text_does_not_stop_the_start(tmp_path):
+    copy = tmp_path / "token-keys.json"
+    copy.write_bytes(b"\xff\xfe torn")
+    assert TokenKeys(TokenIssuer("https://nobody", None), copy).keys == {}

@@ -71,7 +71,7 @@ class Ledger:
                 entries.append(self._queue.get_nowait())
             try:
                 await self._commit([entry.values for entry in entries])
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, OSError) as error:
                 failure = MeshError(
                     ErrorCode.UNAVAILABLE, f"the issuance ledger is not writable: {type(error).__name__}"
                 )

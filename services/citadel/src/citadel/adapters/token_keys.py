@@ -125,7 +125,7 @@ class TokenKeys:
         if copy is not None and copy.exists():
             try:
                 self._use(parse_keys(copy.read_text()))
-            except KeysUnavailable as error:
+            except (KeysUnavailable, OSError, ValueError) as error:
                 _log.warning("stored token keys are not usable", reason=str(error))
 
     @property
