@@ -1,12 +1,17 @@
 """The view of the bucket of registrations, without NATS: what counts, and what survives a restart."""
 
+import time
 from dataclasses import replace
 
 import msgspec
 from meshcore.bus.connection import Bus, BusSettings
 from meshcore.bus.watch import BucketEntry
-from pilot.adapters.endpoints_bucket import EndpointsBucket, Heartbeat, entry_key, heartbeat_key
-from pilot.core.registration import Entry
+from meshcore.testing.ads_client import node
+from pilot.adapters.endpoints_bucket import EndpointsBucket, Heartbeat, Held, entry_key, heartbeat_key
+from pilot.adapters.registered import Registered
+from pilot.core.proxy import parse_node
+from pilot.core.registration import Entry, entry_of, may_replace
+from pilot.settings import PilotSettings
 
 ENTRY = Entry("shop", "reviews-10.0.0.1", "reviews", "10.0.0.1", "pilot-1", 1, {"app": "reviews"})
 KEY = entry_key(ENTRY.key)
@@ -64,3 +69,19 @@ async def test_the_last_copy_brings_the_entries_back(tmp_path):
     broken = bucket(path)
     broken.load_last_copy()
     assert broken.entries == []
+
+
+async def test_nothing_is_deleted_while_its_place_in_the_bucket_is_not_known(monkeypatch):
+    view = bucket()
+    monkeypatch.setattr(view, "_store", None)
+    assert not await view.delete(Held(ENTRY, 0))
+
+
+def test_a_connection_is_newer_than_what_it_finds_even_where_that_pilots_clock_is_ahead():
+    view = bucket()
+    who = parse_node(node("a", "shop", address="10.0.0.1", AUTO_REGISTER_GROUP="reviews", GENERATOR="agent"))
+    ahead = entry_of(who, "pilot-2", time.time_ns() + 3600 * 10**9, healthy=True)
+    view._take(BucketEntry(entry_key(ahead.key), msgspec.json.encode(ahead), 1))
+    registered = Registered(None, None, view, PilotSettings(), "pilot-1")
+    entry = entry_of(who, "pilot-1", registered._next_connection(who), healthy=True)
+    assert may_replace(entry, ahead)

@@ -1,11 +1,21 @@
 """Streams beside each other: slow ones, many at once, reconnects, and those that never answer."""
 
 import asyncio
+import threading
+import time
+from datetime import timedelta
+from functools import partial
 
 import grpc
-from meshcore.testing.ads_client import AdsClient, node
-from meshcore.xds.resource import PackedResource
+from envoy.service.discovery.v3 import discovery_pb2
+from meshcore.runtime import tasks
+from meshcore.testing.ads_client import METHOD, AdsClient, node
+from meshcore.xds import delta
+from meshcore.xds.request import Request
+from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, LISTENER_TYPE
+from pilot.adapters.stream_runner import Channel, StreamRunner
+from pilot.core.proxy import parse_node
 
 
 async def test_a_stream_that_does_not_answer_holds_up_nobody(mesh):
@@ -82,3 +92,76 @@ async def test_a_first_config_that_is_never_taken_ends_the_stream(serve_mesh):
         async with client:
             await client.until(lambda: client.ended, seconds=5)
             assert client.error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_client_that_takes_nothing_keeps_its_place_in_the_line_no_longer_than_any(serve_mesh):
+    def large(snapshot, proxy_class):
+        size = 64 << 20 if proxy_class.namespace == "shop" else 1
+        return ResourceSet.of([PackedResource.pack(CLUSTER_TYPE, "c", bytes(size))])
+
+    async with (
+        serve_mesh(first_config_timeout="300ms", push_throttle=1, compile_class=large) as mesh,
+        grpc.aio.insecure_channel(mesh.plaintext) as channel,
+    ):
+        stuck = channel.stream_stream(METHOD)()
+        for type_url in (CLUSTER_TYPE, LISTENER_TYPE):
+            request = discovery_pb2.DeltaDiscoveryRequest(node=node("stuck", "shop"), type_url=type_url)
+            await stuck.write(request.SerializeToString())
+        async with AdsClient(mesh.plaintext, node("b", "bank")) as client:
+            await client.until(lambda: client.names(CLUSTER_TYPE))
+        assert mesh.hub.engine.find("stuck.shop") is None
+
+
+class Talker:
+    """A client that says something whenever it is listened to, and never stops."""
+
+    def __init__(self):
+        self.inbox = [None]
+        self.ended = False
+
+    async def read_into(self, wake):
+        await asyncio.Event().wait()
+
+    async def write(self, frame):
+        return None
+
+    def take(self):
+        return Request(type_url=CLUSTER_TYPE, nonce="stale")
+
+
+async def test_a_client_that_never_stops_talking_ends_with_its_certificate(mesh):
+    stream, wake = mesh.hub.connect(parse_node(node("a", "shop")), delta, "test")
+    async with mesh.hub.admitted() as ticket, asyncio.timeout(10):
+        runner = StreamRunner(mesh.hub, stream, wake, Talker(), ticket, timedelta(seconds=30))
+        assert await runner.run(Request(type_url=CLUSTER_TYPE), expires=time.monotonic()) == "age"
+    mesh.hub.disconnect(stream)
+
+
+class Broken:
+    """A stream that reads as ended, and whose handler is cancelled while the event loop is held up."""
+
+    def __init__(self):
+        self.handler = None
+
+    async def read(self):
+        loop = asyncio.get_running_loop()
+
+        def held_up():
+            # From gRPC's thread over a future and a task of its own to the handler: three turns of the loop.
+            turns = partial(loop.call_soon, loop.call_soon, self.handler.cancel)
+            arrival = threading.Timer(0.15, loop.call_soon_threadsafe, (turns,))
+            arrival.start()
+            time.sleep(0.3)
+            arrival.join()
+
+        loop.call_later(0.01, held_up)
+        return grpc.aio.EOF
+
+
+async def test_a_broken_stream_is_not_taken_for_an_orderly_end_by_a_busy_process():
+    context = Broken()
+    channel = Channel(context, delta.parse)
+    context.handler = tasks.create_task(channel.read_into(asyncio.Event()), name="reader")
+    await asyncio.wait([context.handler])
+    assert context.handler.cancelled()
+    assert not channel.ended

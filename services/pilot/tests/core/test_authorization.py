@@ -3,7 +3,7 @@
 import pytest
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
-from pilot.core.authorization import check_identity
+from pilot.core.authorization import proven
 from pilot.core.proxy import parse_node
 
 NODE = {
@@ -13,12 +13,14 @@ NODE = {
 
 
 def test_namespace_and_service_account_of_the_certificate_pass():
-    check_identity(parse_node(NODE), SpiffeId("cluster.local", "shop", "reviews"), "cluster.local")
+    proxy = parse_node(NODE)
+    assert proven(proxy, SpiffeId("cluster.local", "shop", "reviews"), "cluster.local") == proxy
 
 
-def test_a_node_without_service_account_is_bound_by_its_namespace():
+def test_a_node_without_service_account_has_its_certificates():
     node = {**NODE, "metadata": {"NAMESPACE": "shop"}}
-    check_identity(parse_node(node), SpiffeId("cluster.local", "shop", "anything"), "cluster.local")
+    proxy = proven(parse_node(node), SpiffeId("cluster.local", "shop", "ratings"), "cluster.local")
+    assert proxy.service_account == "ratings"
 
 
 @pytest.mark.parametrize(
@@ -32,5 +34,5 @@ def test_a_node_without_service_account_is_bound_by_its_namespace():
 )
 def test_anybody_else_is_denied(identity):
     with pytest.raises(MeshError) as denied:
-        check_identity(parse_node(NODE), identity, "cluster.local")
+        proven(parse_node(NODE), identity, "cluster.local")
     assert denied.value.code is ErrorCode.PERMISSION_DENIED

@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from meshcore.distribution.events import Change, ChangeSet, FullState
 from meshcore.distribution.keys import Key, kv_key
 from meshcore.distribution.records import make_record
 from meshcore.xds import delta
+from meshcore.xds.request import Request
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE
 from pilot.core.debounce import Debounce
@@ -132,3 +134,41 @@ def test_a_compile_that_fails_takes_nothing_from_anybody():
     change(pilot, 3, "details")
     assert len(pilot.target(stream).of_type(CLUSTER_TYPE)) == 2
     assert not pilot.broken
+
+
+def test_looking_at_what_a_stream_is_to_have_gives_it_nothing():
+    pilot = engine()
+    stream = connect(pilot, "a")
+    pilot.target(stream)
+    change(pilot, 2, "reviews")
+    assert "reviews.shop.svc.cluster.local" in pilot.compiled(stream).of_type(CLUSTER_TYPE)
+    assert stream.target_generation < pilot.generation
+    pilot.target(stream)
+    assert stream.target_generation == pilot.generation
+
+
+@pytest.mark.parametrize("answered", ["before", "after"])
+def test_what_was_acknowledged_of_another_store_acknowledges_nothing_of_this_one(answered):
+    pilot = engine()
+    pilot.take_state(FullState("s", 500, "", {}), 0.0)
+    stream = connect(pilot, "a")
+    session = stream.session
+    session.resources_changed(pilot.target(stream), 500, 0.0)
+    sent = session.request_received(Request(type_url=CLUSTER_TYPE), 0.0)[-1]
+    acknowledgement = Request(type_url=CLUSTER_TYPE, nonce=sent.nonce)
+    if answered == "before":
+        session.request_received(acknowledgement, 0.0)
+        assert session.settled_revision == 500
+    pilot.take_state(FullState("restored", 3, "", {}), 0.0)
+    change(pilot, 4, "reviews")
+    if answered == "after":
+        session.request_received(acknowledgement, 0.0)
+    assert not pilot.receipts.settled(stream.number, session.settled_revision, 1.0)
+    assert pilot.receipts.answer(4).outstanding == ("a.shop",)
+    pilot.release_pushes()
+    _, resources = pilot.take_push(stream)
+    sent = session.resources_changed(resources, 4, 1.0)[-1]
+    assert session.settled_revision < 4
+    session.request_received(Request(type_url=CLUSTER_TYPE, nonce=sent.nonce), 1.0)
+    assert pilot.receipts.settled(stream.number, session.settled_revision, 1.0)
+    assert pilot.receipts.answer(4).acked == 1

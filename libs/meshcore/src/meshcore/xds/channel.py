@@ -1,6 +1,6 @@
 """One type on one stream: what is wanted, held, on its way, and what became of it. Pure."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from meshcore.xds.request import Rejection
 from meshcore.xds.resource import NOTHING, Resources
@@ -95,6 +95,12 @@ class Channel:
         self.flight = None
         self.held = NOTHING
         self.settled_on = None
+
+    def forget_revisions(self) -> None:
+        """Revisions count anew: what was settled or is on its way belongs to none of the new ones."""
+        self.settled_revision = 0
+        if self.flight is not None:
+            self.flight = replace(self.flight, revision=0)
 
     def _land(self) -> Flight:
         flight = self.flight

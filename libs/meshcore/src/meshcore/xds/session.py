@@ -135,6 +135,12 @@ class AdsSession:
             self._note_lost_clusters(clusters, revision_before, now)
         return tuple(self._flush(now))
 
+    def revisions_restarted(self) -> None:
+        """Revisions count in another store from now on: nothing that the client has taken says anything about them."""
+        self._revision = 0
+        for channel in self._channels.values():
+            channel.forget_revisions()
+
     def request_received(self, request: Request, now: float) -> tuple[Effect, ...]:
         """The client has asked, acknowledged or refused."""
         if not request.type_url:

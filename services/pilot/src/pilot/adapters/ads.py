@@ -21,7 +21,7 @@ from pilot.adapters import telemetry
 from pilot.adapters.hub import Hub, Ticket
 from pilot.adapters.registrations import Registrations
 from pilot.adapters.stream_runner import Channel, StreamRunner
-from pilot.core.authorization import check_identity
+from pilot.core.authorization import proven
 from pilot.core.proxy import Proxy, parse_node
 from pilot.settings import PilotSettings
 
@@ -30,6 +30,9 @@ OPTIONS = (
     # Envoy's keepalive pings come every few seconds; gRPC's default is to end the connection for that.
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 1000),
+    # A peer that is gone without a word is noticed after these (Istio's values), not when its stream is too old.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.max_receive_message_length", 16 << 20),
     ("grpc.max_send_message_length", -1),
 )
@@ -87,8 +90,7 @@ class AdsService:
             if first is grpc.aio.EOF:
                 return
             request, node = front.parse(first)
-            proxy = parse_node(node)
-            expires = self._authorise(proxy, context)
+            proxy, expires = self._authorise(parse_node(node), context)
             await self._run(front, context, proxy, request, expires, ticket)
 
     async def _first(self, context: Any) -> Any:
@@ -120,16 +122,16 @@ class AdsService:
         if self._registrations is not None:
             self._registrations.health(stream, healthy=healthy)
 
-    def _authorise(self, proxy: Proxy, context: Any) -> float:
-        """Check the node against the certificate; how long the stream may last, in seconds of the monotonic clock."""
+    def _authorise(self, proxy: Proxy, context: Any) -> tuple[Proxy, float]:
+        """Check the node against the certificate; until when the stream may last, in seconds of the monotonic clock."""
         age = self._settings.stream_max_age.total_seconds() * random.uniform(0.8, 1.2)  # noqa: S311 - spreads reconnects
         end = time.monotonic() + age
         if not self._secure:
-            return end
+            return proxy, end
         certificate = peer_certificate(context)
         identity: SpiffeId | None = None if certificate is None else spiffe_of_certificate(certificate)
-        check_identity(proxy, identity, self._settings.trust_domain)
+        proxy = proven(proxy, identity, self._settings.trust_domain)
         if certificate is None:
             raise MeshError(ErrorCode.UNAUTHENTICATED, "a client certificate of this mesh is needed")
         left = (certificate.not_valid_after_utc - datetime.now(UTC)).total_seconds()
-        return min(end, time.monotonic() + left)
+        return proxy, min(end, time.monotonic() + left)

@@ -105,7 +105,7 @@ class LocalAnswers:
             return None
         from pilot.core.config_dump import config_dump
 
-        return config_dump(self._hub.engine.target(stream))
+        return config_dump(self._hub.engine.compiled(stream))
 
     def _endpoints(self, proxy: str) -> Any:
         stream = self._hub.engine.find(proxy)
@@ -114,7 +114,7 @@ class LocalAnswers:
         from google.protobuf import json_format
         from meshcore.xds import registry
 
-        resources = self._hub.engine.target(stream).of_type(ENDPOINT_TYPE).values()
+        resources = self._hub.engine.compiled(stream).of_type(ENDPOINT_TYPE).values()
         return [
             json_format.MessageToDict(registry.parse(one.type_url, one.body), preserving_proto_field_name=True)
             for one in resources

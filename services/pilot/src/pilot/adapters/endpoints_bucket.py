@@ -144,7 +144,9 @@ class EndpointsBucket:
         return written
 
     async def delete(self, held: Held) -> bool:
-        """Delete an entry if it is still the one of that sequence."""
+        """Delete an entry if it is still the one of that sequence; not while the bucket is still being listed."""
+        if held.sequence == 0:
+            return False  # to the client that would mean "whatever is there"
         store = await self._store()
         try:
             await store.delete(entry_key(held.entry.key), last=held.sequence)

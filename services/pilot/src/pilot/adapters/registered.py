@@ -14,6 +14,7 @@ from pilot.adapters import telemetry
 from pilot.adapters.endpoints_bucket import EndpointsBucket, Heartbeat, until_connected
 from pilot.adapters.hub import Hub
 from pilot.core.engine import Stream
+from pilot.core.proxy import Proxy
 from pilot.core.registration import Entry, Expiry, entry_of, find_group, may_replace, with_mark
 from pilot.settings import PilotSettings
 
@@ -75,9 +76,14 @@ class Registered:
             if proxy.is_agent:
                 raise
             return
-        registration = _Registration(stream, time.time_ns())
+        registration = _Registration(stream, self._next_connection(proxy))
         self._open[stream.number] = registration
         registration.task = tasks.create_task(self._keep(registration), name="registration")
+
+    def _next_connection(self, proxy: Proxy) -> int:
+        """A number above the one that is known to hold the entry, even if that Pilot's clock is ahead of this one's."""
+        held = self._bucket.find(entry_of(proxy, self._process, 0, healthy=True).key)
+        return max(time.time_ns(), held.entry.connection + 1 if held is not None else 0)
 
     def health(self, stream: Stream, *, healthy: bool) -> None:
         """The agent says how its workload is."""
@@ -110,8 +116,9 @@ class Registered:
 
     async def tend(self) -> None:
         """Beat, expire, save: for ever."""
+        # The first beat comes as soon as it can: until then nobody asks this process who has what.
+        await until_connected(self._bus)
         while True:
-            await asyncio.sleep(self._interval)
             self._note_stability()
             try:
                 if self._bus.is_connected:
@@ -122,6 +129,7 @@ class Registered:
                 await self._bucket.save()
             except (*BUS_ERRORS, OSError) as error:
                 _log.warning("registrations not tended", error=type(error).__name__)
+            await asyncio.sleep(self._interval)
 
     def _note_stability(self) -> None:
         stable = (

@@ -51,7 +51,12 @@ class Channel:
                 self._room.clear()
                 await self._room.wait()
         # A broken or cancelled stream reads as ended first; gRPC cancels its handler right behind that.
-        await asyncio.sleep(_CANCELLED_WITHIN)
+        late = True
+        while late:
+            # An event loop that was held up may run this before the cancellation that lies there already: look again.
+            looked = time.monotonic()
+            await asyncio.sleep(_CANCELLED_WITHIN)
+            late = time.monotonic() - looked > 2 * _CANCELLED_WITHIN
         self.ended = True
         wake.set()
 
@@ -81,12 +86,14 @@ class StreamRunner:
         self._channel = channel
         self._ticket = ticket
         self._first_by = time.monotonic() + first_config_timeout.total_seconds()
+        self._expires = self._first_by
         self._told = 0
         self.on_health: Callable[[bool], None] = lambda healthy: None
 
     async def run(self, first: Request, expires: float) -> str:
         """Serve until the stream ends; why it did."""
         session = self._stream.session
+        self._expires = expires
         resources = self._hub.engine.target(self._stream)
         await self._execute(session.resources_changed(resources, self._hub.engine.snapshot.revision, time.monotonic()))
         await self._receive(first)
@@ -94,6 +101,12 @@ class StreamRunner:
             while True:
                 await self._wait(expires, reader)
                 now = time.monotonic()
+                # Before all else: a client that never stops talking must not outlive its certificate by that.
+                if now >= expires:
+                    return "age"
+                if not self._stream.complete and now >= self._first_by:
+                    telemetry.SLOW_STARTS.inc()
+                    raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the first config was not acknowledged in time")
                 if (request := self._channel.take()) is not None:
                     await self._receive(request)
                 elif self._stream.health_known:
@@ -108,11 +121,6 @@ class StreamRunner:
                 elif reader.done():
                     reader.result()
                     return "broken"
-                elif now >= expires:
-                    return "age"
-                elif not self._stream.complete and now >= self._first_by:
-                    telemetry.SLOW_STARTS.inc()
-                    raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the first config was not acknowledged in time")
 
     async def _wait(self, expires: float, reader: asyncio.Task[Any]) -> None:
         """Until there is something to do."""
@@ -132,7 +140,7 @@ class StreamRunner:
         """An empty message of the health type; type and nonce have the same field numbers in both variants."""
         self._stream.health_known = False
         self._told += 1
-        await self._channel.write(wire.text(4, HEALTH_TYPE) + wire.text(5, f"health-{self._told}"))
+        await self._write(wire.text(4, HEALTH_TYPE) + wire.text(5, f"health-{self._told}"))
 
     async def _receive(self, request: Request) -> None:
         if request.type_url == HEALTH_TYPE:
@@ -151,7 +159,7 @@ class StreamRunner:
 
     async def _send(self, effect: Send) -> None:
         began = time.monotonic()
-        await self._channel.write(effect.frame)
+        await self._write(effect.frame)
         kind = telemetry.type_label(effect.type_url)
         telemetry.SEND_TIME.observe(time.monotonic() - began)
         telemetry.PUSHES.labels(kind).inc()
@@ -165,6 +173,17 @@ class StreamRunner:
             resources=len(effect.names),
             removed=len(effect.removed),
         )
+
+    async def _write(self, frame: bytes) -> None:
+        """Send one message; a client that takes nothing cannot make a stream outlive its time by that."""
+        until = self._expires if self._stream.complete else min(self._expires, self._first_by)
+        try:
+            async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                await self._channel.write(frame)
+        except TimeoutError:
+            if not self._stream.complete:
+                telemetry.SLOW_STARTS.inc()
+            raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the client does not take what it is sent") from None
 
     def _note(self, effect: Acked | Nacked | Expired | Close) -> None:
         if isinstance(effect, Close):

@@ -1,15 +1,17 @@
 """Whether a proxy may be who its node says: the certificate decides. Pure."""
 
+from dataclasses import replace
+
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
 
 from pilot.core.proxy import Proxy
 
 
-def check_identity(proxy: Proxy, identity: SpiffeId | None, trust_domain: str) -> None:
-    """PERMISSION_DENIED unless the certificate's namespace and service account are the node's.
+def proven(proxy: Proxy, identity: SpiffeId | None, trust_domain: str) -> Proxy:
+    """The proxy as its certificate proves it; PERMISSION_DENIED unless namespace and service account are the node's.
 
-    A node that names no service account is bound by its namespace alone, as in Istio.
+    A node that names no service account has the certificate's: leaving it out opens nothing.
     """
     if identity is None:
         raise _denied("the client certificate carries no workload identity")
@@ -24,6 +26,7 @@ def check_identity(proxy: Proxy, identity: SpiffeId | None, trust_domain: str) -
             f"node {proxy.id} claims service account {proxy.service_account}, "
             f"its certificate is for {identity.service_account}"
         )
+    return replace(proxy, service_account=identity.service_account)
 
 
 def _denied(detail: str) -> MeshError:

@@ -90,6 +90,9 @@ class Engine:
 
     def take_state(self, state: FullState, now: float) -> None:
         """A whole state: everybody may be affected, and earlier revisions cannot be accounted for."""
+        if state.revision < self.snapshot.revision:
+            for stream in self.streams.values():
+                stream.session.revisions_restarted()
         fresh = MeshSnapshot.of_entries(state.entries, state.revision)
         self._replace(fresh.with_registered(self._registered))
         self.receipts.restarted(state.revision)
@@ -152,8 +155,12 @@ class Engine:
         return None if push is None else (push, self.target(stream))
 
     def target(self, stream: Stream) -> ResourceSet:
-        """What a stream is to have, compiled at most once per class and snapshot."""
+        """What a stream is to be given now; whoever only wants to look asks `compiled`."""
         stream.target_generation = self.generation
+        return self.compiled(stream)
+
+    def compiled(self, stream: Stream) -> ResourceSet:
+        """What a stream is to have, compiled at most once per class and snapshot."""
         if stream.proxy_class is None:
             return self._name_table()
         known = self._classes.get(stream.proxy_class)
