@@ -57,3 +57,12 @@ def test_every_violation_of_every_document_is_told_with_its_line() -> None:
         objects(MESH.replace("ports: [{", "portz: [{").replace("template: {", "templatee: {"))
     found = {(violation.line, violation.field) for violation in caught.value.violations}
     assert {(7, "spec.portz"), (14, "spec.templatee")} <= found
+
+
+def test_what_has_no_name_is_refused_with_its_line() -> None:
+    text = "apiVersion: v1\nkind: Service\nmetadata: foo\n---\napiVersion: v1\nkind: [Service]\nmetadata: {}\n"
+    with pytest.raises(MeshError) as caught:
+        read_mesh(load_yaml_documents(text, "m.yaml"), "default")
+    assert [str(violation) for violation in caught.value.violations] == [
+        "m.yaml:3: metadata: 'foo' is a str (expected a mapping with a name)"
+    ]

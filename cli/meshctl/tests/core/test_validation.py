@@ -57,3 +57,11 @@ def test_what_describes_an_installation_is_not_ours_to_check():
     (found,) = entries(operator)
     assert found["valid"]
     assert "not checked" in found["warnings"][0]
+
+
+def test_a_kind_that_is_no_text_is_not_somebody_elses() -> None:
+    (found,) = entries("apiVersion: 1\nkind: [2]\nmetadata: {name: a}\n")
+    assert found["errors"] == [
+        "line 1: apiVersion: 1 is a int (expected a text)",
+        "line 2: kind: [2] is a list (expected a text)",
+    ]

@@ -30,6 +30,13 @@ def _faults(body: Any) -> list[Violation]:
     return faults
 
 
+def kind_faults(body: Mapping[str, Any]) -> list[Violation]:
+    """What keeps a document from saying its kind at all: `apiVersion` or `kind` is there and is no text."""
+    return [
+        _not_text(key, body[key]) for key in ("apiVersion", "kind") if key in body and not isinstance(body[key], str)
+    ]
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and value != ""
 

@@ -17,6 +17,8 @@ from pilot.core.proxy import classify, parse_node
 from pilot.core.registry.workload import group_labels
 from pilot.core.snapshot import MeshSnapshot
 
+from meshctl.core.documents import named_object
+
 ADDRESS_OF_NOBODY = "10.0.0.1"
 """The address of a proxy that no file gives one; it appears in the node only."""
 OURS = {(info.api_version_of(version), info.kind) for info in KINDS for version in info.versions}
@@ -29,10 +31,10 @@ def read_mesh(documents: Iterable[Document], namespace: str) -> list[MeshObject]
     violations: list[Violation] = []
     for document in documents:
         body = document.body
-        if not isinstance(body, Mapping) or (body.get("apiVersion"), body.get("kind")) not in OURS:
+        if not isinstance(body, Mapping) or (str(body.get("apiVersion")), str(body.get("kind"))) not in OURS:
             continue
         try:
-            made = _normalised(body, namespace)
+            made = _normalised(named_object(document), namespace)
         except MeshError as error:
             found = error.violations or (Violation("", error.detail),)
             violations += [document.locate(violation) for violation in found]

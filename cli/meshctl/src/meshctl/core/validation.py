@@ -9,6 +9,8 @@ from meshcore.errors import MeshError, Violation
 from meshcore.model.kinds import KINDS, by_kind
 from meshcore.model.load import Document
 
+from meshctl.core.documents import kind_faults
+
 _INSTALLER = "install.istio.io"
 """The group of what describes an installation; it stands in files beside the mesh's config and is not part of it."""
 
@@ -57,6 +59,9 @@ def _verdict(document: Document) -> Verdict:
     body = document.body
     if not isinstance(body, Mapping):
         return Verdict(document, (document.locate(Violation("", "is not an object")),), ())
+    faults = [document.locate(fault) for fault in kind_faults(body)]
+    if faults:
+        return Verdict(document, tuple(faults), ())
     if not _is_ours(str(body.get("apiVersion", "")), str(body.get("kind", ""))):
         note = Violation("kind", f"{body.get('kind')} is not a kind of the mesh and was not checked")
         return Verdict(document, (), (document.locate(note),))
