@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mesh import ROOT, Mesh, route, virtual_service
@@ -97,3 +98,24 @@ def test_no_secret_is_in_any_log(mesh: Mesh) -> None:
     for name, text in mesh.logs():
         assert "PRIVATE KEY" not in text, name
         assert not [secret for secret in secrets if secret in text], name
+
+
+def test_history_and_rollback_are_one_new_revision(mesh: Mesh) -> None:
+    first = mesh.config.apply(config_map("notes", value="1"))
+    mesh.config.apply(config_map("notes", value="2"))
+    mesh.config.apply(config_map("other", value="1"))
+    listed = mesh.run_here("history", "configmap", "notes").output.splitlines()
+    assert listed[0].split() == ["REVISION", "TIME", "AUTHOR", "CHANGE"]
+    assert [line.split()[-1] for line in listed[1:]] == ["added", "modified"]
+    assert "added configmaps default/other" in mesh.run_here("history", "--after", str(first.revision)).output
+    done = mesh.run_here("rollback", str(first.revision)).output
+    assert done.endswith(f"is as revision {first.revision} was: 0 created, 1 updated, 1 deleted\n")
+    assert mesh.config.read_document(config_map("notes"))["data"] == {"value": "1"}
+    refused = mesh.run_here("rollback", "999999", check=False)
+    assert refused.exit_code == 1
+    assert "revision 999999 is not there yet" in refused.output
+    mesh.config.delete(config_map("notes"))
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}, "data": data}

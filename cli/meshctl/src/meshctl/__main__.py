@@ -17,6 +17,8 @@ COMMANDS = {
     "apply": "objects",
     "get": "objects",
     "delete": "objects",
+    "history": "history",
+    "rollback": "history",
     "validate": "offline",
     "analyze": "analyze",
     "compile": "compile",

@@ -1,41 +1,15 @@
 """Pilot's admin REST from the command line."""
 
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import httpx
-from meshcore.errors import ErrorCode, MeshError
-
-from meshctl.adapters.config_api import refused
+from meshctl.adapters.admin_api import AdminApi
 
 
-class PilotApi:
-    """One connection to Pilot's admin port at `url`; the token is never printed."""
+class PilotApi(AdminApi):
+    """One connection to Pilot's admin port at `url`."""
 
     def __init__(self, url: str, token: str, timeout: float = 10.0) -> None:
-        self.url = url
-        headers = {"authorization": f"Bearer {token}"}
-        self._client = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._client.close()
-
-    def get(self, path: str, timeout: float = 10.0, **parameters: str | float) -> Any:
-        """The JSON document at `path`."""
-        try:
-            answer = self._client.get(path, params=parameters, timeout=timeout)
-        except httpx.TransportError as error:
-            raise MeshError(ErrorCode.UNAVAILABLE, f"Pilot at {self.url} does not answer: {error}") from None
-        if not answer.is_success:
-            raise refused(answer)
-        return answer.json()
+        super().__init__("Pilot", url, token, timeout)
 
     def receipt(self, revision: int, wait: float) -> dict[str, Any]:
         """The convergence receipt of a revision, waited for at most `wait` seconds (60 at most)."""

@@ -1,4 +1,4 @@
-"""Whether a process still runs: a zombie does not, it only waits for a parent that may never ask (PID 1 of a container)."""
+"""Whether a process still runs. A zombie does not: it waits for a parent that may never ask (PID 1 of a container)."""
 
 from pathlib import Path
 
