@@ -158,3 +158,13 @@ values = st.recursive(
 def test_no_document_whatever_crashes_it(field, value):
     decided = verdict(with_spec(**{field: value}))
     assert decided.review["response"]["uid"] == "u-1"
+
+
+def test_mixers_kinds_pass_on_mixers_path_alone():
+    document = {
+        "apiVersion": "config.istio.io/v1alpha2",
+        "kind": "rule",
+        "metadata": {"name": "all", "namespace": "shop"},
+        "spec": {"actions": [{"handler": "log", "instances": ["entry"]}]},
+    }
+    assert [verdict(document, mixer=mixer).allowed for mixer in (None, True, False)] == [True, True, False]
