@@ -63,11 +63,12 @@ def dump_object(value: MeshObject) -> dict[str, Any]:
 def without_nulls(document: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
     """A copy of a message without the fields whose value is null: an explicit null means absent (proto3 JSON).
 
-    A null in a list or a map is left, for the schema to refuse; what has no schema is copied as it is.
+    A null in a list or a map is left, for the schema to refuse; what has no schema is copied as it is. INVALID for text
+    that is no Unicode (JSON can escape half a character), which nothing could store or send.
     """
     fields = fields_by_name(model)
     return {
-        key: _inner_without_nulls(value, fields[key].shape if key in fields else Shape())
+        _unicode(key): _inner_without_nulls(value, fields[key].shape if key in fields else Shape())
         for key, value in document.items()
         if value is not None
     }
@@ -78,10 +79,20 @@ def _inner_without_nulls(value: Any, shape: Shape) -> Any:
         if shape.model is not None:
             return without_nulls(value, shape.model)
         inner = shape.inner if shape.form is Form.MAP and shape.inner else Shape()
-        return {key: _inner_without_nulls(item, inner) for key, item in value.items()}
+        return {_unicode(key): _inner_without_nulls(item, inner) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         inner = shape.inner if shape.form is Form.LIST and shape.inner else Shape()
         return [_inner_without_nulls(item, inner) for item in value]
+    return _unicode(value)
+
+
+def _unicode(value: Any) -> Any:
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            violation = Violation("", f"the text {ascii(value[:80])} is not Unicode", "whole characters")
+            raise MeshError(ErrorCode.INVALID, "the object has text that is not Unicode", [violation]) from None
     return value
 
 

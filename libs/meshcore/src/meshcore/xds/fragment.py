@@ -58,7 +58,7 @@ def check_fragment(kind: str, value: Mapping[str, Any]) -> FragmentCheck:
     target = registry.message_class(FRAGMENTS[kind])
     try:
         read = json_format.ParseDict(document, target(), ignore_unknown_fields=True)
-    except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
+    except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
         return FragmentCheck((_words(error),))
     try:
         json_format.ParseDict(document, target())
@@ -77,7 +77,9 @@ def _with_known_types(value: Any, errors: list[str], warnings: list[str]) -> Any
     """The same value with every type of an `Any` imported; what only another proxy knows is emptied and warned of."""
     if isinstance(value, Mapping):
         name = value.get(_TYPE)
-        if isinstance(name, str):
+        if _TYPE in value and not isinstance(name, str):
+            errors.append(f"{_TYPE} is not the name of a message")
+        elif isinstance(name, str):
             short = name.rpartition("/")[2]
             if _OTHER_PROXY.fullmatch(short):
                 warnings.append(f"{short} is an extension that Envoy itself does not have")

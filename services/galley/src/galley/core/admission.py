@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshcore.errors import ErrorCode, MeshError, Violation
+from meshcore.errors import MeshError, Violation
 from meshcore.model.base import MeshObject
 from meshcore.model.kinds import KindInfo
 from meshcore.model.load import dump_object, parse_object, without_nulls
@@ -68,7 +68,6 @@ def normalize(parsed: MeshObject, info: KindInfo, naming: Naming) -> dict[str, A
     return document
 
 
-_NOT_ENCRYPTED = "the object is valid, but this store has no encryption for confidential data and does not take it"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -82,7 +81,10 @@ def admit(
     """Check one document; the error is a Status with every violation. `duplicates` are keys that were there twice."""
     name = str(document["metadata"].get("name", ""))
     version = str(document["apiVersion"]).rpartition("/")[2]
-    body, unknown = prune({**document, "apiVersion": info.api_version}, info)
+    try:
+        body, unknown = prune({**document, "apiVersion": info.api_version}, info)
+    except MeshError as error:
+        raise status.from_error(error, info, ascii(name)[1:-1]) from error
     surplus = [f'unknown field "{path}"' for path in unknown] + [f'duplicate field "{path}"' for path in duplicates]
     if surplus and field_validation is FieldValidation.STRICT:
         raise status.bad_request(
@@ -97,8 +99,6 @@ def admit(
     report = validate(parsed, info)
     if report.errors:
         raise status.invalid(info, name, report.errors)
-    if rules_of(info).confidential:
-        raise status.from_error(MeshError(ErrorCode.FAILED_PRECONDITION, _NOT_ENCRYPTED), info, name)
     warnings = surplus if field_validation is FieldValidation.WARN else []
     warnings += [str(warning) for warning in report.warnings]
     return Admitted(body, normalize(parsed, info, naming), parsed, tuple(warnings))
@@ -130,7 +130,10 @@ def _drop(body: Any, location: Location) -> None:
 
 def violations_of(document: Mapping[str, Any], info: KindInfo) -> tuple[list[Violation], list[Violation]]:
     """Errors (unknown fields too) and warnings of a document that nobody is about to store: offline validation."""
-    body, unknown = prune({**document, "apiVersion": info.api_version}, info)
+    try:
+        body, unknown = prune({**document, "apiVersion": info.api_version}, info)
+    except MeshError as error:
+        return list(error.violations), []
     errors = [Violation(path, "unknown field") for path in unknown]
     try:
         parsed = parse_object(dict(rules_of(info).fill_defaults(body)), strict=False)
