@@ -3,16 +3,15 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import typer
 from galley.core.analysis.documents import read_documents
 from galley.core.analysis.message_types import is_known
 from meshcore.errors import ErrorCode, MeshError, Violation
-from meshcore.model.kinds import KINDS
+from meshcore.model.kinds import KINDS, KindInfo
 from meshcore.model.load import Document, load_yaml_documents
 
-from meshctl.adapters.config_api import ConfigApi
 from meshctl.adapters.config_files import config_paths
 from meshctl.adapters.text_files import read_text
 from meshctl.commands.objects import KubeconfigOption, config_api
@@ -68,6 +67,9 @@ def analyze(
     mesh_config_file: Annotated[
         str | None, typer.Option("--meshConfigFile", "--mesh-config-file", help="MeshConfig to suppose.")
     ] = None,
+    mesh_networks_file: Annotated[
+        str | None, typer.Option("--meshNetworksFile", "--mesh-networks-file", help="MeshNetworks to suppose.")
+    ] = None,
     ignore_unknown: Annotated[
         bool, typer.Option("--ignore-unknown", help="Do not fail for what cannot be read.")
     ] = False,
@@ -91,7 +93,8 @@ def analyze(
         suppressions=parse_suppressions(suppress or ()),
         namespace=namespace,
         all_namespaces=all_namespaces,
-        mesh_config=_mesh_config(mesh_config_file),
+        mesh_config=_mesh_document(mesh_config_file),
+        mesh_networks=_mesh_document(mesh_networks_file),
     )
     for suppression in request.suppressions:
         if not is_known(suppression.code):
@@ -100,7 +103,7 @@ def analyze(
     existing = None
     if live:
         with config_api(stack, kubeconfig) as api:
-            existing = _live_documents(api)
+            existing = live_documents(api)
     messages = analyze_documents(documents, existing, request, time.time())
     printed = shown(messages, show_from)
     if printed or output != "log":
@@ -112,13 +115,13 @@ def analyze(
         raise typer.Exit(code)
 
 
-def _mesh_config(path: str | None) -> Mapping[str, Any] | None:
+def _mesh_document(path: str | None) -> Mapping[str, Any] | None:
     if path is None:
         return None
     documents = load_yaml_documents(read_text(path), path)
     body = documents[0].body if documents else {}
     if not isinstance(body, Mapping):
-        raise MeshError(ErrorCode.INVALID, f"{path} is not a MeshConfig")
+        raise MeshError(ErrorCode.INVALID, f"{path} is not a mapping")
     return body
 
 
@@ -132,7 +135,13 @@ def _read(paths: Sequence[str]) -> tuple[list[Document], list[Violation]]:
     return documents, problems
 
 
-def _live_documents(api: ConfigApi) -> list[Document]:
+class _Lists(Protocol):
+    """What lists objects of a kind."""
+
+    def list_objects(self, kind: KindInfo, namespace: str | None) -> dict[str, Any]: ...
+
+
+def live_documents(api: _Lists) -> list[Document]:
     """Every object of every kind that the config API serves."""
     documents = []
     for kind in KINDS:

@@ -9,7 +9,7 @@ import yaml
 from galley.core.analysis.analysis import Suppression, analyze, at_least, parse_suppression, worst_reaches
 from galley.core.analysis.analyzer import Moment
 from galley.core.analysis.default_objects import default_objects
-from galley.core.analysis.inputs import Inputs
+from galley.core.analysis.inputs import Inputs, networks_resource
 from galley.core.analysis.message import Level, Message
 from galley.core.analysis.registry import ANALYZERS, named
 from galley.core.analysis.resource import Resource, resources_of
@@ -34,6 +34,7 @@ class Request:
     """Show only messages about this namespace, and put documents that name none into it."""
     all_namespaces: bool = False
     mesh_config: Mapping[str, Any] | None = None
+    mesh_networks: Mapping[str, Any] | None = None
 
 
 def parse_level(text: str) -> Level:
@@ -75,8 +76,9 @@ def analyze_documents(
         resources += resources_of(live, from_file=False)
     home = request.namespace or DEFAULT_NAMESPACE
     resources += resources_of(files, default_namespace=home)
+    networks = networks_resource(request.mesh_networks) if request.mesh_networks is not None else None
     return analyze(
-        Inputs(resources, mesh_config=request.mesh_config),
+        Inputs(resources, mesh_config=request.mesh_config, mesh_networks=networks),
         Moment(now),
         analyzers=named(request.analyzers),
         suppressions=request.suppressions,
