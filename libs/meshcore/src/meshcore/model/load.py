@@ -91,7 +91,7 @@ def _unicode(value: Any) -> Any:
         try:
             value.encode()
         except UnicodeEncodeError:
-            violation = Violation("", f"the text {ascii(value[:80])} is not Unicode", "whole characters")
+            violation = Violation("", f"the text {value[:80]!a} is not Unicode", "whole characters")
             raise MeshError(ErrorCode.INVALID, "the object has text that is not Unicode", [violation]) from None
     return value
 
