@@ -268,3 +268,14 @@ def test_state_of_the_world_gives_an_unknown_endpoint_an_empty_body():
     assert kinds == [ENDPOINT_TYPE]
     assert effects[-1].names == set()
     assert b"\n\x01x" in effects[-1].frame
+
+
+@pytest.mark.parametrize("front", [delta, sotw])
+def test_a_revision_is_not_settled_before_its_removals_are_answered(front):
+    stream = Stream(target("ab"), front)
+    stream.change(target("b", route="2"))
+    stream.ack(ROUTE_TYPE)
+    assert stream.session.channels[CLUSTER_TYPE].flight is not None
+    assert stream.session.settled_revision == 1
+    stream.settle()
+    assert stream.session.settled_revision == 2

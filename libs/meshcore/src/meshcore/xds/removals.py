@@ -21,7 +21,9 @@ class Removals:
     def __init__(self, delay: float) -> None:
         self._delay = delay
         self._kept: dict[str, _Kept] = {}
-        self._released: set[str] = set()
+        self._released: dict[str, int] = {}
+        self._leaving: dict[str, int] = {}
+        """Both with the revision before the one that lost the name; `_leaving` is sent and not answered yet."""
 
     @property
     def kept(self) -> frozenset[str]:
@@ -36,7 +38,7 @@ class Removals:
     @property
     def going(self) -> frozenset[str]:
         """Names that are to go, now or later."""
-        return self.kept | self._released
+        return self.kept | self.released
 
     @property
     def deadline(self) -> float | None:
@@ -46,7 +48,8 @@ class Removals:
     @property
     def settled_revision(self) -> int | None:
         """The newest revision that has been carried out to the end; None when nothing waits."""
-        return min((kept.revision_before for kept in self._kept.values()), default=None)
+        waiting = [kept.revision_before for kept in self._kept.values()]
+        return min([*waiting, *self._released.values(), *self._leaving.values()], default=None)
 
     def lost(self, names: Iterable[str], change: int, revision_before: int, now: float) -> bool:
         """The target of `change` lacks these held names. True when one of them was not known to be going."""
@@ -59,7 +62,7 @@ class Removals:
         """These names are in the target again."""
         for name in names:
             self._kept.pop(name, None)
-            self._released.discard(name)
+            self._released.pop(name, None)
 
     def release(self, routes_acknowledged: int, now: float) -> bool:
         """Let go of names whose change the client's routes have reached, or whose time is up; True if any."""
@@ -67,14 +70,18 @@ class Removals:
             name for name, kept in self._kept.items() if kept.change <= routes_acknowledged or kept.deadline <= now
         ]
         for name in going:
-            del self._kept[name]
-            self._released.add(name)
+            self._released[name] = self._kept.pop(name).revision_before
         return bool(going)
 
-    def release_at_once(self, names: Iterable[str]) -> None:
-        """What a reconnecting client holds from before goes without delay."""
-        self._released.update(names)
+    def release_at_once(self, names: Iterable[str], revision: int) -> None:
+        """What a reconnecting client holds from before `revision` goes without delay."""
+        self._released.update(dict.fromkeys(names, revision))
 
-    def removed(self, names: Iterable[str]) -> None:
-        """These names have been taken from the client."""
-        self._released.difference_update(names)
+    def sent(self, names: Iterable[str]) -> None:
+        """A message without these released names is on its way."""
+        for name in names:
+            self._leaving[name] = self._released.pop(name)
+
+    def answered(self) -> None:
+        """The client has answered that message, or has nothing that could be taken from it."""
+        self._leaving.clear()

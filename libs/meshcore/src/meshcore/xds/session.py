@@ -191,11 +191,14 @@ class AdsSession:
             )
         if channel.type_url == CLUSTER_TYPE:
             self._warming_until = None
+            self._removals.answered()
         return True
 
     def _apply(self, channel: Channel, wish: Wish, now: float) -> None:
         if wish.restart:
             channel.restart()
+            if channel.type_url == CLUSTER_TYPE:
+                self._removals.answered()
         subscription = self._frames.shared_subscription(wish.subscription)
         if subscription is not channel.subscription:
             channel.subscription = subscription
@@ -206,7 +209,8 @@ class AdsSession:
             channel.held = wish.held
             if channel.type_url == CLUSTER_TYPE:
                 clusters = self._target.of_type(CLUSTER_TYPE)
-                self._removals.release_at_once(name for name in wish.held if name not in clusters)
+                gone = (name for name in wish.held if name not in clusters)
+                self._removals.release_at_once(gone, self._revision)
 
     def _note_lost_clusters(self, clusters: Resources, revision_before: int, now: float) -> None:
         channel = self._channels.get(CLUSTER_TYPE)
@@ -239,6 +243,10 @@ class AdsSession:
             if channel.flight is not None:
                 causes_unsent = causes_unsent or wanted
             elif not wanted:
+                if channel.type_url == CLUSTER_TYPE:
+                    # What is released and not sent is not the client's any more.
+                    self._removals.sent(self._removals.released)
+                    self._removals.answered()
                 # With removals pending the same target will have to be looked at again.
                 settled_on = None if self._removals.kept or self._removals.released else target
                 channel.settle(move.after, self._change, self._revision, settled_on)
@@ -254,7 +262,7 @@ class AdsSession:
             Flight(frame.nonce, self._revision, self._change, now, move.names, removed), frame.serial, move.after
         )
         if channel.type_url == CLUSTER_TYPE:
-            self._removals.removed(name for name in self._removals.released if name not in move.after)
+            self._removals.sent(name for name in self._removals.released if name not in move.after)
             self._resend_endpoints(move)
             if move.adds:
                 self._warming_until = now + self._warming_delay
