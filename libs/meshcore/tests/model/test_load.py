@@ -175,3 +175,13 @@ def test_bad_yaml_is_refused_with_its_file(text, problem):
 def test_lists_are_unpacked():
     text = "apiVersion: v1\nkind: List\nitems:\n- {kind: A}\n- {kind: B}\n"
     assert [(item.body["kind"], item.line) for item in load_yaml_documents(text, "l.yaml")] == [("A", 4), ("B", 5)]
+
+
+def test_an_unquoted_address_that_ends_in_colons_is_text():
+    text = "addresses:\n- 2001:db8::\n- 10.0.0.1\nkey:\nmap: {}\n"
+    (document,) = load_yaml_documents(text, "a.yaml")
+    assert document.body == {
+        "addresses": ["2001:db8::", "10.0.0.1"],
+        "key": None,
+        "map": {},
+    }

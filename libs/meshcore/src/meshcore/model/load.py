@@ -16,6 +16,7 @@ from meshcore.model.base import MeshObject
 from meshcore.model.kinds import by_kind
 from meshcore.model.shape import Form, Shape, fields_by_name
 from meshcore.model.validation import field_path, violations_of
+from meshcore.model.yaml_depth import check_depth
 
 _MAX_NODES = 500_000
 _MAX_DEPTH = 100
@@ -170,7 +171,25 @@ class _Loader(yaml.CSafeLoader):
         made = super().construct_mapping(node, deep)
         return {_key_text(key): value for key, value in made.items()}
 
+    def construct_map_or_address(self, node: yaml.MappingNode) -> Iterator[Any]:
+        """A mapping, or the text that an address such as `2001:db8::` is meant to be."""
+        if (text := _address_text(node)) is not None:
+            yield text
+        else:
+            yield from self.construct_yaml_map(node)
 
+
+def _address_text(node: yaml.MappingNode) -> str | None:
+    """YAML reads an unquoted `2001:db8::` as the key `2001:db8:` without a value; what tools in Go read is the text."""
+    if len(node.value) != 1:
+        return None
+    key, value = node.value[0]
+    plain = isinstance(key, yaml.ScalarNode) and key.style is None and key.value.endswith(":")
+    empty = isinstance(value, yaml.ScalarNode) and value.style is None and not value.value
+    return f"{key.value}:" if plain and empty else None
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_map_or_address)
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
@@ -179,9 +198,11 @@ _Loader.yaml_implicit_resolvers = {
 
 def load_yaml_documents(text: str, source: str) -> list[Document]:
     """Read all documents of a file, `kind: List` unpacked; INVALID names file and line of what is not YAML."""
-    loader = _Loader(text)
     documents: list[Document] = []
+    loader: _Loader | None = None
     try:
+        check_depth(text, _MAX_DEPTH)
+        loader = _Loader(text)
         while loader.check_node():
             node = loader.get_node()
             if node is None:
@@ -197,7 +218,8 @@ def load_yaml_documents(text: str, source: str) -> list[Document]:
     except (ValueError, RecursionError) as error:
         raise MeshError(ErrorCode.INVALID, f"{source} is not YAML: {error}") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return [document for document in documents if document.body is not None]
 
 
