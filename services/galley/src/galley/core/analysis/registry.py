@@ -154,7 +154,12 @@ _BETWEEN_OBJECTS = (
 ANALYZERS = (
     *_BETWEEN_OBJECTS,
     *(
-        Analyzer(f"schema.ValidationAnalyzer.{info.kind}", f"Validation of {info.kind}", schema.check_kind(info))
+        Analyzer(
+            f"schema.ValidationAnalyzer.{info.kind}",
+            f"Validation of {info.kind}",
+            schema.check_kind(info),
+            f"schema.CollectionValidationAnalyzer.{info.kind}",
+        )
         for info in schema.schema_kinds()
     ),
 )

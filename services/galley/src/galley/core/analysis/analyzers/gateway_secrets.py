@@ -81,8 +81,8 @@ def _is_valid(secret: Resource, moment: Moment) -> bool:
     data = _data(secret)
     chain = next((data[cert] for cert, key in _KEYS if data.get(cert) and data.get(key)), b"")
     try:
-        leaf = x509.load_pem_x509_certificates(chain)[0]
-    except (ValueError, IndexError):
+        leaf = x509.load_pem_x509_certificate(chain)
+    except ValueError:
         return False
     now = datetime.fromtimestamp(moment.now, UTC)
     return leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc
