@@ -184,8 +184,8 @@ def _address_text(node: yaml.MappingNode) -> str | None:
     if len(node.value) != 1:
         return None
     key, value = node.value[0]
-    plain = isinstance(key, yaml.ScalarNode) and key.style is None and key.value.endswith(":")
-    empty = isinstance(value, yaml.ScalarNode) and value.style is None and not value.value
+    plain = isinstance(key, yaml.ScalarNode) and not key.style and key.value.endswith(":")
+    empty = isinstance(value, yaml.ScalarNode) and not value.style and not value.value
     return f"{key.value}:" if plain and empty else None
 
 
