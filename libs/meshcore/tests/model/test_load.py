@@ -185,3 +185,45 @@ def test_an_unquoted_address_that_ends_in_colons_is_text():
         "key": None,
         "map": {},
     }
+
+
+def test_a_list_is_not_too_short_because_its_items_are_wrong():
+    body = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "ListenerSet",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": {"parentRef": {"name": "edge"}, "listeners": [{"name": "x", "port": 80, "protocol": "HTTP", "odd": 1}]},
+    }
+    parsed, unknown = parse_with_unknown_fields(body)
+    assert unknown == ("spec.listeners[0].odd",)
+    assert parsed.spec.listeners[0].port == 80
+
+
+@pytest.mark.parametrize(
+    ("spec", "message", "expected"),
+    [
+        ({"parentRef": {"name": "edge"}, "listeners": []}, "no items", "at least 1 item"),
+        (
+            {"parentRef": {"name": ""}, "listeners": [{"name": "x", "port": 80, "protocol": "HTTP"}]},
+            "no characters",
+            "at",
+        ),
+        (
+            {"parentRef": {"name": "a", "kind": "-"}, "listeners": [{"name": "x", "port": 80, "protocol": "HTTP"}]},
+            "'-'",
+            "m",
+        ),
+    ],
+)
+def test_limits_are_told_in_words(spec, message, expected):
+    body = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "ListenerSet",
+        "metadata": {"name": "a", "namespace": "b"},
+        "spec": spec,
+    }
+    with pytest.raises(MeshError) as refused:
+        parse_object(body)
+    (violation,) = refused.value.violations
+    assert violation.message.startswith(message)
+    assert violation.expected.startswith(expected)

@@ -22,6 +22,13 @@ _EXPECTED = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
+_LENGTHS = {
+    "string_too_short": "character",
+    "string_too_long": "character",
+    "too_short": "item",
+    "too_long": "item",
+}
+_SHOWN = 60
 UNKNOWN_FIELD = "unknown field"
 """The message of a violation that is only a field nobody knows."""
 
@@ -42,8 +49,15 @@ def field_path(location: Iterable[str | int]) -> str:
 def violations_of(error: ValidationError, skip: tuple[str, ...] = ()) -> list[Violation]:
     """Every error as a violation, in the order of the document; errors of the types in `skip` are left out."""
     return [
-        _violation(item) for item in error.errors(include_url=False, include_input=True) if item["type"] not in skip
+        _violation(item)
+        for item in error.errors(include_url=False, include_input=True)
+        if item["type"] not in skip and not _is_echo(item)
     ]
+
+
+def _is_echo(item: object) -> bool:
+    """A list that counts as too short only because its items are wrong: that is said of the items."""
+    return item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]  # type: ignore[index,no-any-return]
 
 
 def _violation(item: object) -> Violation:
@@ -60,6 +74,23 @@ def _violation(item: object) -> Violation:
         return Violation(field, f"invalid value {item['input']!r}", bound)  # type: ignore[index]
     if kind == "value_error":
         return Violation(field, str(context["error"]))
+    if kind in _LENGTHS:
+        side, limit = ("least", context["min_length"]) if "min_length" in context else ("most", context["max_length"])
+        found = _count(len(item["input"]), _LENGTHS[kind])  # type: ignore[index]
+        return Violation(field, found, f"at {side} {_count(limit, _LENGTHS[kind])}")
+    if kind == "string_pattern_mismatch":
+        return Violation(field, f"{_shortened(item['input'])} has not the right form", f"matching {context['pattern']}")  # type: ignore[index]
+    if kind == "literal_error":
+        return Violation(field, f"unsupported value {_shortened(item['input'])}", f"one of {context['expected']}")  # type: ignore[index]
     if kind in _EXPECTED:
         return Violation(field, f"invalid type {type(item['input']).__name__}", _EXPECTED[kind])  # type: ignore[index]
     return Violation(field, str(item["msg"]))  # type: ignore[index]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

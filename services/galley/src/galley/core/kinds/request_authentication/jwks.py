@@ -37,7 +37,7 @@ def _key_fault(key: Any) -> str | None:
     if not isinstance(key, dict):
         return "not a JSON object"
     kind = key.get("kty")
-    if kind not in _NEEDED:
+    if not isinstance(kind, str) or kind not in _NEEDED:
         return f"unknown key type {kind!r}"
     for name in _NEEDED[kind]:
         value = key.get(name)
