@@ -2,6 +2,7 @@
 Pure."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
 
@@ -24,6 +25,7 @@ from pilot.core.registry.endpoint import ISTIO_TLS, canonical_name, canonical_re
 from pilot.core.visibility.destination_rules import PortPolicy
 
 _SOCKET_MATCH = "envoy.transport_socket_match"
+_LARGEST_SUM = 2**32 - 1
 
 
 def endpoint_resources(work: Compilation, service: Service) -> Iterator[Compiled]:
@@ -97,6 +99,7 @@ def load_assignment(
             continue  # EDS has no names: those are for DNS clusters
         if subset is None or selects(subset.labels, item.labels):
             by_locality.setdefault(item.locality, []).append(item)
+    by_locality = _in_range(by_locality)
     weights = {locality: sum(item.weight for item in found) for locality, found in by_locality.items()}
     weights = distributed(where, weights)
     ordered = sorted(locality for locality in by_locality if weights[locality])
@@ -110,6 +113,19 @@ def load_assignment(
         for item in by_locality[locality]:
             _add(group, item, _accepts_mtls(item, policy, service, mtls or {}))
     return made
+
+
+def _in_range(by_locality: dict[Locality, list[Endpoint]]) -> dict[Locality, list[Endpoint]]:
+    """The same shares in numbers whose sum Envoy can hold (32 bits): one object's weights must not stop every push."""
+    everyone = [item for found in by_locality.values() for item in found]
+    total = sum(item.weight for item in everyone)
+    if total <= _LARGEST_SUM:
+        return by_locality
+    room = _LARGEST_SUM - len(everyone)
+    return {
+        locality: [replace(item, weight=max(1, item.weight * room // total)) for item in found]
+        for locality, found in by_locality.items()
+    }
 
 
 def is_address(text: str) -> bool:
