@@ -278,3 +278,16 @@ def test_server_side_apply_takes_over_from_client_side(runner: Any) -> None:
     runner.run("apply", "--server-side", "-f", "-", "--force-conflicts", stdin=changed)
     assert read(runner, "configmap", "migrated")["data"] == {"key": "second"}
     runner.run("delete", "configmap", "migrated")
+
+
+def test_secrets_are_made_read_and_replaced(runner: Any) -> None:
+    assert "created" in runner.run("create", "secret", "generic", "cert", "--from-literal=a=b").stdout
+    assert read(runner, "secret", "cert")["data"] == {"a": "Yg=="}
+    header, row = runner.run("get", "secrets").stdout.strip().splitlines()
+    assert header.split() == ["NAME", "TYPE", "DATA", "AGE"]
+    assert row.split()[:3] == ["cert", "Opaque", "1"]
+    assert "a:  1 bytes" in runner.run("describe", "secret", "cert").stdout
+    text = "apiVersion: v1\nkind: Secret\nmetadata: {name: cert}\nstringData: {a: c}\n"
+    runner.apply(text)
+    assert read(runner, "secret", "cert")["data"] == {"a": "Yw=="}
+    runner.run("delete", "secret", "cert")

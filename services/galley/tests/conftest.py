@@ -18,6 +18,7 @@ from galley.adapters.config_api.namespaces import seed
 from galley.adapters.config_api.workload_tokens import TokenIssuer
 from galley.adapters.store import Store
 from galley.core.kind_rules import Naming
+from galley.core.sealing import Vault
 from galley.core.workload_tokens import SigningKey
 from meshcore.http import Role, TokenAuthenticator, listening
 from meshcore.http.tokens import token_entry
@@ -69,7 +70,8 @@ def tokens(tmp_path: Path) -> Path:
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """An open store with the namespaces that are always there."""
-    async with await Store.open(f"sqlite+aiosqlite:///{tmp_path / 'galley.db'}") as opened:
+    vault = Vault(b"k" * 32)
+    async with await Store.open(f"sqlite+aiosqlite:///{tmp_path / 'galley.db'}", vault=vault) as opened:
         await seed(opened)
         yield opened
 

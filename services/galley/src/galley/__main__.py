@@ -23,6 +23,7 @@ from galley.adapters.sources import intakes_of
 from galley.adapters.store import Store
 from galley.adapters.webhook import start_webhook
 from galley.core.kind_rules import Naming
+from galley.core.sealing import Vault
 from galley.core.workload_tokens import SigningKey
 from galley.settings import GalleySettings, without_options
 
@@ -34,7 +35,9 @@ async def build(runtime: Runtime[GalleySettings]) -> None:
     if directory is None:
         raise MeshError(ErrorCode.FAILED_PRECONDITION, "GALLEY_IDENTITY_DIR must name what `citadel init` made")
     identity = LiveIdentity.load(directory)
-    store: Store = await runtime.enter("store", await Store.open(settings.database_url))
+    kek = settings.key_encryption_key
+    vault = None if kek is None else Vault.of_text(kek)
+    store: Store = await runtime.enter("store", await Store.open(settings.database_url, vault=vault))
     await seed(store)
     publisher = None
     if settings.nats_url is not None:

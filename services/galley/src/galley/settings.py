@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from meshcore.runtime import GoDuration, ServiceSettings
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 
@@ -21,6 +21,9 @@ class GalleySettings(ServiceSettings):
     """SQLAlchemy URL of the store; unset: SQLite in the state directory."""
     domain: str = "cluster.local"
     """DNS domain that short host names are completed with."""
+    kek: SecretStr | None = None
+    """The key-encryption key of confidential objects (base64 of 32 bytes); unset: the file `kek` of the identity
+    directory, and without that no Secret is taken."""
     config_dir: Path | None = None
     """Directory of YAML that is taken as config; unset: none."""
     kubeconfig: Path | None = None
@@ -52,6 +55,14 @@ class GalleySettings(ServiceSettings):
     def mcp_identities(self) -> str:
         """The access list of MCP."""
         return self.mcp_allow or f"spiffe://{self.trust_domain}/ns/{self.root_namespace}/sa/pilot"
+
+    @property
+    def key_encryption_key(self) -> str | None:
+        """The key, from the environment or from its file."""
+        if self.kek is not None:
+            return self.kek.get_secret_value()
+        file = None if self.identity_dir is None else self.identity_dir / "kek"
+        return file.read_text() if file is not None and file.exists() else None
 
     @property
     def database_url(self) -> str:

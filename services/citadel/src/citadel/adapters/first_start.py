@@ -90,6 +90,7 @@ class _FirstStart:
         for name in (*SERVICES, *CLIENTS, NATS, "state-keys"):
             private_directory(self.directory / name)
         kek = parse_kek(self._once("citadel/kek", base64.b64encode(secrets.token_bytes(KEY_BYTES))).decode())
+        self._once("galley/kek", base64.b64encode(secrets.token_bytes(KEY_BYTES)))
         engine = await open_database(self.options.database)
         try:
             trust_domain = self.installation.trust_domain

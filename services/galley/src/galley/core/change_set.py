@@ -15,6 +15,7 @@ from typing import Any
 from meshcore.distribution.keys import Key
 from meshcore.errors import ErrorCode, MeshError
 
+from galley.core.confidential import is_confidential
 from galley.core.storage import ChangeType, StoredObject, Verb, WriteOp
 
 SERVER_METADATA = ("uid", "resourceVersion", "generation", "creationTimestamp", "selfLink")
@@ -101,7 +102,7 @@ def _decide_one(
         after = StoredObject(
             key=key,
             object=_users_part(operation),
-            normalised=operation.normalised,
+            normalised=_published(operation),
             uid=new_uid(),
             generation=1,
             creation_timestamp=now,
@@ -139,16 +140,22 @@ def _check_preconditions(operation: WriteOp, before: StoredObject) -> None:
 
 def _updated(operation: WriteOp, before: StoredObject, revision: int) -> StoredObject:
     document = _users_part(operation)
-    if document == before.object and operation.normalised == before.normalised:
+    normalised = _published(operation)
+    if document == before.object and normalised == before.normalised:
         return before
     changed = _outside_metadata(document) != _outside_metadata(before.object)
     return replace(
         before,
         object=document,
-        normalised=operation.normalised,
+        normalised=normalised,
         generation=before.generation + changed,
         config_revision=revision,
     )
+
+
+def _published(operation: WriteOp) -> Mapping[str, Any] | None:
+    """What consumers get; of confidential objects never anything."""
+    return None if is_confidential(operation.key) else operation.normalised
 
 
 def _with_status(operation: WriteOp, before: StoredObject) -> StoredObject:

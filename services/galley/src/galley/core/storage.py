@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -26,7 +26,7 @@ class WriteOp:
 
     verb: Verb
     key: Key
-    object: Mapping[str, Any] | None = None
+    object: Mapping[str, Any] | None = field(default=None, repr=False)
     """As the user wrote it. uid, creationTimestamp, generation, resourceVersion and status in it are ignored: they
     are the store's. Needed by CREATE and UPDATE."""
     normalised: Mapping[str, Any] | None = None
@@ -49,8 +49,9 @@ class StoredObject:
     """One object as the store has it at one revision."""
 
     key: Key
-    object: Mapping[str, Any]
-    """As the user wrote it, without server-set metadata and status."""
+    object: Mapping[str, Any] = field(repr=False)
+    """As the user wrote it, without server-set metadata and status; of a confidential object its public part, unless
+    the store was asked to reveal it."""
     normalised: Mapping[str, Any] | None
     """None too when this was read from history, which keeps what the user wrote."""
     uid: str
@@ -61,6 +62,8 @@ class StoredObject:
     config_revision: int
     """The revision of its last change that was published."""
     status: Mapping[str, Any] | None = None
+    sealed: bytes | None = field(default=None, repr=False, compare=False)
+    """The content of a confidential object, encrypted; None when it is revealed, or when this is history."""
 
     @property
     def resource_version(self) -> str:

@@ -186,3 +186,20 @@ async def test_the_same_object_twice_is_an_error_and_the_first_wins(
     async with taking(source) as intake:
         await maps.become(a="first")
         assert "a.yaml:1 already" in (await faults(intake, until, 1))[0].message
+
+
+async def test_a_secret_in_a_file_comes_and_goes(
+    directory: Path, source: Any, taking: Any, until: Any, store: Store
+) -> None:
+    async def secrets(*wanted: str) -> None:
+        async def reached() -> bool:
+            return [item.key.name for item in (await store.list("", "secrets")).items] == list(wanted)
+
+        await until(reached)
+
+    text = "apiVersion: v1\nkind: Secret\nmetadata: {name: cert}\nstringData: {a: b}\n"
+    (directory / "a.yaml").write_text(text)
+    async with taking(source):
+        await secrets("cert")
+        (directory / "a.yaml").unlink()
+        await secrets()

@@ -98,7 +98,7 @@ async def _current(backend: Backend, keys: Sequence[Key]) -> dict[Key, StoredObj
     found = {}
     for key in wanted:
         try:
-            found[key] = await backend.store.get(key)
+            found[key] = backend.store.reveal(await backend.store.get(key))
         except MeshError as error:
             if error.code is not ErrorCode.NOT_FOUND:
                 raise

@@ -12,6 +12,7 @@ from meshcore.runtime.telemetry import current_traceparent
 from galley.adapters.admin.models import AuditRecord, ChangeSummary, ObjectRevision, Rollback
 from galley.adapters.config_api.calls import Backend
 from galley.core.admission import admit
+from galley.core.confidential import is_confidential
 from galley.core.kinds import rules_of
 from galley.core.kube_api.query import FieldValidation
 from galley.core.storage import StoredObject, Verb, WriteOp
@@ -125,6 +126,8 @@ def _key(request: Request, group: str, plural: str, namespace: str, name: str, r
 async def _restore(backend: Backend, key: Key, past: StoredObject, version: str | None) -> WriteOp:
     """The write that brings an old object back. It is checked again: rules may be stricter now than they were."""
     info = by_plural(key.group, key.plural)
+    if is_confidential(key):
+        raise MeshError(ErrorCode.FAILED_PRECONDITION, "of a confidential object's past only metadata is kept")
     admitted = admit(past.object, info, backend.naming, FieldValidation.STRICT)
     keeps_history = rules_of(info).keeps_history
     try:

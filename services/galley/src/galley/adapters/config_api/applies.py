@@ -51,7 +51,7 @@ def _completed(call: Call, configuration: dict[str, Any]) -> dict[str, Any]:
 
 async def _stored(call: Call) -> StoredObject | None:
     try:
-        return await call.backend.store.get(call.key(call.name))
+        return await call.stored()
     except MeshError as error:
         if error.code is not ErrorCode.NOT_FOUND:
             raise

@@ -9,18 +9,20 @@ import msgspec
 import yaml
 from meshcore.distribution.keys import Key
 from meshcore.errors import ErrorCode
-from meshcore.http import Caller
+from meshcore.http import Caller, Role
 from meshcore.model.kinds import KindInfo
 from starlette.requests import Request
 from starlette.responses import Response
 
 from galley.adapters.store import Store
+from galley.core.confidential import with_key_names
 from galley.core.kind_rules import KindRules, Naming
 from galley.core.kube_api import bodies, status
 from galley.core.kube_api.negotiation import Form, choose_form
 from galley.core.kube_api.paths import ResourcePath
 from galley.core.kube_api.shapes import in_version, shape_object
 from galley.core.kube_api.warnings import warning_headers
+from galley.core.storage import StoredObject
 
 JSON = "application/json"
 _encode = msgspec.json.Encoder().encode
@@ -68,13 +70,28 @@ class Call:
             raise status.unknown_path()
         return self.path.name
 
+    @property
+    def reveals(self) -> bool:
+        """Whether the caller may see what is confidential here: who may write it, in this namespace."""
+        return self.caller.allows(Role.EDITOR, self.path.namespace)
+
+    async def stored(self) -> StoredObject:
+        """The object that the URL names, as the caller may see it."""
+        found = await self.backend.store.get(self.key(self.name))
+        return self.backend.store.reveal(found) if self.reveals else found
+
     async def body(self) -> bytes:
         """The whole body; 413 beyond the limit."""
         return await read_body(self.request)
 
+    def in_form(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The document as its form may have it: tables and lists of metadata never hold content."""
+        whole = not self.rules.confidential or self.form in (Form.OBJECT, Form.YAML)
+        return document if whole else with_key_names(document)
+
     def reply(self, document: Mapping[str, Any], code: int = 200, warnings: Iterable[str] = ()) -> Response:
         """One object in the version of the URL and the form asked for."""
-        shown = in_version(document, self.info, self.path.version)
+        shown = in_version(self.in_form(document), self.info, self.path.version)
         include = self.query.get("includeObject") or "Metadata"
         body = shape_object(shown, self.form, self.rules, self.backend.clock(), include)
         return json_reply(body, code, warnings, form=self.form)

@@ -19,7 +19,7 @@ async def get_object(call: Call) -> Response:
     """One object."""
     options = parse_read_options(call.query)
     _ = call.form
-    stored = await call.backend.store.get(call.key(call.name))
+    stored = await call.stored()
     if options.revision and options.revision > stored.revision:
         await check_not_ahead(call.backend.store, options.revision)
     return call.reply(stored.document())
@@ -65,9 +65,9 @@ async def read_list(call: Call, options: ReadOptions, selection: Selection) -> t
                 raise status.bad_request(f"continue key is not valid: {error.detail}") from error
             raise
         documents = [
-            in_version(document, call.info, call.path.version)
+            in_version(call.in_form(document), call.info, call.path.version)
             for item in page.items
-            if selection.matches(document := item.document())
+            if selection.matches(document := (store.reveal(item) if call.reveals else item).document())
         ]
         if documents or not page.continue_:
             return documents, page

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
 
+from meshcore.distribution.keys import Key
 from meshcore.errors import ErrorCode, MeshError
 from starlette.responses import Response, StreamingResponse
 
@@ -65,7 +66,7 @@ async def _frames(
                 for change in change_set.changes:
                     event = event_of(change, scope)
                     if event is not None:
-                        yield _frame(call, options, *event)
+                        yield _frame(call, options, event[0], await _with_content(call, *event))
     except MeshError as error:
         if error.code is not ErrorCode.GONE:
             raise
@@ -73,8 +74,30 @@ async def _frames(
         yield _line("ERROR", status.expired(f"too old resource version: {start} ({current})").body)
 
 
+async def _with_content(call: Call, event: ChangeType, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The changed object with its content, where that is confidential and the caller may see it.
+
+    Changes carry none of it, so it is that of the object now: what a later event of this watch brings again.
+    """
+    if not call.rules.confidential or not call.reveals or event is ChangeType.DELETED:
+        return document
+    details = document["metadata"]
+    try:
+        found = await call.backend.store.get(
+            Key(call.info.group, call.info.plural, details.get("namespace", ""), details["name"])
+        )
+    except MeshError as error:
+        if error.code is not ErrorCode.NOT_FOUND:
+            raise
+        return document
+    if found.uid != details.get("uid"):
+        return document
+    shown = call.backend.store.reveal(found).document()
+    return {**shown, "metadata": {**shown["metadata"], "resourceVersion": details["resourceVersion"]}}
+
+
 def _frame(call: Call, options: ReadOptions, event: ChangeType, document: Mapping[str, Any]) -> bytes:
-    shown = in_version(document, call.info, call.path.version)
+    shown = in_version(call.in_form(document), call.info, call.path.version)
     form = Form.OBJECT if call.form is Form.YAML else call.form
     body = shape_object(shown, form, call.rules, call.backend.clock(), options.include_object)
     return _line(event.value, body)

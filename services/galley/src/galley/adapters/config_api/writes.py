@@ -50,7 +50,7 @@ async def replace(call: Call) -> Response:
     options = options_of(call)
     body = await _body_of(call)
     metadata.check_type(body.document, call.path, call.info)
-    stored = await call.backend.store.get(call.key(call.name))
+    stored = await call.stored()
     version = metadata.resource_version_of(body.document)
     if version is None and not call.rules.unconditional_update:
         raise status.invalid(
@@ -78,7 +78,7 @@ async def patch(call: Call) -> Response:
         )
     body = bodies.decode_json(await call.body())
     for attempt in range(RETRIES):
-        stored = await call.backend.store.get(call.key(call.name))
+        stored = await call.stored()
         current = in_version(stored.document(), call.info, call.path.version)
         patched = apply_patch(patch_type, current, body.document, call.rules.strategic_merge_keys or {})
         metadata.check_type(patched, call.path, call.info)
@@ -122,7 +122,7 @@ async def write_status(call: Call) -> Response:
 async def delete(call: Call) -> Response:
     """DELETE of an object: a Status with its uid, or the object when it has to wait for finalizers."""
     options, preconditions = await _delete_options(call)
-    stored = await call.backend.store.get(call.key(call.name))
+    stored = await call.stored()
     version, uid = preconditions.get("resourceVersion"), preconditions.get("uid")
     if call.info.kind == "Namespace":
         return await _delete_namespace(call, stored, options)

@@ -194,7 +194,7 @@ class Intake:
 
     async def _live(self, key: Key) -> StoredObject | None:
         try:
-            return await self._backend.store.get(key)
+            return self._backend.store.reveal(await self._backend.store.get(key))
         except MeshError as error:
             if error.code is not ErrorCode.NOT_FOUND:
                 raise
@@ -203,7 +203,8 @@ class Intake:
     async def _stored(self, collections: frozenset[Collection] | None) -> list[StoredObject]:
         found: list[StoredObject] = []
         for group, plural in self._collections(collections):
-            found += (await self._backend.store.list(group, plural)).items
+            items = (await self._backend.store.list(group, plural)).items
+            found += [self._backend.store.reveal(item) for item in items]
         return found
 
     @staticmethod

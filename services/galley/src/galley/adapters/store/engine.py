@@ -36,6 +36,15 @@ class Database:
     lock: int | None
     """Descriptor of SQLite's lock file."""
 
+    async def forget_old_pages(self) -> None:
+        """SQLite: move the write-ahead log into the file, so that what was deleted or replaced is nowhere any more."""
+        if not self.is_sqlite:
+            return
+        async with self.writer.connect() as connection:
+            raw = await connection.get_raw_connection()
+            if raw.driver_connection is not None:
+                await raw.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     async def close(self) -> None:
         """Close every connection, then give the file back."""
         await self.writer.dispose()
@@ -80,6 +89,7 @@ def _begin_with(engine: AsyncEngine, statement: str) -> None:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA secure_delete=ON")  # the key of a deleted Secret must not stay in a free page
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")

@@ -18,10 +18,13 @@ from galley.adapters.store import lease, outbox, reads
 from galley.adapters.store.audit import AuditEntry, read_audit
 from galley.adapters.store.compaction import compact
 from galley.adapters.store.engine import Database, open_database
+from galley.adapters.store.rows import reveal
 from galley.adapters.store.transaction import Request
 from galley.adapters.store.watch import ChangeFeed
 from galley.adapters.store.writer import Writer
+from galley.core.confidential import is_confidential
 from galley.core.retention import Floors, Retention
+from galley.core.sealing import Vault
 from galley.core.storage import ChangeSet, HistoryEntry, Page, StoredObject, Verb, WriteOp, WriteResult
 
 POLL_REPLICAS = 0.5
@@ -47,22 +50,30 @@ class Store:
     5. Whatever consumers must hear of is in the outbox in the same transaction.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], datetime], retention: Retention) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], datetime], retention: Retention, vault: Vault | None
+    ) -> None:
+        self._vault = vault
         self._database = database
         self._clock = clock
         self._retention = retention
         self._closed = False
         self._feed = ChangeFeed(database.reader)
-        self._writer = Writer(database.writer, clock, self._feed.announce)
+        self._writer = Writer(database.writer, clock, self._feed.announce, vault)
         self._maintenance = create_task(self._maintain(), name="store-maintenance")
 
     @classmethod
     async def open(
-        cls, url: str, *, clock: Callable[[], datetime] = _utc_now, retention: Retention | None = None
+        cls,
+        url: str,
+        *,
+        clock: Callable[[], datetime] = _utc_now,
+        retention: Retention | None = None,
+        vault: Vault | None = None,
     ) -> Store:
         """Open and migrate. `url` is SQLAlchemy's: `sqlite+aiosqlite:////path/galley.db`,
-        `postgresql+asyncpg://...`."""
-        store = cls(await open_database(url), clock, retention or Retention())
+        `postgresql+asyncpg://...`. Without a vault no confidential object is taken."""
+        store = cls(await open_database(url), clock, retention or Retention(), vault)
         await store._feed.poll()
         return store
 
@@ -92,7 +103,10 @@ class Store:
         """
         if not operations:
             raise MeshError(ErrorCode.INVALID, "a change set needs at least one operation")
-        return await self._writer.write(Request(tuple(operations), author, traceparent))
+        result = await self._writer.write(Request(tuple(operations), author, traceparent))
+        if any(is_confidential(operation.key) and operation.verb is not Verb.CREATE for operation in operations):
+            await self._database.forget_old_pages()
+        return result
 
     async def write_status(
         self,
@@ -107,7 +121,11 @@ class Store:
         operation = WriteOp(Verb.STATUS, key, status=status, resource_version=resource_version)
         return (await self.write([operation], author, traceparent)).objects[0]
 
-    # -- reads
+    # -- reads; of confidential objects they answer the public part
+
+    def reveal(self, stored: StoredObject) -> StoredObject:
+        """An object with its content, for a caller who may see it; what is not confidential as it is."""
+        return reveal(stored, self._vault)
 
     async def get(self, key: Key, *, as_of: int | None = None) -> StoredObject:
         """One object, now or as of a revision; NOT_FOUND, or GONE when that revision is compacted."""

@@ -38,6 +38,7 @@ objects = Table(
     Column("normalised", Text),
     Column("status", Text),
     Column("record_digest", Text),
+    Column("sealed", LargeBinary),
     Index("objects_by_name", "api_group", "plural", "namespace", "name"),
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,8 +22,20 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from galley.adapters.store import tables
-from galley.adapters.store.rows import history_row, key_text, labels_of, object_row, stored_object, to_microseconds
+from galley.adapters.store.rows import (
+    from_text,
+    history_row,
+    key_text,
+    labels_of,
+    object_row,
+    publicly,
+    reveal,
+    stored_object,
+    to_microseconds,
+)
 from galley.core.change_set import Effect, decide, resource_name
+from galley.core.confidential import is_confidential
+from galley.core.sealing import Vault, no_vault
 from galley.core.storage import ChangeSet, StoredChange, StoredObject, WriteOp, WriteResult
 
 _KEYS_PER_QUERY = 500
@@ -53,6 +65,7 @@ class Outcome:
 class _Rows:
     """What the transaction will write."""
 
+    vault: Vault | None
     objects: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     change_sets: list[dict[str, Any]] = field(default_factory=list)
@@ -71,13 +84,13 @@ class _Counters:
 
 
 async def run_requests(
-    connection: AsyncConnection, requests: Sequence[Request], clock: Callable[[], datetime]
+    connection: AsyncConnection, requests: Sequence[Request], clock: Callable[[], datetime], vault: Vault | None
 ) -> list[Outcome]:
     """Decide and write all requests in order; outcomes in the same order. The caller commits."""
     meta = (await connection.execute(select(tables.meta).with_for_update())).mappings().one()
     counters = _Counters(meta["store_id"], meta["revision"], meta["config_revision"], SetDigest(meta["config_digest"]))
-    current, digests = await _load(connection, requests)
-    rows = _Rows()
+    current, digests = await _load(connection, requests, vault)
+    rows = _Rows(vault)
     outcomes = [_run_one(request, current, digests, counters, rows, clock()) for request in requests]
     await _write(connection, rows)
     await connection.execute(
@@ -91,7 +104,7 @@ async def run_requests(
 
 
 async def _load(
-    connection: AsyncConnection, requests: Iterable[Request]
+    connection: AsyncConnection, requests: Iterable[Request], vault: Vault | None
 ) -> tuple[dict[Key, StoredObject], dict[str, str]]:
     """Every object that the requests name or require, and the digests of their published records by key."""
     wanted = {key_text(key) for request in requests for key in _named(request)}
@@ -100,7 +113,7 @@ async def _load(
     for chunk in _chunks(sorted(wanted), _KEYS_PER_QUERY):
         found = await connection.execute(select(tables.objects).where(tables.objects.c.key.in_(chunk)))
         for row in found.mappings():
-            stored = stored_object(row)
+            stored = reveal(stored_object(row), vault)
             current[stored.key] = stored
             if row["record_digest"] is not None:
                 digests[row["key"]] = row["record_digest"]
@@ -124,6 +137,8 @@ def _run_one(
 ) -> Outcome:
     revision = counters.revision + 1
     try:
+        if rows.vault is None and any(is_confidential(operation.key) for operation in request.operations):
+            raise no_vault()
         effects = decide(request.operations, current, revision, now, lambda: str(uuid.uuid4()))
         records = _records(effects, counters.store_id, revision, request.traceparent, now)
     except MeshError as error:
@@ -210,10 +225,14 @@ def _change_rows(
         if effect.type is None:
             continue
         key = key_text(effect.key)
-        rows.objects[key] = None if effect.after is None else object_row(effect.after, digests.get(key))
-        rows.history.append(history_row(effect, revision, ordinal))
+        row = None if effect.after is None else object_row(effect.after, digests.get(key), rows.vault)
+        rows.objects[key] = row
+        shown = publicly(effect.shown(revision))
+        if row is not None and is_confidential(effect.key):
+            shown = replace(shown, object=from_text(row["object"]))  # with the digest of its content
+        rows.history.append(history_row(effect, revision, ordinal, shown.object))
         previous_labels = None if effect.before is None else labels_of(effect.before)
-        changes.append(StoredChange(effect.type, effect.shown(revision), previous_labels))
+        changes.append(StoredChange(effect.type, shown, previous_labels))
     return tuple(changes)
 
 

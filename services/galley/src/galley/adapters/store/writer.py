@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from galley.adapters.store.transaction import Request, run_requests
+from galley.core.sealing import Vault
 from galley.core.storage import ChangeSet, WriteResult
 
 MOST_WRITES = 64
@@ -30,8 +31,13 @@ class Writer:
     """The only one that writes config; `committed` is called with the new change sets, in order, after each commit."""
 
     def __init__(
-        self, engine: AsyncEngine, clock: Callable[[], datetime], committed: Callable[[list[ChangeSet]], None]
+        self,
+        engine: AsyncEngine,
+        clock: Callable[[], datetime],
+        committed: Callable[[list[ChangeSet]], None],
+        vault: Vault | None,
     ) -> None:
+        self._vault = vault
         self._engine = engine
         self._clock = clock
         self._committed = committed
@@ -62,7 +68,7 @@ class Writer:
     async def _commit(self, batch: list[_Waiting]) -> None:
         try:
             async with self._engine.begin() as connection:
-                outcomes = await run_requests(connection, [request for request, _ in batch], self._clock)
+                outcomes = await run_requests(connection, [request for request, _ in batch], self._clock, self._vault)
         except (SQLAlchemyError, OSError) as error:
             _log.error("write transaction failed", error=type(error).__name__, writes=len(batch))
             _refuse(batch, MeshError(ErrorCode.UNAVAILABLE, "the store could not commit"))

@@ -78,6 +78,22 @@ def _config_map(raw: bytes) -> dict[str, Any]:
     return result
 
 
+def _secret(raw: bytes) -> dict[str, Any]:
+    result = _only_metadata(raw)
+    for number, value in _fields(raw):
+        if number == 2:
+            key, content = _entry(_bytes(value))
+            result.setdefault("data", {})[key] = base64.b64encode(content).decode()
+        elif number == 3:
+            result["type"] = _text(value)
+        elif number == 4:
+            key, content = _entry(_bytes(value))
+            result.setdefault("stringData", {})[key] = content.decode()
+        elif number == 5:
+            result["immutable"] = bool(value)
+    return result
+
+
 def _token_request(raw: bytes) -> dict[str, Any]:
     spec: dict[str, Any] = {}
     for number, value in _fields(raw):
@@ -97,6 +113,7 @@ _KINDS: dict[tuple[str, str], Callable[[bytes], dict[str, Any]]] = {
     ("v1", "Namespace"): _only_metadata,
     ("v1", "ServiceAccount"): _only_metadata,
     ("v1", "ConfigMap"): _config_map,
+    ("v1", "Secret"): _secret,
     ("authentication.k8s.io/v1", "TokenRequest"): _token_request,
 }
 

@@ -10,7 +10,7 @@ from galley.core.kind_rules import Document, Naming
 
 def fill_defaults(document: Document) -> Document:
     """As the API server does: a type, and `stringData` as `data`; what is not of the right type is left as it is."""
-    filled: dict[str, Any] = {"type": "Opaque", **document}
+    filled: dict[str, Any] = {**document, "type": document.get("type") or "Opaque"}
     texts, data = filled.get("stringData"), filled.get("data", {})
     if isinstance(texts, dict) and isinstance(data, dict) and all(isinstance(text, str) for text in texts.values()):
         encoded = {key: base64.b64encode(text.encode(errors="replace")).decode() for key, text in texts.items()}
