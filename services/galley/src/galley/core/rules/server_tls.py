@@ -39,12 +39,12 @@ _MUTUAL = (ServerTlsMode.MUTUAL, ServerTlsMode.OPTIONAL_MUTUAL)
 
 
 def check_server_tls(report: Report, path: str, tls: ServerTlsSettings) -> None:
-    """One source of certificates, whole, where the mode needs one; versions in order; digests and ciphers that exist.
+    """One source of certificates, whole, where the mode needs one; doubtful versions, digests and ciphers only warn.
 
     As in Istio, what makes a mode impossible ends the check, and certificates from a secret are not looked at here.
     """
     if tls.insecure_skip_verify and tls.mode is not ServerTlsMode.OPTIONAL_MUTUAL:
-        report.error(f"{path}.insecureSkipVerify", f"not supported in mode {tls.mode.value}", "OPTIONAL_MUTUAL")
+        report.warn(f"{path}.insecureSkipVerify", f"not used in mode {tls.mode.value}, only in OPTIONAL_MUTUAL")
     _check_digests(report, path, tls)
     _check_ciphers(report, path, tls)
     _check_versions(report, path, tls)
@@ -74,7 +74,7 @@ def _sources(tls: ServerTlsSettings) -> list[str]:
 def _check_versions(report: Report, path: str, tls: ServerTlsSettings) -> None:
     low, high = tls.min_protocol_version, tls.max_protocol_version
     if TlsProtocol.TLS_AUTO not in (low, high) and _VERSIONS.index(low) > _VERSIONS.index(high):
-        report.error(f"{path}.minProtocolVersion", f"{low.value} is above {high.value}", "a range of versions")
+        report.warn(f"{path}.minProtocolVersion", f"{low.value} is above {high.value}: nobody can connect")
     if low in _OLD_VERSIONS and not tls.cipher_suites:
         report.warn(f"{path}.minProtocolVersion", f"{low.value} needs cipherSuites that it can be spoken with")
 
@@ -111,10 +111,12 @@ def _check_pair(report: Report, path: str, pair: TlsCertificate | ServerTlsSetti
 def _check_digests(report: Report, path: str, tls: ServerTlsSettings) -> None:
     for index, spki in enumerate(tls.verify_certificate_spki):
         if not _SPKI.fullmatch(spki):
-            report.error(f"{path}.verifyCertificateSpki[{index}]", "not a digest", "base64 of a SHA-256 digest")
+            report.warn(
+                f"{path}.verifyCertificateSpki[{index}]", "Envoy refuses what is not base64 of a SHA-256 digest"
+            )
     for index, digest in enumerate(tls.verify_certificate_hash):
         if not _HASH.fullmatch(digest):
-            report.error(f"{path}.verifyCertificateHash[{index}]", "not a digest", "hex of a SHA-256 digest")
+            report.warn(f"{path}.verifyCertificateHash[{index}]", "Envoy refuses what is not hex of a SHA-256 digest")
 
 
 def _check_ciphers(report: Report, path: str, tls: ServerTlsSettings) -> None:
