@@ -6,8 +6,9 @@ from dataclasses import replace
 import msgspec
 from meshcore.bus.connection import Bus, BusSettings
 from meshcore.bus.watch import BucketEntry
+from meshcore.runtime import tasks
 from meshcore.testing.ads_client import node
-from pilot.adapters.endpoints_bucket import EndpointsBucket, Heartbeat, Held, entry_key, heartbeat_key
+from pilot.adapters.endpoints_bucket import BUCKET, EndpointsBucket, Heartbeat, Held, entry_key, heartbeat_key
 from pilot.adapters.registered import Registered
 from pilot.core.proxy import parse_node
 from pilot.core.registration import Entry, entry_of, may_replace
@@ -85,3 +86,14 @@ def test_a_connection_is_newer_than_what_it_finds_even_where_that_pilots_clock_i
     registered = Registered(None, None, view, PilotSettings(), "pilot-1")
     entry = entry_of(who, "pilot-1", registered._next_connection(who), healthy=True)
     assert may_replace(entry, ahead)
+
+
+async def test_a_bucket_that_is_deleted_under_the_watch_comes_back_with_its_entries(nats, reached):
+    async with Bus(BusSettings(nats.url)) as bus:
+        view = EndpointsBucket(bus, None, lambda: None, silence=0.3)
+        async with tasks.background(view.watch(), name="watch"):
+            await reached(lambda: view.in_sync_since is not None)
+            assert await view.put(ENTRY, await view.put(ENTRY, 0)) == 2
+            await bus.jetstream().delete_stream(f"KV_{BUCKET}")
+            await reached(lambda: view.find(ENTRY.key).sequence == 1)
+            assert view.entries == [ENTRY]

@@ -25,6 +25,7 @@ from nats.js.kv import KeyValue
 from pilot.core.registration import Entry, Name
 
 BUCKET = "mesh-endpoints"
+SILENCE = 7.0
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
 _log = structlog.get_logger("registration")
 
@@ -68,12 +69,18 @@ async def until_connected(bus: Bus) -> None:
 
 
 class EndpointsBucket:
-    """This process's view of the bucket. `changed` is called after each change of the entries."""
+    """This process's view of the bucket. `changed` is called after each change of the entries.
 
-    def __init__(self, bus: Bus, last_copy: Path | None, changed: Callable[[], None]) -> None:
+    Heartbeats come all the time, so after `silence` seconds of nothing the watch is dead and made anew.
+    """
+
+    def __init__(
+        self, bus: Bus, last_copy: Path | None, changed: Callable[[], None], *, silence: float = SILENCE
+    ) -> None:
         self._bus = bus
         self._path = last_copy
         self._changed = changed
+        self._silence = silence
         self._held: dict[str, Held] = {}
         self._beats: dict[str, tuple[Heartbeat, float]] = {}
         self._sequence = 0
@@ -180,7 +187,7 @@ class EndpointsBucket:
         before = dict(self._held)
         seen: set[str] = set()
         async with BucketWatch(self._bus, BUCKET) as watch:
-            while (item := await watch.next(5.0)) is not Mark.BROKEN:
+            while (item := await watch.next(self._silence)) not in (Mark.BROKEN, Mark.QUIET):
                 if isinstance(item, BucketEntry):
                     seen.add(item.key)
                     if self._take(item) and self.in_sync_since is not None:

@@ -11,7 +11,7 @@ from meshcore.tls import LiveIdentity
 
 from pilot.adapters.answers import LocalAnswers, Source
 from pilot.adapters.control import control_server
-from pilot.adapters.endpoints_bucket import EndpointsBucket
+from pilot.adapters.endpoints_bucket import SILENCE, EndpointsBucket
 from pilot.adapters.hub import Hub
 from pilot.adapters.peers import Peers
 from pilot.adapters.registered import Registered
@@ -77,7 +77,7 @@ async def start_parent(runtime: Runtime[PilotSettings]) -> Source:
     bus = connect_bus(runtime)
     if bus is None:
         return pool
-    bucket = EndpointsBucket(bus, None, lambda: None)
+    bucket = EndpointsBucket(bus, None, lambda: None, silence=_silence(runtime.settings))
     runtime.spawn("heartbeats", bucket.watch)
     return _start_peers(runtime, bus, bucket, pool)
 
@@ -124,7 +124,7 @@ def _start_registrations(
     settings = runtime.settings
     directory = settings.state_dir
     copy = None if directory is None else directory / _file_name(settings, "registered.json")
-    bucket = EndpointsBucket(bus, copy, lambda: registered.show())
+    bucket = EndpointsBucket(bus, copy, lambda: registered.show(), silence=_silence(settings))
     registered = Registered(hub, bus, bucket, settings, process_name(settings))
     bucket.load_last_copy()
     runtime.spawn("registrations watch", bucket.watch)
@@ -172,6 +172,11 @@ def _start_ads(
 
     runtime.spawn("ads", open_ports, restart=False)
     return servers
+
+
+def _silence(settings: PilotSettings) -> float:
+    """How long the bucket can show nothing at all while heartbeats are written to it."""
+    return max(SILENCE, 3 * settings.heartbeat_interval.total_seconds())
 
 
 def _file_name(settings: PilotSettings, what: str) -> str:
