@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import sys
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -97,11 +96,9 @@ async def test_it_starts_with_nats_away_and_reports_a_mesh_config_that_disagrees
     (identity_directory / "state").mkdir()
     write_last_copy(identity_directory / "state" / "mesh-config.json", StateCopy("s", 1, 1, str(digest), {key: record}))
     with claim() as block:
-        began = time.monotonic()
         process = await start(identity_directory, CITADEL_NATS_URL=f"nats://{block.address()}:4222")
         report = await process.until("mesh config names another trust domain")
         assert (report["named"], report["in_force"]) == ("other.example", "cluster.local")
-        assert time.monotonic() - began < 30
         await process.end()
 
 
