@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from meshcore.model.kinds import KINDS
 
 CM = "/api/v1/namespaces/default/configmaps"
 MERGE = {"Content-Type": "application/merge-patch+json"}
@@ -188,7 +189,7 @@ async def test_events_are_an_empty_list(api: Any) -> None:
         "/api/v2",
         "/apis/none",
         "/apis/networking.istio.io/v9/sidecars",
-        "/api/v1/pods",
+        "/api/v1/replicationcontrollers",
         "/api/v1/configmaps/x",
         "/api/v1/namespaces/a/namespaces/b",
     ],
@@ -308,7 +309,7 @@ async def test_watches_end_when_the_service_stops(api: Any) -> None:
 async def test_discovery_in_both_forms_names_every_kind(api: Any) -> None:
     async with api.client() as client:
         groups = (await client.get("/apis")).json()["groups"]
-        assert {group["name"] for group in groups} == {"networking.istio.io", "security.istio.io", "discovery.k8s.io"}
+        assert {group["name"] for group in groups} == {info.group for info in KINDS if info.group}
         legacy = (await client.get("/apis/networking.istio.io/v1")).json()["resources"]
         (short,) = [resource for resource in legacy if resource["name"] == "virtualservices"]
         assert short["shortNames"] == ["vs"]
