@@ -143,10 +143,11 @@ def _step(node: yaml.Node, path: str) -> tuple[yaml.Node, int, str] | None:
                 rest = path[len(form) :]
                 if path.startswith(form) and (not rest or rest[0] in ".["):
                     return value, key.start_mark.line + 1, rest
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            if path.startswith(f"[{index}]"):
-                return value, value.start_mark.line + 1, path[len(f"[{index}]") :]
+    elif isinstance(node, yaml.SequenceNode) and path.startswith("["):
+        number, bracket, rest = path[1:].partition("]")
+        if bracket and number.isdecimal() and int(number) < len(node.value):
+            value = node.value[int(number)]
+            return value, value.start_mark.line + 1, rest
     return None
 
 

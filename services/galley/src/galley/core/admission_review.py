@@ -20,6 +20,7 @@ VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
 OPERATIONS = ("CREATE", "UPDATE")
 TOP_LEVEL = frozenset(("apiVersion", "kind", "metadata", "spec", "status"))
 MIXER_GROUP = "config.istio.io"
+MOST_WARNINGS = 100
 LONGEST_MESSAGE = 16 * 1024
 """Characters of a refusal; an object with ten thousand errors still gets an answer that a terminal can show."""
 
@@ -135,7 +136,8 @@ def _allowed(
 ) -> Verdict:
     response: dict[str, Any] = {"uid": question.uid, "allowed": True}
     if warnings:
-        response["warnings"] = list(warnings)
+        more = [f"and {len(warnings) - MOST_WARNINGS} more warnings"] if len(warnings) > MOST_WARNINGS else []
+        response["warnings"] = [*warnings[:MOST_WARNINGS], *more]
     return Verdict(_review(question.api_version, response), True, reason, *_labels(question, info))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meshcore.errors import ErrorCode, Violation
+from meshcore.labels import label_violations
 from meshcore.model.kinds import KindInfo
 
 from galley.core.kube_api import status
@@ -58,6 +59,9 @@ def _check_texts(metadata: Document) -> None:
         for key, value in values.items():
             if not isinstance(value, str):
                 raise status.bad_request(f"metadata.{field}[{key}] is not a string: {value!r}; quote it")
+    for key in metadata.get("annotations") or {}:
+        if label_violations({str(key).lower(): ""}, ""):
+            raise status.bad_request(f"metadata.annotations: {str(key)[:300]!r} is not the name of an annotation")
     for field in ("name", "namespace", "generateName", "resourceVersion", "uid"):
         if not isinstance(metadata.get(field) or "", str):
             raise status.bad_request(f"metadata.{field} is not a string")

@@ -148,14 +148,18 @@ def future_version(wanted: int, current: int) -> StatusError:
     return StatusError(ErrorCode.DEADLINE_EXCEEDED, 504, "Timeout", message, details, {"Retry-After": "1"})
 
 
+_MOST_CAUSES = 500
+
+
 def invalid(info: KindInfo, name: str, violations: Iterable[Violation]) -> StatusError:
-    """422 with one cause per violation, all of them."""
+    """422 with one cause per violation; of thousands only the first, and how many more there are."""
     found = tuple(violations)
     causes = [
         {"reason": "FieldValueInvalid", "message": _cause_text(violation), "field": violation.field or "<root>"}
-        for violation in found
+        for violation in found[:_MOST_CAUSES]
     ]
     texts = [f"{cause['field']}: {cause['message']}" for cause in causes]
+    texts += [f"and {len(found) - _MOST_CAUSES} more"] if len(found) > _MOST_CAUSES else []
     joined = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
     named = f"{info.kind}.{info.group}" if info.group else info.kind
     details = {**_about(info, name, kind=info.kind), "causes": causes}

@@ -3,11 +3,19 @@
 from collections.abc import Iterable
 
 _LONGEST = 2048
+_LONGEST_TOGETHER = 8192
+"""Characters of one text and of all: clients refuse answers whose headers are too long."""
 
 
 def warning_headers(texts: Iterable[str]) -> list[tuple[str, str]]:
-    """One header per distinct text, code 299, agent `-`, quoted."""
-    return [("Warning", f'299 - "{_quoted(text)}"') for text in dict.fromkeys(texts)]
+    """One header per distinct text, code 299, agent `-`, quoted; the last one counts those that found no room."""
+    quoted = [_quoted(text) for text in dict.fromkeys(texts)]
+    room, shown = _LONGEST_TOGETHER, 0
+    while shown < len(quoted) and len(quoted[shown]) <= room:
+        room -= len(quoted[shown])
+        shown += 1
+    rest = [f"{len(quoted) - shown} more warnings"] if shown < len(quoted) else []
+    return [("Warning", f'299 - "{text}"') for text in quoted[:shown] + rest]
 
 
 def _quoted(text: str) -> str:

@@ -1,11 +1,13 @@
 """Rules that no request can reach, because an earlier one takes all of theirs (warnings, as IST0130 and IST0131)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from meshcore.model.base import MeshModel
 from meshcore.model.virtual_service import (
     HttpMatchRequest,
     HttpRoute,
+    StringMatch,
     TcpRoute,
     TlsRoute,
     VirtualServiceSpec,
@@ -58,28 +60,42 @@ def _text(match: MeshModel) -> str:
 
 
 def _warn_of_prefixes(report: Report, routes: Sequence[HttpRoute]) -> None:
-    known: list[tuple[int, HttpMatchRequest, str]] = []
+    """Every prefix is looked up among the shorter ones, so that ten thousand of them are no more than that."""
+    known: dict[tuple[object, ...], _Prefixes] = {}
+    order = 0
     for index, route in enumerate(routes):
         for at, match in enumerate(route.match):
             prefix = match.uri.prefix if match.uri is not None else None
             if not prefix:
                 continue
-            for rule, other, covering in known:
-                if prefix != covering and prefix.startswith(covering) and _same_conditions(match, other):
-                    report.warn(
-                        f"spec.http[{index}].match[{at}]",
-                        f"{NEVER_USED}: rule {rule} has the shorter prefix {covering!r}",
-                    )
-                    break
-            known.append((index, match, prefix))
+            same = known.setdefault(_conditions(match), _Prefixes({}, set()))
+            covering = [same.first[prefix[:length]] for length in same.lengths if prefix[:length] in same.first]
+            covering = [found for found in covering if found[2] != prefix]
+            if covering:
+                _, rule, shorter = min(covering)
+                report.warn(
+                    f"spec.http[{index}].match[{at}]", f"{NEVER_USED}: rule {rule} has the shorter prefix {shorter!r}"
+                )
+            same.first.setdefault(prefix, (order, index, prefix))
+            same.lengths.add(len(prefix))
+            order += 1
 
 
-def _same_conditions(one: HttpMatchRequest, other: HttpMatchRequest) -> bool:
-    return _conditions(one) == _conditions(other)
+class _Prefixes(NamedTuple):
+    """What was seen under one set of conditions: of each prefix its first place, rule and text; their lengths."""
+
+    first: dict[str, tuple[int, int, str]]
+    lengths: set[int]
 
 
 def _conditions(match: HttpMatchRequest) -> tuple[object, ...]:
     method = match.method.model_dump_json() if match.method is not None else f'{{"exact":"{_NO_METHOD}"}}'
     if match.method is not None and match.method.exact == _NO_METHOD:
         method = f'{{"exact":"{_NO_METHOD}"}}'
-    return (match.port, method, match.authority, match.headers, match.query_params, match.without_headers)
+    authority = None if match.authority is None else _text(match.authority)
+    maps = (match.headers, match.query_params, match.without_headers)
+    return (match.port, method, authority, *(_sorted(one) for one in maps))
+
+
+def _sorted(matches: Mapping[str, StringMatch]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, _text(match)) for name, match in matches.items()))
