@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from mesh import Mesh, route, service, virtual_service
+from mesh import Mesh, destination_rule, route, service, virtual_service
 from meshcore.errors import ErrorCode, MeshError
 
 
@@ -52,3 +52,15 @@ def test_of_two_writers_with_one_resource_version_the_second_is_told(mesh: Mesh)
     assert caught.value.code is ErrorCode.CONFLICT
     assert mesh.config.read_document(service("contended"))["metadata"]["labels"] == {"writer": "a"}
     mesh.config.delete(service("contended"))
+
+
+def test_a_file_that_is_nowhere_stops_nobody_elses_change(mesh: Mesh) -> None:
+    mesh.apply(service("nowhere"))
+    tls = {"mode": "SIMPLE", "caCertificates": "/nowhere/root.pem"}
+    rule = destination_rule("nowhere") | {
+        "spec": {"host": "nowhere.default.svc.cluster.local", "trafficPolicy": {"tls": tls}}
+    }
+    mesh.apply(rule)
+    mesh.apply(virtual_service("echo", [route("echo", "v1")]))
+    assert {reply.body["version"] for reply in mesh.get_many("http://echo:9080/", 5)} == {"v1"}
+    mesh.delete(rule, virtual_service("echo", [route("echo", "v1")]), service("nowhere"))

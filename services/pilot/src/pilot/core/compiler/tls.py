@@ -53,8 +53,16 @@ def spiffe_uris(mesh: MeshConfig, accounts: Iterable[tuple[str, str]]) -> tuple[
     )
 
 
+_FILE_SECRET_TIMEOUT = duration_pb2.Duration(seconds=1)
+
+
 def sds_secret(name: str) -> secret_pb2.SdsSecretConfig:
-    """One of the agent's secrets. Spelled as in the bootstrap: Envoy then opens one stream per name, not two."""
+    """One of the agent's secrets. Spelled as in the bootstrap: Envoy then opens one stream per name, not two.
+
+    The workload's own pair and root are waited for. A file that a user names may never be there: Envoy acknowledges no
+    clusters while one of them waits for a secret, so that wait must end; until the file comes, connections fail.
+    """
+    own = name in (WORKLOAD_CERTIFICATE, ROOT_CERTIFICATE)
     retry = base_pb2.RetryPolicy()
     retry.retry_back_off.base_interval.CopyFrom(duration_pb2.Duration(nanos=50_000_000))
     retry.retry_back_off.max_interval.CopyFrom(duration_pb2.Duration(nanos=500_000_000))
@@ -68,7 +76,7 @@ def sds_secret(name: str) -> secret_pb2.SdsSecretConfig:
             set_node_on_first_message_only=True,
             grpc_services=[service],
         ),
-        initial_fetch_timeout=duration_pb2.Duration(),
+        initial_fetch_timeout=duration_pb2.Duration() if own else _FILE_SECRET_TIMEOUT,
         resource_api_version=config_source_pb2.ApiVersion.V3,
     )
     return secret_pb2.SdsSecretConfig(name=name, sds_config=source)
