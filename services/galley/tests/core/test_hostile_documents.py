@@ -5,9 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
-from galley.core.admission import normalize, violations_of
+from galley.core.admission import normalize, prune, violations_of
 from galley.core.kind_rules import Naming
+from galley.core.kinds import rules_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from meshcore.model.kinds import KINDS, KindInfo, by_kind
@@ -48,7 +50,8 @@ def judge(document: dict[str, Any], info: KindInfo) -> None:
     if errors:
         assert all(str(violation) for violation in errors)
         return
-    once = normalize(parse_object({**document, "apiVersion": info.api_version}, strict=False), info, Naming())
+    body, _ = prune({**document, "apiVersion": info.api_version}, info)
+    once = normalize(parse_object(dict(rules_of(info).fill_defaults(body))), info, Naming())
     json.dumps(once).encode()
     assert normalize(parse_object(once), info, Naming()) == once
 
@@ -78,3 +81,10 @@ def test_text_that_is_half_a_character_is_refused_with_words() -> None:
     document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"key": "\ud800"}}
     (violation,), _ = violations_of(document, by_kind("v1", "ConfigMap"))
     assert "not Unicode" in violation.message
+
+
+@pytest.mark.parametrize("info", KINDS, ids=lambda info: info.kind)
+@pytest.mark.parametrize("part", ["", "*", 0, [], [1], {"": None}, {"ports": "x"}], ids=repr)
+def test_a_part_of_the_wrong_type_is_refused_or_accepted(info: KindInfo, part: Any) -> None:
+    for field in ("spec", "data", "type", "ports"):
+        judge({"apiVersion": info.api_version, "kind": info.kind, "metadata": {"name": "a"}, field: part}, info)

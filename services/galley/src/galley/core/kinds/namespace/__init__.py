@@ -1,5 +1,7 @@
 """Namespace (v1): a scope of names."""
 
+from collections.abc import Mapping
+
 from meshcore.model.kinds import CORE
 
 from galley.core.kind_rules import Document, KindRules
@@ -8,7 +10,10 @@ from galley.core.kube_api.columns import field
 
 def fill_defaults(document: Document) -> Document:
     """The finalizer that clients expect to see."""
-    return {**document, "spec": {"finalizers": ["kubernetes"], **(document.get("spec") or {})}}
+    spec = document.get("spec")
+    if spec is not None and not isinstance(spec, Mapping):
+        return document
+    return {**document, "spec": {"finalizers": ["kubernetes"], **(spec or {})}}
 
 
 RULES = KindRules(
