@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from pathlib import Path
 
 import nats.errors
@@ -160,3 +161,21 @@ async def test_tls_is_used_and_the_server_must_be_one_of_our_root(tmp_path: Path
                     await asyncio.wait_for(stranger.connected(), 1)
         finally:
             server.kill()
+
+
+async def test_a_client_that_the_server_refuses_is_followed_by_one_with_the_password_of_now(tmp_path: Path):
+    with nats_server(tmp_path / "nats", users(pilot={"publish": [">"], "subscribe": [">"]})) as server:
+        settings = BusSettings(server.url, user_file=account(tmp_path, "pilot"))
+        async with connect(settings) as bus:
+            await asyncio.wait_for(bus.connected(), DEADLINE)
+            refused = bus.client
+            file = server.directory / "nats.conf"
+            file.write_text(file.read_text().replace("pilot-secret", "another-secret"))
+            account(tmp_path, "pilot", "another-secret")
+            server.send(signal.SIGHUP)
+            await asyncio.wait_for(bus.replaced(refused), 3 * DEADLINE)
+            await asyncio.wait_for(bus.connected(), DEADLINE)
+            assert bus.client is not refused
+            subscription = await bus.client.subscribe("news")
+            await bus.client.publish("news", b"again")
+            assert (await subscription.next_msg(DEADLINE)).data == b"again"

@@ -84,6 +84,9 @@ class Bus:
     """A connection that is made when it is first needed and comes back by itself.
 
     `generation` counts (re)connections: whoever holds server-side state (a watch) makes it anew when it has changed.
+    The client subscribes again by itself after a reconnection, but it gives up for good when the server refuses it
+    (its password was changed, say). Then a new client takes its place, with the user file read again: whoever
+    subscribed waits with `replaced`.
     """
 
     def __init__(self, settings: BusSettings) -> None:
@@ -112,7 +115,7 @@ class Bus:
     async def connected(self) -> None:
         """Wait until the server is there, for as long as it takes; the first caller makes the connection."""
         async with self._opening:
-            if not self._closed and self.generation == 0:
+            if not self._closed and (self.generation == 0 or self._client.is_closed):
                 await self._open()
         while not self.is_connected and not self._closed:
             with self.reconnections() as reconnected:
@@ -120,6 +123,12 @@ class Bus:
                     await reconnected.wait()
         if self._closed:
             raise nats.errors.ConnectionClosedError
+
+    async def replaced(self, client: Client) -> None:
+        """Wait until `client` is not in use any more, and with it everything that was subscribed."""
+        while self._client is client and not client.is_closed and not self._closed:
+            with self.reconnections() as reconnected:
+                await reconnected.wait()
 
     @contextlib.contextmanager
     def reconnections(self) -> Any:
@@ -173,14 +182,16 @@ class Bus:
                 error_cb=self._on_error,
                 disconnected_cb=self._on_disconnect,
                 reconnected_cb=self._on_reconnect,
+                closed_cb=self._on_closed,
                 **options,
             )
         except BaseException:
             await client.close()
             raise
         self._client = client
-        self.generation = 1
+        self.generation += 1
         _log.info("nats connected", server=settings.url)
+        self._tell()
 
     async def _on_error(self, error: Exception) -> None:
         """Say each trouble once: the client repeats its attempts many times a second."""
@@ -192,6 +203,12 @@ class Bus:
     async def _on_disconnect(self) -> None:
         if not self._closed:
             _log.warning("nats disconnected", server=self._settings.url)
+
+    async def _on_closed(self) -> None:
+        """The client has given up; the next who waits in `connected` makes a new one."""
+        if not self._closed and self.generation:
+            _log.error("nats connection given up", server=self._settings.url, detail=self._trouble)
+            self._tell()
 
     async def _on_reconnect(self) -> None:
         self.generation += 1

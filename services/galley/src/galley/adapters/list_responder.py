@@ -31,13 +31,15 @@ class ListResponder:
 
     async def run(self) -> None:
         """Answer until cancelled; the client subscribes again by itself after a reconnection."""
-        await self._bus.connected()
-        subscription = await self._bus.client.subscribe(CONFIG_LIST, queue="galley", cb=self._on_request)
-        try:
-            await asyncio.get_running_loop().create_future()
-        finally:
-            if self._bus.is_connected:
-                await subscription.unsubscribe()
+        while True:
+            await self._bus.connected()
+            client = self._bus.client
+            subscription = await client.subscribe(CONFIG_LIST, queue="galley", cb=self._on_request)
+            try:
+                await self._bus.replaced(client)
+            finally:
+                if client.is_connected:
+                    await subscription.unsubscribe()
 
     async def _on_request(self, message: Msg) -> None:
         if not message.reply:

@@ -83,17 +83,17 @@ class Peers:
             raise RuntimeError("a worker answers its parent, not the other instances")
         while True:
             await until_connected(self._bus)
-            generation = self._bus.generation
+            client = self._bus.client
             try:
-                subscription = await self._bus.client.subscribe(SUBJECT, cb=self._asked)
+                subscription = await client.subscribe(SUBJECT, cb=self._asked)
             except BUS_ERRORS as error:
                 _log.warning("questions of peers not heard yet", error=type(error).__name__)
                 await asyncio.sleep(0.3)
                 continue
-            # The client subscribes again by itself when the connection comes back.
-            _log.debug("questions of peers are answered", generation=generation)
+            _log.debug("questions of peers are answered", generation=self._bus.generation)
             try:
-                await asyncio.Event().wait()
+                # The client subscribes again by itself when the connection comes back.
+                await self._bus.replaced(client)
             finally:
                 with contextlib.suppress(*BUS_ERRORS):
                     await subscription.unsubscribe()
