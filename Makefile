@@ -55,6 +55,10 @@ conformance: setup
 faults: setup
 	FAULT_ROUNDS=$${FAULT_ROUNDS:-200} FAULT_SEED=$${FAULT_SEED:-$$RANDOM} $(PYTEST) tests/faults -s -p no:xdist $(ARGS)
 
+# What 10,000 config objects cost; docs/performance.md says how it is measured.
+bench: setup
+	$(BIN)/python bench/config.py $(ARGS)
+
 demo: setup
 	$(BIN)/python -m meshctl demo $(ARGS)
 
