@@ -4,11 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from galley.core.kinds.virtual_service.http_match import check_http_match
 from galley.core.references import missing_subsets
 from galley.core.rules import headers, names, patterns
 from galley.core.rules.report import Report
 from hypothesis import given
 from hypothesis import strategies as st
+from meshcore.model.virtual_service import HttpMatchRequest, StringMatch
 from meshcore.testing.golden import check_golden
 
 
@@ -113,3 +115,17 @@ def test_golden_helper_sees_stale_missing_and_different_files(tmp_path: Path) ->
         check_golden(tmp_path, {}, ["in.yaml"], update=False)
     check_golden(tmp_path, {}, ["in.yaml"], update=True)
     assert [path.name for path in tmp_path.iterdir()] == ["in.yaml"]
+
+
+def test_a_value_that_envoy_holds_too_long_is_refused() -> None:
+    assert errors(headers.check_value, "v" * 16384) == []
+    assert errors(headers.check_value, "v" * 16385) == ["a header's value is too long for Envoy"]
+    assert errors(headers.check_value, "é" * 8193) == ["a header's value is too long for Envoy"]
+
+
+@pytest.mark.parametrize(("name", "good"), [("q", True), ("q" * 1024, True), ("q" * 1025, False), ("", False)])
+def test_names_of_query_parameters_are_bounded(name: str, good: bool) -> None:
+    match = HttpMatchRequest(query_params={name: StringMatch(exact="x")})
+    report = Report()
+    check_http_match(report, "match", match, in_mesh=True)
+    assert [violation.field for violation in report.errors] == ([] if good else ["match.queryParams"])

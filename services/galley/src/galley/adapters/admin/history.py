@@ -67,6 +67,8 @@ def history_router(backend: Backend) -> APIRouter:
     ) -> dict[str, Any]:
         """Put the object of an older revision back, as one new revision. `If-Match` guards against a lost update."""
         key = _key(request, group, plural, namespace, name, Role.EDITOR)
+        if body.revision > await store.revision():
+            raise MeshError(ErrorCode.NOT_FOUND, f"revision {body.revision} is not there yet")
         past = await store.get(key, as_of=body.revision)
         operation = await _restore(backend, key, past, if_match(if_match_header))
         result = await store.write([operation], caller_of(request).user, current_traceparent())

@@ -8,6 +8,8 @@ _TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PSEUDO = frozenset((":method", ":scheme", ":authority", ":path", ":status"))
 _CLAIM = re.compile(r"@request\.auth\.claims(?:\..+|(?:\[[^\[\]]+\])+)")
+_LONGEST_VALUE = 16384
+"""config.core.v3.HeaderValue: a longer one makes Envoy refuse the whole route configuration."""
 _OPERATOR_NAME = re.compile(r"[A-Z0-9_]+")
 
 
@@ -53,6 +55,9 @@ def check_value(report: Report, path: str, value: str) -> None:
     """No control characters but TAB, and every `%` doubled or part of a command operator."""
     if any((ord(char) < 32 and char != "\t") or ord(char) == 127 for char in value):
         report.error(path, "a header's value has a control character")
+        return
+    if len(value.encode(errors="replace")) > _LONGEST_VALUE:
+        report.error(path, "a header's value is too long for Envoy", f"at most {_LONGEST_VALUE} bytes")
         return
     if fault := _operator_fault(value):
         report.error(path, fault, "%% for a percent sign, or a command operator such as %REQ(x)%")

@@ -1,7 +1,8 @@
 """How an endpoint is chosen: hash keys, localities, slow start."""
 
-from meshcore.model.destination_rule import ConsistentHash, LoadBalancerSettings, Warmup
+from meshcore.model.destination_rule import ConsistentHash, HttpCookie, LoadBalancerSettings, Warmup
 
+from galley.core.rules.headers import check_one_line, is_token
 from galley.core.rules.locality import check_locality, check_zone_aware
 from galley.core.rules.quantities import check_duration
 from galley.core.rules.report import Report
@@ -34,17 +35,11 @@ def _check_warmup(report: Report, path: str, warmup: Warmup) -> None:
 
 
 def _check_hash(report: Report, path: str, hashing: ConsistentHash) -> None:
-    if (cookie := hashing.http_cookie) is not None:
-        if not cookie.name:
-            report.error(f"{path}.httpCookie.name", "required", "the cookie's name")
-        seen: set[str] = set()
-        for index, attribute in enumerate(cookie.attributes):
-            where = f"{path}.httpCookie.attributes[{index}].name"
-            if not attribute.name:
-                report.error(where, "required", "the attribute's name")
-            elif attribute.name in seen:
-                report.error(where, f"{attribute.name!r} is there twice")
-            seen.add(attribute.name)
+    if hashing.http_header_name and not is_token(hashing.http_header_name):
+        report.error(f"{path}.httpHeaderName", f"{hashing.http_header_name!r} is not the name of a header")
+    check_one_line(report, f"{path}.httpQueryParameterName", hashing.http_query_parameter_name or "")
+    if hashing.http_cookie is not None:
+        _check_cookie(report, f"{path}.httpCookie", hashing.http_cookie)
     if hashing.minimum_ring_size:
         report.warn(f"{path}.minimumRingSize", "deprecated: use ringHash.minimumRingSize")
         if hashing.ring_hash is not None or hashing.maglev is not None:
@@ -53,6 +48,21 @@ def _check_hash(report: Report, path: str, hashing: ConsistentHash) -> None:
         size = hashing.maglev.table_size
         if not 0 < size < _LARGEST_MAGLEV or not _is_prime(size):
             report.error(f"{path}.maglev.tableSize", f"{size} is no table size", f"a prime below {_LARGEST_MAGLEV}")
+
+
+def _check_cookie(report: Report, path: str, cookie: HttpCookie) -> None:
+    if not cookie.name:
+        report.error(f"{path}.name", "required", "the cookie's name")
+    check_one_line(report, f"{path}.name", cookie.name)
+    check_one_line(report, f"{path}.path", cookie.path)
+    seen: set[str] = set()
+    for index, attribute in enumerate(cookie.attributes):
+        where = f"{path}.attributes[{index}].name"
+        if not attribute.name:
+            report.error(where, "required", "the attribute's name")
+        elif attribute.name in seen:
+            report.error(where, f"{attribute.name!r} is there twice")
+        seen.add(attribute.name)
 
 
 def _is_prime(number: int) -> bool:
