@@ -29,5 +29,6 @@ def test_nonces_and_refusals_are_shown():
     shown = status.sync_rows(engine)[0]["resources"]["cds"]
     assert (shown["lastError"], shown["rejected"]) == ("bad", ["c"])
     assert status.proxy_row(stream)["rejected"] == ["cds"]
+    assert (status.sync_row(stream)["synced"], status.proxy_row(stream)["synced"]) == (False, False)
     assert status.connection_row(stream)["connectionId"] == "a.shop-1"
     assert status.registry_rows(engine) == []

@@ -31,7 +31,7 @@ def sync_row(stream: Stream) -> dict[str, Any]:
         "proxy_type": stream.proxy.type.value,
         "istio_version": stream.proxy.version,
         "revision": stream.session.settled_revision,
-        "synced": stream.session.settled,
+        "synced": _is_synced(stream),
         "resources": {},
     }
     for type_url, channel in stream.session.channels.items():
@@ -91,7 +91,7 @@ def proxy_row(stream: Stream) -> dict[str, Any]:
         "addresses": list(proxy.instance_ips),
         "connected_at": _time(stream.since),
         "revision": stream.session.settled_revision,
-        "synced": stream.session.settled,
+        "synced": _is_synced(stream),
         "rejected": sorted(
             SHORT_NAMES.get(type_url, type_url)
             for type_url, channel in stream.session.channels.items()
@@ -128,6 +128,12 @@ def registry_rows(engine: Engine) -> list[dict[str, Any]]:
         }
         for key, service in sorted(registry.services.items())
     ]
+
+
+def _is_synced(stream: Stream) -> bool:
+    """Whether the proxy has what it is to have: everything was answered, and nothing refused."""
+    refused = any(channel.rejection is not None for channel in stream.session.channels.values())
+    return stream.session.settled and not refused
 
 
 def _time(epoch: float) -> str:
