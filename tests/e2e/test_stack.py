@@ -72,6 +72,7 @@ def test_an_address_that_is_taken_is_named() -> None:
     mesh = Mesh([])
     try:
         with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an earlier stack may have had this number
             taken.bind((mesh.stack.galley, 8081))
             taken.listen()
             mesh.release()
