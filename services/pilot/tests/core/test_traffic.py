@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import pytest
-from meshcore.testing.simulate import ISTIO, Arrival, Call, arrive, simulate
 from meshcore.xds.resource import ResourceSet
 from pilot.core.compiler import compile_resources
 from pilot.core.proxy import classify, parse_node
+from pilot.core.simulation import ISTIO, Arrival, Call, arrive, simulate
 from pilot.core.snapshot import MeshSnapshot
 
 HOST = "reviews.shop.svc.cluster.local"

@@ -1,4 +1,4 @@
-"""Virtual hosts and routes as Envoy matches them, for the simulator."""
+"""Virtual hosts and routes as Envoy matches them, for the simulator. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,0 +1,6 @@
+"""The simulator: what a proxy with these resources does with a call or a connection. One for tests and the product."""
+
+from pilot.core.simulation.calls import HTTP1, ISTIO, Arrival, Call, Outcome
+from pilot.core.simulation.traffic import arrive, simulate
+
+__all__ = ["HTTP1", "ISTIO", "Arrival", "Call", "Outcome", "arrive", "simulate"]
