@@ -1,7 +1,7 @@
 """From documents to objects and back, with every violation at once.
 
-`parse_object` is the schema check. `load_yaml_documents` reads files and remembers lines, so that a violation of
-`spec.http[0].weight` can say where that field stands.
+`parse_object` is the schema check. `load_yaml_documents` reads files, and a violation of `spec.http[0].weight` can say
+where that field stands.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,10 @@ from meshcore.model.kinds import by_kind
 from meshcore.model.shape import Form, Shape, fields_by_name
 from meshcore.model.validation import field_path, violations_of
 from meshcore.model.yaml_depth import check_depth
+from meshcore.model.yaml_layout import Layout, step_into
+from meshcore.model.yaml_loader import Loader, expanded_size
 
+_BYTE_ORDER_MARK = "\ufeff"
 _MAX_NODES = 500_000
 _MAX_DEPTH = 100
 
@@ -111,22 +114,21 @@ def _drop(body: Any, location: tuple[str | int, ...]) -> None:
 
 @dataclass(frozen=True)
 class Document:
-    """One YAML document of a file; `line` (from 1) is where it begins."""
+    """One YAML document of a file, or one object of its `kind: List`; `line` (from 1) is where it begins."""
 
     file: str
     line: int
     body: Any
-    node: yaml.Node | None = field(repr=False, compare=False, default=None)
+    layout: Layout | None = field(repr=False, compare=False, default=None)
+    within: str = field(repr=False, compare=False, default="")
+    """The path of an object of a list in the document whose layout this is."""
 
     def line_of(self, path: str) -> int:
         """The line of the field of that path, or of the nearest parent that is there."""
-        node, line, rest = self.node, self.line, path
-        while node is not None and rest:
-            step = _step(node, rest)
-            if step is None:
-                return line
-            node, line, rest = step
-        return line
+        if self.layout is None:
+            return self.line
+        joint = "." if self.within and path and not path.startswith("[") else ""
+        return self.layout.line_of(f"{self.within}{joint}{path}", self.line)
 
     def locate(self, violation: Violation) -> Violation:
         """The same violation with file and line."""
@@ -135,82 +137,27 @@ class Document:
         )
 
 
-def _step(node: yaml.Node, path: str) -> tuple[yaml.Node, int, str] | None:
-    """Follow the first part of `path`: the node there, its line, and the rest of the path."""
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            for form in (f".{key.value}", f"[{key.value}]", key.value):
-                rest = path[len(form) :]
-                if path.startswith(form) and (not rest or rest[0] in ".["):
-                    return value, key.start_mark.line + 1, rest
-    elif isinstance(node, yaml.SequenceNode) and path.startswith("["):
-        number, bracket, rest = path[1:].partition("]")
-        if bracket and number.isdecimal() and int(number) < len(node.value):
-            value = node.value[int(number)]
-            return value, value.start_mark.line + 1, rest
-    return None
-
-
-def _key_text(key: Any) -> Any:
-    """Keys are strings, as in JSON: `8080: x` and `true: x` mean the texts."""
-    if isinstance(key, bool):
-        return "true" if key else "false"
-    return str(key) if isinstance(key, int | float) else key
-
-
-class _Loader(yaml.CSafeLoader):
-    """Safe YAML 1.1 without dates (Kubernetes has none) and without duplicate keys."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key, _ in node.value:
-            name = getattr(key, "value", None)
-            if isinstance(name, str) and name in seen and name != "<<":
-                raise yaml.constructor.ConstructorError(None, None, f"key {name!r} is there twice", key.start_mark)
-            if isinstance(name, str):
-                seen.add(name)
-        made = super().construct_mapping(node, deep)
-        return {_key_text(key): value for key, value in made.items()}
-
-    def construct_map_or_address(self, node: yaml.MappingNode) -> Iterator[Any]:
-        """A mapping, or the text that an address such as `2001:db8::` is meant to be."""
-        if (text := _address_text(node)) is not None:
-            yield text
-        else:
-            yield from self.construct_yaml_map(node)
-
-
-def _address_text(node: yaml.MappingNode) -> str | None:
-    """YAML reads an unquoted `2001:db8::` as the key `2001:db8:` without a value; what tools in Go read is the text."""
-    if len(node.value) != 1:
-        return None
-    key, value = node.value[0]
-    plain = isinstance(key, yaml.ScalarNode) and not key.style and key.value.endswith(":")
-    empty = isinstance(value, yaml.ScalarNode) and not value.style and not value.value
-    return f"{key.value}:" if plain and empty else None
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_map_or_address)
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 def load_yaml_documents(text: str, source: str) -> list[Document]:
     """Read all documents of a file, `kind: List` unpacked; INVALID names file and line of what is not YAML."""
     documents: list[Document] = []
-    loader: _Loader | None = None
+    loader: Loader | None = None
+    text = text.lstrip(_BYTE_ORDER_MARK)
     try:
         check_depth(text, _MAX_DEPTH)
-        loader = _Loader(text)
+        loader = Loader(text)
+        before: yaml.Node | None = None
         while loader.check_node():
             node = loader.get_node()
             if node is None:
                 continue
             line = node.start_mark.line + 1
-            _check_size(node, source, line)
-            documents.extend(_unpack(Document(source, line, loader.construct_document(node), node)))
+            if expanded_size(node, _MAX_DEPTH) > _MAX_NODES:
+                violation = Violation("", f"more than {_MAX_NODES} nodes", "a smaller document", source, line)
+                raise MeshError(ErrorCode.INVALID, f"{source} is too large", [violation])
+            layout = Layout(text, before, node)
+            before = node
+            body = loader.construct_document(node)
+            documents.extend(_unpack(Document(source, line, body, layout), node))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
@@ -224,44 +171,13 @@ def load_yaml_documents(text: str, source: str) -> list[Document]:
     return [document for document in documents if document.body is not None]
 
 
-def _unpack(document: Document) -> Iterator[Document]:
+def _unpack(document: Document, root: yaml.Node) -> Iterator[Document]:
     body = document.body
     if not (isinstance(body, dict) and body.get("kind") == "List" and isinstance(body.get("items"), list)):
         yield document
         return
+    items = step_into(root, "items")
     for index, item in enumerate(body["items"]):
-        node, line = _item_node(document.node, index)
-        yield Document(document.file, line or document.line, item, node)
-
-
-def _item_node(node: yaml.Node | None, index: int) -> tuple[yaml.Node | None, int]:
-    found = _step(node, "items") if node is not None else None
-    item = _step(found[0], f"[{index}]") if found else None
-    return (item[0], item[1]) if item else (None, 0)
-
-
-def _check_size(root: yaml.Node, source: str, line: int) -> None:
-    """Refuse what grows or nests beyond reason once its aliases are expanded (a YAML bomb)."""
-    sizes: dict[int, int | None] = {}
-
-    def size(node: yaml.Node, depth: int) -> int:
-        if depth > _MAX_DEPTH:
-            raise yaml.MarkedYAMLError(problem=f"nested deeper than {_MAX_DEPTH}", problem_mark=node.start_mark)
-        if id(node) in sizes:
-            known = sizes[id(node)]
-            if known is None:
-                raise yaml.MarkedYAMLError(problem="an alias stands inside what it means", problem_mark=node.start_mark)
-            return known
-        children: list[yaml.Node] = []
-        if isinstance(node, yaml.MappingNode):
-            children = [part for pair in node.value for part in pair]
-        elif isinstance(node, yaml.SequenceNode):
-            children = node.value
-        sizes[id(node)] = None
-        total = 1 + sum(size(child, depth + 1) for child in children)
-        sizes[id(node)] = total
-        return total
-
-    if size(root, 0) > _MAX_NODES:
-        violation = Violation("", f"more than {_MAX_NODES} nodes", "a smaller document", source, line)
-        raise MeshError(ErrorCode.INVALID, f"{source} is too large", [violation])
+        found = step_into(items[0], f"[{index}]") if items else None
+        line = found[1] if found else document.line
+        yield Document(document.file, line, item, document.layout, f"items[{index}]")
