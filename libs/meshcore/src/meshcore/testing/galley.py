@@ -145,6 +145,11 @@ class GalleyProcess:
         """Its resident memory now."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def cpu_seconds(self) -> float:
+        """What its threads have computed until now, for itself and in the kernel (`utime` + `stime` of proc(5))."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def peak_resident_bytes(self) -> int:
         """The most resident memory that it ever had."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
