@@ -5,12 +5,13 @@ Pure. A compiler fills a `ResourceSet`; sessions move clients from one set to th
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Self
 
 from meshcore.xds import wire
+from meshcore.xds.origin import METADATA_FIELDS, Origins, metadata_field
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
 
 
@@ -18,20 +19,32 @@ from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE
 class PackedResource:
     """One resource of one version; equal when type, name and version are.
 
-    `body` is the serialised message (the `value` of its `Any`), `version` a hash of it. The framed forms are cached, so
-    a resource that goes to a thousand proxies is laid out once. An empty version stands for a name that does not exist.
+    `body` is the serialised message (the `value` of its `Any`). `version` is a hash of the content: of everything but
+    the revisions of the objects that made it, so a revision that changes nothing else is not sent, and any Pilot gives
+    the same content the same version. The framed forms are cached, so a resource that goes to a thousand proxies is
+    laid out once. An empty version stands for a name that does not exist.
     """
 
     type_url: str
     name: str
     version: str
     body: bytes = field(repr=False, compare=False)
+    origins: Origins = field(default=(), repr=False, compare=False)
+    """The config objects that made it, those first that are written into its metadata."""
 
     @classmethod
-    def pack(cls, type_url: str, name: str, message: Any) -> Self:
-        """Serialise `message` (a protobuf message, or bytes already in canonical form) and name its version."""
-        body = message if isinstance(message, bytes) else message.SerializeToString(deterministic=True)
-        return cls(type_url, name, hashlib.blake2b(body, digest_size=8).hexdigest(), body)
+    def pack(cls, type_url: str, name: str, message: Any, origins: Origins = (), beside: Origins = ()) -> Self:
+        """Serialise `message` (a protobuf message, or bytes already in canonical form) and name its version.
+
+        `origins` are written into the metadata of types that have it; `beside` only stand beside the bytes: objects
+        that may come and go without a change of the resource.
+        """
+        body: bytes = message if isinstance(message, bytes) else message.SerializeToString(deterministic=True)
+        digest = hashlib.blake2b(body, digest_size=8)
+        if origins and (number := METADATA_FIELDS.get(type_url)) is not None:
+            digest.update("".join(str(origin.unversioned) for origin in origins).encode())
+            body += metadata_field(number, origins)
+        return cls(type_url, name, digest.hexdigest(), body, origins + beside)
 
     @cached_property
     def framed_delta(self) -> bytes:
@@ -108,11 +121,12 @@ class ResourceSet:
         return self.resources.get(type_url, NOTHING)
 
     def sharing(self, previous: "ResourceSet | None") -> "ResourceSet":
-        """The same set with the mappings of `previous` for every type that did not change."""
+        """The same set with the mappings of `previous` for every type that did not change, and in the others with its
+        bytes for every resource that did not: their revisions are those that were sent."""
         if previous is None or previous is self:
             return self
         merged = {
-            type_url: old if (old := previous.resources.get(type_url)) is not None and _same(old, new) else new
+            type_url: new if (old := previous.resources.get(type_url)) is None else _kept(old, new)
             for type_url, new in self.resources.items()
         }
         return ResourceSet(MappingProxyType(merged), self.diagnostics)
@@ -130,8 +144,18 @@ class ResourceSet:
         return tuple(sorted(found))
 
 
-def _same(old: Resources, new: Resources) -> bool:
-    return old is new or (len(old) == len(new) and all(old.get(name) == resource for name, resource in new.items()))
+def _kept(old: Resources, new: Resources) -> Resources:
+    if old is new:
+        return old
+    merged = {name: _as_sent(old.get(name), resource) for name, resource in new.items()}
+    same = len(old) == len(merged) and all(old.get(name) is resource for name, resource in merged.items())
+    return old if same else MappingProxyType(merged)
+
+
+def _as_sent(old: PackedResource | None, new: PackedResource) -> PackedResource:
+    if old is None or old is new or old.version != new.version:
+        return new
+    return old if old.origins == new.origins else replace(old, origins=new.origins)
 
 
 EMPTY = ResourceSet(MappingProxyType({}))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from meshcore.model import MeshObject
+from meshcore.xds.origin import ConfigRef
 
 T = TypeVar("T", bound=MeshObject)
 
@@ -39,6 +40,11 @@ class Config(Generic[T]):
     def age(self) -> tuple[str, str, str]:
         """Sorts the oldest first: creation, then name, then namespace."""
         return self.object.metadata.creation_timestamp or "", self.name, self.namespace
+
+    @property
+    def ref(self) -> ConfigRef:
+        """How a resource that is made of it names it."""
+        return ConfigRef(self.object.kind, self.namespace, self.name, self.revision)
 
     @property
     def path(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from meshcore.labels import selects
 from meshcore.model import PeerAuthentication
 from meshcore.model.peer_authentication import MtlsMode, PeerMtls
+from meshcore.xds.origin import Origins
 
 from pilot.core.config import Config
 
@@ -39,6 +40,21 @@ class NamespaceMtls:
         if (mode := _mode(workload.object.spec.mtls)) is not MtlsMode.UNSET:
             return mode
         return self.namespace_mode
+
+    def decider(self, labels: Mapping[str, str] | None, port: int = -1) -> Origins:
+        """The policy that gives the mode, unless it is the mode that holds without any; see `mode`, and without labels
+        `namespace_mode`."""
+        workload = None if labels is None else _first(self.own, labels)
+        if workload is not None:
+            at_port = workload.object.spec.port_level_mtls.get(str(port))
+            for mode in (_mode(at_port), _mode(workload.object.spec.mtls)):
+                if mode is not MtlsMode.UNSET:
+                    return () if mode is MtlsMode.PERMISSIVE else (workload.ref,)
+        for policies in (self.own, self.mesh):
+            general = _first(policies, None)
+            if general is not None and (mode := _mode(general.object.spec.mtls)) is not MtlsMode.UNSET:
+                return () if mode is MtlsMode.PERMISSIVE else (general.ref,)
+        return ()
 
     def ports(self, labels: Mapping[str, str]) -> tuple[int, ...]:
         """Ports that a policy of this workload names, sorted."""

@@ -20,6 +20,7 @@ from meshcore.xds.names import (
     cluster_sni,
     outbound_cluster,
 )
+from meshcore.xds.origin import Origins
 from meshcore.xds.types import CLUSTER_TYPE
 
 from pilot.core.compiler import tls
@@ -93,7 +94,9 @@ def _outbound(work: Compilation, target: _Target) -> Compiled | None:
     one, mesh = work.proxy_class, work.mesh
     endpoints = work.endpoints(service)
     by_name = service.resolution in (Resolution.DNS, Resolution.DNS_ROUND_ROBIN)
-    mode = work.mtls(service.namespace).namespace_mode if mesh.enable_auto_mtls else MtlsMode.DISABLE
+    policies = work.mtls(service.namespace)
+    mode = policies.namespace_mode if mesh.enable_auto_mtls else MtlsMode.DISABLE
+    decider = policies.decider(None) if mesh.enable_auto_mtls and mode is MtlsMode.DISABLE else ()
     policy = rule.policy_of(port.number, subset.name if subset else "")
     traits = _Traits(
         one.type,
@@ -117,8 +120,9 @@ def _outbound(work: Compilation, target: _Target) -> Compiled | None:
         mutual,
         accounts,
         Same(endpoints) if by_name else None,
+        decider,
     )
-    return work.memo(key, lambda: _build(target, policy, mesh, traits, original, mutual, endpoints))
+    return work.memo(key, lambda: _build(target, policy, mesh, traits, original, mutual, endpoints, decider))
 
 
 def _build(
@@ -129,6 +133,7 @@ def _build(
     original: bool,
     mutual: bool,
     endpoints: tuple[Endpoint, ...],
+    mtls_decider: Origins,
 ) -> Compiled | None:
     service, port, subset, rule = target
     name = outbound_cluster(port.number, subset.name if subset else "", service.host)
@@ -161,7 +166,8 @@ def _build(
     if traits.source:
         cluster.upstream_bind_config.CopyFrom(source_bind(traits.source))
     _describe(cluster, service, subset, rule, alpn_is_fixed=asks_for_tls)
-    return packed(CLUSTER_TYPE, name, cluster, (*rule.diagnostics, *problems))
+    origins = (service.ref, *rule.makers(subset.name if subset else ""), *mtls_decider)
+    return packed(CLUSTER_TYPE, name, cluster, (*rule.diagnostics, *problems), origins)
 
 
 def _resolve_by_dns(cluster: cluster_pb2.Cluster, service: Service, mesh: MeshConfig) -> None:
@@ -245,7 +251,7 @@ def _describe(
     if alpn_is_fixed:
         extra["alpn_override"] = "false"
     config = rule.configs[0] if rule.configs else None
-    made = provenance(config.path if config else "", config.revision if config else 0, extra)
+    made = provenance(config.path if config else "", extra)
     if made is not None:
         cluster.metadata.CopyFrom(made)
 
@@ -253,14 +259,15 @@ def _describe(
 def catch_all_clusters(work: Compilation) -> Iterator[Compiled]:
     """BlackHoleCluster everywhere; on sidecars PassthroughCluster and InboundPassthroughCluster too."""
     mesh = work.mesh
+    origins = work.mesh_origins
     key = ("catch-all", Same(mesh), work.proxy_class.type)
-    yield from work.memo(key, lambda: tuple(_catch_all(mesh, work.proxy_class.type)))
+    yield from work.memo(key, lambda: tuple(_catch_all(mesh, work.proxy_class.type, origins)))
 
 
-def _catch_all(mesh: MeshConfig, proxy_type: ProxyType) -> Iterator[Compiled]:
+def _catch_all(mesh: MeshConfig, proxy_type: ProxyType, origins: Origins) -> Iterator[Compiled]:
     hole = _Type(name=BLACK_HOLE_CLUSTER, alt_stat_name=f"{BLACK_HOLE_CLUSTER};", type=_Type.STATIC)
     hole.connect_timeout.CopyFrom(duration(mesh.connect_timeout))
-    yield packed(CLUSTER_TYPE, BLACK_HOLE_CLUSTER, hole)
+    yield packed(CLUSTER_TYPE, BLACK_HOLE_CLUSTER, hole, beside=origins)
     if proxy_type is not ProxyType.SIDECAR:
         return
     for name in (PASSTHROUGH_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER):
@@ -270,7 +277,7 @@ def _catch_all(mesh: MeshConfig, proxy_type: ProxyType) -> Iterator[Compiled]:
         _follow_callers(cluster)
         if name == INBOUND_PASSTHROUGH_CLUSTER:
             cluster.upstream_bind_config.CopyFrom(source_bind(LOOP_SOURCE))
-        yield packed(CLUSTER_TYPE, name, cluster)
+        yield packed(CLUSTER_TYPE, name, cluster, beside=origins)
 
 
 def _follow_callers(cluster: cluster_pb2.Cluster) -> None:

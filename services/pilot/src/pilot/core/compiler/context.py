@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from meshcore.hosts import resolve_short_host
-from meshcore.model.mesh_config import MeshConfig
+from meshcore.model.mesh_config import CONFIG_MAP_NAME, ROOT_NAMESPACE, MeshConfig
+from meshcore.xds.origin import Origins, distinct
 from meshcore.xds.resource import PackedResource
 
 from pilot.core.compiler.cache import CompileCache, Same
@@ -48,6 +49,12 @@ class Compilation:
     def mesh(self) -> MeshConfig:
         """The mesh config."""
         return self.snapshot.mesh_config
+
+    @cached_property
+    def mesh_origins(self) -> Origins:
+        """The object with the mesh config; nothing while the mesh has its defaults."""
+        found = self.snapshot.configs.get("ConfigMap", {}).get((ROOT_NAMESPACE, CONFIG_MAP_NAME))
+        return (found.ref,) if found is not None else ()
 
     @cached_property
     def scope(self) -> Scope:
@@ -139,6 +146,13 @@ def service_port(service: Service, number: int, fallback: int) -> Port | None:
     return service.ports[0] if len(service.ports) == 1 else service.port(fallback)
 
 
-def packed(type_url: str, name: str, message: Any, diagnostics: tuple[Diagnostic, ...] = ()) -> Compiled:
-    """Pack one message."""
-    return Compiled(PackedResource.pack(type_url, name, message), diagnostics)
+def packed(
+    type_url: str,
+    name: str,
+    message: Any,
+    diagnostics: tuple[Diagnostic, ...] = (),
+    origins: Origins = (),
+    beside: Origins = (),
+) -> Compiled:
+    """Pack one message with the config objects that made it; see `PackedResource.pack`."""
+    return Compiled(PackedResource.pack(type_url, name, message, distinct(origins), beside), diagnostics)

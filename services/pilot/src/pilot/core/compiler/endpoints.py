@@ -13,6 +13,7 @@ from meshcore.model.destination_rule import Subset, TlsMode
 from meshcore.model.peer_authentication import MtlsMode
 from meshcore.protocol import Protocol
 from meshcore.xds.names import outbound_cluster
+from meshcore.xds.origin import distinct
 from meshcore.xds.types import ENDPOINT_TYPE
 
 from pilot.core.compiler.cache import Same
@@ -22,7 +23,7 @@ from pilot.core.compiler.priorities import Placement, distributed, placement, pr
 from pilot.core.peer_authentication import NamespaceMtls
 from pilot.core.registry import Endpoint, Locality, Port, Service
 from pilot.core.registry.endpoint import ISTIO_TLS, canonical_name, canonical_revision
-from pilot.core.visibility.destination_rules import PortPolicy
+from pilot.core.visibility.destination_rules import PortPolicy, ServiceRule
 
 _SOCKET_MATCH = "envoy.transport_socket_match"
 _LARGEST_SUM = 2**32 - 1
@@ -55,7 +56,7 @@ def endpoint_resources(work: Compilation, service: Service) -> Iterator[Compiled
                 tuple(Same(item) for item in mtls.values()),
                 where,
             )
-            yield work.memo(key, partial(_build, service, port, subset, policy, endpoints, mtls, where))
+            yield work.memo(key, partial(_build, service, port, subset, rule, endpoints, mtls, where))
 
 
 def placement_of(work: Compilation, policy: PortPolicy) -> Placement:
@@ -73,13 +74,18 @@ def _build(
     service: Service,
     port: Port,
     subset: Subset | None,
-    policy: PortPolicy,
+    rule: ServiceRule,
     endpoints: tuple[Endpoint, ...],
     mtls: dict[str, NamespaceMtls],
     where: Placement,
 ) -> Compiled:
+    policy = rule.policy_of(port.number, subset.name if subset else "")
     name = outbound_cluster(port.number, subset.name if subset else "", service.host)
-    return packed(ENDPOINT_TYPE, name, load_assignment(name, endpoints, port, subset, service, policy, where, mtls))
+    made = load_assignment(name, endpoints, port, subset, service, policy, where, mtls)
+    origins = [service.ref, *rule.makers(subset.name if subset else "")]
+    origins += [policy for policies in mtls.values() for policy in policies.decider(None)]
+    origins += [item.source for item in endpoints if item.source is not None and item.port_name == port.name]
+    return packed(ENDPOINT_TYPE, name, made, beside=distinct(origins))
 
 
 def load_assignment(

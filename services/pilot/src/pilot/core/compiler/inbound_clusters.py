@@ -12,6 +12,7 @@ from meshcore.model.destination_rule import ConnectionPoolSettings
 from meshcore.model.mesh_config import InboundMode, MeshConfig
 from meshcore.protocol import Protocol
 from meshcore.xds.names import inbound_cluster
+from meshcore.xds.origin import Origins
 from meshcore.xds.types import CLUSTER_TYPE
 
 from pilot.core.compiler.cache import Same
@@ -29,10 +30,12 @@ _FOR_EVER_SECONDS = 9_223_372_035
 def inbound_clusters(work: Compilation) -> Iterator[Compiled]:
     """One cluster per port on which the workload serves."""
     for port in inbound_ports(work):
-        pool = work.rule(port.service).policy_of(port.port.number).connection_pool
+        rule = work.rule(port.service)
+        pool = rule.policy_of(port.port.number).connection_pool
+        owner = rule.makers() if pool is not None else ()
         sidecar = work.scope.sidecar
         if sidecar is not None and sidecar.object.spec.inbound_connection_pool is not None:
-            pool = sidecar.object.spec.inbound_connection_pool
+            pool, owner = sidecar.object.spec.inbound_connection_pool, (sidecar.ref,)
         key = (
             CLUSTER_TYPE,
             port.target,
@@ -42,10 +45,12 @@ def inbound_clusters(work: Compilation) -> Iterator[Compiled]:
             Same(work.mesh),
             work.proxy_class.app_address,
         )
-        yield work.memo(key, partial(_build, port, pool, work.mesh, work.proxy_class.app_address))
+        yield work.memo(key, partial(_build, port, pool, work.mesh, work.proxy_class.app_address, owner))
 
 
-def _build(port: InboundPort, pool: ConnectionPoolSettings | None, mesh: MeshConfig, app_address: str) -> Compiled:
+def _build(
+    port: InboundPort, pool: ConnectionPoolSettings | None, mesh: MeshConfig, app_address: str, pool_owner: Origins
+) -> Compiled:
     name = inbound_cluster(port.target)
     cluster = _Type(name=name, alt_stat_name=f"{name};")
     address = app_address or ("127.0.0.1" if mesh.inbound_traffic_policy.mode is InboundMode.LOCALHOST else "")
@@ -69,4 +74,5 @@ def _build(port: InboundPort, pool: ConnectionPoolSettings | None, mesh: MeshCon
     made = provenance(extra={"services": services})
     if made is not None:
         cluster.metadata.CopyFrom(made)
-    return packed(CLUSTER_TYPE, name, cluster)
+    origins = (*(item.ref for item in port.services), *pool_owner)
+    return packed(CLUSTER_TYPE, name, cluster, origins=origins)

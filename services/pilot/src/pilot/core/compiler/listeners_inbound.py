@@ -16,6 +16,7 @@ from meshcore.xds.names import (
     inbound_cluster,
     listener_name,
 )
+from meshcore.xds.origin import Origins
 from meshcore.xds.types import LISTENER_TYPE
 
 from pilot.core.compiler.cache import Same
@@ -40,21 +41,29 @@ def inbound_listeners(work: Compilation) -> Iterator[Compiled]:
     if one.type is not ProxyType.SIDECAR:
         return
     ports = tuple((port, _mode(work, port.target)) for port in inbound_ports(work))
+    policies = work.mtls(one.namespace)
+    deciders = tuple(
+        origin
+        for number in (*(port.target for port, _ in ports), -1)
+        for origin in policies.decider(one.label_map, number)
+    )
     if one.on_own_addresses:
         for port, mode in ports:
-            key = (LISTENER_TYPE, one.bind_address, *_port_key(port, mode), Same(mesh))
-            yield work.memo(key, partial(_own_listener, one.bind_address, port, mode, mesh))
+            decider = policies.decider(one.label_map, port.target)
+            key = (LISTENER_TYPE, one.bind_address, *_port_key(port, mode), decider, Same(mesh))
+            yield work.memo(key, partial(_own_listener, one.bind_address, port, mode, mesh, decider))
     elif one.interception is not Interception.NONE:
-        policies = work.mtls(one.namespace)
         extra = tuple(
             (number, policies.mode(one.label_map, number))
             for number in policies.ports(one.label_map)
             if number not in {port.target for port, _ in ports}
         )
         general = _workload_mode(work)
-        key = (LISTENER_TYPE, VIRTUAL_INBOUND, one.interception, general, extra, Same(mesh))
+        key = (LISTENER_TYPE, VIRTUAL_INBOUND, one.interception, general, extra, deciders, Same(mesh))
         key += tuple(part for port, mode in ports for part in _port_key(port, mode))
-        yield work.memo(key, lambda: _virtual_inbound(one.interception, ports, general, extra, mesh))
+        yield work.memo(
+            key, lambda: _virtual_inbound(one.interception, ports, general, extra, mesh, deciders, work.mesh_origins)
+        )
 
 
 def _mode(work: Compilation, port: int) -> MtlsMode:
@@ -69,7 +78,7 @@ def _port_key(port: InboundPort, mode: MtlsMode) -> tuple[object, ...]:
     return port.target, port.protocol, mode, *map(Same, port.services)
 
 
-def _own_listener(address: str, port: InboundPort, mode: MtlsMode, mesh: MeshConfig) -> Compiled:
+def _own_listener(address: str, port: InboundPort, mode: MtlsMode, mesh: MeshConfig, decider: Origins) -> Compiled:
     """Bound to the instance's address; the destination port needs no match, the socket is the port's own."""
     name = listener_name(address, port.target)
     shapes = chain_shapes(port.protocol, mode)
@@ -77,7 +86,8 @@ def _own_listener(address: str, port: InboundPort, mode: MtlsMode, mesh: MeshCon
     listener.listener_filters.extend(_inspectors(shapes))
     listener.filter_chains.extend(_service_chains(name, port, shapes, mesh, match_port=False))
     _set_detection(listener, mesh)
-    return packed(LISTENER_TYPE, name, listener)
+    origins = (*(item.ref for item in port.services), *decider)
+    return packed(LISTENER_TYPE, name, listener, origins=origins)
 
 
 def _virtual_inbound(
@@ -86,6 +96,8 @@ def _virtual_inbound(
     general: MtlsMode,
     extra: Iterable[tuple[int, MtlsMode]],
     mesh: MeshConfig,
+    deciders: Origins,
+    of_mesh: Origins,
 ) -> Compiled:
     listener = _listener(VIRTUAL_INBOUND, WILDCARD, mesh.proxy_inbound_listen_port)
     transparent = interception is Interception.TPROXY
@@ -109,7 +121,8 @@ def _virtual_inbound(
     listener.listener_filters.append(http_inspector(except_ports=known))
     listener.continue_on_listener_filters_timeout = True
     listener.listener_filters_timeout.CopyFrom(duration(mesh.protocol_detection_timeout))
-    return packed(LISTENER_TYPE, VIRTUAL_INBOUND, listener)
+    origins = (*(item.ref for port, _ in ports for item in port.services), *deciders)
+    return packed(LISTENER_TYPE, VIRTUAL_INBOUND, listener, origins=origins, beside=() if origins else of_mesh)
 
 
 def _listener(name: str, address: str, port: int) -> listener_pb2.Listener:
@@ -151,7 +164,7 @@ def _service_chains(
         if shape.terminates:
             chain.transport_socket.CopyFrom(downstream_socket(mesh))
         services = [{"host": item.host, "name": item.name, "namespace": item.namespace} for item in port.services]
-        made = provenance(extra={"services": services})
+        made = provenance(extra={"services": services}, origins=tuple(item.ref.unversioned for item in port.services))
         if made is not None:
             chain.metadata.CopyFrom(made)
         yield chain

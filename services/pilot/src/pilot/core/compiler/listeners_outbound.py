@@ -18,6 +18,7 @@ from meshcore.xds.names import (
     VIRTUAL_OUTBOUND,
     listener_name,
 )
+from meshcore.xds.origin import Origins
 from meshcore.xds.types import LISTENER_TYPE
 
 from pilot.core.compiler.cache import Same
@@ -49,13 +50,14 @@ def outbound_listeners(work: Compilation) -> Iterator[Compiled]:
         transparent = one.interception is Interception.TPROXY
         yield work.memo(
             (LISTENER_TYPE, VIRTUAL_OUTBOUND, transparent, allow, Same(mesh)),
-            lambda: _virtual_outbound(mesh, allow=allow, transparent=transparent),
+            lambda: _virtual_outbound(mesh, work.mesh_origins, allow=allow, transparent=transparent),
         )
     port = one.http_proxy_port or mesh.proxy_http_port
     if port:
         address = one.bind_address or LOCALHOST
         yield work.memo(
-            (LISTENER_TYPE, HTTP_PROXY_ROUTE, address, port, Same(mesh)), lambda: _http_proxy(address, port, mesh)
+            (LISTENER_TYPE, HTTP_PROXY_ROUTE, address, port, Same(mesh)),
+            lambda: _http_proxy(address, port, mesh, work.mesh_origins),
         )
 
 
@@ -102,7 +104,8 @@ def _listener(item: Planned, mesh: MeshConfig, *, allow: bool) -> Compiled:
     else:
         listener.listener_filters_timeout.SetInParent()
     listener.continue_on_listener_filters_timeout = True
-    return packed(LISTENER_TYPE, name, listener)
+    origins = tuple(origin for target in item.targets for origin in target.origins)
+    return packed(LISTENER_TYPE, name, listener, origins=origins, beside=() if origins else item.makers)
 
 
 def _tcp_chain(target: TcpTarget, mesh: MeshConfig) -> listener_components_pb2.FilterChain:
@@ -113,7 +116,7 @@ def _tcp_chain(target: TcpTarget, mesh: MeshConfig) -> listener_components_pb2.F
         chain.filter_chain_match.prefix_ranges.add(address_prefix=address, prefix_len=uint32(bits))
     if target.server_names:
         chain.filter_chain_match.server_names.extend(target.server_names)
-    made = provenance(target.config, target.revision)
+    made = provenance(target.config, origins=tuple(origin.unversioned for origin in target.origins))
     if made is not None:
         chain.metadata.CopyFrom(made)
     return chain
@@ -124,7 +127,7 @@ def _rest(mesh: MeshConfig, *, allow: bool) -> listener_components_pb2.FilterCha
     return Chain(name="PassthroughFilterChain", filters=[tcp_proxy(cluster, mesh)])
 
 
-def _virtual_outbound(mesh: MeshConfig, *, allow: bool, transparent: bool) -> Compiled:
+def _virtual_outbound(mesh: MeshConfig, origins: Origins, *, allow: bool, transparent: bool) -> Compiled:
     listener = _outbound(VIRTUAL_OUTBOUND, WILDCARD, mesh.proxy_listen_port)
     listener.use_original_dst.value = True
     if transparent:
@@ -134,15 +137,15 @@ def _virtual_outbound(mesh: MeshConfig, *, allow: bool, transparent: bool) -> Co
     hole.filters.append(tcp_proxy(BLACK_HOLE_CLUSTER, mesh))
     rest = listener.filter_chains.add(name=f"{VIRTUAL_OUTBOUND}-catchall-tcp")
     rest.filters.append(tcp_proxy(PASSTHROUGH_CLUSTER if allow else BLACK_HOLE_CLUSTER, mesh))
-    return packed(LISTENER_TYPE, VIRTUAL_OUTBOUND, listener)
+    return packed(LISTENER_TYPE, VIRTUAL_OUTBOUND, listener, beside=origins)
 
 
-def _http_proxy(address: str, port: int, mesh: MeshConfig) -> Compiled:
+def _http_proxy(address: str, port: int, mesh: MeshConfig, origins: Origins) -> Compiled:
     name = listener_name(address, port)
     listener = _outbound(name, address, port)
     manager = Outbound(f"outbound_{name};", HTTP_PROXY_ROUTE, is_forward_proxy=True)
     listener.filter_chains.add(filters=[outbound_manager(manager, mesh)])
-    return packed(LISTENER_TYPE, name, listener)
+    return packed(LISTENER_TYPE, name, listener, beside=origins)
 
 
 def _outbound(name: str, address: str, port: int) -> listener_pb2.Listener:

@@ -6,10 +6,11 @@ from typing import Any
 
 from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2
 from google.protobuf import any_pb2, duration_pb2, struct_pb2, wrappers_pb2
+from meshcore.xds import origin
+from meshcore.xds.origin import Origins
 
 UINT32_MAX = 4294967295
 ISTIO_METADATA = "istio"
-MESHCORE_METADATA = "meshcore"
 
 
 def any_of(message: Any) -> any_pb2.Any:
@@ -64,14 +65,17 @@ def struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
     return made
 
 
-def provenance(path: str = "", revision: int = 0, extra: Mapping[str, Any] | None = None) -> base_pb2.Metadata | None:
-    """Which config object made a resource: `istio.config`, and its revision where there is one. None when all is
-    empty."""
+def provenance(
+    path: str = "", extra: Mapping[str, Any] | None = None, origins: Origins = ()
+) -> base_pb2.Metadata | None:
+    """Which config made a part of a resource: Istio's key `istio.config` with the one object that it names, and ours
+    with all of them. None when all is empty."""
     istio: dict[str, Any] = {**({"config": path} if path else {}), **(extra or {})}
-    if not istio:
+    if not istio and not origins:
         return None
     metadata = base_pb2.Metadata()
-    metadata.filter_metadata[ISTIO_METADATA].CopyFrom(struct(istio))
-    if revision:
-        metadata.filter_metadata[MESHCORE_METADATA].CopyFrom(struct({"revision": str(revision)}))
+    if istio:
+        metadata.filter_metadata[ISTIO_METADATA].CopyFrom(struct(istio))
+    if origins:
+        metadata.filter_metadata[origin.NAMESPACE].CopyFrom(struct({origin.KEY: [str(item) for item in origins]}))
     return metadata

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from meshcore.protocol import Protocol
 from meshcore.xds.names import service_route_name
+from meshcore.xds.origin import ConfigRef, Origins, distinct
 
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
@@ -19,6 +20,8 @@ from pilot.core.diagnostics import Diagnostic
 from pilot.core.registry import Port, Resolution, Service
 
 WILDCARD = "0.0.0.0"
+_MAKERS = 4
+"""Services that are named as the makers of a listener that many share."""
 _SERVER_FIRST = frozenset({Protocol.MONGO, Protocol.MYSQL})
 
 
@@ -31,6 +34,8 @@ class Planned(NamedTuple):
     sniffs_service: bool
     grpc_web: bool
     targets: tuple[TcpTarget, ...]
+    makers: Origins
+    """The first of the services that have the port."""
 
 
 class Plan(NamedTuple):
@@ -46,6 +51,7 @@ class _Slot:
     sniffs_service: bool = False
     grpc_web: bool = False
     targets: list[TcpTarget] = field(default_factory=list)
+    makers: list[ConfigRef] = field(default_factory=list)
     taken: dict[tuple[str, str], str] = field(default_factory=dict)
     """Which service has connections to a subnet (empty: any) with a server name (empty: any)."""
     protocols: set[Protocol] = field(default_factory=set)
@@ -67,6 +73,8 @@ class _Making:
                 slot = self.slots.setdefault((WILDCARD, port.number), _Slot())
                 slot.route_name = str(port.number)
                 slot.grpc_web |= port.protocol is Protocol.GRPC_WEB
+                if len(slot.makers) < _MAKERS:
+                    slot.makers.append(service.ref)
             else:
                 self._bytes(service, port)
 
@@ -146,6 +154,7 @@ def _plan(work: Compilation) -> Plan:
             slot.sniffs_service,
             slot.grpc_web,
             tuple(slot.targets),
+            distinct(slot.makers),
         )
         for (bind, port), slot in sorted(making.slots.items())
     )

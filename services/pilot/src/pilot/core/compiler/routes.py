@@ -23,6 +23,7 @@ from meshcore.xds.names import (
     service_route_name,
     virtual_host_name,
 )
+from meshcore.xds.origin import VIRTUAL_HOST_METADATA, ConfigRef, Origins, distinct, metadata_field
 from meshcore.xds.types import ROUTE_TYPE
 
 from pilot.core.compiler.cache import Same
@@ -39,6 +40,7 @@ from pilot.core.visibility.scoping import Scope, route_hosts
 
 _MAX_DIRECT_RESPONSE = 1 << 20
 _HOST = route_components_pb2.VirtualHost
+_SERVICES = frozenset({"Service", "ServiceEntry"})
 
 
 class HostRules(NamedTuple):
@@ -61,15 +63,23 @@ class _Hosts:
 
     taken: set[str] = field(default_factory=set)
     named: dict[str, bytes] = field(default_factory=dict)
+    origins: list[ConfigRef] = field(default_factory=list)
     problems: list[Diagnostic] = field(default_factory=list)
 
-    def add(self, name: str, domains: Iterable[str], body: bytes) -> None:
+    def add(self, name: str, domains: Iterable[str], body: bytes, origins: Origins = ()) -> None:
         """The first of a name wins, and the first to ask for a domain gets it."""
         free = [domain for domain in dict.fromkeys(map(str.lower, domains)) if domain not in self.taken]
         if name in self.named or not free:
             return
         self.taken.update(free)
-        self.named[name] = wire.text(1, name) + b"".join(wire.text(2, domain) for domain in free) + body
+        made = wire.text(1, name) + b"".join(wire.text(2, domain) for domain in free) + body
+        if origins:
+            # A service keeps its revision over changes that it does not show, which another Pilot need not have seen:
+            # these bytes must be the same in both.
+            written = tuple(item.unversioned if item.kind in _SERVICES else item for item in origins)
+            made += metadata_field(VIRTUAL_HOST_METADATA, written)
+        self.named[name] = made
+        self.origins.extend(origins)
 
 
 def host_rules(work: Compilation) -> HostRules:
@@ -128,8 +138,19 @@ def _add_service(
     domains = ("*",) if only else domains_of(service, aliases, one.namespace, one.domain)
     if proxy:
         domains = with_port(domains, port.number)
-    hosts.add(virtual_host_name(service.host, port.number), domains, body)
+    hosts.add(virtual_host_name(service.host, port.number), domains, body, _makers(work, service, port))
     hosts.problems.extend(problems)
+
+
+def _makers(work: Compilation, service: Service, port: Port) -> Origins:
+    """What a service's virtual host is made of: its VirtualService, or the rule that says how to hash, and itself."""
+    config = host_rules(work).of(service.host)
+    if config is not None and config.object.spec.http:
+        return config.ref, service.ref
+    rule = work.rule(service)
+    settings = rule.policy_of(port.number).load_balancer
+    hashing = rule.makers() if settings is not None and settings.consistent_hash is not None else ()
+    return (*hashing, service.ref)
 
 
 def _has_aliases(work: Compilation) -> bool:
@@ -185,7 +206,7 @@ def _add_unknown_hosts(work: Compilation, hosts: _Hosts, number: int, *, proxy: 
             continue
         body, problems = _rules_of(work, config, number)
         domains = with_port((host,), number) if proxy else (host,)
-        hosts.add(virtual_host_name(host, number), domains, body)
+        hosts.add(virtual_host_name(host, number), domains, body, (config.ref,))
         hosts.problems.extend(problems)
 
 
@@ -203,7 +224,8 @@ def _finished(work: Compilation, name: str, hosts: _Hosts, *, catch_all: bool, i
     bodies = [hosts.named[key] for key in sorted(hosts.named)]
     joined = b"".join(wire.chunk(2, body) for body in bodies)
     made = wire.text(1, name) + joined + _settings(ignore_port)
-    return packed(ROUTE_TYPE, name, made, tuple(dict.fromkeys(hosts.problems)))
+    origins = distinct(hosts.origins) or work.mesh_origins
+    return packed(ROUTE_TYPE, name, made, tuple(dict.fromkeys(hosts.problems)), beside=origins)
 
 
 @cache

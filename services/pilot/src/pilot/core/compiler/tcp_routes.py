@@ -9,6 +9,7 @@ from meshcore.model import VirtualService
 from meshcore.model.mesh_config import MeshConfig
 from meshcore.model.virtual_service import Destination, L4MatchAttributes, RouteDestination, TlsMatchAttributes
 from meshcore.xds.names import BLACK_HOLE_CLUSTER, outbound_cluster
+from meshcore.xds.origin import Origins
 
 from pilot.core.compiler.context import Compilation
 from pilot.core.compiler.destinations import choose, resolve
@@ -29,7 +30,7 @@ class TcpTarget:
     subnets: tuple[str, ...] = ()
     server_names: tuple[str, ...] = ()
     config: str = ""
-    revision: int = 0
+    origins: Origins = ()
 
     def filter(self, mesh: MeshConfig) -> listener_components_pb2.Filter:
         """The network filter of the chain."""
@@ -52,7 +53,7 @@ def tcp_targets(
                 return tuple(found), tuple(problems)
     cluster = outbound_cluster(port.number, "", service.host)
     names = server_names((service.host,)) if port.protocol.is_tls and needs_sni(service) else ()
-    found.append(TcpTarget(((cluster, 1),), cluster, (), names))
+    found.append(TcpTarget(((cluster, 1),), cluster, (), names, origins=(service.ref,)))
     return tuple(found), tuple(problems)
 
 
@@ -87,13 +88,14 @@ def _configured(
                         problems,
                         tls_match.destination_subnets,
                         tls_match.sni_hosts,
+                        service,
                     )
     for tcp in spec.tcp:
         matches = [item for item in tcp.match if _applies(item, port.number, one.namespace, labels)]
         if not tcp.match:
-            yield _target(work, config, tcp.route, port.number, problems, (), ())
+            yield _target(work, config, tcp.route, port.number, problems, (), (), service)
         for match in matches:
-            yield _target(work, config, tcp.route, port.number, problems, match.destination_subnets, ())
+            yield _target(work, config, tcp.route, port.number, problems, match.destination_subnets, (), service)
 
 
 def _applies(
@@ -116,6 +118,7 @@ def _target(
     problems: list[Diagnostic],
     subnets: tuple[str, ...],
     names: tuple[str, ...],
+    service: Service,
 ) -> TcpTarget:
     weighted = [item for item in route if item.weight or len(route) == 1]
     clusters = []
@@ -130,4 +133,5 @@ def _target(
         text = "A rule without a destination that has a weight closes the connection."
         problems.append(Diagnostic("no-destination", config.path, text, Severity.ERROR))
     prefix = clusters[0][0] if len(clusters) == 1 else f"{config.name}.{config.namespace}"
-    return TcpTarget(tuple(clusters), prefix, subnets, server_names(names), config.path, config.revision)
+    origins = (config.ref, service.ref)
+    return TcpTarget(tuple(clusters), prefix, subnets, server_names(names), config.path, origins)

@@ -114,7 +114,7 @@ def _route(
     config = rules.config
     name = ".".join(part for part in (route.name, match.name if match else "") if part)
     made = Route(name=name, match=route_match(match))
-    made.metadata.CopyFrom(provenance(config.path, config.revision))
+    made.metadata.CopyFrom(provenance(config.path, origins=(config.ref,)))
     apply_headers(made, route.headers)
     problems: list[Diagnostic] = []
     if route.redirect is not None:

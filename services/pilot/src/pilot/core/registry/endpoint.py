@@ -1,8 +1,10 @@
 """An endpoint: where one port of one service can be reached, and what is known about the workload there. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from meshcore.xds.origin import ConfigRef
 
 TLS_MODE_LABEL = "security.istio.io/tlsMode"
 ISTIO_TLS = "istio"
@@ -57,6 +59,8 @@ class Endpoint:
     weight: int = 1
     workload: str = ""
     cluster: str = ""
+    source: ConfigRef | None = field(default=None, compare=False)
+    """The object that describes it, where that is not the service's own."""
 
     @property
     def sort_key(self) -> tuple[str, int, str, str]:

@@ -110,8 +110,10 @@ class _Update:
         elif kind in ("EndpointSlice", "Endpoints"):
             self._slice(source, config.object if config else None)
         elif kind == "WorkloadEntry":
-            entry = config.object if config else None
-            self._workload(source, workload_of_entry(entry) if isinstance(entry, WorkloadEntry) else None)
+            made = None
+            if config is not None and isinstance(config.object, WorkloadEntry):
+                made = workload_of_entry(config.object, config.revision)
+            self._workload(source, made)
         elif kind == "WorkloadGroup":
             self._group(source, config.object if config else None)
 
@@ -126,9 +128,9 @@ class _Update:
     def _services(self, source: Source, config: Config | None) -> None:  # type: ignore[type-arg]
         made: tuple[Service, ...] = ()
         if config is not None and isinstance(config.object, KubernetesService):
-            made = (service_of_kubernetes(config.object),)
+            made = (service_of_kubernetes(config.object, config.revision),)
         elif config is not None and isinstance(config.object, ServiceEntry):
-            made = services_of_entry(config.object)
+            made = services_of_entry(config.object, config.revision)
         for key in self._hosts.pop(source, ()):
             self._dirty.add(key)
             self._described[key] = {other: item for other, item in self._described[key].items() if other != source}

@@ -7,6 +7,7 @@ from meshcore.model import Endpoints, EndpointSlice
 from meshcore.model import Service as KubernetesService
 from meshcore.model.endpoint_slice import Endpoint as SliceEndpoint
 from meshcore.protocol import select_protocol
+from meshcore.xds.origin import ConfigRef
 
 from pilot.core.registry.endpoint import DISABLED_TLS, Endpoint, Locality
 from pilot.core.registry.service import Port, Resolution, Service
@@ -19,7 +20,7 @@ def service_host(name: str, namespace: str, domain: str = DEFAULT_DOMAIN) -> str
     return f"{name}.{namespace}.svc.{domain}"
 
 
-def service_of_kubernetes(source: KubernetesService) -> Service:
+def service_of_kubernetes(source: KubernetesService, revision: int = 0) -> Service:
     """The registry's view of a Service: ExternalName is an alias, `clusterIP: None` is headless."""
     spec, metadata = source.spec, source.metadata
     headless = spec.cluster_ip == "None"
@@ -48,6 +49,7 @@ def service_of_kubernetes(source: KubernetesService) -> Service:
         selector=dict(spec.selector) if spec.selector and not alias else None,
         labels=metadata.labels,
         alias_of=spec.external_name.rstrip(".").lower() if alias else "",
+        revision=revision,
     )
 
 
@@ -59,6 +61,7 @@ def endpoints_of_slices(
         if part.address_type == "FQDN":
             continue
         numbers = {port.name: port.port for port in part.ports}
+        source = ConfigRef("EndpointSlice", *part.namespaced_name)
         for item in part.endpoints:
             if item.conditions is not None and item.conditions.terminating:
                 continue
@@ -66,10 +69,12 @@ def endpoints_of_slices(
             for port in service.ports:
                 number = numbers.get(port.name)
                 if number:
-                    yield _slice_endpoint(service, item, port.name, number, ready)
+                    yield _slice_endpoint(service, item, port.name, number, ready, source)
 
 
-def _slice_endpoint(service: Service, item: SliceEndpoint, port_name: str, number: int, ready: bool) -> Endpoint:
+def _slice_endpoint(
+    service: Service, item: SliceEndpoint, port_name: str, number: int, ready: bool, source: ConfigRef
+) -> Endpoint:
     reference = item.target_ref or {}
     return Endpoint(
         address=item.addresses[0],
@@ -81,11 +86,13 @@ def _slice_endpoint(service: Service, item: SliceEndpoint, port_name: str, numbe
         tls_mode=DISABLED_TLS,
         healthy=ready,
         workload=str(reference.get("name", "")),
+        source=source,
     )
 
 
 def endpoints_of_endpoints(service: Service, source: Endpoints) -> Iterator[Endpoint]:
     """Endpoints in the older form; used where a Service has no slice."""
+    origin = ConfigRef("Endpoints", *source.namespaced_name)
     for subset in source.subsets:
         numbers = {port.name: port.port for port in subset.ports}
         addresses = [(address, True) for address in subset.addresses]
@@ -95,5 +102,12 @@ def endpoints_of_endpoints(service: Service, source: Endpoints) -> Iterator[Endp
                 if number := numbers.get(port.name):
                     workload = str((address.target_ref or {}).get("name", ""))
                     yield Endpoint(
-                        address.ip, number, port.name, service.namespace, {}, healthy=ready, workload=workload
+                        address.ip,
+                        number,
+                        port.name,
+                        service.namespace,
+                        {},
+                        healthy=ready,
+                        workload=workload,
+                        source=origin,
                     )

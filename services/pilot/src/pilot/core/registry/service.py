@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from meshcore.protocol import Protocol
+from meshcore.xds.origin import ConfigRef
 
 GALLEY = "galley"
 """Provider of the objects in the config API."""
@@ -73,6 +74,8 @@ class Service:
     labels: Mapping[str, str] = field(default_factory=dict)
     subject_alt_names: tuple[str, ...] = ()
     alias_of: str = ""
+    revision: int = field(default=0, compare=False)
+    """The one that last changed any of this."""
 
     @property
     def key(self) -> ServiceKey:
@@ -91,6 +94,11 @@ class Service:
             "v1/namespaces/{}/service" if self.from_kubernetes else "networking.istio.io/v1/namespaces/{}/service-entry"
         )
         return f"/apis/{kind.format(self.namespace)}/{self.name}"
+
+    @property
+    def ref(self) -> ConfigRef:
+        """How a resource that is made of it names the object that describes it."""
+        return ConfigRef(self.kind, self.namespace, self.name, self.revision)
 
     @property
     def age(self) -> tuple[str, str, str]:

@@ -21,7 +21,7 @@ _RESOLUTION = {
 _NO_ADDRESS = ("0.0.0.0", "::")
 
 
-def services_of_entry(entry: ServiceEntry) -> tuple[Service, ...]:
+def services_of_entry(entry: ServiceEntry, revision: int = 0) -> tuple[Service, ...]:
     """One service per host; they share ports, addresses and endpoints."""
     spec, metadata = entry.spec, entry.metadata
     ports = tuple(Port(port.number, port.name, parse_protocol(port.protocol), port.target_port) for port in spec.ports)
@@ -40,6 +40,7 @@ def services_of_entry(entry: ServiceEntry) -> tuple[Service, ...]:
             selector=dict(spec.workload_selector.labels) if spec.workload_selector else None,
             labels=metadata.labels,
             subject_alt_names=spec.subject_alt_names,
+            revision=revision,
         )
         for host in dict.fromkeys(spec.hosts)
     )

@@ -1,10 +1,11 @@
 """Workloads: WorkloadEntries written by hand, and those that registered themselves with a WorkloadGroup. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from meshcore.model import WorkloadEntry, WorkloadGroup
 from meshcore.model.workload import WorkloadEntrySpec
+from meshcore.xds.origin import ConfigRef
 
 from pilot.core.registry.endpoint import ISTIO_TLS, NOWHERE, Endpoint, Locality, ShardKey, tls_mode_of
 from pilot.core.registry.service import GALLEY, Port
@@ -49,6 +50,8 @@ class Workload:
     weight: int = 1
     tls_mode: str = ISTIO_TLS
     healthy: bool = True
+    source: ConfigRef | None = field(default=None, compare=False)
+    """The object that describes it; None for what a service lists itself."""
 
     @property
     def sort_key(self) -> tuple[ShardKey, str, str]:
@@ -71,6 +74,7 @@ class Workload:
             weight=self.weight,
             workload=self.group or self.name,
             cluster=self.shard.cluster,
+            source=self.source,
         )
 
 
@@ -91,10 +95,11 @@ def workload_of_spec(name: str, namespace: str, spec: WorkloadEntrySpec, labels:
     )
 
 
-def workload_of_entry(entry: WorkloadEntry) -> Workload:
+def workload_of_entry(entry: WorkloadEntry, revision: int = 0) -> Workload:
     """A WorkloadEntry; labels of the spec win over those of the metadata."""
     labels = {**entry.metadata.labels, **entry.spec.labels}
-    return workload_of_spec(entry.metadata.name, entry.metadata.namespace, entry.spec, labels)
+    made = workload_of_spec(entry.metadata.name, entry.metadata.namespace, entry.spec, labels)
+    return replace(made, source=ConfigRef(entry.kind, *entry.namespaced_name, revision))
 
 
 def group_labels(group: WorkloadGroup) -> dict[str, str]:
@@ -120,6 +125,7 @@ def workload_of_registered(registered: RegisteredWorkload, group: WorkloadGroup)
         weight=template.weight or 1,
         tls_mode=tls_mode_of(labels, registered.service_account or template.service_account),
         healthy=registered.healthy,
+        source=ConfigRef(group.kind, *group.namespaced_name),
     )
 
 

@@ -24,6 +24,7 @@ from meshcore.model.destination_rule import (
     TunnelSettings,
 )
 from meshcore.model.mesh_config import MeshConfig
+from meshcore.xds.origin import Origins, distinct
 
 from pilot.core.config import Config, exported
 from pilot.core.diagnostics import Diagnostic
@@ -56,6 +57,15 @@ class ServiceRule:
     def subset(self, name: str) -> Subset | None:
         """The subset of that name."""
         return next((subset for subset in self.subsets if subset.name == name), None)
+
+    def makers(self, subset: str = "") -> Origins:
+        """The rules to which a cluster owes something: the one with the policy, and the one that defines the subset."""
+        policy = next((config for config in self.configs if config.object.spec.traffic_policy), None)
+        defining = None
+        if subset:
+            named = (config for config in self.configs if any(one.name == subset for one in config.object.spec.subsets))
+            defining = next(named, None)
+        return distinct(config.ref for config in (defining, policy) if config is not None)
 
     def policy_of(self, port: int, subset: str = "") -> PortPolicy:
         """Port-level settings replace the whole policy of their level; a subset's policy overrides block by block."""
