@@ -10,21 +10,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from mesh import Mesh, client, destination_rule, service, workload
+from mesh import ROWS, Mesh, shared_workloads
 
 
 @pytest.fixture(scope="session")
 def mesh() -> Iterator[Mesh]:
-    """client -> echo (v1, v2), and ledger in a namespace of its own."""
-    entries = [
-        client(),
-        workload("echo-v1", app="echo"),
-        workload("echo-v2", app="echo", version="v2"),
-        workload("ledger", namespace="books"),
-    ]
-    running = Mesh(entries).start()
+    """client -> echo (v1, v2), and ledger in a namespace of its own: `traffic/workloads.yaml` and `traffic/mesh.yaml`."""
+    running = Mesh(shared_workloads()).start()
     try:
-        running.apply(service("echo"), destination_rule("echo", "v1", "v2"), service("ledger", namespace="books"))
+        running.converged(running.change(ROWS.config))
         yield running
     finally:
         running.close()

@@ -22,9 +22,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 import yaml
 from meshcore.testing.processes import is_running
 from meshctl.__main__ import app_with
+from meshcore.model.kinds import by_kind
+from meshcore.testing.traffic_rows import TrafficFolder, workload_group
 from meshctl.adapters.config_api import Applied, ConfigApi
 from meshctl.adapters.demo_stack import wait_for_receipt
 from meshctl.adapters.loopback import StackLock, lock_free_stack
@@ -37,6 +40,8 @@ from meshctl.core.topology import Stack
 from typer.testing import CliRunner, Result
 
 ROOT = Path(__file__).resolve().parents[2]
+ROWS = TrafficFolder(Path(__file__).parent / "traffic")
+ECHO_APP = ROWS.path / "echo.py"
 APP = ROOT / "examples" / "bookshop" / "app.py"
 DEADLINE = 30.0
 UP_TIMEOUT = 60.0
@@ -71,6 +76,19 @@ def client(name: str = "client", namespace: str = "default", **more: Any) -> dic
     return {"name": name, "namespace": namespace, "service_account": name, "labels": labels, "group": ""} | more
 
 
+def shared_workloads() -> list[dict[str, Any]]:
+    """The workloads of the mesh that traffic rows share."""
+    entries = []
+    for item in ROWS.workloads:
+        entry = {"name": item.name, "namespace": item.namespace, "service_account": item.service_account}
+        entry |= {"labels": dict(item.labels), "ports": list(item.ports), "group": item.name if item.ports else ""}
+        if item.ports:
+            entry["command"] = ["{python}", str(ECHO_APP), item.name, item.labels["version"], "--host", "{host}"]
+            entry["command"] += ["--namespace", item.namespace]
+        entries.append(entry)
+    return entries
+
+
 def service(name: str, namespace: str = "default", selector: Mapping[str, str] | None = None) -> dict[str, Any]:
     """A Service with one HTTP port."""
     return {
@@ -80,19 +98,6 @@ def service(name: str, namespace: str = "default", selector: Mapping[str, str] |
         "spec": {
             "selector": dict(selector or {"app": name}),
             "ports": [{"name": "http", "port": 9080, "targetPort": 9080}],
-        },
-    }
-
-
-def workload_group(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The WorkloadGroup in which a workload of `workload()` registers."""
-    return {
-        "apiVersion": "networking.istio.io/v1",
-        "kind": "WorkloadGroup",
-        "metadata": {"name": entry["group"], "namespace": entry["namespace"]},
-        "spec": {
-            "metadata": {"labels": entry["labels"]},
-            "template": {"serviceAccount": entry["service_account"], "ports": {"http": 9080}},
         },
     }
 
@@ -261,6 +266,13 @@ class Mesh:
         api = ConfigApi(f"https://{self.stack.galley}:8081", root, token)
         return self._apis.enter_context(api)
 
+    @cached_property
+    def _changes(self) -> httpx.Client:
+        token = Path(self.layout.admin_token).read_text().strip()
+        headers = {"authorization": f"Bearer {token}"}
+        url = f"http://{self.stack.galley}:15014"
+        return self._apis.enter_context(httpx.Client(base_url=url, headers=headers, trust_env=False))
+
     def pilot(self, index: int = 1) -> PilotApi:
         """The admin REST of the `index`-th Pilot as administrator."""
         if index not in self._pilots:
@@ -273,15 +285,34 @@ class Mesh:
         """Writes objects and waits until every proxy has acknowledged the last of them."""
         return self.converged([self.config.apply(document) for document in documents][-1])
 
+    def change(self, apply: Sequence[Mapping[str, Any]], delete: Sequence[Mapping[str, Any]] = ()) -> int:
+        """Writes and deletes objects as one change set; its revision."""
+        changes = [{"operation": "apply", "object": document} for document in apply]
+        changes += [{"operation": "delete", "object": document} for document in delete]
+        answer = self._changes.post("/api/v1/changesets", json={"changes": changes})
+        assert answer.is_success, f"the change set was refused: {answer.text}"
+        return int(answer.json()["revision"])
+
+    def mesh_config(self) -> dict[str, Any]:
+        """The ConfigMap that holds MeshConfig, as it can be applied again."""
+        live = self.config.read(by_kind("v1", "ConfigMap"), "istio-system", "istio")
+        return {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "istio", "namespace": "istio-system"},
+            "data": live["data"],
+        }
+
     def delete(self, *documents: Mapping[str, Any]) -> Convergence:
         """Deletes objects and waits until every proxy has acknowledged the last deletion."""
         return self.converged([self.config.delete(document) for document in documents][-1])
 
-    def converged(self, applied: Applied, pilot: int = 1) -> Convergence:
-        """The receipt of a write, complete and without a NACK."""
-        receipt = wait_for_receipt(self.pilot(pilot), applied.revision)
-        assert receipt.complete, f"revision {applied.revision} is still out: {receipt}"
-        assert not receipt.failed, f"revision {applied.revision} was refused: {receipt}"
+    def converged(self, change: Applied | int, pilot: int = 1) -> Convergence:
+        """The receipt of a write (or a revision), complete and without a NACK."""
+        revision = change if isinstance(change, int) else change.revision
+        receipt = wait_for_receipt(self.pilot(pilot), revision)
+        assert receipt.complete, f"revision {revision} is still out: {receipt}"
+        assert not receipt.failed, f"revision {revision} was refused: {receipt}"
         return receipt
 
     def proxy(self, name: str) -> str:

@@ -1,0 +1,204 @@
+"""Sends the calls of traffic rows through real Envoys."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+import httpx
+from mesh import ROWS, Mesh
+from meshcore.testing.traffic_rows import RowCall
+from meshcore.testing.traffic_verdict import Answer, Outcome, disagreements
+
+DEADLINE = 10.0
+SETTLES = 10.0
+"""Seconds that `eventually` and copies of mirrors are waited for."""
+ANY_SERVER = ssl._create_unverified_context()
+UPGRADE = {
+    "connection": "Upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+class Caller:
+    """Sends calls on one mesh; `run` makes the names of its calls unlike those of every other row."""
+
+    def __init__(self, mesh: Mesh, run: str) -> None:
+        self._mesh, self._run, self._sent = mesh, run, 0
+        workloads = mesh.status()["workloads"]
+        self._proxies = {item["name"]: item["http_proxy"] for item in workloads}
+        number = mesh.stack.number
+        self._apps = {
+            item["name"]: item["address"].replace(f"127.{number}.0.", f"127.{number}.1.")
+            for item in workloads
+            if item["name"] in {one.name for one in ROWS.workloads if one.ports}
+        }
+
+    def call(self, call: RowCall) -> tuple[Outcome, list[str]]:
+        """What came of it, and how that differs from what the row wants."""
+        deadline = time.monotonic() + SETTLES
+        while True:
+            outcome, wrong = self._once(call)
+            if not wrong or not call.eventually or time.monotonic() > deadline:
+                return outcome, wrong
+
+    def _once(self, call: RowCall) -> tuple[Outcome, list[str]]:
+        self._sent += 1
+        prefix = f"{self._run}-{self._sent}."
+        answers = asyncio.run(self._answers(call, [f"{prefix}{index}" for index in range(call.count)]))
+        outcome = Outcome(answers)
+        if call.expect.copies is None and call.expect.attempts is None:
+            return outcome, disagreements(call, outcome)
+        deadline = time.monotonic() + SETTLES  # a mirror's request may still be on its way
+        while True:
+            outcome = self._with_journal(call, answers, prefix)
+            wrong = disagreements(call, outcome)
+            if not wrong or time.monotonic() > deadline:
+                return outcome, wrong
+
+    def _with_journal(self, call: RowCall, answers: list[Answer], prefix: str) -> Outcome:
+        asked, copies = 0, {}
+        for name, address in self._apps.items():
+            url = f"http://{address}:9080/journal"
+            with httpx.Client(trust_env=False, verify=ANY_SERVER) as journal:
+                calls = journal.get(url, params={"calls": prefix}).json()["calls"]
+            asked += sum(calls.values())
+            if calls:
+                copies[name] = 100.0 * len(calls) / call.count
+        return Outcome(answers, asked, copies)
+
+    async def _answers(self, call: RowCall, names: list[str]) -> list[Answer]:
+        if call.scheme in ("http", "https"):
+            return await self._http(call, names)
+        send = {"ws": self._websocket, "grpc": self._grpc, "grpcs": self._grpc, "tcp": self._tcp, "tls": self._tcp}
+        if call.parallel:
+            return list(await asyncio.gather(*(send[call.scheme](call, name) for name in names)))
+        return [await send[call.scheme](call, name) for name in names]
+
+    async def _http(self, call: RowCall, names: list[str]) -> list[Answer]:
+        """Over kept connections, as an application would."""
+        direct = {} if call.to else {"proxy": self._proxies[call.source]}
+        async with httpx.AsyncClient(
+            trust_env=False, verify=ANY_SERVER, timeout=DEADLINE, limits=httpx.Limits(max_connections=None), **direct
+        ) as client:
+            if call.parallel:
+                return list(await asyncio.gather(*(self._http_once(client, call, name) for name in names)))
+            return [await self._http_once(client, call, name) for name in names]
+
+    async def _http_once(self, client: httpx.AsyncClient, call: RowCall, name: str) -> Answer:
+        if not call.keep_cookies:
+            client.cookies.clear()
+        url, extensions = call.url, {}
+        headers = {"x-call": name, **call.headers}
+        if call.to:
+            parts = urlsplit(call.url)
+            headers = {"host": parts.netloc, **headers}
+            url = f"{call.scheme}://{call.to}{call.target}"
+            extensions = {"sni_hostname": call.sni or call.host}
+        request = client.build_request(call.method, url, headers=headers, content=call.body or None)
+        request.extensions |= extensions
+        began = time.monotonic()
+        try:
+            answer = await client.send(request)
+        except httpx.TransportError as error:
+            return Answer(seconds=time.monotonic() - began, error=f"{type(error).__name__} {error}")
+        seconds = time.monotonic() - began
+        return _http_answer(answer.status_code, dict(answer.headers), answer.text, seconds)
+
+    def _address(self, call: RowCall) -> tuple[str, int]:
+        if call.to:
+            host, _, port = call.to.rpartition(":")
+            return host, int(port)
+        proxy = urlsplit(self._proxies[call.source])
+        return str(proxy.hostname), int(proxy.port or 80)
+
+    async def _websocket(self, call: RowCall, name: str) -> Answer:
+        """Asks for an upgrade; when it is granted the body is sent and must come back."""
+        authority = urlsplit(call.url).netloc
+        target = call.target if call.to else f"http://{authority}{call.target}"
+        fields = {"host": authority, "x-call": name, **UPGRADE, **call.headers}
+        head = "\r\n".join([f"GET {target} HTTP/1.1", *(f"{key}: {value}" for key, value in fields.items())])
+        try:
+            async with asyncio.timeout(DEADLINE):
+                reader, writer = await asyncio.open_connection(*self._address(call))
+                writer.write(f"{head}\r\n\r\n".encode())
+                lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+                status = int(lines[0].split(" ")[1])
+                found = {key.lower(): value.strip() for key, _, value in (line.partition(":") for line in lines[1:-2])}
+                if status == 101:
+                    writer.write(call.body.encode())
+                    body = (await reader.readexactly(len(call.body.encode()))).decode()
+                else:
+                    body = (await reader.readexactly(int(found.get("content-length", "0")))).decode()
+                writer.close()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            return Answer(error=f"{type(error).__name__} {error}")
+        return Answer(status, found.get("x-workload", ""), found, body)
+
+    async def _grpc(self, call: RowCall, name: str) -> Answer:
+        host, port = self._address(call)
+        options = [
+            ("grpc.default_authority", urlsplit(call.url).netloc),
+            ("grpc.enable_http_proxy", 0),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_retries", 0),
+        ]
+        async with grpc.aio.insecure_channel(f"{host}:{port}", options=options) as channel:
+            method = channel.unary_unary(call.target)
+            sent = method(call.body.encode(), metadata=(("x-call", name), *call.headers.items()), timeout=DEADLINE)
+            try:
+                body = (await sent).decode()
+            except grpc.aio.AioRpcError as error:
+                found = {str(key): str(value) for key, value in error.initial_metadata() or ()}
+                return Answer(
+                    200, found.get("x-workload", ""), found, error.details() or "", grpc_status=error.code().value[0]
+                )
+            found = {str(key): str(value) for key, value in await sent.initial_metadata() or ()}
+        return _http_answer(200, found, body, grpc_status=0)
+
+    async def _tcp(self, call: RowCall, name: str) -> Answer:
+        """Sends the body, if any, and reads until a line's end: status 200 when something came back."""
+        context = ANY_SERVER if call.scheme == "tls" else None
+        try:
+            async with asyncio.timeout(DEADLINE):
+                reader, writer = await asyncio.open_connection(
+                    *self._address(call), ssl=context, server_hostname=(call.sni or call.host) if context else None
+                )
+                if call.body:
+                    writer.write(call.body.encode() + b"\n")
+                    await writer.drain()
+                text = (await reader.readline()).decode().strip()
+                writer.close()
+        except (OSError, TimeoutError) as error:
+            return Answer(error=f"{type(error).__name__} {error}")
+        if not text:
+            return Answer(error="the connection was closed without an answer")
+        words = [word for word in text.split() if word in self._apps]
+        return Answer(200, words[0] if words else "", body=text)
+
+
+def _http_answer(
+    status: int, headers: Mapping[str, str], body: str, seconds: float = 0.0, grpc_status: int | None = None
+) -> Answer:
+    try:
+        saw: Any = json.loads(body)
+    except ValueError:
+        saw = None
+    echoed = isinstance(saw, dict) and "workload" in saw
+    return Answer(
+        status,
+        str(saw["workload"]) if echoed else "",
+        headers,
+        "" if echoed else body,
+        saw if echoed else {},
+        seconds,
+        grpc_status,
+    )

@@ -1,0 +1,287 @@
+"""The application behind every sidecar of the shared mesh: it answers with what it saw, and fails when it is told to.
+
+    python echo.py NAME VERSION --host 127.1.1.2 --namespace default
+
+Ports: 9080 HTTP/1.1 (a WebSocket upgrade too), 9070 the same where the mesh must find the protocol out, 9090 gRPC, 9000
+TCP that sends back what it gets, 9001 TCP that speaks first, 9443 HTTP/1.1 over TLS with a certificate of its own.
+
+Every answer names the workload and repeats the request. Query parameters make it fail: `status=503`, `delay=0.5` (seconds),
+`fail=2` (the first two tries of one `x-call` get 503, or `status`), `reset=1` (the connection is cut), `only=NAME` (the
+other parameters count for that workload alone), `set=NAME:VALUE` (a response header, may come several times).
+`/journal?calls=PREFIX` tells of the requests whose header `x-call` begins so; a mirror leaves its trace there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+import signal
+import ssl
+import sys
+import tempfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+HTTP, SNIFFED, GRPC, TCP, SERVER_FIRST, TLS = 9080, 9070, 9090, 9000, 9001, 9443
+KEPT_CALLS = 5000
+WEBSOCKET_KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+CERTIFICATE_NAMES = ("*.test", "localhost")
+
+
+@dataclass
+class Echo:
+    """Who answers, and what came so far."""
+
+    name: str
+    version: str
+    namespace: str
+    journal: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    """How many requests of each call came."""
+
+    def note(self, call: str) -> int:
+        """Counts one request of a call; how many of it came before."""
+        before = self.journal.get(call, 0)
+        self.journal[call] = before + 1
+        while len(self.journal) > KEPT_CALLS:
+            self.journal.popitem(last=False)
+        return before
+
+    def calls(self, prefix: str) -> dict[str, int]:
+        """How many requests came of each call whose name begins so."""
+        return {call: count for call, count in self.journal.items() if call.startswith(prefix)}
+
+    def saw(self, headers: Mapping[str, str], **more: Any) -> dict[str, Any]:
+        """What a request is answered with."""
+        peer = headers.get("x-forwarded-client-cert", "")
+        caller = next((part[4:] for part in peer.split(";") if part.startswith("URI=")), "")
+        who = {"workload": self.name, "version": self.version, "namespace": self.namespace}
+        return who | {"caller": caller, "headers": dict(headers)} | more
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP/1.1 request."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The query parameters."""
+        return parse_qs(urlsplit(self.target).query, keep_blank_values=True)
+
+
+async def read_request(reader: asyncio.StreamReader) -> Request:
+    """The next request. Raises IncompleteReadError at the end of the connection, ValueError on what is no HTTP."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    headers: dict[str, str] = {}
+    for line in head[1:-2]:
+        name, _, value = line.partition(":")
+        name = name.strip().lower()
+        headers[name] = f"{headers[name]},{value.strip()}" if name in headers else value.strip()
+    body = b""
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
+            body += (await reader.readexactly(size + 2))[:size]
+        await reader.readuntil(b"\r\n")
+    elif length := int(headers.get("content-length", "0")):
+        body = await reader.readexactly(length)
+    method, target, _ = head[0].split(" ", 2)
+    return Request(method, target, headers, body)
+
+
+class HttpConnection:
+    """One HTTP/1.1 connection of the echo."""
+
+    def __init__(self, echo: Echo, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._echo, self._reader, self._writer = echo, reader, writer
+
+    async def serve(self) -> None:
+        """Answers request after request until either side ends the connection."""
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ValueError):
+            while await self._one(await read_request(self._reader)):
+                await self._writer.drain()
+        self._writer.close()
+
+    async def _one(self, request: Request) -> bool:
+        path, query = urlsplit(request.target).path, request.query
+        if path == "/healthz":
+            return self._answer(200, {"status": "ok"})
+        if path == "/journal":
+            return self._answer(200, {"calls": self._echo.calls(query["calls"][0])})
+        tls = self._writer.get_extra_info("ssl_object")
+        seen = self._echo.saw(
+            request.headers,
+            method=request.method,
+            path=request.target,
+            host=request.headers.get("host", ""),
+            body=request.body.decode("utf-8", "replace"),
+            protocol="http/1.1",
+            sni=getattr(tls, "server_name_seen", "") if tls else "",
+            tls=tls is not None,
+        )
+        before = self._echo.note(request.headers.get("x-call", ""))
+        if request.headers.get("upgrade", "").lower() == "websocket":
+            return await self._websocket(request)
+        orders = {name: values[0] for name, values in query.items()}
+        if orders.get("only", self._echo.name) != self._echo.name:
+            orders = {}
+        if "delay" in orders:
+            await asyncio.sleep(float(orders["delay"]))
+        if "reset" in orders:
+            self._writer.transport.abort()
+            return False
+        status = int(orders.get("status", "503" if "fail" in orders else "200"))
+        if before >= int(orders.get("fail", "1000000")):
+            status = 200
+        extra = dict(item.split(":", 1) for item in query.get("set", ()))
+        return self._answer(status, seen | {"tries": before + 1}, extra)
+
+    def _answer(self, status: int, document: Mapping[str, Any], more: Mapping[str, str] | None = None) -> bool:
+        body = json.dumps(document).encode()
+        fields = {"content-type": "application/json", "content-length": str(len(body)), "x-workload": self._echo.name}
+        fields |= dict(more or {})
+        lines = [f"HTTP/1.1 {status} Echo", *(f"{name}: {value}" for name, value in fields.items())]
+        self._writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body)
+        return True
+
+    async def _websocket(self, request: Request) -> bool:
+        """Accepts the upgrade and sends every following byte back."""
+        key = request.headers.get("sec-websocket-key", "").encode()
+        accept = base64.b64encode(hashlib.sha1(key + WEBSOCKET_KEY).digest()).decode()
+        head = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+        head += f"sec-websocket-accept: {accept}\r\nx-workload: {self._echo.name}\r\n\r\n"
+        self._writer.write(head.encode())
+        while data := await self._reader.read(65536):
+            self._writer.write(data)
+            await self._writer.drain()
+        return False
+
+
+class AnyMethod(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Answers every unary gRPC method with the JSON of what it saw; metadata `x-grpc-status` asks for a failure."""
+
+    def __init__(self, echo: Echo) -> None:
+        self._echo = echo
+
+    def service(self, handler_call_details: Any) -> Any:
+        """The handler of any method."""
+
+        async def answer(request: bytes, context: Any) -> bytes:
+            headers = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
+            seen = self._echo.saw(headers, path=handler_call_details.method, protocol="grpc", body=request.decode())
+            self._echo.note(headers.get("x-call", ""))
+            await context.send_initial_metadata((("x-workload", self._echo.name),))
+            if wanted := int(headers.get("x-grpc-status", "0")):
+                code = next(code for code in grpc.StatusCode if code.value[0] == wanted)
+                await context.abort(code, "asked for")
+            return json.dumps(seen).encode()
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+def certificate(names: tuple[str, ...]) -> tuple[bytes, bytes]:
+    """A new self-signed certificate and its key, both PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(item) for item in names]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return made.public_bytes(serialization.Encoding.PEM), private
+
+
+def tls_context() -> ssl.SSLContext:
+    """Server TLS that remembers which name the client asked for."""
+
+    def remember(connection: Any, name: str | None, _: ssl.SSLContext) -> None:
+        connection.server_name_seen = name or ""
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
+        chain, key = certificate(CERTIFICATE_NAMES)
+        Path(file.name).write_bytes(key + chain)
+        context.load_cert_chain(file.name)
+    context.sni_callback = remember
+    return context
+
+
+async def serve(echo: Echo, host: str) -> None:
+    """Listens on every port until SIGTERM or SIGINT."""
+
+    async def http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await HttpConnection(echo, reader, writer).serve()
+
+    async def back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(echo.name.encode() + b" " + data)
+                await writer.drain()
+        writer.close()
+
+    async def first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            writer.write(f"welcome to {echo.name}\n".encode())
+            await writer.drain()
+        await back(reader, writer)
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    servers = [
+        await asyncio.start_server(http, host, HTTP),
+        await asyncio.start_server(http, host, SNIFFED),
+        await asyncio.start_server(http, host, TLS, ssl=tls_context()),
+        await asyncio.start_server(back, host, TCP),
+        await asyncio.start_server(first, host, SERVER_FIRST),
+    ]
+    rpc = grpc.aio.server(options=[("grpc.http2.max_ping_strikes", 0)])
+    rpc.add_generic_rpc_handlers((AnyMethod(echo),))
+    rpc.add_insecure_port(f"{host}:{GRPC}")
+    await rpc.start()
+    sys.stdout.write(json.dumps({"message": "serving", "workload": echo.name, "address": host}) + "\n")
+    sys.stdout.flush()
+    await stop.wait()
+    for server in servers:
+        server.close()
+    await rpc.stop(0)
+
+
+def main() -> None:
+    """Reads the command line and serves."""
+    parser = argparse.ArgumentParser(description="Answers with what it saw.")
+    parser.add_argument("name")
+    parser.add_argument("version")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--namespace", default="default")
+    options = parser.parse_args()
+    asyncio.run(serve(Echo(options.name, options.version, options.namespace), options.host))
+
+
+if __name__ == "__main__":
+    main()
