@@ -15,7 +15,7 @@ from mesh import ROWS, Mesh, shared_workloads
 
 @pytest.fixture(scope="session")
 def mesh() -> Iterator[Mesh]:
-    """client -> echo (v1, v2), and ledger in a namespace of its own: `traffic/workloads.yaml` and `traffic/mesh.yaml`."""
+    """client -> echo (v1, v2), and ledger in a namespace of its own; see workloads.yaml and mesh.yaml of traffic/."""
     running = Mesh(shared_workloads()).start()
     try:
         running.converged(running.change(ROWS.config))

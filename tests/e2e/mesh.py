@@ -24,10 +24,10 @@ from typing import Any, TypeVar
 
 import httpx
 import yaml
-from meshcore.testing.processes import is_running
-from meshctl.__main__ import app_with
 from meshcore.model.kinds import by_kind
+from meshcore.testing.processes import is_running
 from meshcore.testing.traffic_rows import TrafficFolder, workload_group
+from meshctl.__main__ import app_with
 from meshctl.adapters.config_api import Applied, ConfigApi
 from meshctl.adapters.demo_stack import wait_for_receipt
 from meshctl.adapters.loopback import StackLock, lock_free_stack

@@ -66,7 +66,9 @@ def _report(row: Row, number: int, call: Any, answers: Any, wrong: list[str]) ->
     asked = yaml.safe_dump(call.model_dump(exclude_defaults=True, by_alias=True), sort_keys=False)
     got = "\n".join(f"  {count} x {told}" for told, count in sorted(kinds.items(), key=lambda item: -item[1])[:5])
     said = "\n".join(f"  {line}" for line in wrong)
-    return f"call {number} of {row.id}\n{said}\n--- config\n{config}--- call, and what was wanted\n{asked}--- got\n{got}"
+    return (
+        f"call {number} of {row.id}\n{said}\n--- config\n{config}--- call, and what was wanted\n{asked}--- got\n{got}"
+    )
 
 
 def _told(answer: Answer) -> str:

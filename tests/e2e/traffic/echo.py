@@ -5,9 +5,9 @@
 Ports: 9080 HTTP/1.1 (a WebSocket upgrade too), 9070 the same where the mesh must find the protocol out, 9090 gRPC, 9000
 TCP that sends back what it gets, 9001 TCP that speaks first, 9443 HTTP/1.1 over TLS with a certificate of its own.
 
-Every answer names the workload and repeats the request. Query parameters make it fail: `status=503`, `delay=0.5` (seconds),
-`fail=2` (the first two tries of one `x-call` get 503, or `status`), `reset=1` (the connection is cut), `only=NAME` (the
-other parameters count for that workload alone), `set=NAME:VALUE` (a response header, may come several times).
+Every answer names the workload and repeats the request. Query parameters make it fail: `status=503`, `delay=0.5` (in
+seconds), `fail=2` (the first two tries of one `x-call` get 503, or `status`), `reset=1` (the connection is cut),
+`only=NAME` (the other parameters count for that workload alone), `set=NAME:VALUE` (a response header, several times).
 `/journal?calls=PREFIX` tells of the requests whose header `x-call` begins so; a mirror leaves its trace there.
 """
 

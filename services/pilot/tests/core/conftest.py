@@ -1,5 +1,6 @@
 """Shared by the core tests of the compiler: meshes from YAML, proxies from nodes."""
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 import yaml
 from meshcore.model.base import MeshObject
 from meshcore.model.load import load_yaml_documents, parse_object
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 CLIENT: Mapping[str, Any] = {
     "id": "sidecar~10.1.0.9~client.shop~shop.svc.cluster.local",

@@ -1,7 +1,8 @@
 """Traffic rows: what a mesh is told, what is called, and what must come of it, all as data.
 
-A row is one file `<area>/<row>.yaml` of a folder; `features.yaml` there lists what rows may show, `workloads.yaml` and
-`mesh.yaml` are the mesh that they share. The same row is run through real Envoys and answered by the simulator.
+A row is one file `<area>/<row>.yaml` of a folder; `features.yaml` of each area lists the capabilities that rows may
+show, `areas.yaml` the areas, `workloads.yaml` and `mesh.yaml` are the mesh that the rows share. The same row is run
+through real Envoys and answered by the simulator.
 
 Texts of a row may say `$ns` (the namespace that the row owns), `$proxy(NAME)` and `$app(NAME)` (the loopback addresses
 of a workload's Envoy and of its application) and `$row` (the row's name).
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+FEATURES = "features.yaml"
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "grpc": 80, "grpcs": 443}
 _PLACE = re.compile(r"\$(?:(ns|row)\b|(proxy|app)\(([a-z0-9-]+)\))")
 
@@ -167,7 +169,8 @@ class Row:
 
 
 class Feature(_Strict):
-    """A capability that rows show. `why_not` says why none does; `test` names another test that shows it."""
+    """A capability that rows show. `why_not` says why none does; `test` is another test that shows it, a file or
+    `file::function`."""
 
     name: str
     area: str
@@ -195,9 +198,17 @@ class TrafficFolder:
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:
-        """The capabilities, in the order of the file."""
-        documents = yaml.safe_load((self.path / "features.yaml").read_text())
-        return tuple(Feature(area=area, **item) for area, items in documents.items() for item in items)
+        """The capabilities, in the order of the areas and of their files."""
+        return tuple(
+            Feature(area=area, **item)
+            for area in self.areas
+            for item in yaml.safe_load((self.path / area / FEATURES).read_text())
+        )
+
+    @cached_property
+    def areas(self) -> Mapping[str, str]:
+        """Areas and their titles."""
+        return dict(yaml.safe_load((self.path / "areas.yaml").read_text()))
 
     @cached_property
     def workloads(self) -> tuple[SharedWorkload, ...]:
@@ -212,16 +223,18 @@ class TrafficFolder:
     @cached_property
     def row_files(self) -> tuple[Path, ...]:
         """Every row, by name."""
-        return tuple(sorted(self.path.glob("*/*.yaml")))
+        return tuple(sorted(path for path in self.path.glob("*/*.yaml") if path.name != FEATURES))
 
     def row(self, path: Path, addresses: Mapping[str, tuple[str, str]]) -> Row:
         """Read one row; `addresses` are (Envoy, application) by workload. ValueError says what is wrong with it."""
         area, name = path.parent.name, path.stem
-        document = _Document.model_validate(_filled(yaml.safe_load(path.read_text()), f"{area}-{name}", name, addresses))
+        document = _Document.model_validate(
+            _filled(yaml.safe_load(path.read_text()), f"{area}-{name}", name, addresses)
+        )
         features = (document.feature,) if isinstance(document.feature, str) else document.feature
         known = {feature.name for feature in self.features}
         if unknown := set(features) - known:
-            raise ValueError(f"{path}: features.yaml does not list {', '.join(sorted(unknown))}")
+            raise ValueError(f"{path}: no features.yaml lists {', '.join(sorted(unknown))}")
         sources = {"outside", *(workload.name for workload in self.workloads)}
         if strangers := {call.source for call in document.calls} - sources:
             raise ValueError(f"{path}: no workload is called {', '.join(sorted(strangers))}")
@@ -262,7 +275,10 @@ def _filled(value: Any, namespace: str, row: str, addresses: Mapping[str, tuple[
     if isinstance(value, str):
         return _PLACE.sub(one, value)
     if isinstance(value, Mapping):
-        return {_filled(key, namespace, row, addresses): _filled(item, namespace, row, addresses) for key, item in value.items()}
+        return {
+            _filled(key, namespace, row, addresses): _filled(item, namespace, row, addresses)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
         return [_filled(item, namespace, row, addresses) for item in value]
     return value

@@ -29,7 +29,7 @@ class Partly(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer. `status` is 0 when none came, with the reason in `error`; `workload` empty when the proxy answered."""
+    """One answer. `status` is 0 when none came, `error` says why; `workload` is empty when a proxy answered."""
 
     status: int = 0
     workload: str = ""

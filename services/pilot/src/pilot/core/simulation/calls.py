@@ -41,8 +41,8 @@ class Arrival:
 class Outcome:
     """What becomes of a call.
 
-    `shares` is the percentage of each cluster; empty when the proxy answers by itself (`status`) or refuses the
-    connection (`refused`). `endpoints` are `address:port` by cluster, healthy ones only.
+    `shares` is the percentage of each cluster; empty when the proxy answers by itself (`status`, and `location` where
+    it redirects) or refuses the connection (`refused`). `endpoints` are `address:port` by cluster, healthy ones only.
     """
 
     listener: str = ""

@@ -51,6 +51,27 @@ def find_route(host: Any, method: str, authority: str, target: str, headers: Map
     return None
 
 
+def redirected(route: Any, host: str, port: int, target: str, *, tls: bool) -> str:
+    """The `location` of a redirect: what it does not change is the request's own."""
+    moved = route.redirect
+    own = "https" if tls else "http"
+    scheme = moved.scheme_redirect or ("https" if moved.https_redirect else own)
+    name = moved.host_redirect or host
+    if moved.port_redirect:
+        name = f"{name}:{moved.port_redirect}"
+    elif not moved.host_redirect and port not in (80, 443):
+        name = f"{name}:{port}"
+    path, mark, query = target.partition("?")
+    if moved.path_redirect:
+        path = moved.path_redirect
+        mark, query = ("", "") if "?" in path else (mark, query)
+    elif moved.prefix_rewrite:
+        kind = route.match.WhichOneof("path_specifier")
+        matched = len(path) if kind in ("path", "safe_regex") else len(getattr(route.match, kind))
+        path = moved.prefix_rewrite + path[matched:]
+    return f"{scheme}://{name}{path}{mark}{query}"
+
+
 def _path_matches(match: Any, path: str) -> bool:
     folded = match.HasField("case_sensitive") and not match.case_sensitive.value
     kind = match.WhichOneof("path_specifier")

@@ -17,7 +17,7 @@ from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, ROUTE_TYPE
 
 from pilot.core.simulation.calls import HTTP1, Arrival, Call, Outcome
 from pilot.core.simulation.listeners import filter_chain, inbound_listener, named, outbound_listener
-from pilot.core.simulation.routes import find_route, find_virtual_host
+from pilot.core.simulation.routes import find_route, find_virtual_host, redirected
 
 
 def simulate(resources: ResourceSet, call: Call) -> Outcome:
@@ -64,18 +64,15 @@ def _through(resources: ResourceSet, listener: Any, chain: Any, call: Call) -> O
     if host is None or route is None:
         return Outcome(**place, virtual_host=host.name if host is not None else "", status=404)
     place |= {"virtual_host": host.name, "route": route.name, "message": route}
-    return _act(resources, route, place)
+    return _act(resources, route, place, call)
 
 
-def _act(resources: ResourceSet, route: Any, place: dict[str, Any]) -> Outcome:
+def _act(resources: ResourceSet, route: Any, place: dict[str, Any], call: Call) -> Outcome:
     if route.HasField("direct_response"):
         return Outcome(**place, status=route.direct_response.status)
     if route.HasField("redirect"):
-        moved = route.redirect
-        code = {0: 301, 1: 302, 2: 303, 3: 307, 4: 308}[moved.response_code]
-        return Outcome(
-            **place, status=code, location=moved.host_redirect + (moved.path_redirect or moved.prefix_rewrite)
-        )
+        code = {0: 301, 1: 302, 2: 303, 3: 307, 4: 308}[route.redirect.response_code]
+        return Outcome(**place, status=code, location=redirected(route, call.host, call.port, call.path, tls=call.tls))
     action = route.route
     parts = action.weighted_clusters.clusters
     weights = {part.name: part.weight.value for part in parts} if parts else {action.cluster: 1}

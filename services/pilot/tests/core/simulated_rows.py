@@ -1,0 +1,230 @@
+"""What the simulator makes of a traffic row's call: answers with weights, of which only what is certain is said."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import re2
+from meshcore.testing.traffic_rows import RowCall
+from meshcore.testing.traffic_verdict import UNKNOWN, Answer, Partly
+from meshcore.testing.traffic_verdict import Outcome as RowOutcome
+from meshcore.xds import registry
+from meshcore.xds.resource import ResourceSet
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE
+from pilot.core.simulation import ISTIO, Arrival, Call, Outcome, arrive, simulate
+
+FAULT = "envoy.filters.http.fault"
+_WS_HEADERS = {"upgrade": "websocket", "connection": "Upgrade"}
+_GRPC_HEADERS = {"content-type": "application/grpc", "te": "trailers"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A workload of the mesh, as an address of it is found: its Envoy's, or its application's."""
+
+    name: str
+    identity: str
+    is_application: bool
+
+
+@dataclass(frozen=True)
+class SimulatedMesh:
+    """`resources` gives what the workload of that name is sent; `places` says who has an address."""
+
+    resources: Callable[[str], ResourceSet]
+    places: Mapping[str, Place]
+
+    def predict(self, call: RowCall) -> RowOutcome:
+        """What must come of the call. ValueError when it asks for what the simulator does not know."""
+        dialled, _, port = call.to.rpartition(":")
+        if call.source == "outside":
+            return self._arrival(call, dialled, int(port))
+        owner = next(place for place in self.places.values() if place.name == call.source and not place.is_application)
+        resources = self.resources(call.source)
+        sent = {**call.headers, **(_WS_HEADERS if call.scheme == "ws" else {})}
+        sent |= _GRPC_HEADERS if call.scheme.startswith("grpc") else {}
+        tls = call.scheme in ("https", "grpcs", "tls")
+        asked = Call(
+            host=call.host,
+            port=int(port) if dialled else call.port,
+            path=call.target,
+            method="POST" if call.scheme.startswith("grpc") else call.method,
+            headers=sent,
+            address=dialled,
+            is_http=call.scheme not in ("tcp", "tls"),
+            tls=tls,
+            sni=(call.sni or call.host) if tls else "",
+        )
+        outcome = simulate(resources, asked)
+        answers = tuple(self._answers(resources, outcome, call, owner))
+        return RowOutcome(answers, copies=self._copies(resources, outcome, answers))
+
+    def _arrival(self, call: RowCall, address: str, port: int) -> RowOutcome:
+        place = self.places[address]
+        tls = call.scheme in ("https", "grpcs", "tls")
+        is_http = call.scheme not in ("tcp", "tls")
+        met = arrive(self.resources(place.name), Arrival(port, tls=tls, is_http=is_http))
+        if met.refused or met.terminates_mtls:  # a stranger has no certificate of the mesh
+            return RowOutcome((Answer(0),))
+        saw = Partly(caller="", path=call.target, method=call.method)
+        return RowOutcome((Answer(200, place.name, Partly(), UNKNOWN, saw),))
+
+    def _answers(self, resources: ResourceSet, outcome: Outcome, call: RowCall, owner: Place) -> Iterator[Answer]:
+        if outcome.refused:
+            yield Answer(0)
+            return
+        route, left = outcome.message, 1.0
+        if route is not None and FAULT in route.typed_per_filter_config:
+            fault: Any = registry.unpack(route.typed_per_filter_config[FAULT])
+            part = fault.abort.percentage.numerator / 1_000_000 if fault.HasField("abort") else 0.0
+            if part:
+                grpc_status = fault.abort.grpc_status or UNKNOWN
+                yield Answer(fault.abort.http_status or 200, weight=part, body=UNKNOWN, grpc_status=grpc_status)
+            left = 1.0 - part
+        if left <= 0:
+            return
+        if outcome.status or not outcome.shares:
+            headers = Partly({"location": outcome.location or None})
+            body = route.direct_response.body.inline_string if route is not None and outcome.status else UNKNOWN
+            yield Answer(outcome.status, headers=headers, body=body or UNKNOWN, weight=left)
+            return
+        for cluster, share in outcome.shares.items():
+            found = list(self._hosts(resources, cluster))
+            if not found:
+                yield Answer(503, headers=Partly(), body=UNKNOWN, weight=left * share / 100)
+            for place, weight, mutual in found:
+                status = UNKNOWN if place is None else 101 if call.scheme == "ws" else 200
+                yield self._served(call, route, cluster, place, mutual, owner, status, left * share / 100 * weight)
+
+    def _served(
+        self,
+        call: RowCall,
+        route: Any,
+        cluster: str,
+        place: Place | None,
+        mutual: bool,
+        owner: Place,
+        status: Any,
+        weight: float,
+    ) -> Answer:
+        if route is None:  # TCP
+            return Answer(200, place.name if place else "", Partly(), UNKNOWN, Partly(), weight=weight)
+        levels = _levels(route, cluster)
+        response = Partly(_changed({}, levels, "response"))
+        seen = Partly(
+            path=_rewritten(route, call.target),
+            host=_host(route, cluster, call),
+            method=call.method,
+            body=call.body,
+            caller=owner.identity if mutual else UNKNOWN if place is None or place.is_application else "",
+            headers=Partly(_changed(dict(call.headers), levels, "request")),
+        )
+        if call.scheme.startswith("grpc"):
+            del seen["method"]
+        name = place.name if place else ""
+        return Answer(status, name, response, UNKNOWN, seen, grpc_status=UNKNOWN, weight=weight)
+
+    def _copies(self, resources: ResourceSet, outcome: Outcome, answers: tuple[Answer, ...]) -> dict[str, float]:
+        """Per cent of the calls that each workload gets, its share of the answers and of the mirrored requests."""
+        shares: dict[str, float] = {}
+        for answer in answers:
+            if answer.workload:
+                shares[answer.workload] = shares.get(answer.workload, 0.0) + 100.0 * answer.weight
+        for policy in outcome.message.route.request_mirror_policies if outcome.message is not None else ():
+            part = policy.runtime_fraction.default_value.numerator / 10_000
+            for place, weight, _ in self._hosts(resources, policy.cluster):
+                if place is not None:
+                    shares[place.name] = shares.get(place.name, 0.0) + part * weight
+        return {name: min(share, 100.0) for name, share in shares.items()}
+
+    def _hosts(self, resources: ResourceSet, name: str) -> Iterator[tuple[Place | None, float, bool]]:
+        """Who may answer for a cluster, with which share, and whether over mesh mTLS."""
+        packed = resources.of_type(CLUSTER_TYPE).get(name)
+        if packed is None:
+            return
+        cluster = registry.parse(CLUSTER_TYPE, packed.body)
+        assignment = resources.of_type(ENDPOINT_TYPE).get(name)
+        groups = (
+            registry.parse(ENDPOINT_TYPE, assignment.body).endpoints
+            if assignment is not None
+            else cluster.load_assignment.endpoints
+        )
+        alive = [(group, [host for host in group.lb_endpoints if host.health_status in (0, 1)]) for group in groups]
+        best = min((group.priority for group, hosts in alive if hosts), default=0)
+        by_locality = cluster.common_lb_config.HasField("locality_weighted_lb_config")
+        used = [(group, hosts) for group, hosts in alive if hosts and group.priority == best]
+        total = sum(_group_weight(group, hosts, by_locality) for group, hosts in used)
+        for group, hosts in used:
+            within = sum(_weight(host) for host in hosts)
+            for host in hosts:
+                share = _group_weight(group, hosts, by_locality) / total * _weight(host) / within
+                place = self.places.get(host.endpoint.address.socket_address.address)
+                yield place, share, _is_mutual(cluster, host)
+
+
+def _weight(host: Any) -> int:
+    return host.load_balancing_weight.value or 1
+
+
+def _group_weight(group: Any, hosts: list[Any], by_locality: bool) -> float:
+    return group.load_balancing_weight.value if by_locality else sum(_weight(host) for host in hosts)
+
+
+def _is_mutual(cluster: Any, host: Any) -> bool:
+    mode = host.metadata.filter_metadata["envoy.transport_socket_match"].fields["tlsMode"].string_value
+    for item in cluster.transport_socket_matches:
+        if all(mode == value.string_value for value in item.match.fields.values()):
+            return bool(item.name == "tlsMode-istio")
+    socket = cluster.transport_socket
+    if not socket.name.endswith("tls"):
+        return False
+    unpacked: Any = registry.unpack(socket.typed_config)
+    context = unpacked.common_tls_context
+    return any(secret.name == "default" for secret in context.tls_certificate_sds_secret_configs) and bool(
+        set(context.alpn_protocols) & {*ISTIO}
+    )
+
+
+def _levels(route: Any, cluster: str) -> list[Any]:
+    """Where header operations are, the most specific first."""
+    parts = [part for part in route.route.weighted_clusters.clusters if part.name == cluster]
+    return [*parts[:1], route]
+
+
+def _changed(headers: dict[str, Any], levels: list[Any], direction: str) -> dict[str, Any]:
+    for level in levels:
+        for name in getattr(level, f"{direction}_headers_to_remove"):
+            headers[name.lower()] = None
+        for option in getattr(level, f"{direction}_headers_to_add"):
+            name, value = option.header.key.lower(), option.header.value
+            before = headers.get(name)
+            if "%" in value:
+                headers[name] = UNKNOWN
+            elif option.append_action == 2:  # OVERWRITE_IF_EXISTS_OR_ADD
+                headers[name] = value
+            elif direction == "response" and before is None:
+                headers[name] = UNKNOWN if name not in headers else value  # the application may have sent one
+            else:
+                headers[name] = f"{before},{value}" if before else value
+    return headers
+
+
+def _host(route: Any, cluster: str, call: RowCall) -> Any:
+    for part in route.route.weighted_clusters.clusters:
+        if part.name == cluster and part.host_rewrite_literal:
+            return part.host_rewrite_literal
+    return route.route.host_rewrite_literal or urlsplit(call.url).netloc
+
+
+def _rewritten(route: Any, target: str) -> str:
+    action, match = route.route, route.match
+    path, mark, query = target.partition("?")
+    if action.HasField("regex_rewrite"):
+        rewrite = action.regex_rewrite
+        path = re2.sub(rewrite.pattern.regex, rewrite.substitution, path)
+    elif action.prefix_rewrite:
+        kind = match.WhichOneof("path_specifier")
+        matched = len(path) if kind in ("path", "safe_regex") else len(getattr(match, kind))
+        path = action.prefix_rewrite + path[matched:]
+    return path + mark + query
