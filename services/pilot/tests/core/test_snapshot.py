@@ -78,12 +78,27 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
             "spec": {
                 "hosts": [app, "shared.example"],
                 "exportTo": [("*", ".", "~")[variant % 3]],
+                "gateways": ["mesh", "a", "shop/b"][variant % 2 :],
+                "tls": [{"match": [{"sniHosts": ["shared.example"]}], "route": [{"destination": {"host": other}}]}],
                 "http": [
                     {
                         "match": [{"sourceLabels": {"tier": other}}],
                         "route": [{"destination": {"host": other, "subset": "v1"}}],
                     },
                     {"timeout": f"{variant}s", "route": [{"destination": {"host": app}}]},
+                ],
+            }
+        },
+        "Gateway": {
+            "spec": {
+                "selector": {"app": app} if variant % 4 else {},
+                "servers": [
+                    {"port": {"number": 80, "name": "h", "protocol": "HTTP"}, "hosts": [("*", "./*")[variant % 2]]},
+                    {
+                        "port": {"number": 443, "name": "s", "protocol": "TLS"},
+                        "hosts": [("*.local", "*.example", f"{namespace}/{app}.example")[variant % 3]],
+                        "tls": {"mode": ("AUTO_PASSTHROUGH", "PASSTHROUGH", "ISTIO_MUTUAL")[variant % 3]},
+                    },
                 ],
             }
         },
@@ -124,6 +139,7 @@ KINDS = (
     "WorkloadGroup",
     "EndpointSlice",
     "VirtualService",
+    "Gateway",
     "DestinationRule",
     "PeerAuthentication",
     "Sidecar",
@@ -157,6 +173,16 @@ NODES = [
         ],
         start=1,
     )
+]
+NODES += [
+    {
+        "id": f"router~10.1.0.8~gateway.{namespace}~{namespace}.svc.cluster.local",
+        "metadata": {"NAMESPACE": namespace, "LABELS": {"app": "a"}, **more},
+    }
+    for namespace, more in [
+        ("shop", {}),
+        ("other", {"INTERCEPTION_MODE": "NONE", "MESHCORE_APP_ADDRESS": "127.1.1.8", "UNPRIVILEGED_POD": "true"}),
+    ]
 ]
 
 

@@ -22,6 +22,7 @@ READY_TIMEOUT = 90.0
 RECEIPT_WAIT = 20.0
 POLL = 0.02
 SHOP_URL = "http://front:9080/"
+GATEWAY_PORT = 8080
 
 
 class DemoStack:
@@ -74,6 +75,24 @@ class DemoStack:
     def shopper_proxy(self) -> str:
         """The mesh HTTP proxy of the customer."""
         return f"http://{self.workload('shopper')['address']}:{PROXY_HTTP_PORT}"
+
+    @property
+    def gateway_url(self) -> str:
+        """The shop for those outside of the mesh."""
+        return f"http://{self.workload('ingress')['address']}:{GATEWAY_PORT}/"
+
+    async def outside_answer(self) -> Reply:
+        """The first 200 at the gateway."""
+        connection = MeshConnection(self.gateway_url)
+        try:
+            async with asyncio.timeout(READY_TIMEOUT):
+                while True:
+                    reply = await connection.get("http://bookshop.example/")
+                    if reply.good:
+                        return reply
+                    await asyncio.sleep(POLL)
+        finally:
+            connection.close()
 
     @property
     def token(self) -> str:

@@ -26,7 +26,7 @@ from meshctl.core.plan import (
     service_specs,
 )
 from meshctl.core.topology import CONFIG_API_PORT, MAX_WORKLOAD, PROXY_HTTP_PORT, STATUS_PORT
-from meshctl.core.workloads import Workload, WorkloadsFile, workload_entry, workload_from
+from meshctl.core.workloads import SIDECAR, Workload, WorkloadsFile, workload_entry, workload_from
 
 if TYPE_CHECKING:
     from meshctl.adapters.seeding import Seeding
@@ -201,13 +201,14 @@ class Supervisor:
         proxy = self._settings.stack.proxy(number)
         return {
             "name": workload.name,
+            "type": workload.type,
             "namespace": workload.namespace,
             "service_account": workload.service_account,
             "state": states.get(workload.name, "stopped"),
             "pid": unit.pid if unit else None,
             "application_pid": application.pid if application else None,
             "address": proxy,
-            "http_proxy": f"http://{proxy}:{PROXY_HTTP_PORT}",
+            "http_proxy": f"http://{proxy}:{PROXY_HTTP_PORT}" if workload.type == SIDECAR else "",
             "application": self._settings.stack.application(number),
             "envoy_admin": self._layout.envoy_admin_socket(number),
         }

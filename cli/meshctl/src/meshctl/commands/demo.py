@@ -83,13 +83,14 @@ class Demo:
 
     async def _story(self) -> None:
         self._head(
-            f"Starting stack {self._shop.settings.stack.number}: NATS, galley, citadel, pilot, injector, 7 sidecars"
+            f"Starting stack {self._shop.settings.stack.number}: NATS, galley, citadel, pilot, injector, 8 proxies"
         )
         status, seconds, reply = await self._shop.start()
         for service in status["services"]:
             self._say(f"  {service['name']:<10} {service['state']:<8} pid {service['pid']}")
         self._say(f"  {len(status['workloads'])} workloads, each with its own Envoy")
         self._say(f"First mTLS 200 after {seconds:.1f} s: front saw its caller as {reply.body['caller']}")
+        await self._from_outside()
         config, pilot = self._shop.config_api(), self._shop.pilot_api()
         with config, pilot:
             changes = Changes(config, pilot)
@@ -104,6 +105,14 @@ class Demo:
         self._head(f"{sent} requests, {len(failures)} failed")
         if failures:
             self._fail(f"requests failed, the first with {failures[0].status} {failures[0].error}")
+
+    async def _from_outside(self) -> None:
+        """Somebody without a proxy, at the gateway."""
+        url = self._shop.gateway_url
+        answer = await self._shop.outside_answer()
+        self._say(f"Through the gateway, no proxy set: curl {url} -> front saw its caller as {answer.body['caller']}")
+        if not str(answer.body["caller"]).endswith("/ns/default/sa/ingress"):
+            self._fail("the gateway did not call for the customer outside")
 
     @asynccontextmanager
     async def _customers(self) -> AsyncIterator[None]:

@@ -100,7 +100,9 @@ def print_status(document: Mapping[str, Any], output: Output) -> None:
         rows.append((service["name"], service["state"], str(service["pid"] or "-"), address))
     for workload in document["workloads"]:
         name = f"{workload['namespace']}/{workload['name']}"
-        rows.append((name, workload["state"], str(workload["pid"] or "-"), workload["http_proxy"]))
+        rows.append(
+            (name, workload["state"], str(workload["pid"] or "-"), workload["http_proxy"] or workload["address"])
+        )
     print_table((("NAME", "STATE", "PID", "ADDRESS"), rows))
 
 

@@ -9,7 +9,7 @@ from json import dumps
 
 from meshctl.core import topology as t
 from meshctl.core.layout import Layout
-from meshctl.core.workloads import Workload, filled
+from meshctl.core.workloads import ROUTER, Workload, filled
 
 
 class Role(StrEnum):
@@ -141,7 +141,7 @@ def application_spec(settings: StackSettings, workload: Workload, number: int, d
 
 
 def proxy_spec(settings: StackSettings, workload: Workload, number: int) -> ProcessSpec:
-    """The sidecar of a workload: the node agent, which runs the Envoy."""
+    """The proxy of a workload, a sidecar or a gateway: the node agent, which runs the Envoy."""
     stack, layout = settings.stack, settings.layout
     address = stack.proxy(number)
     pilot = stack.pilot((number - 1) % settings.pilots + 1)
@@ -171,11 +171,15 @@ def proxy_spec(settings: StackSettings, workload: Workload, number: int) -> Proc
     }
     if workload.group:
         environment["ISTIO_META_AUTO_REGISTER_GROUP"] = workload.group
-    ports = (t.PROXY_HTTP_PORT, t.STATUS_PORT, t.HEALTH_PORT, t.ENVOY_STATS_PORT, *workload.ports)
+    ports = (t.STATUS_PORT, t.HEALTH_PORT, t.ENVOY_STATS_PORT, *workload.ports)
+    if workload.type == ROUTER:
+        environment["ISTIO_META_UNPRIVILEGED_POD"] = "true"
+    else:
+        ports = (t.PROXY_HTTP_PORT, *ports)
     return ProcessSpec(
         name=workload.name,
         role=Role.PROXY,
-        argv=(settings.python, "-m", "envoy_bootstrap", "proxy", "sidecar"),
+        argv=(settings.python, "-m", "envoy_bootstrap", "proxy", workload.type),
         environment=environment | dict(workload.proxy_env),
         listens=tuple((address, port) for port in ports),
         ready_url=f"http://{address}:{t.STATUS_PORT}/healthz/ready",

@@ -4,6 +4,7 @@
 
     [[workload]]
     name = "reviews-v1"               # unique in the file
+    type = "sidecar"                  # or "router": a gateway, which listens where its Gateway objects say
     namespace = "default"
     service_account = "reviews"
     group = "reviews-v1"              # the WorkloadGroup that the sidecar registers in; absent: not registered
@@ -22,6 +23,8 @@ from typing import Any
 
 from meshcore.errors import ErrorCode, MeshError, Violation
 
+SIDECAR, ROUTER = "sidecar", "router"
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -36,6 +39,7 @@ class Workload:
     command: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     proxy_env: Mapping[str, str] = field(default_factory=dict)
+    type: str = SIDECAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class WorkloadsFile:
 
 _LISTS = {"ports": int, "command": str}
 _MAPS = ("labels", "env", "proxy_env")
-_TEXTS = ("name", "namespace", "service_account", "group")
+_TEXTS = ("name", "namespace", "service_account", "group", "type")
 
 
 def parse_workloads(document: Mapping[str, Any], directory: str, source: str) -> WorkloadsFile:
@@ -85,6 +89,7 @@ def workload_from(entry: Mapping[str, Any]) -> Workload:
         command=tuple(entry.get("command", ())),
         env=dict(entry.get("env", {})),
         proxy_env=dict(entry.get("proxy_env", {})),
+        type=entry.get("type", SIDECAR),
     )
 
 
@@ -110,6 +115,10 @@ def _violations(entry: Mapping[str, Any], at: str, source: str) -> list[Violatio
         if not right:
             expected = "text" if key in _TEXTS else "a list" if key in _LISTS else "a table of text"
             found.append(Violation(f"{at}.{key}", "has the wrong type", expected=expected, file=source))
+    if entry.get("type", SIDECAR) not in (SIDECAR, ROUTER):
+        found.append(Violation(f"{at}.type", "is no type of proxy", expected=f"{SIDECAR} or {ROUTER}", file=source))
+    elif entry.get("type") == ROUTER and entry.get("command"):
+        found.append(Violation(f"{at}.command", "a gateway has no application", file=source))
     if not entry.get("name"):
         found.append(Violation(f"{at}.name", "is missing", file=source))
     return found

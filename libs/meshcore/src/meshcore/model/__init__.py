@@ -9,6 +9,7 @@ from meshcore.model.base import MeshModel, MeshObject, ObjectMeta
 from meshcore.model.core_v1 import ConfigMap, Endpoints, Namespace, Service, ServiceAccount
 from meshcore.model.destination_rule import DestinationRule
 from meshcore.model.endpoint_slice import EndpointSlice
+from meshcore.model.gateway import Gateway
 from meshcore.model.mesh_config import MeshConfig, parse_mesh_config
 from meshcore.model.peer_authentication import PeerAuthentication
 from meshcore.model.service_entry import ServiceEntry
@@ -21,6 +22,7 @@ __all__ = [
     "DestinationRule",
     "EndpointSlice",
     "Endpoints",
+    "Gateway",
     "MeshConfig",
     "MeshModel",
     "MeshObject",

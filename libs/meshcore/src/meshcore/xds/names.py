@@ -76,3 +76,14 @@ def virtual_host_name(host: str, port: int) -> str:
 def service_route_name(host: str, port: int) -> str:
     """The route configuration of one sniffed service on its own address."""
     return f"{host}:{port}"
+
+
+def gateway_http_route(port: int, bind: str = "") -> str:
+    """The route configuration of all plain HTTP on a gateway's port, which is the one that is bound."""
+    return f"http.{port}.{bind}" if bind else f"http.{port}"
+
+
+def gateway_https_route(port: int, port_name: str, gateway: str, bind: str = "") -> str:
+    """That of one server that ends TLS: the port as declared, the port's name, and the Gateway (`namespace/name`)."""
+    namespace, _, name = gateway.partition("/")
+    return ".".join(filter(None, ("https", str(port), port_name, name, namespace, bind)))

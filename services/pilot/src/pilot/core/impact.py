@@ -14,6 +14,7 @@ from meshcore.model import (
     DestinationRule,
     Endpoints,
     EndpointSlice,
+    Gateway,
     MeshObject,
     PeerAuthentication,
     Service,
@@ -28,7 +29,7 @@ from meshcore.model.mesh_config import CONFIG_MAP_NAME, ROOT_NAMESPACE
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE, ROUTE_TYPE
 
 from pilot.core.config import Config, exported
-from pilot.core.proxy import ProxyClass
+from pilot.core.proxy import ProxyClass, ProxyType
 from pilot.core.registry.kubernetes import service_host
 from pilot.core.registry.service import ServiceKey
 from pilot.core.snapshot import MeshSnapshot
@@ -49,6 +50,7 @@ AFFECTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "WorkloadGroup": frozenset({_C, _E, _L, _N}),
         "VirtualService": frozenset({_C, _E, _L, _R}),
         "DestinationRule": frozenset({_C, _E, _L, _R}),
+        "Gateway": frozenset({_C, _E, _L, _R}),
         "PeerAuthentication": frozenset({_C, _E, _L}),
         "Sidecar": frozenset({_C, _E, _L, _R}),
         "ConfigMap": _EVERYTHING,
@@ -56,7 +58,8 @@ AFFECTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "ServiceAccount": _NOTHING,
     }
 )
-"""By kind. A VirtualService reaches clusters because a Sidecar imports the services that its routes name."""
+"""By kind. A VirtualService reaches clusters because a Sidecar imports the services that its routes name, a Gateway
+because AUTO_PASSTHROUGH has clusters of its own."""
 
 
 def kind_of(change: Any) -> str:
@@ -108,6 +111,8 @@ def _concerns(item: MeshObject, one: ProxyClass, snapshot: MeshSnapshot) -> bool
             return owner == one.namespace and selects(item.spec.workload_selector.match_labels, one.label_map)
         targets = item.spec.export_to or mesh.default_destination_rule_export_to
         return owner == one.namespace or exported(targets, owner, one.namespace)
+    if isinstance(item, Gateway):
+        return one.type is ProxyType.ROUTER and selects(item.spec.selector, one.label_map)
     if isinstance(item, PeerAuthentication):
         return owner in (mesh.root_namespace, one.namespace) or _sees_services_of(owner, one, snapshot)
     if isinstance(item, Sidecar):

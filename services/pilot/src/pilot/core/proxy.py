@@ -55,6 +55,15 @@ class ServedPort(NamedTuple):
     port: int
 
 
+class GatewayTopology(NamedTuple):
+    """What stands before a gateway, as the proxy's own ProxyConfig says (MeshConfig has the default)."""
+
+    trusted_proxies: int = 0
+    forward_client_cert: str = ""
+    """A word of `forwardClientCertDetails`; empty: not said."""
+    proxy_protocol: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class ProxyClass:
     """All of a proxy that a compiled resource may depend on; hashable, so it is a key.
@@ -79,6 +88,10 @@ class ProxyClass:
     http_proxy_port: int = 0
     status_port: int = 15020
     """The agent's port; a service on it is the agent's business."""
+    unprivileged: bool = False
+    """Whether it may not bind ports below 1024."""
+    topology: GatewayTopology | None = None
+    """None: as MeshConfig says."""
 
     @property
     def label_map(self) -> dict[str, str]:
@@ -116,6 +129,8 @@ class Proxy:
     app_address: str = ""
     http_proxy_port: int = 0
     status_port: int = 15020
+    unprivileged: bool = False
+    topology: GatewayTopology | None = None
     auto_register_group: str = ""
     workload: str = ""
     pod_ports: Mapping[str, int] = field(default_factory=dict)
@@ -175,6 +190,8 @@ def parse_node(node: Message | Mapping[str, Any]) -> Proxy:
         app_address=_text(metadata, "MESHCORE_APP_ADDRESS"),
         http_proxy_port=_number(metadata, "HTTP_PROXY_PORT", 0),
         status_port=_number(metadata, "ENVOY_STATUS_PORT", 15020),
+        unprivileged=_text(metadata, "UNPRIVILEGED_POD").lower() == "true",
+        topology=_topology(metadata.get("PROXY_CONFIG")) if parts[0] == ProxyType.ROUTER else None,
         auto_register_group=_text(metadata, "AUTO_REGISTER_GROUP"),
         workload=_text(metadata, "WORKLOAD_NAME"),
         pod_ports=_pod_ports(metadata.get("POD_PORTS")),
@@ -208,6 +225,8 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
         app_address=proxy.app_address if own else "",
         http_proxy_port=proxy.http_proxy_port,
         status_port=proxy.status_port,
+        unprivileged=proxy.unprivileged and proxy.type is ProxyType.ROUTER,
+        topology=proxy.topology,
     )
 
 
@@ -215,7 +234,7 @@ def _served(
     proxy: Proxy, selection: Selection, labels: Mapping[str, str], ports: Mapping[str, int]
 ) -> list[ServedPort]:
     found: list[ServedPort] = []
-    if proxy.type is not ProxyType.SIDECAR:
+    if proxy.type is ProxyType.WAYPOINT:
         return found
     for service in selection.selecting.get(proxy.namespace, ()):
         if service.selector and selects(service.selector, labels):
@@ -246,6 +265,15 @@ def _number(metadata: Mapping[str, Any], key: str, default: int) -> int:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return int(value)
     return int(value) if isinstance(value, str) and value.isdigit() else default
+
+
+def _topology(config: Any) -> GatewayTopology | None:
+    """`gatewayTopology` of the proxy's ProxyConfig; None when it has none."""
+    found = config.get("gatewayTopology") if isinstance(config, Mapping) else None
+    if not isinstance(found, Mapping):
+        return None
+    forward = _text(found, "forwardClientCertDetails")
+    return GatewayTopology(_number(found, "numTrustedProxies", 0), forward, "proxyProtocol" in found)
 
 
 def _pod_ports(value: Any) -> dict[str, int]:

@@ -4,7 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from meshcore.model import DestinationRule, MeshObject, PeerAuthentication, Sidecar, VirtualService, WorkloadGroup
+from meshcore.model import (
+    DestinationRule,
+    Gateway,
+    MeshObject,
+    PeerAuthentication,
+    Sidecar,
+    VirtualService,
+    WorkloadGroup,
+)
 
 from pilot.core.registry.index import Registry
 from pilot.core.registry.service import Port, Service, ServiceKey
@@ -53,6 +61,8 @@ def read_label_keys(item: MeshObject) -> tuple[str, ...]:
     """The labels of a proxy that this object makes count."""
     if isinstance(item, Sidecar):
         return tuple(item.spec.workload_selector.labels) if item.spec.workload_selector else ()
+    if isinstance(item, Gateway):
+        return tuple(item.spec.selector)
     if isinstance(item, PeerAuthentication):
         return tuple(item.spec.selector.match_labels) if item.spec.selector else ()
     if isinstance(item, DestinationRule):

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from meshcore.model.mesh_config import DefaultTrafficPolicy, MeshConfig
 from meshcore.model.sidecar import TlsProtocol
+from meshcore.model.tls_words import ECDH_CURVES
 from meshcore.model.virtual_service import HttpRetry
 
 from galley.core.rules.connection_pool import check_connection_pool, check_outlier_detection
@@ -18,9 +19,6 @@ from galley.core.rules.retries import check_retries
 
 _MILLISECOND = timedelta(milliseconds=1)
 _HOUR = timedelta(hours=1)
-_CURVES = frozenset(
-    ("P-224", "P-256", "P-384", "P-521", "X25519", "X25519Kyber768Draft00", "X25519MLKEM768"),
-)
 
 
 def check_mesh_config(report: Report, prefix: str, mesh: MeshConfig) -> None:
@@ -74,7 +72,7 @@ def _check_tls(report: Report, prefix: str, mesh: MeshConfig) -> None:
     seen: set[str] = set()
     for index, curve in enumerate(mesh.tls_defaults.ecdh_curves):
         where = f"{prefix}tlsDefaults.ecdhCurves[{index}]"
-        if curve not in _CURVES:
+        if curve not in ECDH_CURVES:
             report.warn(where, f"{curve!r} is not known and not used")
         elif curve in seen:
             report.warn(where, f"{curve!r} is there twice")

@@ -1,39 +1,11 @@
 """TLS that a listener terminates."""
 
-import re
-
 from meshcore.model.sidecar import ServerTlsMode, ServerTlsSettings, TlsCertificate, TlsProtocol
+from meshcore.model.tls_words import CIPHER_SUITES, is_certificate_hash, is_spki
 
 from galley.core.rules.report import Report
 
-_SPKI = re.compile(r"[A-Za-z0-9+/]{43}=")
-_HASH = re.compile(r"(?:[0-9A-Fa-f]{64})|(?:[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){31})")
 _VERSIONS = list(TlsProtocol)
-_CIPHERS = frozenset(
-    (
-        "ECDHE-ECDSA-AES128-GCM-SHA256",
-        "ECDHE-RSA-AES128-GCM-SHA256",
-        "ECDHE-ECDSA-AES256-GCM-SHA384",
-        "ECDHE-RSA-AES256-GCM-SHA384",
-        "ECDHE-ECDSA-CHACHA20-POLY1305",
-        "ECDHE-RSA-CHACHA20-POLY1305",
-        "ECDHE-ECDSA-AES128-SHA",
-        "ECDHE-RSA-AES128-SHA",
-        "ECDHE-ECDSA-AES256-SHA",
-        "ECDHE-RSA-AES256-SHA",
-        "ECDHE-PSK-AES128-CBC-SHA",
-        "ECDHE-PSK-AES256-CBC-SHA",
-        "ECDHE-PSK-CHACHA20-POLY1305",
-        "AES128-GCM-SHA256",
-        "AES256-GCM-SHA384",
-        "AES128-SHA",
-        "AES256-SHA",
-        "PSK-AES128-CBC-SHA",
-        "PSK-AES256-CBC-SHA",
-        "DES-CBC3-SHA",
-    )
-)
-"""What BoringSSL, Envoy's TLS library, can be told to use."""
 _OLD_VERSIONS = (TlsProtocol.TLSV1_0, TlsProtocol.TLSV1_1)
 _MUTUAL = (ServerTlsMode.MUTUAL, ServerTlsMode.OPTIONAL_MUTUAL)
 
@@ -110,12 +82,12 @@ def _check_pair(report: Report, path: str, pair: TlsCertificate | ServerTlsSetti
 
 def _check_digests(report: Report, path: str, tls: ServerTlsSettings) -> None:
     for index, spki in enumerate(tls.verify_certificate_spki):
-        if not _SPKI.fullmatch(spki):
+        if not is_spki(spki):
             report.warn(
                 f"{path}.verifyCertificateSpki[{index}]", "Envoy refuses what is not base64 of a SHA-256 digest"
             )
     for index, digest in enumerate(tls.verify_certificate_hash):
-        if not _HASH.fullmatch(digest):
+        if not is_certificate_hash(digest):
             report.warn(f"{path}.verifyCertificateHash[{index}]", "Envoy refuses what is not hex of a SHA-256 digest")
 
 
@@ -132,4 +104,4 @@ def _check_ciphers(report: Report, path: str, tls: ServerTlsSettings) -> None:
 
 def _is_cipher(text: str) -> bool:
     """A cipher's name, everything (`ALL`, nothing at all), or an operation on the list such as `-NAME`."""
-    return text in ("", "ALL") or not text[0].isalnum() or text in _CIPHERS
+    return text in ("", "ALL") or not text[0].isalnum() or text in CIPHER_SUITES

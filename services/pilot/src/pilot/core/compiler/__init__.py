@@ -14,6 +14,10 @@ from pilot.core.compiler.cache import CompileCache, Same
 from pilot.core.compiler.clusters import catch_all_clusters, outbound_clusters
 from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.endpoints import endpoint_resources
+from pilot.core.compiler.gateway_clusters import gateway_clusters
+from pilot.core.compiler.gateway_listeners import gateway_listeners
+from pilot.core.compiler.gateway_routes import gateway_routes
+from pilot.core.compiler.gateway_servers import merged_servers
 from pilot.core.compiler.inbound_clusters import inbound_clusters
 from pilot.core.compiler.inbound_ports import inbound_conflicts
 from pilot.core.compiler.listeners_inbound import inbound_listeners
@@ -59,6 +63,10 @@ def _compile(work: Compilation) -> Iterator[Compiled]:
     yield from outbound_listeners(work)
     yield from inbound_listeners(work)
     yield from route_resources(work, route_names(work))
+    if work.proxy_class.type is ProxyType.ROUTER:
+        yield from gateway_clusters(work)
+        yield from gateway_listeners(work)
+        yield from gateway_routes(work)
 
 
 def _of_services(work: Compilation) -> Iterator[Compiled]:
@@ -84,5 +92,7 @@ def _of_service(work: Compilation, service: Service) -> tuple[Compiled, ...]:
 def _problems(work: Compilation) -> Iterator[Diagnostic]:
     yield from inbound_conflicts(work)
     one = work.proxy_class
+    if one.type is ProxyType.ROUTER:
+        yield from merged_servers(work).refused
     if one.type is ProxyType.SIDECAR and one.interception is not Interception.NONE:
         yield from plan(work).diagnostics

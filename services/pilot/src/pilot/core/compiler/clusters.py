@@ -100,7 +100,7 @@ def _outbound(work: Compilation, target: _Target) -> Compiled | None:
     policy = rule.policy_of(port.number, subset.name if subset else "")
     traits = _Traits(
         one.type,
-        one.interception is not Interception.NONE,
+        one.interception is not Interception.NONE and one.type is not ProxyType.ROUTER,
         "" if service.external else one.bind_address,
         placement_of(work, policy) if by_name else Placement(),
     )

@@ -37,7 +37,7 @@ def endpoint_resources(work: Compilation, service: Service) -> Iterator[Compiled
         return
     rule = work.rule(service)
     endpoints = work.endpoints(service)
-    mtls = _policies_of(work, service, endpoints)
+    mtls = policies_of(work, service, endpoints)
     for port in service.ports:
         if port.protocol is Protocol.UDP:
             continue
@@ -65,7 +65,8 @@ def placement_of(work: Compilation, policy: PortPolicy) -> Placement:
     return placement(work.proxy_class.locality, policy.outlier_detection, rule, work.mesh.locality_lb_setting)
 
 
-def _policies_of(work: Compilation, service: Service, endpoints: tuple[Endpoint, ...]) -> dict[str, NamespaceMtls]:
+def policies_of(work: Compilation, service: Service, endpoints: tuple[Endpoint, ...]) -> dict[str, NamespaceMtls]:
+    """The PeerAuthentications that count for a service's endpoints, by namespace."""
     namespaces = {service.namespace, *(item.namespace for item in endpoints)}
     return {namespace: work.mtls(namespace) for namespace in sorted(namespaces)}
 
@@ -117,7 +118,7 @@ def load_assignment(
         if any(locality):
             group.locality.region, group.locality.zone, group.locality.sub_zone = locality
         for item in by_locality[locality]:
-            _add(group, item, _accepts_mtls(item, policy, service, mtls or {}))
+            _add(group, item, accepts_mtls(item, policy, service, mtls or {}))
     return made
 
 
@@ -164,7 +165,7 @@ def _add(group: endpoint_components_pb2.LocalityLbEndpoints, item: Endpoint, mut
         host.metadata.filter_metadata["istio"].update({"workload": ";".join(words)})
 
 
-def _accepts_mtls(item: Endpoint, policy: PortPolicy, service: Service, mtls: dict[str, NamespaceMtls]) -> bool:
+def accepts_mtls(item: Endpoint, policy: PortPolicy, service: Service, mtls: dict[str, NamespaceMtls]) -> bool:
     """Whether the mTLS socket of the cluster is the one to use for this endpoint."""
     if policy.tls is not None:
         return policy.tls.mode is TlsMode.ISTIO_MUTUAL

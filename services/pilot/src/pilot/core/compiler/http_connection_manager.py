@@ -12,9 +12,17 @@ from pilot.core.compiler.access_log import access_logs
 from pilot.core.compiler.filter_order import ordered
 from pilot.core.compiler.http_filters import default_filters
 from pilot.core.compiler.messages import ads_source, any_of, boolean, duration
+from pilot.core.proxy import GatewayTopology
 
 NAME = "envoy.filters.network.http_connection_manager"
 _Manager = http_connection_manager_pb2.HttpConnectionManager
+_FORWARD = {
+    "SANITIZE": _Manager.SANITIZE,
+    "FORWARD_ONLY": _Manager.FORWARD_ONLY,
+    "APPEND_FORWARD": _Manager.APPEND_FORWARD,
+    "SANITIZE_SET": _Manager.SANITIZE_SET,
+    "ALWAYS_FORWARD_ONLY": _Manager.ALWAYS_FORWARD_ONLY,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,32 @@ class Inbound:
     stat_prefix: str
     routes: route_pb2.RouteConfiguration
     grpc_web: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Requests from outside the mesh, at a gateway; routes by RDS."""
+
+    stat_prefix: str
+    route_name: str
+    topology: GatewayTopology
+    grpc_web: bool = False
+
+
+def edge_manager(options: Edge, mesh: MeshConfig) -> listener_components_pb2.Filter:
+    """The network filter of a gateway: the caller is whom the connection comes from, and nobody may claim another's
+    certificate."""
+    manager = _manager(options.stat_prefix, mesh)
+    manager.server_name = "istio-envoy"
+    manager.use_remote_address.value = True
+    manager.xff_num_trusted_hops = options.topology.trusted_proxies
+    manager.forward_client_cert_details = _FORWARD.get(options.topology.forward_client_cert, _Manager.SANITIZE_SET)
+    details = manager.set_current_client_cert_details
+    details.subject.value, details.cert, details.dns, details.uri = True, True, True, True
+    manager.rds.config_source.CopyFrom(ads_source())
+    manager.rds.route_config_name = options.route_name
+    manager.http_filters.extend(ordered(default_filters(grpc_web=options.grpc_web)))
+    return listener_components_pb2.Filter(name=NAME, typed_config=any_of(manager))
 
 
 def outbound_manager(options: Outbound, mesh: MeshConfig) -> listener_components_pb2.Filter:

@@ -13,10 +13,10 @@ from envoy.extensions.filters.http.set_filter_state.v3 import set_filter_state_p
 
 from pilot.core.compiler.filter_order import HttpFilter, HttpSlot
 from pilot.core.compiler.messages import any_of, boolean
+from pilot.core.compiler.tcp_proxy import ALPN_KEY
 
 FAULT = "envoy.filters.http.fault"
 CORS = "envoy.filters.http.cors"
-_ALPN_KEY = "envoy.network.application_protocols"
 _ALPN_BY_PROTOCOL = "%CEL(request.protocol == 'HTTP/2' ? 'istio-h2,istio,h2' : 'istio-http/1.1,istio,http/1.1')%"
 
 Placed = tuple[HttpSlot, HttpFilter]
@@ -45,8 +45,8 @@ def _alpn() -> Placed:
     """On a port whose server sniffs: offer the ALPN that says what the request is (stock form of Istio's alpn
     filter)."""
     value = value_pb2.FilterStateValue(
-        object_key=_ALPN_KEY,
-        factory_key=_ALPN_KEY,
+        object_key=ALPN_KEY,
+        factory_key=ALPN_KEY,
         format_string=substitution_format_string_pb2.SubstitutionFormatString(
             text_format_source={"inline_string": _ALPN_BY_PROTOCOL}
         ),

@@ -6,6 +6,7 @@ from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.filters.listener.http_inspector.v3 import http_inspector_pb2
 from envoy.extensions.filters.listener.original_dst.v3 import original_dst_pb2
 from envoy.extensions.filters.listener.original_src.v3 import original_src_pb2
+from envoy.extensions.filters.listener.proxy_protocol.v3 import proxy_protocol_pb2
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
 from envoy.type.v3 import range_pb2
 
@@ -25,6 +26,12 @@ def original_src() -> listener_components_pb2.ListenerFilter:
     """Keep the caller's address towards the application (TPROXY)."""
     config = original_src_pb2.OriginalSrc(mark=_MARK)
     return _Filter(name="envoy.filters.listener.original_src", typed_config=any_of(config))
+
+
+def proxy_protocol() -> listener_components_pb2.ListenerFilter:
+    """Take the caller's address from the load balancer before the proxy."""
+    config = proxy_protocol_pb2.ProxyProtocol()
+    return _Filter(name="envoy.filters.listener.proxy_protocol", typed_config=any_of(config))
 
 
 def tls_inspector() -> listener_components_pb2.ListenerFilter:

@@ -85,7 +85,7 @@ def _listener(item: Planned, mesh: MeshConfig, *, allow: bool) -> Compiled:
             transport_protocol="raw_buffer", application_protocols=PLAIN_HTTP_ALPN
         )
         chains.append(Chain(filter_chain_match=match, filters=[outbound_manager(manager, mesh)]))
-    chains += [_tcp_chain(target, mesh) for target in item.targets]
+    chains += [tcp_chain(target, mesh) for target in item.targets]
     open_ended = [chain for chain in chains if not chain.filter_chain_match.ByteSize()]
     listener.filter_chains.extend(chain for chain in chains if chain.filter_chain_match.ByteSize())
     if open_ended and len(chains) == 1:
@@ -108,8 +108,9 @@ def _listener(item: Planned, mesh: MeshConfig, *, allow: bool) -> Compiled:
     return packed(LISTENER_TYPE, name, listener, origins=origins, beside=() if origins else item.makers)
 
 
-def _tcp_chain(target: TcpTarget, mesh: MeshConfig) -> listener_components_pb2.FilterChain:
-    chain = Chain(filters=[target.filter(mesh)])
+def tcp_chain(target: TcpTarget, mesh: MeshConfig) -> listener_components_pb2.FilterChain:
+    """A chain for connections of bytes: networks and server names that it matches, and where they go."""
+    chain = Chain(filters=target.filters(mesh))
     for subnet in target.subnets:
         address, _, length = subnet.partition("/")
         bits = int(length) if length else (128 if ":" in address else 32)

@@ -1,31 +1,17 @@
 """Conditions of a VirtualService's HTTP match as Envoy's route match; what is decided per proxy is decided here.
 Pure."""
 
-from collections.abc import Mapping
-
 from envoy.config.route.v3 import route_components_pb2
 from envoy.type.matcher.v3 import metadata_pb2, regex_pb2, string_pb2, value_pb2
-from meshcore.labels import selects
 from meshcore.model.virtual_service import HttpMatchRequest, HttpRoute, StringMatch
 
+from pilot.core.compiler.clients import Client
 from pilot.core.compiler.messages import boolean
-from pilot.core.visibility.scoping import MESH_GATEWAY
 
 JWT_METADATA = "envoy.filters.http.jwt_authn"
 _CLAIMS = "@request.auth.claims"
 _Match = route_components_pb2.RouteMatch
 _Header = route_components_pb2.HeaderMatcher
-
-
-def applies(match: HttpMatchRequest, port: int, namespace: str, labels: Mapping[str, str]) -> bool:
-    """Whether a match counts for this listener port and client: port, sourceLabels, sourceNamespace, gateways."""
-    if match.port and match.port != port:
-        return False
-    if match.gateways:
-        return MESH_GATEWAY in match.gateways
-    if match.source_namespace and match.source_namespace != namespace:
-        return False
-    return selects(match.source_labels, labels)
 
 
 def is_catch_all(match: HttpMatchRequest | None) -> bool:
@@ -66,11 +52,14 @@ def route_match(match: HttpMatchRequest | None) -> route_components_pb2.RouteMat
     return made
 
 
-def surviving_matches(route: HttpRoute, port: int, namespace: str, labels: Mapping[str, str]) -> tuple[int, ...] | None:
-    """Indexes of the matches that count for this client; None when the route has none that does."""
+def surviving_matches(route: HttpRoute, port: int, owner: str, client: Client) -> tuple[int, ...] | None:
+    """Indexes of the matches that count for this client; None when the route has none that does.
+
+    `owner` is the namespace of the VirtualService.
+    """
     if not route.match:
         return ()
-    found = tuple(index for index, match in enumerate(route.match) if applies(match, port, namespace, labels))
+    found = tuple(index for index, match in enumerate(route.match) if client.meets(match, port, owner))
     return found or None
 
 

@@ -27,6 +27,7 @@ from meshcore.xds.origin import VIRTUAL_HOST_METADATA, ConfigRef, Origins, disti
 from meshcore.xds.types import ROUTE_TYPE
 
 from pilot.core.compiler.cache import Same
+from pilot.core.compiler.clients import client_of
 from pilot.core.compiler.context import Compilation, Compiled, packed
 from pilot.core.compiler.destinations import Chosen, resolve
 from pilot.core.compiler.domains import domains_of, with_port
@@ -38,7 +39,7 @@ from pilot.core.proxy import Interception
 from pilot.core.registry import Port, Resolution, Service
 from pilot.core.visibility.scoping import Scope, route_hosts
 
-_MAX_DIRECT_RESPONSE = 1 << 20
+MAX_DIRECT_RESPONSE = 1 << 20
 _HOST = route_components_pb2.VirtualHost
 _SERVICES = frozenset({"Service", "ServiceEntry"})
 
@@ -169,8 +170,8 @@ def _routes_of(work: Compilation, service: Service, port: Port) -> tuple[bytes, 
 
 
 def _rules_of(work: Compilation, config: Config[VirtualService], port: int) -> tuple[bytes, tuple[Diagnostic, ...]]:
-    one, mesh = work.proxy_class, work.mesh
-    survivors = survivors_of(config, port, one.namespace, one.label_map)
+    mesh = work.mesh
+    survivors = survivors_of(config, port, client_of(work.proxy_class))
     destinations = {(item.host, item.subset): resolve(work, item, config.namespace) for item in destinations_of(config)}
     key: tuple[object, ...] = ("routes", Same(config), port, survivors, Same(mesh))
     key += tuple((*place, found.host, Same(found.service), Same(found.rule)) for place, found in destinations.items())
@@ -232,7 +233,7 @@ def _finished(work: Compilation, name: str, hosts: _Hosts, *, catch_all: bool, i
 def _settings(ignore_port: bool) -> bytes:
     made: bytes = route_pb2.RouteConfiguration(
         validate_clusters=boolean(False),
-        max_direct_response_body_size_bytes=uint32(_MAX_DIRECT_RESPONSE),
+        max_direct_response_body_size_bytes=uint32(MAX_DIRECT_RESPONSE),
         ignore_port_in_host_matching=ignore_port,
     ).SerializeToString(deterministic=True)
     return made

@@ -1,24 +1,26 @@
 """Where TCP and TLS connections go: VirtualService's tcp and tls rules as filter chains. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from envoy.config.listener.v3 import listener_components_pb2
-from meshcore.labels import selects
 from meshcore.model import VirtualService
+from meshcore.model.destination_rule import TlsMode
 from meshcore.model.mesh_config import MeshConfig
-from meshcore.model.virtual_service import Destination, L4MatchAttributes, RouteDestination, TlsMatchAttributes
+from meshcore.model.virtual_service import Destination, RouteDestination
+from meshcore.protocol import Protocol
 from meshcore.xds.names import BLACK_HOLE_CLUSTER, outbound_cluster
-from meshcore.xds.origin import Origins
+from meshcore.xds.origin import ConfigRef, Origins
 
-from pilot.core.compiler.context import Compilation
-from pilot.core.compiler.destinations import choose, resolve
+from pilot.core.compiler.clients import client_of
+from pilot.core.compiler.context import Compilation, service_port
+from pilot.core.compiler.destinations import Resolved, choose, resolve
 from pilot.core.compiler.routes import host_rules
-from pilot.core.compiler.tcp_proxy import tcp_proxy, weighted_tcp_proxy
+from pilot.core.compiler.tcp_proxy import bytes_alpn, tcp_proxy, weighted_tcp_proxy
 from pilot.core.config import Config
 from pilot.core.diagnostics import Diagnostic, Severity
+from pilot.core.proxy import ProxyType
 from pilot.core.registry import Port, Service
-from pilot.core.visibility.scoping import MESH_GATEWAY
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,16 @@ class TcpTarget:
     server_names: tuple[str, ...] = ()
     config: str = ""
     origins: Origins = ()
+    says_bytes: bool = False
+    """Whether the ALPN of the connection has to say that it is no HTTP: the server sniffs, the cluster assumes HTTP."""
 
-    def filter(self, mesh: MeshConfig) -> listener_components_pb2.Filter:
-        """The network filter of the chain."""
+    def filters(self, mesh: MeshConfig) -> list[listener_components_pb2.Filter]:
+        """The network filters of the chain."""
         if len(self.clusters) == 1:
-            return tcp_proxy(self.clusters[0][0], mesh, self.stat_prefix)
-        return weighted_tcp_proxy(self.clusters, mesh, self.stat_prefix)
+            proxy = tcp_proxy(self.clusters[0][0], mesh, self.stat_prefix)
+        else:
+            proxy = weighted_tcp_proxy(self.clusters, mesh, self.stat_prefix)
+        return [bytes_alpn(), proxy] if self.says_bytes else [proxy]
 
 
 def tcp_targets(
@@ -74,13 +80,12 @@ def _configured(
     work: Compilation, config: Config[VirtualService], service: Service, port: Port, problems: list[Diagnostic]
 ) -> Iterator[TcpTarget]:
     spec = config.object.spec
-    one = work.proxy_class
-    labels = one.label_map
+    client = client_of(work.proxy_class)
     if port.protocol.is_tls:
         for tls in spec.tls:
             for tls_match in tls.match:
-                if _applies(tls_match, port.number, one.namespace, labels):
-                    yield _target(
+                if client.meets(tls_match, port.number, config.namespace):
+                    yield l4_target(
                         work,
                         config,
                         tls.route,
@@ -88,29 +93,17 @@ def _configured(
                         problems,
                         tls_match.destination_subnets,
                         tls_match.sni_hosts,
-                        service,
+                        service.ref,
                     )
     for tcp in spec.tcp:
-        matches = [item for item in tcp.match if _applies(item, port.number, one.namespace, labels)]
+        matches = [item for item in tcp.match if client.meets(item, port.number, config.namespace)]
         if not tcp.match:
-            yield _target(work, config, tcp.route, port.number, problems, (), (), service)
+            yield l4_target(work, config, tcp.route, port.number, problems, (), (), service.ref)
         for match in matches:
-            yield _target(work, config, tcp.route, port.number, problems, match.destination_subnets, (), service)
+            yield l4_target(work, config, tcp.route, port.number, problems, match.destination_subnets, (), service.ref)
 
 
-def _applies(
-    match: L4MatchAttributes | TlsMatchAttributes, port: int, namespace: str, labels: Mapping[str, str]
-) -> bool:
-    if match.port and match.port != port:
-        return False
-    if match.gateways:
-        return MESH_GATEWAY in match.gateways
-    if match.source_namespace and match.source_namespace != namespace:
-        return False
-    return selects(match.source_labels, labels)
-
-
-def _target(
+def l4_target(
     work: Compilation,
     config: Config[VirtualService],
     route: tuple[RouteDestination, ...],
@@ -118,13 +111,20 @@ def _target(
     problems: list[Diagnostic],
     subnets: tuple[str, ...],
     names: tuple[str, ...],
-    service: Service,
+    maker: ConfigRef,
 ) -> TcpTarget:
+    """What a tcp or tls rule does with connections; what it cannot have goes to `problems`.
+
+    `maker` is what has the port: the service, or the Gateway.
+    """
     weighted = [item for item in route if item.weight or len(route) == 1]
     clusters = []
+    sniffed = False
     for item in weighted:
         destination: Destination = item.destination
-        chosen = choose(resolve(work, destination, config.namespace), destination, port, config)
+        found = resolve(work, destination, config.namespace)
+        chosen = choose(found, destination, port, config)
+        sniffed = sniffed or _is_sniffed(work, found, destination, port)
         clusters.append((chosen.cluster, item.weight or 1))
         if chosen.problem is not None:
             problems.append(chosen.problem)
@@ -133,5 +133,16 @@ def _target(
         text = "A rule without a destination that has a weight closes the connection."
         problems.append(Diagnostic("no-destination", config.path, text, Severity.ERROR))
     prefix = clusters[0][0] if len(clusters) == 1 else f"{config.name}.{config.namespace}"
-    origins = (config.ref, service.ref)
-    return TcpTarget(tuple(clusters), prefix, subnets, server_names(names), config.path, origins)
+    origins = (config.ref, maker)
+    return TcpTarget(tuple(clusters), prefix, subnets, server_names(names), config.path, origins, sniffed)
+
+
+def _is_sniffed(work: Compilation, found: Resolved, destination: Destination, listen_port: int) -> bool:
+    """Only gateways assume HTTP: a sidecar's clusters follow the caller."""
+    if work.proxy_class.type is not ProxyType.ROUTER or found.service is None or found.service.external:
+        return False
+    port = service_port(found.service, destination.port.number if destination.port else 0, listen_port)
+    if port is None or port.protocol is not Protocol.AUTO:
+        return False
+    tls = found.rule.policy_of(port.number, destination.subset).tls
+    return tls is None or tls.mode is TlsMode.ISTIO_MUTUAL

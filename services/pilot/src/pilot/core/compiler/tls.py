@@ -15,6 +15,7 @@ from meshcore.model.destination_rule import ClientTlsSettings, TlsMode
 from meshcore.model.mesh_config import MeshConfig
 from meshcore.model.sidecar import TlsProtocol
 from meshcore.xds.names import ROOT_CERTIFICATE, SDS_CLUSTER, WORKLOAD_CERTIFICATE
+from meshcore.xds.secret_names import file_key_pair, file_root
 
 from pilot.core.compiler.messages import any_of, boolean
 
@@ -37,7 +38,6 @@ _CIPHERS = (
     "AES256-GCM-SHA384",
     "AES128-GCM-SHA256",
 )
-_SYSTEM_ROOTS = "file-root:system"
 _SAN = common_pb2.SubjectAltNameMatcher
 
 
@@ -93,20 +93,20 @@ def downstream_socket(mesh: MeshConfig) -> base_pb2.TransportSocket:
                 cipher_suites=_CIPHERS,
             ),
             tls_certificate_sds_secret_configs=[sds_secret(WORKLOAD_CERTIFICATE)],
-            combined_validation_context=_validation(
-                ROOT_CERTIFICATE, _uris(prefix=[f"spiffe://{domain}/" for domain in trust_domains(mesh)])
+            combined_validation_context=validation(
+                sds_secret(ROOT_CERTIFICATE), san_uris(prefix=[f"spiffe://{domain}/" for domain in trust_domains(mesh)])
             ),
             alpn_protocols=SERVER_ALPN,
         ),
         require_client_certificate=boolean(True),
     )
-    return _socket(context)
+    return tls_socket(context)
 
 
 def mutual_socket(sans: Sequence[str], sni: str, alpn: Sequence[str]) -> base_pb2.TransportSocket:
     """Originate mesh mTLS to servers with one of these SPIFFE URIs; none means anybody whom the mesh's root vouches
     for."""
-    return _socket(
+    return tls_socket(
         tls_pb2.UpstreamTlsContext(
             common_tls_context=tls_pb2.CommonTlsContext(
                 tls_params=common_pb2.TlsParameters(
@@ -114,7 +114,7 @@ def mutual_socket(sans: Sequence[str], sni: str, alpn: Sequence[str]) -> base_pb
                     tls_maximum_protocol_version=common_pb2.TlsParameters.TLSv1_3,
                 ),
                 tls_certificate_sds_secret_configs=[sds_secret(WORKLOAD_CERTIFICATE)],
-                combined_validation_context=_validation(ROOT_CERTIFICATE, _uris(exact=sans)),
+                combined_validation_context=validation(sds_secret(ROOT_CERTIFICATE), san_uris(exact=sans)),
                 alpn_protocols=alpn,
             ),
             sni=sni,
@@ -129,15 +129,15 @@ def configured_socket(
     names."""
     common = tls_pb2.CommonTlsContext()
     if settings.mode is TlsMode.MUTUAL:
-        name = f"file-cert:{settings.client_certificate}~{settings.private_key}"
+        name = file_key_pair(settings.client_certificate, settings.private_key)
         common.tls_certificate_sds_secret_configs.append(sds_secret(name))
     if not settings.insecure_skip_verify:
-        root = f"file-root:{settings.ca_certificates}" if settings.ca_certificates else _SYSTEM_ROOTS
+        root = file_root(settings.ca_certificates, settings.ca_crl)
         names = settings.subject_alt_names or tuple(fallback_sans)
-        common.combined_validation_context.CopyFrom(_validation(root, [m for name in names for m in _any_kind(name)]))
+        common.combined_validation_context.CopyFrom(validation(sds_secret(root), sans_of_any_kind(names)))
     if is_http2:
         common.alpn_protocols.append("h2")
-    return _socket(tls_pb2.UpstreamTlsContext(common_tls_context=common, sni=settings.sni))
+    return tls_socket(tls_pb2.UpstreamTlsContext(common_tls_context=common, sni=settings.sni))
 
 
 def raw_socket() -> base_pb2.TransportSocket:
@@ -145,26 +145,31 @@ def raw_socket() -> base_pb2.TransportSocket:
     return base_pb2.TransportSocket(name=RAW_SOCKET, typed_config=any_of(raw_buffer_pb2.RawBuffer()))
 
 
-def _socket(context: Any) -> base_pb2.TransportSocket:
+def tls_socket(context: Any) -> base_pb2.TransportSocket:
+    """The transport socket of an upstream or downstream context."""
     return base_pb2.TransportSocket(name=TLS_SOCKET, typed_config=any_of(context))
 
 
-def _validation(root: str, names: Iterable[Any]) -> Any:
+def validation(root: secret_pb2.SdsSecretConfig, names: Iterable[Any]) -> Any:
+    """Peers that the root of a secret vouches for, with one of these names."""
     return tls_pb2.CommonTlsContext.CombinedCertificateValidationContext(
         default_validation_context=common_pb2.CertificateValidationContext(match_typed_subject_alt_names=names),
-        validation_context_sds_secret_config=sds_secret(root),
+        validation_context_sds_secret_config=root,
     )
 
 
-def _uris(exact: Iterable[str] = (), prefix: Iterable[str] = ()) -> list[Any]:
+def san_uris(exact: Iterable[str] = (), prefix: Iterable[str] = ()) -> list[Any]:
+    """Matchers of URI names."""
     found = [string_pb2.StringMatcher(exact=text) for text in exact]
     found += [string_pb2.StringMatcher(prefix=text) for text in prefix]
     return [_SAN(san_type=_SAN.URI, matcher=matcher) for matcher in found]
 
 
-def _any_kind(name: str) -> list[Any]:
-    """A name that a person wrote: a URI, or else a DNS name or an IP address."""
-    matcher = string_pb2.StringMatcher(exact=name)
-    if "://" in name:
-        return [_SAN(san_type=_SAN.URI, matcher=matcher)]
-    return [_SAN(san_type=kind, matcher=matcher) for kind in (_SAN.DNS, _SAN.IP_ADDRESS)]
+def sans_of_any_kind(names: Iterable[str]) -> list[Any]:
+    """Matchers of names that a person wrote: a URI each, or else a DNS name or an IP address."""
+    found = []
+    for name in names:
+        matcher = string_pb2.StringMatcher(exact=name)
+        kinds = (_SAN.URI,) if "://" in name else (_SAN.DNS, _SAN.IP_ADDRESS)
+        found += [_SAN(san_type=kind, matcher=matcher) for kind in kinds]
+    return found

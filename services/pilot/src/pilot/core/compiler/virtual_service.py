@@ -15,6 +15,7 @@ from meshcore.model.virtual_service import (
     VirtualService,
 )
 
+from pilot.core.compiler.clients import Client
 from pilot.core.compiler.destinations import Chosen, Resolved, choose
 from pilot.core.compiler.header_operations import apply_headers, authority_of
 from pilot.core.compiler.http_filters import CORS, FAULT
@@ -49,9 +50,9 @@ class Rules:
     """By (host as written, subset)."""
 
 
-def survivors_of(config: Config[VirtualService], port: int, namespace: str, labels: Mapping[str, str]) -> Survivors:
+def survivors_of(config: Config[VirtualService], port: int, client: Client) -> Survivors:
     """Decide what of each rule counts, so that it is decided before the key of the memo is made."""
-    return tuple(surviving_matches(route, port, namespace, labels) for route in config.object.spec.http)
+    return tuple(surviving_matches(route, port, config.namespace, client) for route in config.object.spec.http)
 
 
 def destinations_of(config: Config[VirtualService]) -> Iterator[Destination]:

@@ -13,7 +13,8 @@ class Call:
     """One request (or connection, when `is_http` is False) that leaves a workload.
 
     `address` is what the client dials when traffic is captured; empty means that it goes through the HTTP proxy, if
-    there is one, else to an address that only the port tells apart. `tls` is the application's own TLS, with `sni`.
+    there is one, else to an address that only the port tells apart. `tls` is the caller's own TLS, with `sni` and
+    `alpn`. At a gateway it is a request from outside to the port that is bound.
     """
 
     host: str
@@ -25,6 +26,7 @@ class Call:
     is_http: bool = True
     tls: bool = False
     sni: str = ""
+    alpn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

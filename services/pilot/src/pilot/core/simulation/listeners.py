@@ -60,8 +60,13 @@ def filter_chain(listener: Any, address: str, port: int, tls: bool, offered: Ite
     left = _most(
         left, lambda m: bool(m.prefix_ranges), lambda m: any(_inside(address, item) for item in m.prefix_ranges)
     )
+    best = max(
+        (_closeness(pattern, sni) for chain in left for pattern in chain.filter_chain_match.server_names), default=0
+    )
     left = _most(
-        left, lambda m: bool(m.server_names), lambda m: any(_names(pattern, sni) for pattern in m.server_names)
+        left,
+        lambda m: bool(m.server_names),
+        lambda m: best > 0 and any(_closeness(pattern, sni) == best for pattern in m.server_names),
     )
     transport = "tls" if tls else "raw_buffer"
     left = _most(left, lambda m: bool(m.transport_protocol), lambda m: m.transport_protocol == transport)
@@ -88,5 +93,8 @@ def _inside(address: str, network: Any) -> bool:
     return ip_address(address) in ip_network(f"{network.address_prefix}/{network.prefix_len.value}", strict=False)
 
 
-def _names(pattern: str, sni: str) -> bool:
-    return pattern == sni or (pattern.startswith("*.") and sni.endswith(pattern[1:]))
+def _closeness(pattern: str, sni: str) -> int:
+    """How specifically a server name is matched: the whole name before the longest suffix; 0 is not at all."""
+    if pattern == sni:
+        return len(sni) + 1
+    return len(pattern) - 1 if pattern.startswith("*.") and sni.endswith(pattern[1:]) else 0

@@ -25,7 +25,7 @@ def simulate(resources: ResourceSet, call: Call) -> Outcome:
     listener = outbound_listener(resources, call)
     if listener is None:
         return Outcome(refused=True)
-    offered = HTTP1 if call.is_http and not call.tls else ()
+    offered = call.alpn if call.tls else HTTP1 if call.is_http else ()
     chain = filter_chain(listener, call.address, call.port, call.tls, offered, call.sni)
     if chain is None:
         return Outcome(listener=listener.name, refused=True)
@@ -61,6 +61,8 @@ def _through(resources: ResourceSet, listener: Any, chain: Any, call: Call) -> O
         return Outcome(**place, status=404)
     host = find_virtual_host(routes, call.host, call.port)
     route = find_route(host, call.method, call.host, call.path, call.headers) if host is not None else None
+    if host is not None and host.require_tls == host.ALL and not call.tls:
+        return Outcome(**place, virtual_host=host.name, status=301, location=f"https://{call.host}{call.path}")
     if host is None or route is None:
         return Outcome(**place, virtual_host=host.name if host is not None else "", status=404)
     place |= {"virtual_host": host.name, "route": route.name, "message": route}

@@ -117,14 +117,13 @@ def _chosen(services: tuple[Service, ...], namespace: str) -> Service:
     )
 
 
-def _mesh_routes(snapshot: MeshSnapshot, namespace: str) -> list[Config[VirtualService]]:
+def visible_routes(snapshot: MeshSnapshot, namespace: str) -> list[Config[VirtualService]]:
+    """Every VirtualService with hosts that a namespace sees, in the order of precedence."""
     own, named, public = [], [], []
     for owner in snapshot.by_namespace.get("VirtualService", {}):
         for config in snapshot.virtual_services(owner):
             spec = config.object.spec
-            if not spec.hosts or (spec.gateways and MESH_GATEWAY not in spec.gateways):
-                continue
-            if not virtual_service_is_visible(snapshot, config, namespace):
+            if not spec.hosts or not virtual_service_is_visible(snapshot, config, namespace):
                 continue
             targets = spec.export_to or snapshot.mesh_config.default_virtual_service_export_to
             if owner == namespace:
@@ -134,6 +133,11 @@ def _mesh_routes(snapshot: MeshSnapshot, namespace: str) -> list[Config[VirtualS
             else:
                 named.append(config)
     return [config for part in (own, named, public) for config in sorted(part, key=lambda item: item.age)]
+
+
+def _mesh_routes(snapshot: MeshSnapshot, namespace: str) -> list[Config[VirtualService]]:
+    routes = visible_routes(snapshot, namespace)
+    return [item for item in routes if not item.object.spec.gateways or MESH_GATEWAY in item.object.spec.gateways]
 
 
 def _allows_any(snapshot: MeshSnapshot, sidecar: Config[Sidecar] | None) -> bool:
