@@ -94,6 +94,7 @@ class Caller:
             return [await self._http_once(client, call, name) for name in names]
 
     async def _http_once(self, client: httpx.AsyncClient, call: RowCall, name: str) -> Answer:
+        call = call.numbered(int(name.rpartition(".")[2]))
         if not call.keep_cookies:
             client.cookies.clear()
         url, extensions = call.url, {}
@@ -157,7 +158,7 @@ class Caller:
             try:
                 body = (await sent).decode()
             except grpc.aio.AioRpcError as error:
-                found = {str(key): str(value) for key, value in error.initial_metadata() or ()}
+                found = {str(key): str(value) for key, value in error.trailing_metadata() or ()}
                 return Answer(
                     200, found.get("x-workload", ""), found, error.details() or "", grpc_status=error.code().value[0]
                 )

@@ -2,12 +2,14 @@
 
     python echo.py NAME VERSION --host 127.1.1.2 --namespace default
 
-Ports: 9080 HTTP/1.1 (a WebSocket upgrade too), 9070 the same where the mesh must find the protocol out, 9090 gRPC, 9000
-TCP that sends back what it gets, 9001 TCP that speaks first, 9443 HTTP/1.1 over TLS with a certificate of its own.
+Ports: 9080 HTTP/1.1 (a WebSocket upgrade too), 9090 gRPC, 9000 TCP that sends back what it gets, 9001 TCP that speaks
+first, 9443 HTTP/1.1 over TLS with a certificate of its own; 9070 (HTTP/1.1) and 9071 (TCP) are for services that do not
+say what they speak.
 
 Every answer names the workload and repeats the request. Query parameters make it fail: `status=503`, `delay=0.5` (in
-seconds), `fail=2` (the first two tries of one `x-call` get 503, or `status`), `reset=1` (the connection is cut),
-`only=NAME` (the other parameters count for that workload alone), `set=NAME:VALUE` (a response header, several times).
+seconds), `slow=1` (only the first try of one `x-call` is delayed), `fail=2` (the first two get 503, or `status`),
+`reset=1` (the connection is cut), `only=NAME` (the other parameters count for that workload alone). `set=NAME:VALUE` is
+a response header, and may come several times.
 `/journal?calls=PREFIX` tells of the requests whose header `x-call` begins so; a mirror leaves its trace there.
 """
 
@@ -37,7 +39,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-HTTP, SNIFFED, GRPC, TCP, SERVER_FIRST, TLS = 9080, 9070, 9090, 9000, 9001, 9443
+HTTP, GRPC, TCP, SERVER_FIRST, TLS = 9080, 9090, 9000, 9001, 9443
+UNSAID_HTTP, UNSAID_TCP = 9070, 9071
 KEPT_CALLS = 5000
 WEBSOCKET_KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CERTIFICATE_NAMES = ("*.test", "localhost")
@@ -143,7 +146,7 @@ class HttpConnection:
         orders = {name: values[0] for name, values in query.items()}
         if orders.get("only", self._echo.name) != self._echo.name:
             orders = {}
-        if "delay" in orders:
+        if "delay" in orders and before < int(orders.get("slow", "1000000")):
             await asyncio.sleep(float(orders["delay"]))
         if "reset" in orders:
             self._writer.transport.abort()
@@ -188,10 +191,11 @@ class AnyMethod(grpc.GenericRpcHandler):  # type: ignore[misc]
             headers = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
             seen = self._echo.saw(headers, path=handler_call_details.method, protocol="grpc", body=request.decode())
             self._echo.note(headers.get("x-call", ""))
-            await context.send_initial_metadata((("x-workload", self._echo.name),))
+            who = (("x-workload", self._echo.name),)
             if wanted := int(headers.get("x-grpc-status", "0")):
                 code = next(code for code in grpc.StatusCode if code.value[0] == wanted)
-                await context.abort(code, "asked for")
+                await context.abort(code, "asked for", who)  # without a header before it, which would forbid a retry
+            await context.send_initial_metadata(who)
             return json.dumps(seen).encode()
 
         return grpc.unary_unary_rpc_method_handler(answer)
@@ -255,7 +259,8 @@ async def serve(echo: Echo, host: str) -> None:
         loop.add_signal_handler(number, stop.set)
     servers = [
         await asyncio.start_server(http, host, HTTP),
-        await asyncio.start_server(http, host, SNIFFED),
+        await asyncio.start_server(http, host, UNSAID_HTTP),
+        await asyncio.start_server(back, host, UNSAID_TCP),
         await asyncio.start_server(http, host, TLS, ssl=tls_context()),
         await asyncio.start_server(back, host, TCP),
         await asyncio.start_server(first, host, SERVER_FIRST),

@@ -5,7 +5,8 @@ show, `areas.yaml` the areas, `workloads.yaml` and `mesh.yaml` are the mesh that
 through real Envoys and answered by the simulator.
 
 Texts of a row may say `$ns` (the namespace that the row owns), `$proxy(NAME)` and `$app(NAME)` (the loopback addresses
-of a workload's Envoy and of its application) and `$row` (the row's name).
+of a workload's Envoy and of its application), `$row` (the row's name) and, in the URL and headers of an HTTP call,
+`$n` (the number of the request in its call, from 0).
 """
 
 import re
@@ -19,9 +20,10 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+COUNTER = "$n"
 FEATURES = "features.yaml"
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "grpc": 80, "grpcs": 443}
-_PLACE = re.compile(r"\$(?:(ns|row)\b|(proxy|app)\(([a-z0-9-]+)\))")
+_PLACE = re.compile(r"\$(?:(ns|row)(?![a-z])|(proxy|app)\(([a-z0-9-]+)\))")
 
 
 class _Strict(BaseModel):
@@ -114,6 +116,13 @@ class RowCall(_Strict):
     not_simulated: str = ""
     """Why the simulator has nothing to say about it."""
     expect: Expectation = Field(default_factory=Expectation)
+
+    def numbered(self, number: int) -> "RowCall":
+        """The call as its request of that number (from 0) says it."""
+        if COUNTER not in self.url and not any(COUNTER in value for value in self.headers.values()):
+            return self
+        headers = {name: value.replace(COUNTER, str(number)) for name, value in self.headers.items()}
+        return self.model_copy(update={"url": self.url.replace(COUNTER, str(number)), "headers": headers})
 
     @property
     def scheme(self) -> str:

@@ -191,7 +191,7 @@ def _set_timeout(made: route_components_pb2.Route, route: HttpRoute | None) -> N
     """No limit unless one is set; a caller's grpc-timeout is let through up to the same limit."""
     limit = duration(route.timeout) if route is not None and route.timeout is not None else duration_pb2.Duration()
     made.route.timeout.CopyFrom(limit)
-    made.route.max_stream_duration.grpc_timeout_header_max.CopyFrom(limit)
+    made.route.max_grpc_timeout.CopyFrom(limit)  # max_stream_duration would make Envoy forget `timeout`
 
 
 def _set_hashing_and_retries(
