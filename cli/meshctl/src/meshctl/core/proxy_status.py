@@ -50,6 +50,7 @@ def refusals(rows: Iterable[Row]) -> list[str]:
             if said:
                 what = f"its {name.upper()}" + "".join(f" {rejected}" for rejected in resource.get("rejected", ()))
                 lines.append(f"{row.get('proxy')} refused {what} and keeps what it had: {said[:ERROR_LIMIT]}")
+                lines += [f"{row.get('proxy')} refused what {config} made" for config in resource.get("configs", ())]
     return sorted(lines)
 
 

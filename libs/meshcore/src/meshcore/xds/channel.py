@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+from meshcore.xds.nack import refused_names
 from meshcore.xds.request import Rejection
 from meshcore.xds.resource import NOTHING, Resources
 from meshcore.xds.subscription import Subscription
@@ -48,7 +49,7 @@ class Channel:
     """The target that nothing was left to be sent of, as long as nothing else has changed."""
     rejection: Rejection | None = None
     rejected_names: frozenset[str] = frozenset()
-    """Why and of which message something is still refused by the client."""
+    """Why something is still refused by the client, and which resources that may be."""
 
     def is_settled_on(self, target: Resources) -> bool:
         """Whether this very target has been sent whole; saves comparing what is known to be equal."""
@@ -78,7 +79,7 @@ class Channel:
         """The client keeps what it had."""
         flight = self._land()
         self.rejection = rejection
-        self.rejected_names |= flight.names
+        self.rejected_names |= refused_names(rejection.message, flight.names)
 
     def settle(self, after: Resources, change: int, revision: int, target: Resources | None) -> None:
         """Nothing is on its way and nothing to be sent of `target` (None: it must be compared again)."""

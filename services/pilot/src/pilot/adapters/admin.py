@@ -1,4 +1,4 @@
-"""Pilot's admin REST: receipts, who has what, and debug pages in Istio's shapes. Parses and asks, decides nothing."""
+"""Pilot's admin REST: receipts, who has what. Parses and asks, decides nothing."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +11,7 @@ from meshcore.xds.types import SHORT_NAMES
 from pydantic import BaseModel
 
 from pilot.adapters.answers import LONGEST_WAIT, Gathered, Source
+from pilot.adapters.debug import debug_pages, rows_of
 from pilot.core.receipt import Knowledge, ReceiptAnswer, merged
 
 
@@ -27,6 +28,8 @@ class RefusalState(BaseModel):
     proxy: str
     type: str
     error: str
+    configs: list[str]
+    """The objects that made what it refused: `<kind>/<namespace>/<name>@<revision>`."""
 
 
 class ReceiptState(BaseModel):
@@ -65,50 +68,9 @@ def create_router(source: Source) -> APIRouter:
     async def list_proxies() -> ProxyList:
         """The proxies that are connected, and how far they are."""
         gathered = await source.ask("proxies", {}, 0)
-        return ProxyList(items=_rows(gathered, "proxy"), instances_missing=list(gathered.missing))
+        return ProxyList(items=rows_of(gathered, "proxy"), instances_missing=list(gathered.missing))
 
-    @router.get("/debug/syncz")
-    async def get_sync_status(namespace: str = "") -> list[dict[str, Any]]:
-        """Nonces sent and acknowledged per proxy and type."""
-        rows = _rows(await source.ask("syncz", {}, 0), "proxy")
-        return [row for row in rows if not namespace or row["proxy"].endswith(f".{namespace}")]
-
-    @router.get("/debug/adsz")
-    async def get_ads_status(proxy: str = Query(default="", alias="proxyID")) -> dict[str, Any]:
-        """Connected clients with their nodes and subscriptions."""
-        gathered = await source.ask("adsz", {"proxy": proxy}, 0)
-        rows = _rows(gathered, "connectionId")
-        return {"totalClients": len(rows), "clients": rows, "instances_missing": list(gathered.missing)}
-
-    @router.get("/debug/connections")
-    async def get_connections() -> dict[str, Any]:
-        """The short list of connections."""
-        rows = _rows(await source.ask("adsz", {}, 0), "connectionId")
-        short = [{key: row[key] for key in ("connectionId", "connectedAt", "address")} for row in rows]
-        return {"totalClients": len(short), "clients": short}
-
-    @router.get("/debug/config_dump")
-    async def get_config_dump(proxy: str = Query(alias="proxyID")) -> Any:
-        """What is compiled for one proxy now, as Envoy's admin shows it."""
-        return _the_one(await source.ask("config_dump", {"proxy": proxy}, 0), proxy)
-
-    @router.get("/debug/edsz")
-    async def get_endpoints(proxy: str = Query(alias="proxyID")) -> Any:
-        """The endpoints compiled for one proxy."""
-        return _the_one(await source.ask("edsz", {"proxy": proxy}, 0), proxy)
-
-    @router.get("/debug/registryz")
-    async def get_registry() -> list[dict[str, Any]]:
-        """Services and endpoints as the first instance that answers sees them."""
-        gathered = await source.ask("registryz", {}, 0)
-        return next(iter(gathered.answers.values()), [])
-
-    @router.get("/debug/engine")
-    async def get_engine() -> dict[str, Any]:
-        """Counters of every process: classes, compiles, frames built and shared, admission backlog."""
-        gathered = await source.ask("engine", {}, 0)
-        return {"instances": dict(gathered.answers), "instances_missing": list(gathered.missing)}
-
+    router.include_router(debug_pages(source))
     return router
 
 
@@ -136,26 +98,17 @@ def receipt_state(revision: int, gathered: Gathered) -> ReceiptState:
         proxies=ProxyCount(count=whole.count, acked=whole.acked),
         outstanding=list(whole.outstanding),
         failed=[
-            RefusalState(proxy=one.proxy, type=SHORT_NAMES.get(one.type_url, one.type_url), error=one.message)
+            RefusalState(
+                proxy=one.proxy,
+                type=SHORT_NAMES.get(one.type_url, one.type_url),
+                error=one.message,
+                configs=list(one.configs),
+            )
             for one in whole.failed
         ],
         gone=list(whole.gone),
         instances_missing=missing,
     )
-
-
-def _rows(gathered: Gathered, key: str) -> list[dict[str, Any]]:
-    rows = [{**row, "pilot": name} for name, part in gathered.answers.items() for row in part]
-    return sorted(rows, key=lambda row: str(row[key]))
-
-
-def _the_one(gathered: Gathered, proxy: str) -> Any:
-    found = next((part for part in gathered.answers.values() if part is not None), None)
-    if found is None:
-        if gathered.missing:
-            raise MeshError(ErrorCode.UNAVAILABLE, f"{', '.join(gathered.missing)} did not answer")
-        raise MeshError(ErrorCode.NOT_FOUND, f"no proxy {proxy} is connected; proxies are named <pod>.<namespace>")
-    return found
 
 
 def _time(epoch: float | None) -> str | None:

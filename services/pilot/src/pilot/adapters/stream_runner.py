@@ -20,6 +20,7 @@ from meshcore.xds.types import HEALTH_TYPE, SHORT_NAMES
 from pilot.adapters import telemetry
 from pilot.adapters.hub import Hub, Ticket
 from pilot.core.engine import Stream
+from pilot.core.refusals import blame_of
 
 _log = structlog.get_logger("ads")
 _INBOX = 64
@@ -195,6 +196,8 @@ class StreamRunner:
             telemetry.REJECTS.labels(kind).inc()
             if (counter := telemetry.REJECTED.get(SHORT_NAMES.get(effect.type_url, ""))) is not None:
                 counter.labels(str(effect.code)).inc()
+            blame = blame_of(self._stream.session.channels[effect.type_url])
+            made_by = tuple(str(config) for config in blame.configs) if blame is not None else ()
             _log.warning(
                 "config refused by the proxy, which keeps what it had",
                 proxy=self._stream.proxy.id,
@@ -203,9 +206,10 @@ class StreamRunner:
                 revision=effect.revision,
                 code=effect.code,
                 error=effect.message,
+                configs=made_by[:10],
             )
             receipts = self._hub.engine.receipts
-            if receipts.refused(self._stream.number, effect.revision, effect.type_url, effect.message):
+            if receipts.refused(self._stream.number, effect.revision, effect.type_url, effect.message, made_by):
                 self._hub.progressed()
 
     def _account(self) -> None:

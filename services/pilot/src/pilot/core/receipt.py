@@ -29,6 +29,8 @@ class Refusal:
     proxy: str
     type_url: str
     message: str
+    configs: tuple[str, ...] = ()
+    """The objects that made what it refused, as `<kind>/<namespace>/<name>@<revision>`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +108,11 @@ class ReceiptLog:
             moved = True
         return moved
 
-    def refused(self, stream: int, revision: int, type_url: str, message: str) -> bool:
+    def refused(self, stream: int, revision: int, type_url: str, message: str, configs: tuple[str, ...] = ()) -> bool:
         """The stream has refused a message that brought everything up to `revision`."""
         moved = False
         for receipt, proxy in self._leaving(stream, revision):
-            receipt.failed[proxy] = Refusal(proxy, type_url, message)
+            receipt.failed[proxy] = Refusal(proxy, type_url, message, configs)
             moved = True
         return moved
 

@@ -13,6 +13,7 @@ from meshcore.xds.types import (
 )
 
 from pilot.core.engine import Engine, Stream
+from pilot.core.refusals import blame_of, refusals
 
 _COLUMNS = {
     CLUSTER_TYPE: "cluster",
@@ -38,7 +39,7 @@ def sync_row(stream: Stream) -> dict[str, Any]:
         if (column := _COLUMNS.get(type_url)) is not None:
             row[f"{column}_sent"] = channel.last_nonce
             row[f"{column}_acked"] = channel.acknowledged_nonce
-        rejection = channel.rejection
+        rejection, blame = channel.rejection, blame_of(channel)
         row["resources"][SHORT_NAMES.get(type_url, type_url)] = {
             "sent": channel.last_nonce,
             "acked": channel.acknowledged_nonce,
@@ -46,6 +47,7 @@ def sync_row(stream: Stream) -> dict[str, Any]:
             "held": sum(resource.exists for resource in channel.held.values()),
             "lastError": "" if rejection is None else rejection.message,
             "rejected": sorted(channel.rejected_names),
+            "configs": [str(config) for config in blame.configs] if blame is not None else [],
         }
     return row
 
@@ -54,6 +56,22 @@ def sync_rows(engine: Engine) -> list[dict[str, Any]]:
     """All proxies with a config of their own, by name."""
     streams = sorted(engine.streams.values(), key=lambda stream: (stream.proxy.id, stream.number))
     return [sync_row(stream) for stream in streams if stream.proxy_class is not None]
+
+
+def refusal_rows(engine: Engine) -> list[dict[str, Any]]:
+    """What proxies of this process refuse, by config object."""
+    streams = [(stream.proxy.id, stream.session.channels) for stream in engine.streams.values()]
+    return [
+        {
+            "config": str(one.config),
+            "type": one.type,
+            "resources": list(one.resources),
+            "message": one.message,
+            "count": one.count,
+            "proxies": list(one.proxies),
+        }
+        for one in refusals(streams)
+    ]
 
 
 def connection_row(stream: Stream) -> dict[str, Any]:
