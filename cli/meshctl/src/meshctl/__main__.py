@@ -22,6 +22,8 @@ COMMANDS = {
     "validate": "offline",
     "analyze": "analyze",
     "compile": "compile",
+    "explain": "explain",
+    "diff": "diff",
     "kube-inject": "offline",
     "version": "offline",
     "proxy-status": "proxies",

@@ -28,7 +28,7 @@ class AdminApi:
         """Closes the connection."""
         self._client.close()
 
-    def get(self, path: str, timeout: float = 10.0, **parameters: str | float) -> Any:
+    def get(self, path: str, /, timeout: float = 10.0, **parameters: str | float | list[str]) -> Any:
         """The JSON document at `path`."""
         return self._answer("GET", path, timeout=timeout, params=parameters)
 

@@ -1,5 +1,6 @@
 """Pilot's admin REST from the command line."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meshctl.adapters.admin_api import AdminApi
@@ -18,6 +19,15 @@ class PilotApi(AdminApi):
     def sync_status(self) -> list[dict[str, Any]]:
         """Which proxy was sent and has acknowledged what: a row for each."""
         return list(self.get("/debug/syncz"))
+
+    def what_if(self, changes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Which proxies would be sent what; `changes` are operations with normalised objects."""
+        return dict(self.post("/api/v1/whatif", {"changes": list(changes)}))
+
+    def explain(self, proxy: str, to: str, path: str, method: str, headers: Sequence[str], port: int) -> dict[str, Any]:
+        """Where a request of the proxy `pod.namespace` would go; `headers` are `name: value`."""
+        asked: dict[str, Any] = {"from": proxy, "to": to, "method": method, "port": port, "header": list(headers)}
+        return dict(self.get("/api/v1/explain", **asked, path=path))
 
     def config_dump(self, proxy: str) -> Any:
         """What Pilot compiles for the proxy `pod.namespace`."""

@@ -1,11 +1,13 @@
 """meshctl compile: the whole xDS of one proxy, from config files alone."""
 
 import json
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from meshcore.errors import ErrorCode, MeshError
+from meshcore.model.base import MeshObject
 from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.config_dump import config_dump
 
@@ -32,14 +34,8 @@ def compile(  # noqa: A001 - the name of the command
     namespace: NamespaceOption = "default",
 ) -> None:
     """Print everything that Pilot would send to one proxy."""
-    if (proxy is None) == (node is None):
-        raise MeshError(ErrorCode.INVALID, "say either --proxy NAMESPACE/NAME or --node NODE.json")
     objects = read_mesh(read_some_documents(filename), namespace)
-    if node is not None:
-        described = _read_node(node)
-    else:
-        space, _, name = str(proxy).rpartition("/")
-        described = node_of(objects, space or namespace, name)
+    described = node_from(objects, proxy, node, namespace)
     resources = compile_proxy(objects, described)
     for diagnostic in resources.diagnostics:
         complain(f"{diagnostic}")
@@ -47,7 +43,17 @@ def compile(  # noqa: A001 - the name of the command
     print_document(document, Output.JSON if output is Output.TABLE else output)
 
 
-def _read_node(path: str) -> dict[str, object]:
+def node_from(objects: Iterable[MeshObject], proxy: str | None, node: str | None, namespace: str) -> dict[str, Any]:
+    """Envoy's node of a workload of the objects, or from a file; INVALID unless exactly one of both is said."""
+    if (proxy is None) == (node is None):
+        raise MeshError(ErrorCode.INVALID, "say either --proxy NAMESPACE/NAME or --node NODE.json")
+    if node is not None:
+        return _read_node(node)
+    space, _, name = str(proxy).rpartition("/")
+    return node_of(objects, space or namespace, name)
+
+
+def _read_node(path: str) -> dict[str, Any]:
     try:
         document = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:

@@ -1,6 +1,7 @@
 """The mesh that config files alone describe, and the node of a proxy in it: what `meshctl compile` compiles. Pure."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from galley.core.admission import normalize
@@ -12,10 +13,12 @@ from meshcore.model.base import MeshObject
 from meshcore.model.kinds import KINDS, by_kind
 from meshcore.model.load import Document, parse_object
 from meshcore.xds.resource import ResourceSet
-from pilot.core.compiler import compile_resources
+from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.proxy import classify, parse_node
 from pilot.core.registry.workload import group_labels
+from pilot.core.simulation import Explanation, Question, explain
 from pilot.core.snapshot import MeshSnapshot
+from pilot.core.what_if import consequences
 
 from meshctl.core.documents import named_object
 
@@ -45,6 +48,19 @@ def read_mesh(documents: Iterable[Document], namespace: str) -> list[MeshObject]
     return list(objects.values())
 
 
+def places_of(documents: Iterable[Document], namespace: str) -> dict[tuple[str, str, str], str]:
+    """Where each object is written, `file:line`, by kind, namespace and name; the last one of a name counts."""
+    found = {}
+    for document in documents:
+        body = document.body
+        if not isinstance(body, Mapping) or (str(body.get("apiVersion")), str(body.get("kind"))) not in OURS:
+            continue
+        metadata = body.get("metadata") or {}
+        space = str(metadata.get("namespace") or namespace)
+        found[str(body["kind"]), space, str(metadata.get("name"))] = f"{document.file}:{document.line}"
+    return found
+
+
 def _normalised(body: Mapping[str, Any], namespace: str) -> MeshObject:
     kind = by_kind(body["apiVersion"], body["kind"])
     metadata = dict(body.get("metadata") or {})
@@ -52,6 +68,25 @@ def _normalised(body: Mapping[str, Any], namespace: str) -> MeshObject:
         metadata["namespace"] = metadata.get("namespace") or namespace
     filled = rules_of(kind).fill_defaults({**body, "metadata": metadata})
     return parse_object(normalize(parse_object(filled), kind, Naming()), strict=False)
+
+
+def supposed_effect(
+    objects: Iterable[MeshObject], changed: Iterable[MeshObject], node: Mapping[str, Any], *, removed: bool = False
+) -> dict[str, Any]:
+    """What becomes of the proxy with that node when objects are written over those that are there (or removed)."""
+    before = MeshSnapshot.of(objects)
+    after = before.supposing((item, removed) for item in changed)
+    cache = CompileCache()
+    found = consequences(before, after, [parse_node(node)], partial(compile_resources, cache=cache))
+    return {"revision": 0, "proxies": 1, "consequences": [one.document() for one in found], "instances_missing": []}
+
+
+def explain_request(objects: Iterable[MeshObject], node: Mapping[str, Any], question: Question) -> Explanation:
+    """What the proxy with that node would do with a request, in the mesh of these objects."""
+    snapshot = MeshSnapshot.of(objects)
+    proxy = parse_node(node)
+    proxy_class = classify(proxy, snapshot.selection)
+    return explain(snapshot, proxy, proxy_class, compile_resources(snapshot, proxy_class), question)
 
 
 def compile_proxy(objects: Iterable[MeshObject], node: Mapping[str, Any]) -> ResourceSet:

@@ -1,7 +1,7 @@
 """Pilot's admin REST: receipts, who has what. Parses and asks, decides nothing."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
@@ -11,8 +11,9 @@ from meshcore.xds.types import SHORT_NAMES
 from pydantic import BaseModel
 
 from pilot.adapters.answers import LONGEST_WAIT, Gathered, Source
-from pilot.adapters.debug import debug_pages, rows_of
+from pilot.adapters.debug import debug_pages, rows_of, the_one
 from pilot.core.receipt import Knowledge, ReceiptAnswer, merged
+from pilot.core.what_if import parse_changes, united
 
 
 class ProxyCount(BaseModel):
@@ -54,6 +55,23 @@ class ProxyList(BaseModel):
     instances_missing: list[str]
 
 
+class Supposition(BaseModel):
+    """A change set that is supposed: `[{"operation": "apply" | "delete", "object": {...}}]`, objects normalised."""
+
+    changes: list[dict[str, Any]]
+
+
+class Effect(BaseModel):
+    """What a change set would do, seen from config revision `revision`."""
+
+    revision: int
+    proxies: int
+    """Proxies that were looked at."""
+    consequences: list[dict[str, Any]]
+    """One entry for each different outcome: `proxies`, `resources` (what becomes of each, by field), `problems`."""
+    instances_missing: list[str]
+
+
 def create_router(source: Source) -> APIRouter:
     """The routes; `source` answers for every instance."""
     viewer = [Depends(require(Role.VIEWER))]
@@ -69,6 +87,35 @@ def create_router(source: Source) -> APIRouter:
         """The proxies that are connected, and how far they are."""
         gathered = await source.ask("proxies", {}, 0)
         return ProxyList(items=rows_of(gathered, "proxy"), instances_missing=list(gathered.missing))
+
+    @router.post("/api/v1/whatif")
+    async def suppose(body: Supposition) -> Effect:
+        """Which proxies would be sent what if these objects were written or deleted; nothing is stored or sent."""
+        parse_changes(body.changes)
+        gathered = await source.ask("whatif", {"changes": body.changes}, 0)
+        parts = list(gathered.answers.values())
+        if not parts:
+            raise MeshError(ErrorCode.UNAVAILABLE, "no Pilot instance answered in time")
+        return Effect(
+            revision=min(part["revision"] for part in parts),
+            proxies=sum(part["proxies"] for part in parts),
+            consequences=united(one for part in parts for one in part["consequences"]),
+            instances_missing=list(gathered.missing),
+        )
+
+    @router.get("/api/v1/explain")
+    async def explain_request(
+        proxy: Annotated[str, Query(alias="from", description="`<pod>.<namespace>` or `<workload>.<namespace>`")],
+        to: Annotated[str, Query(description="`host[:port]` or a URL")],
+        path: str = "",
+        method: str = "GET",
+        header: Annotated[list[str] | None, Query(description="`name: value`")] = None,
+        port: Annotated[int, Query(ge=0, le=65535)] = 0,
+    ) -> dict[str, Any]:
+        """Where a request of a connected proxy would go, and which config decided at each step."""
+        headers = dict(_header(text) for text in header or ())
+        asked = {"proxy": proxy, "to": to, "path": path, "method": method, "headers": headers, "port": port}
+        return dict(the_one(await source.ask("explain", asked, 0), proxy))
 
     router.include_router(debug_pages(source))
     return router
@@ -109,6 +156,13 @@ def receipt_state(revision: int, gathered: Gathered) -> ReceiptState:
         gone=list(whole.gone),
         instances_missing=missing,
     )
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise MeshError(ErrorCode.INVALID, f"the header {text!r} is not of the form NAME: VALUE")
+    return name.strip(), value.strip()
 
 
 def _time(epoch: float | None) -> str | None:

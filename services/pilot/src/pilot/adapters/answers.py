@@ -1,5 +1,6 @@
 """What one serving process answers when it is asked about its own streams; the same over HTTP, sockets and NATS."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -62,6 +63,10 @@ class LocalAnswers:
                 return await self._hub.registered_taken(int(parameters["sequence"]), seconds)
             case "config_dump":
                 return self._config_dump(str(parameters["proxy"]))
+            case "whatif":
+                return await self._what_if(parameters)
+            case "explain":
+                return self._explain(parameters)
             case "edsz":
                 return self._endpoints(str(parameters["proxy"]))
         page = self._pages.get(what)
@@ -107,6 +112,37 @@ class LocalAnswers:
         from pilot.core.config_dump import config_dump
 
         return config_dump(self._hub.engine.compiled(stream))
+
+    async def _what_if(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        from pilot.core.what_if import Comparison, parse_changes
+
+        engine = self._hub.engine
+        before = engine.snapshot
+        supposed = parse_changes(parameters["changes"])
+        comparison = Comparison(before, before.supposing((one.object, one.removed) for one in supposed), engine.compile)
+        proxies = [stream.proxy for stream in engine.streams.values() if stream.proxy_class is not None]
+        for group in comparison.groups(proxies):
+            comparison.look(group)
+            await asyncio.sleep(0)  # streams go on between two compiles
+        found = [one.document() for one in comparison.consequences]
+        return {"revision": before.revision, "proxies": len(proxies), "consequences": found}
+
+    def _explain(self, parameters: Mapping[str, Any]) -> Any:
+        engine = self._hub.engine
+        stream = engine.find(str(parameters["proxy"]))
+        if stream is None or stream.proxy_class is None:
+            return None
+        from pilot.core.simulation import explain, parse_question
+
+        question = parse_question(
+            str(parameters["to"]),
+            str(parameters.get("path", "")),
+            str(parameters.get("method", "GET")),
+            parameters.get("headers") or {},
+            int(parameters.get("port", 0)),
+        )
+        found = explain(engine.snapshot, stream.proxy, stream.proxy_class, engine.compiled(stream), question)
+        return {**found.document(), "revision": engine.snapshot.revision}
 
     def _endpoints(self, proxy: str) -> Any:
         stream = self._hub.engine.find(proxy)

@@ -40,12 +40,12 @@ def debug_pages(source: Source) -> APIRouter:
     @router.get("/debug/config_dump")
     async def get_config_dump(proxy: str = Query(alias="proxyID")) -> Any:
         """What is compiled for one proxy now, as Envoy's admin shows it."""
-        return _the_one(await source.ask("config_dump", {"proxy": proxy}, 0), proxy)
+        return the_one(await source.ask("config_dump", {"proxy": proxy}, 0), proxy)
 
     @router.get("/debug/edsz")
     async def get_endpoints(proxy: str = Query(alias="proxyID")) -> Any:
         """The endpoints compiled for one proxy."""
-        return _the_one(await source.ask("edsz", {"proxy": proxy}, 0), proxy)
+        return the_one(await source.ask("edsz", {"proxy": proxy}, 0), proxy)
 
     @router.get("/debug/registryz")
     async def get_registry() -> list[dict[str, Any]]:
@@ -68,7 +68,8 @@ def rows_of(gathered: Gathered, key: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: str(row[key]))
 
 
-def _the_one(gathered: Gathered, proxy: str) -> Any:
+def the_one(gathered: Gathered, proxy: str) -> Any:
+    """The answer of the process that has the proxy; NOT_FOUND when none has it, UNAVAILABLE when one may."""
     found = next((part for part in gathered.answers.values() if part is not None), None)
     if found is None:
         if gathered.missing:

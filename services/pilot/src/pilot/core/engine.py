@@ -182,8 +182,10 @@ class Engine:
         return made
 
     def find(self, proxy_id: str) -> Stream | None:
-        """The newest compiled-for stream of a proxy."""
-        found = [s for s in self.streams.values() if s.proxy.id == proxy_id and s.proxy_class is not None]
+        """The newest compiled-for stream of a proxy; else of a workload of that name, `<workload>.<namespace>`."""
+        compiled_for = [s for s in self.streams.values() if s.proxy_class is not None]
+        found = [s for s in compiled_for if s.proxy.id == proxy_id]
+        found = found or [s for s in compiled_for if f"{s.proxy.workload}.{s.proxy.namespace}" == proxy_id]
         return found[-1] if found else None
 
     @property

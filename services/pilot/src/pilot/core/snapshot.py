@@ -101,6 +101,16 @@ class MeshSnapshot:
         newest = max((record.revision for _, record in taken), default=self.revision)
         return self._taking(taken, newest if revision is None else revision)
 
+    def supposing(self, objects: Iterable[tuple[MeshObject, bool]]) -> "MeshSnapshot":
+        """The mesh with these objects written, or removed (True): at the next revision, for looking only."""
+        revision = self.revision + 1
+        steps: list[tuple[Source, Config | None]] = [  # type: ignore[type-arg]
+            ((item.kind, *item.namespaced_name), None if removed else Config(item, revision))
+            for item, removed in objects
+            if item.api_version.partition("/")[0] not in _OTHER_GROUPS
+        ]
+        return self._with(steps)._at(revision)
+
     def with_registered(self, entries: Iterable[RegisteredWorkload]) -> "MeshSnapshot":
         """The mesh in which exactly these workloads are registered."""
         wanted = {(entry.namespace, entry.name): entry for entry in entries}

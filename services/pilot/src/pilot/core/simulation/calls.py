@@ -59,3 +59,7 @@ class Outcome:
     terminates_mtls: bool = False
     message: Any = None
     """The matched route as a protobuf message, for what has no field of its own here."""
+    route_config: str = ""
+    chain_message: Any = field(default=None, repr=False, compare=False)
+    host_message: Any = field(default=None, repr=False, compare=False)
+    """The filter chain and the virtual host."""

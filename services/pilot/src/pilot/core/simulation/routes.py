@@ -1,7 +1,7 @@
 """Virtual hosts and routes as Envoy matches them, for the simulator. Pure."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import re2
@@ -35,41 +35,80 @@ def _rank(domain: str, host: str) -> tuple[int, int] | None:
 
 def find_route(host: Any, method: str, authority: str, target: str, headers: Mapping[str, str]) -> Any:
     """The first route all of whose conditions hold; None when there is none."""
+    seen = request_of(method, authority, target, headers)
+    return next((route for route in host.routes if not mismatch(route.match, seen)), None)
+
+
+def missed_routes(
+    host: Any, method: str, authority: str, target: str, headers: Mapping[str, str]
+) -> list[tuple[Any, str]]:
+    """The routes before the one that matches (all of them when none does), each with why it does not."""
+    seen = request_of(method, authority, target, headers)
+    found = []
+    for route in host.routes:
+        why = mismatch(route.match, seen)
+        if not why:
+            break
+        found.append((route, why))
+    return found
+
+
+class Request(NamedTuple):
+    """What of a request routes look at."""
+
+    path: str
+    headers: Mapping[str, str]
+    """Names in lower case, with the pseudo headers."""
+    query: Mapping[str, str]
+
+
+def request_of(method: str, authority: str, target: str, headers: Mapping[str, str]) -> Request:
+    """The request as Envoy sees it."""
     parts = urlsplit(target)
     seen = {name.lower(): value for name, value in headers.items()}
     seen |= {":method": method, ":authority": authority, ":scheme": "http"}
     query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
-    for route in host.routes:
-        match = route.match
-        if (
-            _path_matches(match, parts.path)
-            and all(_header_matches(item, seen) for item in match.headers)
-            and all(_query_matches(item, query) for item in match.query_parameters)
-            and not match.dynamic_metadata
-        ):
-            return route
-    return None
+    return Request(parts.path, seen, query)
 
 
-def redirected(route: Any, host: str, port: int, target: str, *, tls: bool) -> str:
-    """The `location` of a redirect: what it does not change is the request's own."""
-    moved = route.redirect
-    own = "https" if tls else "http"
-    scheme = moved.scheme_redirect or ("https" if moved.https_redirect else own)
-    name = moved.host_redirect or host
-    if moved.port_redirect:
-        name = f"{name}:{moved.port_redirect}"
-    elif not moved.host_redirect and port not in (80, 443):
-        name = f"{name}:{port}"
-    path, mark, query = target.partition("?")
-    if moved.path_redirect:
-        path = moved.path_redirect
-        mark, query = ("", "") if "?" in path else (mark, query)
-    elif moved.prefix_rewrite:
-        kind = route.match.WhichOneof("path_specifier")
-        matched = len(path) if kind in ("path", "safe_regex") else len(getattr(route.match, kind))
-        path = moved.prefix_rewrite + path[matched:]
-    return f"{scheme}://{name}{path}{mark}{query}"
+def mismatch(match: Any, request: Request) -> str:
+    """The first condition that does not hold, in words; empty when all do."""
+    if not _path_matches(match, request.path):
+        return f"the path {request.path} {_path_wanted(match)}"
+    for header in match.headers:
+        if not _header_matches(header, request.headers):
+            return f"{_header_words(header.name)} {_difference(header, request.headers.get(header.name.lower()))}"
+    for parameter in match.query_parameters:
+        if not _query_matches(parameter, request.query):
+            return f"the query parameter {parameter.name} {_difference(parameter, request.query.get(parameter.name))}"
+    return "it asks for claims of a token" if match.dynamic_metadata else ""
+
+
+def _path_wanted(match: Any) -> str:
+    kind = match.WhichOneof("path_specifier")
+    if kind == "safe_regex":
+        return f"does not match {match.safe_regex.regex}"
+    if kind in ("prefix", "path_separated_prefix"):
+        return f"does not begin with {getattr(match, kind)}"
+    return f"is not {getattr(match, kind)}" if kind == "path" else "is not what it asks for"
+
+
+def _header_words(name: str) -> str:
+    return {":method": "the method", ":authority": "the host", ":scheme": "the scheme"}.get(name, f"the header {name}")
+
+
+def _difference(matcher: Any, value: str | None) -> str:
+    if getattr(matcher, "invert_match", False):
+        return f"is {value!r}, which it excludes" if value is not None else "is missing"
+    if value is None:
+        return "is missing"
+    if not matcher.HasField("string_match"):
+        return f"is {value!r}"
+    wanted = matcher.string_match
+    kind = wanted.WhichOneof("match_pattern")
+    said = wanted.safe_regex.regex if kind == "safe_regex" else getattr(wanted, kind)
+    verb = {"prefix": "does not begin with", "suffix": "does not end with", "contains": "does not contain"}
+    return f"{value!r} {verb.get(kind, 'does not match' if kind == 'safe_regex' else 'is not')} {said!r}"
 
 
 def _path_matches(match: Any, path: str) -> bool:
@@ -104,6 +143,27 @@ def _query_matches(matcher: Any, query: Mapping[str, str]) -> bool:
     if matcher.WhichOneof("query_parameter_match_specifier") == "present_match":
         return True
     return string_matches(matcher.string_match, value)
+
+
+def redirected(route: Any, host: str, port: int, target: str, *, tls: bool) -> str:
+    """The `location` of a redirect: what it does not change is the request's own."""
+    moved = route.redirect
+    own = "https" if tls else "http"
+    scheme = moved.scheme_redirect or ("https" if moved.https_redirect else own)
+    name = moved.host_redirect or host
+    if moved.port_redirect:
+        name = f"{name}:{moved.port_redirect}"
+    elif not moved.host_redirect and port not in (80, 443):
+        name = f"{name}:{port}"
+    path, mark, query = target.partition("?")
+    if moved.path_redirect:
+        path = moved.path_redirect
+        mark, query = ("", "") if "?" in path else (mark, query)
+    elif moved.prefix_rewrite:
+        kind = route.match.WhichOneof("path_specifier")
+        matched = len(path) if kind in ("path", "safe_regex") else len(getattr(route.match, kind))
+        path = moved.prefix_rewrite + path[matched:]
+    return f"{scheme}://{name}{path}{mark}{query}"
 
 
 def string_matches(matcher: Any, value: str) -> bool:

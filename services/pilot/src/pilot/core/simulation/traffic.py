@@ -47,7 +47,12 @@ def arrive(resources: ResourceSet, arrival: Arrival) -> Outcome:
 def _through(resources: ResourceSet, listener: Any, chain: Any, call: Call) -> Outcome:
     config = registry.unpack(chain.filters[-1].typed_config)
     terminates = chain.transport_socket.name == "envoy.transport_sockets.tls"
-    place = {"listener": listener.name, "filter_chain": chain.name, "terminates_mtls": terminates}
+    place = {
+        "listener": listener.name,
+        "filter_chain": chain.name,
+        "terminates_mtls": terminates,
+        "chain_message": chain,
+    }
     if config is None:
         raise ValueError(f"{chain.filters[-1].name} is not known to the simulator")
     if config.DESCRIPTOR.name == "TcpProxy":
@@ -59,13 +64,14 @@ def _through(resources: ResourceSet, listener: Any, chain: Any, call: Call) -> O
         routes = named(resources, ROUTE_TYPE, config.rds.route_config_name)
     if routes is None:
         return Outcome(**place, status=404)
+    place["route_config"] = routes.name
     host = find_virtual_host(routes, call.host, call.port)
     route = find_route(host, call.method, call.host, call.path, call.headers) if host is not None else None
     if host is not None and host.require_tls == host.ALL and not call.tls:
         return Outcome(**place, virtual_host=host.name, status=301, location=f"https://{call.host}{call.path}")
     if host is None or route is None:
-        return Outcome(**place, virtual_host=host.name if host is not None else "", status=404)
-    place |= {"virtual_host": host.name, "route": route.name, "message": route}
+        return Outcome(**place, virtual_host=host.name if host is not None else "", host_message=host, status=404)
+    place |= {"virtual_host": host.name, "route": route.name, "message": route, "host_message": host}
     return _act(resources, route, place, call)
 
 

@@ -1,0 +1,65 @@
+"""meshctl explain: where a request would go, and which config decided."""
+
+from typing import Annotated
+
+import typer
+from meshcore.errors import ErrorCode, MeshError
+from pilot.core.simulation import parse_question
+
+from meshctl.adapters.config_files import read_some_documents
+from meshctl.commands.options import (
+    NamespaceOption,
+    Output,
+    OutputOption,
+    StackOption,
+    failing_clearly,
+    print_document,
+    printable,
+)
+from meshctl.commands.proxies import running_pilot, split_proxy
+from meshctl.core.explained import Places, render_explanation, with_places
+from meshctl.core.offline_mesh import explain_request, node_of, places_of, read_mesh
+
+
+@failing_clearly
+def explain(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="NAME, NAME.NAMESPACE or NAMESPACE/NAME.")],
+    to: Annotated[str, typer.Argument(metavar="TO", help="HOST[:PORT], or a URL of http, https, grpc or tcp.")],
+    path: Annotated[str, typer.Option("--path", help="Path and query; wins over that of a URL.")] = "",
+    method: Annotated[str, typer.Option("--method", help="The request's method.")] = "GET",
+    header: Annotated[list[str] | None, typer.Option("--header", "-H", help="NAME: VALUE")] = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Wins over that of TO.")] = 0,
+    filename: Annotated[
+        list[str] | None, typer.Option("--filename", "-f", help="Ask these files, not the running mesh.")
+    ] = None,
+    namespace: NamespaceOption = "default",
+    output: OutputOption = Output.TABLE,
+    stack: StackOption = None,
+) -> None:
+    """Say where a request would go: listener, route, cluster, endpoints, mTLS, and which object decided each."""
+    name, space = split_proxy(source, namespace)
+    places: Places = {}
+    if filename:
+        documents = read_some_documents(filename)
+        objects = read_mesh(documents, namespace)
+        places = places_of(documents, namespace)
+        question = parse_question(to, path, method, _headers(header or []), port)
+        document = explain_request(objects, node_of(objects, space, name), question).document()
+    else:
+        with running_pilot(stack) as pilot:
+            document = pilot.explain(f"{name}.{space}", to, path, method, header or [], port)
+    if output is Output.TABLE:
+        for line in render_explanation(document, places):
+            print(printable(line))
+    else:
+        print_document(with_places(document, places), output)
+
+
+def _headers(given: list[str]) -> dict[str, str]:
+    found = {}
+    for text in given:
+        name, colon, value = text.partition(":")
+        if not colon or not name.strip():
+            raise MeshError(ErrorCode.INVALID, f"the header {text!r} is not of the form NAME: VALUE")
+        found[name.strip()] = value.strip()
+    return found
