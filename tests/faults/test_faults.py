@@ -2,13 +2,18 @@
 
 Galley and nats-server are real processes on addresses of their own. Writers reach Galley, Galley reaches NATS and
 consumers reach NATS through relays that can cut them off. A round draws one or two faults, holds them for a moment,
-heals them, and ends when writes are acknowledged again.
+heals them, and ends when writes are acknowledged again; every other round also when every consumer has them.
+
+At the end the store's own history says what each revision wrote. It must hold every acknowledged write, as it was
+acknowledged, and no part of a change set; every state that a consumer ever showed must be the state of the store at
+that revision; and the consumers and the store must come to the same end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import signal
@@ -27,15 +32,15 @@ from meshcore.testing.nats import NatsServer, nats_server
 from meshcore.testing.relay import Relay
 
 from tests.faults.consumers import Consumer
-from tests.faults.ledger import Ledger
-from tests.faults.writers import sides, write_pairs, write_singles
+from tests.faults.ledger import Ledger, judge_shown, states
+from tests.faults.writers import PATH, is_whole, write_pairs, write_singles
 
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "10"))
 SEED = int(os.environ.get("FAULT_SEED", "20"))
 LONGEST_FAULT = 0.4
 PAIRS, SINGLES = 4, 2
 HEALED_WITHIN = 60.0
-"""Seconds: how long a fault is held; until a write is acknowledged, and a consumer is right, after the last fault."""
+"""Seconds: how long a fault is held; until writes are acknowledged, and consumers have them, after it."""
 
 
 class Mesh:
@@ -136,8 +141,8 @@ async def parts(stack: contextlib.AsyncExitStack, directory: Path) -> Mesh:
     await asyncio.to_thread(stack.enter_context, running(galley))
     url = f"nats://{block.address(3)}:{NATS_PORT}"
     feeds = [
-        Consumer("with-copy", url, PAIRS, directory / "last-copy"),
-        Consumer("without-copy", url, PAIRS),
+        Consumer("with-copy", url, directory / "last-copy"),
+        Consumer("without-copy", url),
     ]
     for feed in feeds:
         await stack.enter_async_context(feed)
@@ -178,49 +183,71 @@ async def reporting(work: Coroutine[Any, Any, None], ledger: Ledger) -> None:
 async def hurt(mesh: Mesh, ledger: Ledger, chance: random.Random) -> Counter[str]:
     counted: Counter[str] = Counter()
     faults = mesh.faults()
+    loop = asyncio.get_running_loop()
     for number in range(ROUNDS):
         names = chance.sample(sorted(faults), chance.choice((1, 1, 2)))
         if len({name.split()[0] for name in names}) < len(names):
             names = names[:1]
         hold = chance.uniform(0.02, LONGEST_FAULT)
         counted.update(names)
+        began = loop.time()
+        unanswered = ledger.unanswered.copy()
         try:
             async with contextlib.AsyncExitStack() as stack:
                 for name in names:
                     await stack.enter_async_context(faults[name]())
                 await asyncio.sleep(hold)
+            healed = loop.time()
             await ledger.more(PAIRS, HEALED_WITHIN)
+            written = loop.time()
+            if number % 2:
+                await reach(mesh, ledger.newest)
         except (TimeoutError, RuntimeError) as error:
             raise AssertionError(
-                f"round {number} of seed {SEED}: {names} does not heal: {error} {ledger.complaints}"
+                f"round {number} of seed {SEED}: {names} does not heal: {error!r} {ledger.complaints} "
+                f"{dict(ledger.unanswered - unanswered)}\n{mesh.galley.log.read_text()[-4000:]}"
             ) from error
+        times = f"{healed - began:.1f} s, written {written - healed:.1f} s, arrived {loop.time() - written:.1f} s later"
+        print(f"round {number}: {', '.join(names)}: healed after {times}; at {ledger.newest}")
         assert ledger.complaints == [], f"round {number} of seed {SEED}: {names}"
     return counted
+
+
+async def reach(mesh: Mesh, revision: int) -> None:
+    """Until every consumer has this revision."""
+    for feed in mesh.feeds:
+        await feed.until(lambda feed: feed.revision >= revision, HEALED_WITHIN)
 
 
 async def judge(mesh: Mesh, ledger: Ledger) -> None:
     """The store, its revisions and every consumer, against what was acknowledged."""
     async with mesh.galley.client() as config, mesh.galley.admin() as admin:
-        async with asyncio.timeout(HEALED_WITHIN):
-            while True:  # a write that its author gave up may still be on its way
-                stored, revision = await read_all(config)
-                revisions = await read_revisions(admin)
-                if max(revisions) == revision:
-                    break
-    assert ledger.judge(stored, "the store") == []
-    for pair in range(PAIRS):
-        assert len({stored.get(side) for side in sides(pair)}) == 1, pair
-    assert sorted(revisions) == list(range(1, revision + 1)), "a revision is missing, or there twice"
-    for number, names in ledger.revisions.items():
-        assert names == revisions[number], f"revision {number}"
+        stored, newest = await settled(mesh, config)
+        names = await read_revisions(admin)
+        assert sorted(names) == list(range(1, newest + 1)), "a revision is missing, or there twice"
+        history = await read_history(config, names)
+    assert ledger.judge(stored) == []
+    assert ledger.judge_history(history, is_whole) == []
+    truth = states(history, newest)
     for feed in mesh.feeds:
-        try:
-            await feed.until(stored, HEALED_WITHIN)
-        except TimeoutError:
-            assert feed.values == stored, f"{feed.name} at {feed.revision}, the store at {revision}"
+        assert feed.values == stored
         assert feed.complaints == []
-        assert feed.events > 1
+        assert len(feed.shown) > ROUNDS
+        assert judge_shown(feed.shown, truth) == []
     assert ledger.complaints == []
+
+
+async def settled(mesh: Mesh, config: httpx.AsyncClient) -> tuple[dict[str, str], int]:
+    """The store's state and revision, when every consumer has it. A write that its author gave up may still come:
+    then the next look finds all of them further on."""
+    deadline = asyncio.get_running_loop().time() + HEALED_WITHIN
+    while True:
+        stored, newest = await read_all(config)
+        if all(feed.revision == newest for feed in mesh.feeds):
+            return stored, newest
+        where = {feed.name: feed.revision for feed in mesh.feeds}
+        assert asyncio.get_running_loop().time() < deadline, f"the store is at {newest}, consumers at {where}"
+        await asyncio.sleep(0.05)
 
 
 async def read_all(config: httpx.AsyncClient) -> tuple[dict[str, str], int]:
@@ -228,7 +255,7 @@ async def read_all(config: httpx.AsyncClient) -> tuple[dict[str, str], int]:
     found: dict[str, str] = {}
     more: str | None = ""
     while more is not None:
-        answer = await config.get("/api/v1/namespaces/default/configmaps", params={"limit": 500, "continue": more})
+        answer = await config.get(PATH, params={"limit": 500, "continue": more})
         assert answer.status_code == 200, answer.text
         page = answer.json()
         found |= {item["metadata"]["name"]: item["data"]["v"] for item in page["items"]}
@@ -237,7 +264,7 @@ async def read_all(config: httpx.AsyncClient) -> tuple[dict[str, str], int]:
 
 
 async def read_revisions(admin: httpx.AsyncClient) -> dict[int, frozenset[str]]:
-    """Every revision of the store, and which objects it wrote."""
+    """Every revision of the store, and which of our objects it wrote."""
     found: dict[int, frozenset[str]] = {}
     after: str | None = "0"
     while after is not None:
@@ -246,6 +273,32 @@ async def read_revisions(admin: httpx.AsyncClient) -> dict[int, frozenset[str]]:
         page = answer.json()
         for item in page["items"]:
             assert item["revision"] not in found
-            found[item["revision"]] = frozenset(change["key"]["name"] for change in item["changes"])
+            keys = [change["key"] for change in item["changes"]]
+            found[item["revision"]] = frozenset(
+                key["name"] for key in keys if (key["plural"], key["namespace"]) == ("configmaps", "default")
+            )
         after = page.get("continue")
+    return found
+
+
+async def read_history(config: httpx.AsyncClient, names: dict[int, frozenset[str]]) -> dict[int, dict[str, str | None]]:
+    """What each revision wrote to our objects, out of a watch that begins where the store began."""
+    assert names[1] == frozenset()
+    left = {(revision, name) for revision, written in names.items() for name in written}
+    found: dict[int, dict[str, str | None]] = {}
+    async with (
+        asyncio.timeout(HEALED_WITHIN),
+        config.stream("GET", PATH, params={"watch": "true", "resourceVersion": "1"}) as events,
+    ):
+        assert events.status_code == 200
+        async for line in events.aiter_lines():
+            event = json.loads(line)
+            metadata = event["object"]["metadata"]
+            revision, name = int(metadata["resourceVersion"]), metadata["name"]
+            left.remove((revision, name))
+            value = None if event["type"] == "DELETED" else event["object"]["data"]["v"]
+            found.setdefault(revision, {})[name] = value
+            if not left:
+                break
+    assert left == set(), "the watch does not tell of every change"
     return found

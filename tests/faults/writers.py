@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 import httpx
 
-from tests.faults.ledger import Ledger
+from tests.faults.ledger import Ledger, Values
 
 PAUSE = 0.02
 PATH = "/api/v1/namespaces/default/configmaps"
-UNANSWERED = frozenset({500, 502, 503, 504})
+UNANSWERED = frozenset({503})
+"""The store closes, or could not commit: what became of the write is not known."""
 
 
 def config_map(name: str, value: str, version: str = "") -> dict[str, Any]:
@@ -25,13 +25,25 @@ def sides(pair: int) -> tuple[str, str]:
     return f"p{pair}-left", f"p{pair}-right"
 
 
-async def _answer(request: Any) -> httpx.Response | None:
+def is_whole(values: Values) -> bool:
+    """Whether a revision wrote what one writer writes at once: both sides of a pair alike, or one single object."""
+    names = sorted(values)
+    if names and names[0].startswith("p"):
+        return tuple(names) == sides(int(names[0][1:].split("-")[0])) and len(set(values.values())) == 1
+    return len(names) == 1
+
+
+async def _answer(request: Any, ledger: Ledger) -> httpx.Response | None:
     """The answer, or None when nobody knows what became of the request."""
     try:
-        answer = await request
-    except httpx.TransportError:
+        answer: httpx.Response = await request
+    except httpx.TransportError as error:
+        ledger.unanswered[type(error).__name__] += 1
         return None
-    return None if answer.status_code in UNANSWERED else answer
+    if answer.status_code in UNANSWERED:
+        ledger.unanswered[f"HTTP {answer.status_code}"] += 1
+        return None
+    return answer
 
 
 async def write_pairs(pair: int, config: httpx.AsyncClient, admin: httpx.AsyncClient, ledger: Ledger) -> None:
@@ -45,7 +57,7 @@ async def write_pairs(pair: int, config: httpx.AsyncClient, admin: httpx.AsyncCl
             versions = await _read_pair(pair, config, ledger)
             continue
         number += 1
-        values: Mapping[str, str] = {name: f"{pair}-{number}" for name in sides(pair)}
+        values = {name: f"{pair}-{number}" for name in sides(pair)}
         changes = [
             {
                 "operation": "update" if versions.get(name) else "create",
@@ -53,8 +65,8 @@ async def write_pairs(pair: int, config: httpx.AsyncClient, admin: httpx.AsyncCl
             }
             for name, value in values.items()
         ]
-        ledger.doubt(values)
-        answer = await _answer(admin.post("/api/v1/changesets", json={"changes": changes}))
+        after = ledger.doubt(values)
+        answer = await _answer(admin.post("/api/v1/changesets", json={"changes": changes}), ledger)
         if answer is None:
             versions = None
         elif answer.status_code == 409:
@@ -65,14 +77,14 @@ async def write_pairs(pair: int, config: httpx.AsyncClient, admin: httpx.AsyncCl
             versions = None
         else:
             done = answer.json()
-            await ledger.acknowledge(done["revision"], values)
+            await ledger.acknowledge(values, done["revision"], after)
             versions = {item["key"]["name"]: item["resource_version"] for item in done["objects"]}
 
 
 async def _read_pair(pair: int, config: httpx.AsyncClient, ledger: Ledger) -> dict[str, str] | None:
     versions, values = {}, {}
     for name in sides(pair):
-        answer = await _answer(config.get(f"{PATH}/{name}"))
+        answer = await _answer(config.get(f"{PATH}/{name}"), ledger)
         if answer is None:
             return None
         if answer.status_code == 404:
@@ -94,23 +106,24 @@ async def write_singles(writer: int, config: httpx.AsyncClient, ledger: Ledger) 
     while True:
         await asyncio.sleep(PAUSE)
         number += 1
-        name, value = f"s{writer}-{number}", str(number)
-        ledger.doubt({name: value})
-        answer = await _answer(config.post(PATH, json=config_map(name, value)))
+        name = f"s{writer}-{number}"
+        value: Values = {name: str(number)}
+        after = ledger.doubt(value)
+        answer = await _answer(config.post(PATH, json=config_map(name, str(number))), ledger)
         if answer is None:
             continue
         if answer.status_code != 201:
             ledger.complaints.append(f"create: HTTP {answer.status_code} {answer.text[:300]}")
             continue
-        await ledger.acknowledge(int(answer.json()["metadata"]["resourceVersion"]), {name: value})
+        await ledger.acknowledge(value, int(answer.json()["metadata"]["resourceVersion"]), after)
         if number % 2:
             continue
-        ledger.doubt({name: None})
-        answer = await _answer(config.delete(f"{PATH}/{name}"))
+        nothing: Values = {name: None}
+        after = ledger.doubt(nothing)
+        answer = await _answer(config.delete(f"{PATH}/{name}"), ledger)
         if answer is None:
             continue
         if answer.status_code != 200:
             ledger.complaints.append(f"delete: HTTP {answer.status_code} {answer.text[:300]}")
         else:
-            ledger.acknowledged[name] = None
-            ledger.doubtful.pop(name, None)
+            await ledger.acknowledge(nothing, None, after)
