@@ -90,7 +90,7 @@ class Mesh:
                 self.relays[name].cut()
             yield
             for name in names:
-                await self.relays[name].mend()
+                self.relays[name].mend()
 
         return cut
 
