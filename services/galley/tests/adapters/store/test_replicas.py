@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from galley.adapters.store import Store
@@ -70,3 +73,56 @@ async def test_one_lease_at_a_time_and_the_next_number_is_higher(replicas: list[
     await one.release_lease("publisher", 2)
     assert await two.acquire_lease("publisher", "two", LENGTH) == 3
     assert not await one.renew_lease("publisher", 2, LENGTH)
+
+
+STOPPED_WRITER = """
+import asyncio, os, signal, sys
+from datetime import UTC, datetime
+from galley.adapters.store import Store, engine
+from galley.core.storage import Verb, WriteOp
+from meshcore.distribution.keys import Key
+from meshcore.errors import MeshError
+
+def clock():
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return datetime.now(UTC)
+
+async def main():
+    engine.LONGEST_PAUSE = 1.0
+    async with await Store.open(sys.argv[1], clock=clock) as store:
+        try:
+            await store.write([WriteOp(Verb.CREATE, Key("g", "things", "ns", "stopped"), {"spec": 1}, {})], "x")
+        except MeshError as error:
+            print(error.code, end="")
+
+asyncio.run(main())
+"""
+"""Its process is stopped while it decides, with the lock of all writers in its hand."""
+
+
+async def test_a_replica_stopped_in_the_middle_of_a_write_does_not_hold_up_the_others(postgres: PostgresServer):
+    url = postgres.new_database()
+    async with await Store.open(url) as store:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", STOPPED_WRITER, url), stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            async with asyncio.timeout(60):
+                while _state(process.pid) != "T":  # noqa: ASYNC110 - it stops itself
+                    await asyncio.sleep(0.02)
+                await store.write([create("a")], "x")
+                process.send_signal(signal.SIGCONT)
+                told, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert told.splitlines()[-1] == b"unavailable"  # behind its log
+        assert [change_set.revision for change_set in await store.change_sets(0)] == [1]
+        with pytest.raises(MeshError):
+            await store.get(Key("g", "things", "ns", "stopped"))
+
+
+def _state(pid: int) -> str:
+    """The kernel's letter for what a process does."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -24,6 +24,8 @@ from galley.adapters.store import tables
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x6D657368  # any constant: two Galleys that start together migrate one after the other
+LONGEST_PAUSE = 10.0
+"""Seconds that a writing transaction may do nothing before PostgreSQL ends it: every other replica waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,11 @@ def _begin_with(engine: AsyncEngine, statement: str) -> None:
 
 
 def _postgresql(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
-    writer = create_async_engine(url, pool_size=2, max_overflow=0, pool_pre_ping=True)
+    # A Galley that is stopped, or whose machine is gone, in the middle of a write holds the lock of all writers.
+    limits = {"idle_in_transaction_session_timeout": str(int(LONGEST_PAUSE * 1000))}
+    writer = create_async_engine(
+        url, pool_size=2, max_overflow=0, pool_pre_ping=True, connect_args={"server_settings": limits}
+    )
     reader = create_async_engine(
         url, pool_size=4, max_overflow=2, pool_pre_ping=True, isolation_level="REPEATABLE READ"
     )
