@@ -1,9 +1,11 @@
-"""Two Galleys over one PostgreSQL: one order of revisions for every watch, one publisher, then the other."""
+"""Two Galleys over one PostgreSQL: one order of revisions for every watch, one publisher, then the other, whether the
+first was killed or only stopped."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -43,14 +45,16 @@ async def reaches(seen: list[int], revision: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def write(number: int, replicas: list[GalleyProcess]) -> list[int]:
-    """One writer, at one replica; the revisions it was told."""
-    revisions = []
+async def write(number: int, replicas: list[GalleyProcess]) -> dict[int, frozenset[str]]:
+    """One writer, at one replica; the revisions it was told, and what each wrote."""
+    revisions = {}
     async with replicas[number % len(replicas)].client() as config:
         for count in range(WRITES):
-            answer = await config.post(PATH, json=config_map(f"w{number}-{count}", str(count)))
+            name = f"w{number}-{count}"
+            answer = await config.post(PATH, json=config_map(name, str(count)))
             assert answer.status_code == 201, answer.text
-            revisions.append(int(answer.json()["metadata"]["resourceVersion"]))
+            revisions[int(answer.json()["metadata"]["resourceVersion"])] = frozenset({name})
+    assert len(revisions) == WRITES
     return revisions
 
 
@@ -101,17 +105,22 @@ async def test_two_galleys_show_one_order_and_one_publishes_until_it_dies(tmp_pa
             for replica, seen in zip(replicas, shown, strict=True):
                 await stack.enter_async_context(background(watch(replica, seen), name="watch"))
             told = await asyncio.gather(*(write(number, replicas) for number in range(WRITERS)))
-            newest = max(revision for revisions in told for revision in revisions)
+            assert all(list(revisions) == sorted(revisions) for revisions in told)
+            acknowledged = {revision: names for revisions in told for revision, names in revisions.items()}
+            assert len(acknowledged) == WRITERS * WRITES, "a revision was given twice"
+            newest = max(acknowledged)
             for seen in shown:
                 await reaches(seen, newest)
                 assert seen == list(range(1, newest + 1))
-        async with replicas[0].client() as config, replicas[0].admin() as admin:
-            stored, revision = await read_all(config)
-            assert revision == newest
-            assert len(stored) == WRITERS * WRITES
-            await consumer.until(lambda c: c.values == stored, DEADLINE)
-            assert sorted(await read_revisions(admin)) == list(range(1, newest + 1))
-        assert all(revisions == sorted(revisions) for revisions in told)
+        for replica in replicas:
+            async with replica.client() as config, replica.admin() as admin:
+                stored, revision = await read_all(config)
+                assert revision == newest
+                assert stored.keys() == {name for names in acknowledged.values() for name in names}
+                revisions = await read_revisions(admin)
+                assert sorted(revisions) == list(range(1, newest + 1))
+                assert acknowledged.items() <= revisions.items()
+        await consumer.until(lambda c: c.values == stored, DEADLINE)
         assert await leaders(replicas) == [leader]
 
         leader.kill()
@@ -122,4 +131,30 @@ async def test_two_galleys_show_one_order_and_one_publishes_until_it_dies(tmp_pa
             assert await one_leader([other]) is other
             stored, _ = await read_all(config)
         await consumer.until(lambda c: c.values == stored, DEADLINE)
+        assert consumer.complaints == []
+
+
+async def test_a_stopped_leader_is_followed_and_steps_down_when_it_goes_on(tmp_path: Path):
+    async with two_galleys(tmp_path) as (replicas, consumer):
+        old = await one_leader(replicas)
+        (new,) = (replica for replica in replicas if replica is not old)
+        await write(0, [old])
+        old.send(signal.SIGSTOP)
+        await write(1, [new])  # acknowledged while nobody publishes
+        assert await one_leader([new]) is new
+        async with new.client() as config:
+            stored, newest = await read_all(config)
+            assert len(stored) == 2 * WRITES
+            await consumer.until(lambda c: c.revision == newest, DEADLINE)
+            assert consumer.values == stored
+
+            old.send(signal.SIGCONT)
+            await write(2, [old])
+            await write(3, [new])
+            stored, newest = await read_all(config)
+            await consumer.until(lambda c: c.revision == newest, DEADLINE)
+            assert consumer.values == stored
+        async with asyncio.timeout(DEADLINE):
+            while await leaders(replicas) != [new]:  # noqa: ASYNC110 - it lies in another process
+                await asyncio.sleep(0.1)
         assert consumer.complaints == []
