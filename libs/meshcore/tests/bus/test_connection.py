@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
+import struct
 from pathlib import Path
 
 import nats.errors
@@ -15,7 +17,7 @@ from meshcore.distribution.digest import EMPTY_DIGEST
 from meshcore.distribution.state_copy import StateCopy, encode_state
 from meshcore.testing.addresses import claim
 from meshcore.testing.identity import make_ca
-from meshcore.testing.nats import NatsServer, nats_server
+from meshcore.testing.nats import PORT, NatsServer, nats_server
 from meshcore.tls.identity import save_identity
 from nats.aio.msg import Msg
 
@@ -100,6 +102,33 @@ async def test_a_closed_bus_says_so_to_whoever_waits(tmp_path: Path):
         await bus.close()
         with pytest.raises(nats.errors.ConnectionClosedError):
             await asyncio.wait_for(waiting, DEADLINE)
+
+
+async def test_a_bus_with_unsent_data_closes_whole_when_its_server_resets_every_connection(tmp_path: Path):
+    resets = asyncio.Semaphore(0)
+
+    async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+        resets.release()
+
+    with nats_server(tmp_path) as server:
+        bus = Bus(BusSettings(server.url))
+        await bus.connected()
+        subscription = await bus.client.subscribe("news")
+        server.kill()
+        while bus.is_connected:  # noqa: ASYNC110 - the client notices by itself
+            await asyncio.sleep(0.01)
+        async with await asyncio.start_server(reset, server.address, PORT):
+            for _ in range(2):
+                await asyncio.wait_for(resets.acquire(), DEADLINE)
+            await bus.client.publish("news", b"unsent")
+            waiting = asyncio.ensure_future(subscription.next_msg(DEADLINE))
+            await asyncio.sleep(0)
+            await bus.close()
+            with pytest.raises(nats.errors.ConnectionClosedError):
+                await waiting
 
 
 async def test_users_may_do_what_they_need_and_no_more(tmp_path: Path):

@@ -70,7 +70,8 @@ class Cancellation:
 
 
 class _Client(Client):  # type: ignore[misc, unused-ignore]
-    """Closes the socket of an attempt that ends before the server's greeting; the original forgets it."""
+    """Closes the socket of an attempt that ends before the server's greeting, and closes whole what breaks while its
+    last data is flushed; the original forgets the one and stops half-way in the other."""
 
     async def _process_connect_init(self) -> None:
         try:
@@ -78,6 +79,13 @@ class _Client(Client):  # type: ignore[misc, unused-ignore]
         except BaseException:
             self._transport.close()
             raise
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        try:
+            await super()._close(status, do_cbs)
+        except OSError:
+            self._status = Client.DISCONNECTED  # else it takes itself for closed; nothing is left to flush now
+            await super()._close(status, do_cbs)
 
 
 class Bus:
