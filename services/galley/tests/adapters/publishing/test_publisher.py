@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import signal
 import subprocess
 import sys
@@ -168,9 +169,12 @@ async def test_nats_killed_and_started_under_writes_loses_nothing_that_was_ackno
 ):
     async with galley(server, tmp_path) as running, consuming(server) as consumer:
         acknowledged: dict[str, object] = {}
+        done = asyncio.Event()
 
         async def write_on() -> None:
-            for number in range(250):
+            for number in itertools.count():
+                if done.is_set():
+                    return
                 name = f"n{number % 20}"
                 verb = Verb.UPDATE if name in acknowledged else Verb.CREATE
                 await running.store.write([write(verb, name, number)], "x")
@@ -183,6 +187,7 @@ async def test_nats_killed_and_started_under_writes_loses_nothing_that_was_ackno
                 await consumer.until(lambda c, seen=seen: len(c.shown) > seen + 3)
                 await asyncio.to_thread(server.kill)
                 await asyncio.to_thread(server.start)
+            done.set()
             await asyncio.wait_for(writer, DEADLINE)
         await consumer.until(lambda c: c.values == acknowledged)
         assert [revision for revision, _ in consumer.shown] == sorted({revision for revision, _ in consumer.shown})
