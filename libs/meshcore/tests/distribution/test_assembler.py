@@ -338,6 +338,26 @@ def test_keys_that_do_not_come_until_the_head_is_repeated_ask_for_a_list(store: 
     assert consumer.in_sync
 
 
+def test_a_consumer_that_lacks_a_key_waits_while_heads_follow_each_other_and_asks_when_it_has_stalled(
+    store: ModelStore,
+):
+    consumer = consumer_at(store, 1)
+    assert not consumer.waits
+    consumer.record(KEYS[1], store.written[2][1][KEYS[1]])
+    store.commit(4, {KEYS[2]: 4})
+    for revision in (3, 4):
+        assert consumer.head(store.head(2, 5)) == ()
+        consumer.record(KEYS[2], store.states[4][KEYS[2]])
+        store.written[revision] = (revision - 1, {KEYS[2]: store.states[4][KEYS[2]]})
+        assert consumer.head(store.head(revision, 5)) == ()
+        assert consumer.waits
+    assert isinstance(consumer.stalled(), Relist)
+    (applied,) = consumer.full_list(store.copy(5))
+    assert isinstance(applied, ChangeSet)
+    assert applied.revision == 4
+    assert not consumer.waits
+
+
 def test_another_digest_at_the_same_revision_asks_for_a_list(store: ModelStore):
     consumer = consumer_at(store, 3)
     head = store.head(3, 5)

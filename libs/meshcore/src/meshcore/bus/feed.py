@@ -32,10 +32,12 @@ TICK = 1.0
 SAVE_EVERY = 2.0
 SILENCE = 7.0
 LONGEST_SILENCE = 60.0
+LONGEST_WAIT = 5.0
 RETRY = 0.3
 LONGEST_RETRY = 10.0
 """Seconds: how often a quiet feed looks around; between saves; without a repeated head before the watch is made anew,
-growing to the longest; between attempts that fail, growing to the longest."""
+growing to the longest; behind the newest head without a step before Galley is asked; between attempts that fail,
+growing to the longest."""
 
 _log = structlog.get_logger("feed")
 
@@ -122,16 +124,22 @@ class ConfigFeed:
         """One watch of the bucket, until it has to be made anew."""
         async with BucketWatch(self._bus, CONFIG_BUCKET) as watch:
             self._assembler.begin_watch()
-            quiet_since = asyncio.get_running_loop().time()
+            loop = asyncio.get_running_loop()
+            quiet_since = moved_at = loop.time()
             while (item := await watch.next(TICK)) is not Mark.BROKEN:
                 cancellation.check()
                 if item is Mark.QUIET:
                     await self._save()
-                    if asyncio.get_running_loop().time() - max(quiet_since, self._head_at) > self._silence:
+                    if loop.time() - max(quiet_since, self._head_at) > self._silence:
                         self._silence = min(self._silence * 2, LONGEST_SILENCE)
                         return
                     continue
-                for output in self._consume(item):
+                outputs = self._consume(item)
+                if outputs or not self._assembler.waits:
+                    moved_at = loop.time()
+                elif loop.time() - moved_at > LONGEST_WAIT:
+                    outputs = (self._assembler.stalled(),)
+                for output in outputs:
                     async for event in self._shown_by(output):
                         yield event
                     if isinstance(output, Relist):

@@ -51,6 +51,16 @@ class Assembler:
             self._newest is not None and self._newest.store == self._store and self._newest.revision <= self._revision
         )
 
+    @property
+    def waits(self) -> bool:
+        """Whether the watch has shown all there was, and a head that could not be applied."""
+        return self._view.listed and self._newest is not None and not self.in_sync
+
+    def stalled(self) -> Relist:
+        """It has waited too long. While heads follow each other none is repeated, and that a key was lost shows in
+        nothing but time."""
+        return Relist(f"nothing leads from revision {self._revision} to the newest head")
+
     def copy(self) -> StateCopy | None:
         """The shown state for the disk, None before the first."""
         if self._store is None:

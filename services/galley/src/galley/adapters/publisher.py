@@ -183,14 +183,14 @@ class Publisher:
         """Make the whole bucket say what the store says, in one step for the consumers."""
         self._compare.clear()
         state = await self._store.published_state()
-        repair = reconcile(state.records, await bucket.list())
+        repair = reconcile(state.store_id, state.records, await bucket.list())
         if repair.puts or repair.purges:
             _log.info("repairing the bucket", puts=len(repair.puts), purges=len(repair.purges))
         await self._put_all(bucket, repair.puts)
         for key in repair.purges:
             await bucket.purge(key)
-        self._tombstones.clear()
-        self._last_writer.clear()
+        self._tombstones = deque((_now(), *tombstone) for tombstone in repair.tombstones)
+        self._last_writer = dict(repair.tombstones)
         self._head = replace(state.head, fencing=self._fencing)
         await self._write_head(bucket)
         self._published = state.head.revision

@@ -14,18 +14,37 @@ class Repair:
 
     puts: tuple[tuple[str, bytes], ...]
     purges: tuple[str, ...]
+    tombstones: tuple[tuple[str, int], ...]
+    """Keys, with the revisions of their deletion, to purge when every consumer has seen it."""
 
 
-def reconcile(truth: Mapping[str, ConfigRecord], bucket: Mapping[str, bytes]) -> Repair:
-    """The difference between the published objects of the store and the messages of the bucket.
+def reconcile(store_id: str, truth: Mapping[str, ConfigRecord], bucket: Mapping[str, bytes]) -> Repair:
+    """The difference between the published objects of a store and the messages of the bucket.
 
-    Tombstones in the bucket whose objects are gone from the truth are purged too: the head that follows is judged by
-    the whole bucket.
+    What is not in the truth is purged, so that the bucket is the truth when the head follows. Tombstones of this store
+    stay for now: they say no more than the truth, and a consumer that lags may need one to complete a revision whose
+    head it has seen.
     """
     puts = tuple(
         (key, encode_record(record)) for key, record in sorted(truth.items()) if not _says(bucket.get(key), key, record)
     )
-    return Repair(puts, tuple(sorted(key for key in bucket if key not in truth)))
+    purges: list[str] = []
+    tombstones: list[tuple[str, int]] = []
+    for key in sorted(bucket.keys() - truth.keys()):
+        revision = _deletion(bucket[key], key, store_id)
+        if revision is None:
+            purges.append(key)
+        else:
+            tombstones.append((key, revision))
+    return Repair(puts, tuple(purges), tuple(tombstones))
+
+
+def _deletion(message: bytes, key: str, store_id: str) -> int | None:
+    try:
+        found = decode_record(key, message)
+    except RecordError:
+        return None
+    return found.revision if found.deleted and found.store == store_id else None
 
 
 def _says(message: bytes | None, key: str, record: ConfigRecord) -> bool:

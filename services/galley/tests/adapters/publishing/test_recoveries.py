@@ -5,6 +5,7 @@ bucket is put right."""
 from __future__ import annotations
 
 import asyncio
+import itertools
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from galley.core.storage import Verb, WriteOp
 from meshcore.bus.connection import Bus
 from meshcore.bus.subjects import CONFIG_BUCKET
 from meshcore.distribution.keys import HEAD_KEY
-from meshcore.distribution.records import Head, encode_head, encode_record
+from meshcore.distribution.records import Head, decode_record, encode_head
+from meshcore.runtime.tasks import background
 from meshcore.testing.nats import NatsServer
 from meshcore.testing.postgres import PostgresServer
 
@@ -31,12 +33,13 @@ async def write_both(running: Galley, value: int) -> None:
 
 
 async def put_right(running: Galley, bus: Bus) -> None:
-    """Until the bucket says what the store says."""
+    """Until the bucket says what the store says, tombstones aside."""
     bucket = await ConfigBucket.open(bus)
-    truth = {name: encode_record(record) for name, record in (await running.store.published_state()).records.items()}
+    truth = (await running.store.published_state()).records
 
     async def same() -> bool:
-        return await bucket.list() == truth
+        found = {name: decode_record(name, message) for name, message in (await bucket.list()).items()}
+        return {name: record for name, record in found.items() if not record.deleted} == truth
 
     await eventually(same)
 
@@ -76,6 +79,33 @@ async def test_what_nats_acknowledged_and_lost_comes_from_galley_and_is_put_back
         await consumer.until(lambda c: c.values == BOTH[3])
         assert all(values in BOTH for _, values in consumer.shown)
         every_revision_once(consumer)
+        await put_right(running, running.bus)
+
+
+async def test_a_lost_record_is_noticed_although_writes_never_pause(
+    server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("meshcore.bus.feed.LONGEST_WAIT", 1.0)
+    ForgetfulBucket.forgets = set()
+    async with galley(server, tmp_path, ForgetfulBucket.open) as running, consuming(server) as consumer:
+        await write_both(running, 1)
+
+        async def write_on() -> None:
+            for number in itertools.count():
+                await running.store.write([write(Verb.UPDATE if number else Verb.CREATE, "c", number)], "x")
+                await asyncio.sleep(0.05)
+
+        async with background(write_on(), name="writer"):
+            await consumer.until(lambda c: c.values.get("c", 0) > 3)
+            ForgetfulBucket.forgets = {str(key("a"))}
+            await write_both(running, 2)
+            await running.published(await running.store.revision())
+            ForgetfulBucket.forgets = set()
+            await consumer.until(lambda c: c.values["a"] == 2)
+            seen = consumer.values["c"]
+            await consumer.until(lambda c: c.values["c"] > seen + 3)
+        every_revision_once(consumer)
+        assert all(values.get("a") == values.get("b") for _, values in consumer.shown)
         await put_right(running, running.bus)
 
 
