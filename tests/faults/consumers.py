@@ -44,9 +44,9 @@ class Consumer:
 
     async def stop(self) -> None:
         if self._task is not None:
-            if self._task.done() and not self._task.cancelled() and self._task.exception() is not None:
-                self.complaints.append(f"{self.name} ended: {self._task.exception()!r}")
             await cancel(self._task)
+            if not self._task.cancelled():
+                self.complaints.append(f"{self.name} ended: {self._task.exception()!r}")
 
     async def restart(self) -> None:
         await self.stop()

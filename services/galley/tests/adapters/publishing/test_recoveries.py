@@ -5,22 +5,27 @@ bucket is put right."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import json
+import signal
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from galley.adapters.bucket import ConfigBucket
 from galley.core.storage import Verb, WriteOp
+from meshcore.bus.config_list import NobodyAnswers, request_list
 from meshcore.bus.connection import Bus
 from meshcore.bus.subjects import CONFIG_BUCKET
 from meshcore.distribution.keys import HEAD_KEY
 from meshcore.distribution.records import Head, decode_record, encode_head
+from meshcore.distribution.state_copy import StateCopy
 from meshcore.runtime.tasks import background
 from meshcore.testing.nats import NatsServer
 from meshcore.testing.postgres import PostgresServer
 
-from .conftest import Consumer, Galley, consuming, eventually, galley, key, write
+from .conftest import DEADLINE, Consumer, Galley, consuming, eventually, galley, key, write
 
 AB = ("a", "b")
 BOTH = [{}, {"a": 1, "b": 1}, {"a": 2, "b": 2}, {"a": 3, "b": 3}]
@@ -202,6 +207,31 @@ async def test_a_bucket_deleted_under_live_connections_is_made_anew_and_watched_
         await consumer.until(lambda c: c.values == BOTH[3])
         every_revision_once(consumer)
         assert (running.bus.generation, consumer.bus.generation) == (1, 1)
+
+
+async def test_galley_publishes_and_answers_again_after_nats_refused_its_connection_for_good(
+    server: NatsServer, tmp_path: Path
+):
+    async with galley(server, tmp_path) as running, consuming(server) as consumer:
+        await write_both(running, 1)
+        await consumer.until(lambda c: c.values == BOTH[1])
+        refused = running.bus.client
+        config = server.directory / "nats.conf"
+        config.write_text(config.read_text().replace("galley-secret", "another-secret"))
+        (server.directory / "galley.json").write_text(json.dumps({"user": "galley", "password": "another-secret"}))
+        server.send(signal.SIGHUP)
+        await asyncio.wait_for(running.bus.replaced(refused), 3 * DEADLINE)
+        await write_both(running, 2)
+        await consumer.until(lambda c: c.values == BOTH[2])
+        answers: list[StateCopy] = []
+
+        async def answered() -> bool:
+            with contextlib.suppress(NobodyAnswers):
+                answers.append(await request_list(consumer.bus))
+            return bool(answers)
+
+        await eventually(answered)
+        assert answers[0].revision == 2
 
 
 class SleepingBucket(ConfigBucket):
