@@ -71,7 +71,7 @@ def tokens(tmp_path: Path) -> Path:
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """An open store with the namespaces that are always there."""
     vault = Vault(b"k" * 32)
-    async with await Store.open(f"sqlite+aiosqlite:///{tmp_path / 'galley.db'}", vault=vault) as opened:
+    async with await Store.open(f"sqlite:///{tmp_path / 'galley.db'}", vault=vault) as opened:
         await seed(opened)
         yield opened
 

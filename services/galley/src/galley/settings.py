@@ -69,7 +69,7 @@ class GalleySettings(ServiceSettings):
         """Where the store is."""
         if self.store_url is not None:
             return self.store_url
-        return f"sqlite+aiosqlite:///{(self.state_dir or Path.cwd()).absolute() / 'galley.db'}"
+        return f"sqlite:///{(self.state_dir or Path.cwd()).absolute() / 'galley.db'}"
 
     @property
     def issuer(self) -> str:

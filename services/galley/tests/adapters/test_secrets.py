@@ -208,7 +208,7 @@ async def test_the_database_and_the_log_have_no_word_of_it(api: Any, store: Stor
 
 
 async def test_without_a_key_no_secret_is_taken(tmp_path: Path) -> None:
-    async with await Store.open(f"sqlite+aiosqlite:///{tmp_path / 'other.db'}") as opened:
+    async with await Store.open(f"sqlite:///{tmp_path / 'other.db'}") as opened:
         with pytest.raises(MeshError, match="no key-encryption key"):
             await opened.write([WriteOp(Verb.CREATE, KEY, secret())], "somebody")
 

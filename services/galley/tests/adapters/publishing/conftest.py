@@ -101,7 +101,7 @@ async def galley(
     server: NatsServer, directory: Path, open_bucket=ConfigBucket.open, *, url: str = "", holder: str = "galley-0"
 ) -> AsyncIterator[Galley]:
     async with (
-        await Store.open(url or f"sqlite+aiosqlite:///{directory}/galley.db") as store,
+        await Store.open(url or f"sqlite:///{directory}/galley.db") as store,
         Bus(account(server, "galley")) as bus,
     ):
         publisher = Publisher(store, bus, holder, open_bucket=open_bucket)

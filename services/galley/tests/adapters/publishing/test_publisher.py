@@ -82,7 +82,7 @@ async def test_a_publisher_killed_at_each_key_of_a_change_set_never_shows_a_mixt
     monkeypatch.setattr("galley.adapters.publisher.PUTS_IN_FLIGHT", 1)
     names = [f"n{number:02}" for number in range(50)]
     async with (
-        await Store.open(f"sqlite+aiosqlite:///{tmp_path}/galley.db") as store,
+        await Store.open(f"sqlite:///{tmp_path}/galley.db") as store,
         Bus(account(server, "galley")) as bus,
         consuming(server) as consumer,
     ):
@@ -148,7 +148,7 @@ asyncio.run(main())
 async def test_a_publisher_process_that_is_killed_in_the_middle_is_followed_by_the_next(
     server: NatsServer, tmp_path: Path
 ):
-    url = f"sqlite+aiosqlite:///{tmp_path}/galley.db"
+    url = f"sqlite:///{tmp_path}/galley.db"
     async with await Store.open(url) as store:
         await store.write([write(Verb.CREATE, f"n{number}", 7) for number in range(50)], "x")
     async with consuming(server) as consumer:

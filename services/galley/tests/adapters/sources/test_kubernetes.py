@@ -34,7 +34,7 @@ def virtual_service(name: str, host: str = "reviews") -> dict[str, Any]:
 @pytest.fixture
 async def target(tmp_path: Path) -> AsyncIterator[Store]:
     """The store that the source fills; `api` serves the one that it reads."""
-    async with await Store.open(f"sqlite+aiosqlite:///{tmp_path / 'target.db'}") as opened:
+    async with await Store.open(f"sqlite:///{tmp_path / 'target.db'}") as opened:
         await seed(opened)
         yield opened
 

@@ -11,6 +11,6 @@ from meshcore.testing.postgres import PostgresServer
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path}/galley.db"
+        return f"sqlite:///{tmp_path}/galley.db"
     server: PostgresServer = request.getfixturevalue("postgres")
     return server.new_database()

@@ -14,13 +14,13 @@ LENGTH = timedelta(seconds=10)
 
 @pytest.fixture
 async def store(tmp_path: Path):
-    async with await Store.open(f"sqlite+aiosqlite:///{tmp_path}/state/galley.db") as opened:
+    async with await Store.open(f"sqlite:///{tmp_path}/state/galley.db") as opened:
         yield opened
 
 
 async def test_another_process_cannot_open_the_same_file(store: Store, tmp_path: Path):
     with pytest.raises(MeshError) as raised:
-        await Store.open(f"sqlite+aiosqlite:///{tmp_path}/state/galley.db")
+        await Store.open(f"sqlite:///{tmp_path}/state/galley.db")
     assert raised.value.code is ErrorCode.FAILED_PRECONDITION
 
 

@@ -34,7 +34,7 @@ asyncio.run(main())
 
 
 async def test_every_acknowledged_write_survives_kill_9(tmp_path: Path):
-    url = f"sqlite+aiosqlite:///{tmp_path}/galley.db"
+    url = f"sqlite:///{tmp_path}/galley.db"
     acknowledged: dict[str, int] = {}
     for lines in (1, 60):
         process = await asyncio.create_subprocess_exec(

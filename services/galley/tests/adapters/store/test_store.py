@@ -56,8 +56,7 @@ async def take(store: Store, after: int, count: int) -> list[ChangeSet]:
 
 
 async def rows(store: Store, table) -> int:
-    async with store._database.reader.connect() as connection:
-        return await connection.scalar(select(func.count()).select_from(table))
+    return await store._database.read(lambda connection: connection.scalar(select(func.count()).select_from(table)))
 
 
 async def test_a_change_set_is_one_revision(store: Store):

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, select
 
 from galley.adapters.store.rows import from_microseconds
 from galley.adapters.store.tables import audit
@@ -27,7 +26,7 @@ class AuditEntry:
     """Verb and key of each operation; never any content."""
 
 
-async def read_audit(connection: AsyncConnection, before: int | None, most: int) -> list[AuditEntry]:
+def read_audit(connection: Connection, before: int | None, most: int) -> list[AuditEntry]:
     """The newest entries first, those before a number."""
     query = select(audit).order_by(audit.c.id.desc()).limit(most)
     if before is not None:
@@ -42,5 +41,5 @@ async def read_audit(connection: AsyncConnection, before: int | None, most: int)
             row["outcome"],
             tuple(msgspec.json.decode(row["operations"], type=list[dict[str, str]])),
         )
-        for row in (await connection.execute(query)).mappings()
+        for row in connection.execute(query).mappings()
     ]

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import and_, delete, exists, func, not_, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, and_, delete, exists, func, not_, or_, select, update
 
 from galley.adapters.store.reads import read_meta
 from galley.adapters.store.rows import to_microseconds
@@ -17,24 +16,24 @@ from galley.core.retention import Floors, Retention, floors
 from galley.core.storage import ChangeType
 
 
-async def compact(connection: AsyncConnection, retention: Retention, now: datetime) -> Floors:
+def compact(connection: Connection, retention: Retention, now: datetime) -> Floors:
     """Move the floors and delete what is below them; returns the new floors. The caller commits."""
-    counters = await read_meta(connection)
+    counters = read_meta(connection)
     present = Floors(counters["history_floor"], counters["watch_floor"])
     new = floors(
         retention,
         present,
         counters["revision"],
-        await _newest_before(connection, now - retention.history_age),
-        await _newest_before(connection, now - retention.watch_age),
-        await connection.scalar(select(func.min(outbox.c.revision))),
+        _newest_before(connection, now - retention.history_age),
+        _newest_before(connection, now - retention.watch_age),
+        connection.scalar(select(func.min(outbox.c.revision))),
     )
     if new == present:
         return present
-    await _delete_below(connection, new.history, lasting_too=True)
-    await _delete_below(connection, new.watch, lasting_too=False)
+    _delete_below(connection, new.history, lasting_too=True)
+    _delete_below(connection, new.watch, lasting_too=False)
     without_rows = not_(exists().where(history.c.revision == change_sets.c.revision))
-    await connection.execute(
+    connection.execute(
         delete(change_sets).where(
             change_sets.c.revision != counters["config_revision"],
             or_(
@@ -43,16 +42,16 @@ async def compact(connection: AsyncConnection, retention: Retention, now: dateti
             ),
         )
     )
-    await connection.execute(update(meta).values(history_floor=new.history, watch_floor=new.watch))
+    connection.execute(update(meta).values(history_floor=new.history, watch_floor=new.watch))
     return new
 
 
-async def _newest_before(connection: AsyncConnection, moment: datetime) -> int:
+def _newest_before(connection: Connection, moment: datetime) -> int:
     query = select(func.max(change_sets.c.revision)).where(change_sets.c.committed < to_microseconds(moment))
-    return int(await connection.scalar(query) or 0)
+    return int(connection.scalar(query) or 0)
 
 
-async def _delete_below(connection: AsyncConnection, floor: int, *, lasting_too: bool) -> None:
+def _delete_below(connection: Connection, floor: int, *, lasting_too: bool) -> None:
     newer = history.alias()
     replaced = exists().where(
         newer.c.key == history.c.key, newer.c.revision > history.c.revision, newer.c.revision <= floor
@@ -61,4 +60,4 @@ async def _delete_below(connection: AsyncConnection, floor: int, *, lasting_too:
     condition = and_(history.c.revision <= floor, or_(replaced, dead))
     if not lasting_too:
         condition = and_(condition, not_(history.c.lasting))
-    await connection.execute(delete(history).where(condition))
+    connection.execute(delete(history).where(condition))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import os
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,12 @@ from alembic import command
 from alembic.config import Config
 from meshcore.distribution.digest import EMPTY_DIGEST
 from meshcore.errors import ErrorCode, MeshError
-from sqlalchemy import Connection, event, insert, make_url, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select, text
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from galley.adapters.store import tables
+from galley.adapters.store.database import READERS, Database, PostgresDatabase, SqliteDatabase
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x6D657368  # any constant: two Galleys that start together migrate one after the other
@@ -28,64 +28,54 @@ LONGEST_PAUSE = 10.0
 """Seconds that a writing transaction may do nothing before PostgreSQL ends it: every other replica waits for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
-    """Two engines over one database: writes are serialised, reads see one snapshot per transaction."""
-
-    writer: AsyncEngine
-    reader: AsyncEngine
-    is_sqlite: bool
-    lock: int | None
-    """Descriptor of SQLite's lock file."""
-
-    async def forget_old_pages(self) -> None:
-        """SQLite: move the write-ahead log into the file, so that what was deleted or replaced is nowhere any more."""
-        if not self.is_sqlite:
-            return
-        async with self.writer.connect() as connection:
-            raw = await connection.get_raw_connection()
-            if raw.driver_connection is not None:
-                await raw.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    async def close(self) -> None:
-        """Close every connection, then give the file back."""
-        await self.writer.dispose()
-        await self.reader.dispose()
-        if self.lock is not None:
-            os.close(self.lock)
-
-
 async def open_database(url: str) -> Database:
-    """Open, migrate, and read or make the store's id. `url` is SQLAlchemy's: `sqlite+aiosqlite:////path` or
-    `postgresql+asyncpg://...`. FAILED_PRECONDITION when another process has the SQLite file."""
+    """Open, migrate, and read or make the store's id. `url` is SQLAlchemy's, its driver is ours to choose:
+    `sqlite:////path` or `postgresql://...`. FAILED_PRECONDITION when another process has the SQLite file."""
     parsed = make_url(url)
-    is_sqlite = parsed.get_backend_name() == "sqlite"
-    lock = _lock_file(parsed) if is_sqlite else None
-    writer, reader = (_sqlite if is_sqlite else _postgresql)(parsed)
+    database = (_sqlite if parsed.get_backend_name() == "sqlite" else _postgresql)(parsed)
     try:
-        async with writer.begin() as connection:
-            if not is_sqlite:
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-            await connection.run_sync(_migrate)
-            await connection.run_sync(_ensure_meta)
+        await database.write(_prepare)
     except BaseException:
-        await Database(writer, reader, is_sqlite, lock).close()
+        await database.close()
         raise
-    return Database(writer, reader, is_sqlite, lock)
+    return database
 
 
-def _sqlite(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
-    writer = create_async_engine(url, pool_size=1, max_overflow=0, connect_args={"timeout": 10})
-    reader = create_async_engine(url, pool_size=4, max_overflow=0, connect_args={"timeout": 10})
+def _sqlite(url: URL) -> Database:
+    url = url.set(drivername="sqlite+pysqlite")
+    lock = _lock_file(url)
+    threads = {"timeout": 10, "check_same_thread": False}
+    writer = create_engine(url, pool_size=1, max_overflow=0, connect_args=threads)
+    reader = create_engine(url, pool_size=READERS, max_overflow=0, connect_args=threads)
     _begin_with(writer, "BEGIN IMMEDIATE")
     _begin_with(reader, "BEGIN")
-    return writer, reader
+    return SqliteDatabase(writer, reader, lock)
 
 
-def _begin_with(engine: AsyncEngine, statement: str) -> None:
+def _postgresql(url: URL) -> Database:
+    url = url.set(drivername="postgresql+asyncpg")
+    # A Galley that is stopped, or whose machine is gone, in the middle of a write holds the lock of all writers.
+    limits = {"idle_in_transaction_session_timeout": str(int(LONGEST_PAUSE * 1000))}
+    writer = create_async_engine(
+        url, pool_size=2, max_overflow=0, pool_pre_ping=True, connect_args={"server_settings": limits}
+    )
+    reader = create_async_engine(
+        url, pool_size=READERS, max_overflow=2, pool_pre_ping=True, isolation_level="REPEATABLE READ"
+    )
+    return PostgresDatabase(writer, reader)
+
+
+def _prepare(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+    _migrate(connection)
+    _ensure_meta(connection)
+
+
+def _begin_with(engine: Engine, statement: str) -> None:
     """Take transactions out of the driver's hands, which begins them too late and of the wrong sort."""
 
-    @event.listens_for(engine.sync_engine, "connect")
+    @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: Any) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
@@ -94,26 +84,14 @@ def _begin_with(engine: AsyncEngine, statement: str) -> None:
         cursor.execute("PRAGMA secure_delete=ON")  # the key of a deleted Secret must not stay in a free page
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-def _postgresql(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
-    # A Galley that is stopped, or whose machine is gone, in the middle of a write holds the lock of all writers.
-    limits = {"idle_in_transaction_session_timeout": str(int(LONGEST_PAUSE * 1000))}
-    writer = create_async_engine(
-        url, pool_size=2, max_overflow=0, pool_pre_ping=True, connect_args={"server_settings": limits}
-    )
-    reader = create_async_engine(
-        url, pool_size=4, max_overflow=2, pool_pre_ping=True, isolation_level="REPEATABLE READ"
-    )
-    return writer, reader
-
-
 def _lock_file(url: URL) -> int:
     if not url.database:
-        raise MeshError(ErrorCode.INVALID, "the store needs a file: sqlite+aiosqlite:////path/to/galley.db")
+        raise MeshError(ErrorCode.INVALID, "the store needs a file: sqlite:////path/to/galley.db")
     path = Path(url.database)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))

@@ -5,37 +5,34 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, insert, select, update
 
 from galley.adapters.store.rows import to_microseconds
 from galley.adapters.store.tables import lease
 
 
-async def acquire(
-    connection: AsyncConnection, name: str, holder: str, now: datetime, length: timedelta, *, alone: bool
+def acquire(
+    connection: Connection, name: str, holder: str, now: datetime, length: timedelta, *, alone: bool
 ) -> int | None:
     """A new fencing number, or None while somebody else holds the lease. `alone`: no other process can be alive
     (SQLite's file lock), so a lease that is not expired belongs to the dead."""
-    row = (
-        (await connection.execute(select(lease).where(lease.c.name == name).with_for_update())).mappings().one_or_none()
-    )
+    row = connection.execute(select(lease).where(lease.c.name == name).with_for_update()).mappings().one_or_none()
     expires = to_microseconds(now + length)
     if row is None:
-        await connection.execute(insert(lease).values(name=name, holder=holder, fencing=1, expires=expires))
+        connection.execute(insert(lease).values(name=name, holder=holder, fencing=1, expires=expires))
         return 1
     if not alone and row["holder"] != holder and row["expires"] > to_microseconds(now):
         return None
     fencing = int(row["fencing"]) + 1
-    await connection.execute(
+    connection.execute(
         update(lease).where(lease.c.name == name).values(holder=holder, fencing=fencing, expires=expires)
     )
     return fencing
 
 
-async def renew(connection: AsyncConnection, name: str, fencing: int, now: datetime, length: timedelta) -> bool:
+def renew(connection: Connection, name: str, fencing: int, now: datetime, length: timedelta) -> bool:
     """Whether the lease is still this fencing number's, and if so, longer."""
-    renewed = await connection.execute(
+    renewed = connection.execute(
         update(lease)
         .where(lease.c.name == name, lease.c.fencing == fencing)
         .values(expires=to_microseconds(now + length))
@@ -43,6 +40,6 @@ async def renew(connection: AsyncConnection, name: str, fencing: int, now: datet
     return bool(renewed.rowcount)
 
 
-async def release(connection: AsyncConnection, name: str, fencing: int) -> None:
+def release(connection: Connection, name: str, fencing: int) -> None:
     """Let the next one in at once, if the lease is still ours."""
-    await connection.execute(update(lease).where(lease.c.name == name, lease.c.fencing == fencing).values(expires=0))
+    connection.execute(update(lease).where(lease.c.name == name, lease.c.fencing == fencing).values(expires=0))

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 from meshcore.distribution.records import ConfigRecord, Head, make_record
-from sqlalchemy import delete, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, select, update
 
 from galley.adapters.store.reads import read_meta
 from galley.adapters.store.rows import Row, from_microseconds, stored_object
@@ -40,17 +39,17 @@ class PublishedState:
     records: dict[str, ConfigRecord]
 
 
-async def read_unpublished(connection: AsyncConnection, after: int, most: int) -> list[Unpublished]:
+def read_unpublished(connection: Connection, after: int, most: int) -> list[Unpublished]:
     """The published revisions after this one, oldest first, at most so many."""
-    store_id = (await read_meta(connection))["store_id"]
+    store_id = read_meta(connection)["store_id"]
     query = select(change_sets).where(change_sets.c.revision > after, change_sets.c.is_config)
-    sets = list((await connection.execute(query.order_by(change_sets.c.revision).limit(most))).mappings())
+    sets = list(connection.execute(query.order_by(change_sets.c.revision).limit(most)).mappings())
     if not sets:
         return []
     messages: dict[int, list[tuple[str, bytes]]] = {}
     deleted: dict[int, list[str]] = {}
     rows = select(outbox).where(outbox.c.revision > after, outbox.c.revision <= sets[-1]["revision"])
-    for row in (await connection.execute(rows.order_by(outbox.c.revision, outbox.c.key))).mappings():
+    for row in connection.execute(rows.order_by(outbox.c.revision, outbox.c.key)).mappings():
         messages.setdefault(row["revision"], []).append((row["key"], bytes(row["record"])))
         if row["deleted"]:
             deleted.setdefault(row["revision"], []).append(row["key"])
@@ -62,11 +61,11 @@ async def read_unpublished(connection: AsyncConnection, after: int, most: int) -
     ]
 
 
-async def read_published_state(connection: AsyncConnection) -> PublishedState:
+def read_published_state(connection: Connection) -> PublishedState:
     """All published objects at the newest published revision, in one snapshot."""
-    counters = await read_meta(connection)
+    counters = read_meta(connection)
     store_id, revision = counters["store_id"], counters["config_revision"]
-    newest = await connection.execute(select(change_sets).where(change_sets.c.revision == revision))
+    newest = connection.execute(select(change_sets).where(change_sets.c.revision == revision))
     row = newest.mappings().one_or_none()
     if row is None:
         head = Head(store_id, 0, revision, 0, (), counters["config_digest"], "", datetime(1970, 1, 1, tzinfo=UTC))
@@ -75,7 +74,7 @@ async def read_published_state(connection: AsyncConnection) -> PublishedState:
     origin = (change_sets.c.traceparent, change_sets.c.committed)
     query = select(objects, *origin).outerjoin(change_sets, change_sets.c.revision == objects.c.config_revision)
     records: dict[str, ConfigRecord] = {}
-    for entry in (await connection.execute(query.where(objects.c.normalised.is_not(None)))).mappings():
+    for entry in connection.execute(query.where(objects.c.normalised.is_not(None))).mappings():
         stored = stored_object(entry)
         committed = entry["committed"]
         records[entry["key"]] = make_record(
@@ -86,20 +85,20 @@ async def read_published_state(connection: AsyncConnection) -> PublishedState:
             entry["traceparent"] or "",
             stored.creation_timestamp if committed is None else from_microseconds(committed),
         )
-    fencing = await connection.scalar(select(lease.c.fencing).where(lease.c.name == PUBLISHER_LEASE))
+    fencing = connection.scalar(select(lease.c.fencing).where(lease.c.name == PUBLISHER_LEASE))
     return PublishedState(store_id, int(fencing or 0), head, records)
 
 
-async def forget_published(connection: AsyncConnection, revision: int) -> None:
+def forget_published(connection: Connection, revision: int) -> None:
     """Drop the outbox up to a revision whose head is written."""
-    await connection.execute(delete(outbox).where(outbox.c.revision <= revision))
+    connection.execute(delete(outbox).where(outbox.c.revision <= revision))
 
 
-async def change_store_id(connection: AsyncConnection) -> str:
+def change_store_id(connection: Connection) -> str:
     """A new id: the store was put back to an older state, so its revisions name other things than consumers know."""
     store_id = uuid.uuid4().hex
-    await connection.execute(update(meta).values(store_id=store_id))
-    await connection.execute(delete(outbox))
+    connection.execute(update(meta).values(store_id=store_id))
+    connection.execute(delete(outbox))
     return store_id
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from meshcore.distribution.keys import Key
 from meshcore.errors import ErrorCode, MeshError
-from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, tuple_
 
 from galley.adapters.store.rows import Row, from_microseconds, key_text, stored_change, stored_object
 from galley.adapters.store.tables import change_sets, history, meta, objects
@@ -16,29 +15,29 @@ from galley.core.continue_token import ContinueToken, parse_continue_token
 from galley.core.storage import ChangeSet, ChangeType, HistoryEntry, Page, StoredObject
 
 
-async def read_meta(connection: AsyncConnection) -> Row:
+def read_meta(connection: Connection) -> Row:
     """The counters: store_id, revision, config_revision, config_digest, watch_floor, history_floor."""
-    return (await connection.execute(select(meta))).mappings().one()
+    return connection.execute(select(meta)).mappings().one()
 
 
-async def read_object(connection: AsyncConnection, key: Key, as_of: int | None) -> StoredObject:
+def read_object(connection: Connection, key: Key, as_of: int | None) -> StoredObject:
     """One object, now or as it was at a revision; NOT_FOUND, or GONE when that revision is compacted."""
-    row = (await connection.execute(select(objects).where(objects.c.key == key_text(key)))).mappings().one_or_none()
+    row = connection.execute(select(objects).where(objects.c.key == key_text(key))).mappings().one_or_none()
     if as_of is None or (row is not None and row["revision"] <= as_of):
         if row is None:
             raise missing(key)
         return stored_object(row)
-    await _check_known(connection, as_of)
+    _check_known(connection, as_of)
     query = select(history).where(history.c.key == key_text(key), history.c.revision <= as_of)
     newest = query.order_by(history.c.revision.desc()).limit(1)
-    past = (await connection.execute(newest)).mappings().one_or_none()
+    past = connection.execute(newest).mappings().one_or_none()
     if past is None or past["type"] == ChangeType.DELETED:
         raise missing(key)
     return stored_object(past)
 
 
-async def read_page(
-    connection: AsyncConnection,
+def read_page(
+    connection: Connection,
     group: str,
     plural: str,
     namespace: str | None,
@@ -48,7 +47,7 @@ async def read_page(
 ) -> Page:
     """Objects of one kind by namespace and name, all pages at the revision of the first; GONE when that is
     compacted."""
-    counters = await read_meta(connection)
+    counters = read_meta(connection)
     revision = int(counters["revision"])
     after: ContinueToken | None = None
     if continue_:
@@ -57,11 +56,11 @@ async def read_page(
         if as_of < counters["watch_floor"]:
             raise gone(as_of)
     if as_of is None or as_of == revision:
-        items = await _present(connection, group, plural, namespace, after, None if limit is None else limit + 1)
+        items = _present(connection, group, plural, namespace, after, None if limit is None else limit + 1)
     else:
-        await _check_known(connection, as_of)
+        _check_known(connection, as_of)
         revision = as_of
-        items = await _past(connection, group, plural, namespace, after, as_of)
+        items = _past(connection, group, plural, namespace, after, as_of)
     if not limit or len(items) <= limit:
         return Page(tuple(items), revision, None)
     last = items[limit - 1].key
@@ -77,8 +76,8 @@ def _of_kind(group: str, plural: str, namespace: str | None, after: ContinueToke
     return and_(*conditions)
 
 
-async def _present(
-    connection: AsyncConnection,
+def _present(
+    connection: Connection,
     group: str,
     plural: str,
     namespace: str | None,
@@ -89,11 +88,11 @@ async def _present(
     query = query.order_by(objects.c.namespace, objects.c.name)
     if limit is not None:
         query = query.limit(limit)
-    return [stored_object(row) for row in (await connection.execute(query)).mappings()]
+    return [stored_object(row) for row in connection.execute(query).mappings()]
 
 
-async def _past(
-    connection: AsyncConnection,
+def _past(
+    connection: Connection,
     group: str,
     plural: str,
     namespace: str | None,
@@ -102,7 +101,7 @@ async def _past(
 ) -> list[StoredObject]:
     """What has not changed since, from the objects; what has, from the newest history before."""
     unchanged = select(objects).where(_of_kind(group, plural, namespace, after), objects.c.revision <= as_of)
-    items = [stored_object(row) for row in (await connection.execute(unchanged)).mappings()]
+    items = [stored_object(row) for row in connection.execute(unchanged).mappings()]
     prefix = key_text(Key(group, plural, "", "x")).rsplit(".", 2)[0] + "."
     newest = (
         select(history.c.key, func.max(history.c.revision).label("revision"))
@@ -114,7 +113,7 @@ async def _past(
     query: Select[tuple[object, ...]] = select(history).join(
         newest, and_(history.c.key == newest.c.key, history.c.revision == newest.c.revision)
     )
-    changed = (await connection.execute(query.where(~newer))).mappings()
+    changed = connection.execute(query.where(~newer)).mappings()
     items += [stored_object(row) for row in changed if row["type"] != ChangeType.DELETED]
     chosen = [
         item
@@ -125,8 +124,8 @@ async def _past(
     return sorted(chosen, key=lambda item: (item.key.namespace.encode(), item.key.name.encode()))
 
 
-async def _check_known(connection: AsyncConnection, as_of: int) -> None:
-    counters = await read_meta(connection)
+def _check_known(connection: Connection, as_of: int) -> None:
+    counters = read_meta(connection)
     if as_of > counters["revision"] or as_of < counters["history_floor"]:
         raise gone(as_of)
 
@@ -136,7 +135,7 @@ def gone(revision: int) -> MeshError:
     return MeshError(ErrorCode.GONE, f"too old resource version: {revision}")
 
 
-async def read_history(connection: AsyncConnection, key: Key) -> tuple[HistoryEntry, ...]:
+def read_history(connection: Connection, key: Key) -> tuple[HistoryEntry, ...]:
     """The kept revisions of an object, oldest first; status and endpoints have none."""
     query = (
         select(history, change_sets.c.author, change_sets.c.committed)
@@ -152,23 +151,23 @@ async def read_history(connection: AsyncConnection, key: Key) -> tuple[HistoryEn
             from_microseconds(row["committed"]),
             stored_object(row),
         )
-        for row in (await connection.execute(query)).mappings()
+        for row in connection.execute(query).mappings()
     )
 
 
-async def read_change_sets(connection: AsyncConnection, after: int, most: int) -> list[ChangeSet]:
+def read_change_sets(connection: Connection, after: int, most: int) -> list[ChangeSet]:
     """The change sets after a revision in order, at most so many; GONE when some of them are compacted."""
-    counters = await read_meta(connection)
+    counters = read_meta(connection)
     if after < counters["watch_floor"] or after > counters["revision"]:
         raise gone(after)
     query = select(change_sets).where(change_sets.c.revision > after).order_by(change_sets.c.revision).limit(most)
-    sets = list((await connection.execute(query)).mappings())
+    sets = list(connection.execute(query).mappings())
     if not sets:
         return []
     between = and_(history.c.revision > after, history.c.revision <= sets[-1]["revision"])
     by_revision: dict[int, list[Row]] = {}
     changes = select(history).where(between).order_by(history.c.revision, history.c.ordinal)
-    for row in (await connection.execute(changes)).mappings():
+    for row in connection.execute(changes).mappings():
         by_revision.setdefault(row["revision"], []).append(row)
     return [_change_set(row, by_revision.get(row["revision"], ())) for row in sets]
 

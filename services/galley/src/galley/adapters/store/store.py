@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from meshcore.distribution.keys import Key
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.runtime.tasks import cancel, create_task
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from galley.adapters.store import lease, outbox, reads
 from galley.adapters.store.audit import AuditEntry, read_audit
 from galley.adapters.store.compaction import compact
-from galley.adapters.store.engine import Database, open_database
+from galley.adapters.store.database import Database, T, Work
+from galley.adapters.store.engine import open_database
 from galley.adapters.store.rows import reveal
 from galley.adapters.store.transaction import Request
 from galley.adapters.store.watch import ChangeFeed
@@ -32,7 +32,6 @@ COMPACT_EVERY = 600.0
 """Seconds: how soon another replica's commit is seen by watchers here, and how often old revisions are dropped."""
 
 _log = structlog.get_logger("store")
-_T = TypeVar("_T")
 
 
 def _utc_now() -> datetime:
@@ -58,8 +57,8 @@ class Store:
         self._clock = clock
         self._retention = retention
         self._closed = False
-        self._feed = ChangeFeed(database.reader)
-        self._writer = Writer(database.writer, clock, self._feed.announce, vault)
+        self._feed = ChangeFeed(database)
+        self._writer = Writer(database, clock, self._feed.announce, vault)
         self._maintenance = create_task(self._maintain(), name="store-maintenance")
 
     @classmethod
@@ -71,8 +70,8 @@ class Store:
         retention: Retention | None = None,
         vault: Vault | None = None,
     ) -> Store:
-        """Open and migrate. `url` is SQLAlchemy's: `sqlite+aiosqlite:////path/galley.db`,
-        `postgresql+asyncpg://...`. Without a vault no confidential object is taken."""
+        """Open and migrate. `url` is SQLAlchemy's: `sqlite:////path/galley.db`,
+        `postgresql://...`. Without a vault no confidential object is taken."""
         store = cls(await open_database(url), clock, retention or Retention(), vault)
         await store._feed.poll()
         return store
@@ -179,19 +178,20 @@ class Store:
 
     async def acquire_lease(self, name: str, holder: str, length: timedelta) -> int | None:
         """A new fencing number, or None while somebody else holds the lease."""
-        alone = self._database.is_sqlite
-        async with self._database.writer.begin() as connection:
-            return await lease.acquire(connection, name, holder, self._clock(), length, alone=alone)
+        alone = self._database.alone
+        return await self._database.write(
+            lambda connection: lease.acquire(connection, name, holder, self._clock(), length, alone=alone)
+        )
 
     async def renew_lease(self, name: str, fencing: int, length: timedelta) -> bool:
         """Whether the lease is still this number's; if so it is longer now."""
-        async with self._database.writer.begin() as connection:
-            return await lease.renew(connection, name, fencing, self._clock(), length)
+        return await self._database.write(
+            lambda connection: lease.renew(connection, name, fencing, self._clock(), length)
+        )
 
     async def release_lease(self, name: str, fencing: int) -> None:
         """Let the next one in at once."""
-        async with self._database.writer.begin() as connection:
-            await lease.release(connection, name, fencing)
+        await self._database.write(lambda connection: lease.release(connection, name, fencing))
 
     async def unpublished(self, after: int, most: int = 64) -> Sequence[outbox.Unpublished]:
         """The published revisions after this one, oldest first, at most so many."""
@@ -203,25 +203,21 @@ class Store:
 
     async def forget_published(self, revision: int) -> None:
         """Drop the outbox up to a revision whose head is written."""
-        async with self._database.writer.begin() as connection:
-            await outbox.forget_published(connection, revision)
+        await self._database.write(lambda connection: outbox.forget_published(connection, revision))
 
     async def change_store_id(self) -> str:
         """Begin a new count: this database was put back to an older state than consumers have seen."""
-        async with self._database.writer.begin() as connection:
-            return await outbox.change_store_id(connection)
+        return await self._database.write(lambda connection: outbox.change_store_id(connection))
 
     # -- maintenance
 
     async def compact(self) -> Floors:
         """Drop what retention no longer asks for."""
-        async with self._database.writer.begin() as connection:
-            return await compact(connection, self._retention, self._clock())
+        return await self._database.write(lambda connection: compact(connection, self._retention, self._clock()))
 
-    async def _read(self, read: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:
+    async def _read(self, work: Work[T]) -> T:
         try:
-            async with self._database.reader.connect() as connection:
-                return await read(connection)
+            return await self._database.read(work)
         except (SQLAlchemyError, OSError) as error:
             _log.error("read failed", error=type(error).__name__)
             raise MeshError(ErrorCode.UNAVAILABLE, "the store could not be read") from error
@@ -232,7 +228,7 @@ class Store:
         while True:
             await asyncio.sleep(POLL_REPLICAS)
             try:
-                if not self._database.is_sqlite:
+                if not self._database.alone:
                     await self._feed.poll()
                 if loop.time() - compacted > COMPACT_EVERY:
                     compacted = loop.time()

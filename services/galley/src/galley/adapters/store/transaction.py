@@ -17,9 +17,8 @@ from meshcore.distribution.digest import SetDigest
 from meshcore.distribution.keys import Key
 from meshcore.distribution.records import MAX_RECORD_BYTES, encode_record, make_record
 from meshcore.errors import ErrorCode, MeshError
-from sqlalchemy import Insert, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Insert, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from galley.adapters.store import tables
 from galley.adapters.store.rows import (
@@ -83,17 +82,17 @@ class _Counters:
     digest: SetDigest
 
 
-async def run_requests(
-    connection: AsyncConnection, requests: Sequence[Request], clock: Callable[[], datetime], vault: Vault | None
+def run_requests(
+    requests: Sequence[Request], clock: Callable[[], datetime], vault: Vault | None, connection: Connection
 ) -> list[Outcome]:
     """Decide and write all requests in order; outcomes in the same order. The caller commits."""
-    meta = (await connection.execute(select(tables.meta).with_for_update())).mappings().one()
+    meta = connection.execute(select(tables.meta).with_for_update()).mappings().one()
     counters = _Counters(meta["store_id"], meta["revision"], meta["config_revision"], SetDigest(meta["config_digest"]))
-    current, digests = await _load(connection, requests, vault)
+    current, digests = _load(connection, requests, vault)
     rows = _Rows(vault)
     outcomes = [_run_one(request, current, digests, counters, rows, clock()) for request in requests]
-    await _write(connection, rows)
-    await connection.execute(
+    _write(connection, rows)
+    connection.execute(
         update(tables.meta).values(
             revision=counters.revision,
             config_revision=counters.config_revision,
@@ -103,15 +102,15 @@ async def run_requests(
     return outcomes
 
 
-async def _load(
-    connection: AsyncConnection, requests: Iterable[Request], vault: Vault | None
+def _load(
+    connection: Connection, requests: Iterable[Request], vault: Vault | None
 ) -> tuple[dict[Key, StoredObject], dict[str, str]]:
     """Every object that the requests name or require, and the digests of their published records by key."""
     wanted = {key_text(key) for request in requests for key in _named(request)}
     current: dict[Key, StoredObject] = {}
     digests: dict[str, str] = {}
     for chunk in _chunks(sorted(wanted), _KEYS_PER_QUERY):
-        found = await connection.execute(select(tables.objects).where(tables.objects.c.key.in_(chunk)))
+        found = connection.execute(select(tables.objects).where(tables.objects.c.key.in_(chunk)))
         for row in found.mappings():
             stored = reveal(stored_object(row), vault)
             current[stored.key] = stored
@@ -248,13 +247,13 @@ def _audit_row(request: Request, now: datetime, revision: int | None, outcome: s
     }
 
 
-async def _write(connection: AsyncConnection, rows: _Rows) -> None:
+def _write(connection: Connection, rows: _Rows) -> None:
     gone = [{"gone": key} for key, row in rows.objects.items() if row is None]
     if gone:
-        await connection.execute(delete(tables.objects).where(tables.objects.c.key == bindparam("gone")), gone)
+        connection.execute(delete(tables.objects).where(tables.objects.c.key == bindparam("gone")), gone)
     kept = [row for row in rows.objects.values() if row is not None]
     if kept:
-        await connection.execute(_upsert(connection.dialect.name), kept)
+        connection.execute(_upsert(connection.dialect.name), kept)
     for table, new in (
         (tables.history, rows.history),
         (tables.change_sets, rows.change_sets),
@@ -262,7 +261,7 @@ async def _write(connection: AsyncConnection, rows: _Rows) -> None:
         (tables.audit, rows.audit),
     ):
         if new:
-            await connection.execute(insert(table), new)
+            connection.execute(insert(table), new)
 
 
 def _upsert(dialect: str) -> Insert:

@@ -6,8 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
+from galley.adapters.store.database import Database
 from galley.adapters.store.reads import gone, read_change_sets, read_meta
 from galley.core.storage import ChangeSet
 
@@ -18,8 +17,8 @@ _SETS_PER_QUERY = 200
 class ChangeFeed:
     """Tells subscribers of commits. `announce` brings this process's own; `poll` finds those of other replicas."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._recent: deque[ChangeSet] = deque(maxlen=KEPT_IN_MEMORY)
         self._known = 0
         self._news = asyncio.Event()
@@ -36,8 +35,7 @@ class ChangeFeed:
 
     async def poll(self) -> None:
         """Look for commits of other replicas."""
-        async with self._engine.connect() as connection:
-            revision = int((await read_meta(connection))["revision"])
+        revision = int((await self._database.read(read_meta))["revision"])
         if revision > self._known:
             self._known = revision
             self._wake()
@@ -59,8 +57,7 @@ class ChangeFeed:
         if from_revision > self._known:
             raise gone(from_revision)
         seen = from_revision
-        async with self._engine.connect() as connection:
-            await read_change_sets(connection, seen, 1)
+        await self._database.read(lambda connection: read_change_sets(connection, seen, 1))
         while await self.wait_beyond(seen):
             for change_set in await self._after(seen):
                 yield change_set
@@ -69,8 +66,7 @@ class ChangeFeed:
     async def _after(self, seen: int) -> list[ChangeSet]:
         if self._recent and self._recent[0].revision <= seen + 1 <= self._recent[-1].revision:
             return [change_set for change_set in self._recent if change_set.revision > seen]
-        async with self._engine.connect() as connection:
-            return await read_change_sets(connection, seen, _SETS_PER_QUERY)
+        return await self._database.read(lambda connection: read_change_sets(connection, seen, _SETS_PER_QUERY))
 
     def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()

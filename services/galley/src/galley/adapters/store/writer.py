@@ -9,13 +9,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 
 import structlog
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.runtime.tasks import cancel, create_task
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
+from galley.adapters.store.database import Database
 from galley.adapters.store.transaction import Request, run_requests
 from galley.core.sealing import Vault
 from galley.core.storage import ChangeSet, WriteResult
@@ -32,13 +33,13 @@ class Writer:
 
     def __init__(
         self,
-        engine: AsyncEngine,
+        database: Database,
         clock: Callable[[], datetime],
         committed: Callable[[list[ChangeSet]], None],
         vault: Vault | None,
     ) -> None:
         self._vault = vault
-        self._engine = engine
+        self._database = database
         self._clock = clock
         self._committed = committed
         self._waiting: deque[_Waiting] = deque()
@@ -66,9 +67,9 @@ class Writer:
             await self._commit(batch)
 
     async def _commit(self, batch: list[_Waiting]) -> None:
+        requests = [request for request, _ in batch]
         try:
-            async with self._engine.begin() as connection:
-                outcomes = await run_requests(connection, [request for request, _ in batch], self._clock, self._vault)
+            outcomes = await self._database.write(partial(run_requests, requests, self._clock, self._vault))
         except (SQLAlchemyError, OSError) as error:
             _log.error("write transaction failed", error=type(error).__name__, writes=len(batch))
             _refuse(batch, MeshError(ErrorCode.UNAVAILABLE, "the store could not commit"))
