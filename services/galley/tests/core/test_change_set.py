@@ -118,3 +118,12 @@ def test_what_the_same_change_set_creates_satisfies_a_requirement():
 def test_an_unpublished_kind_is_not_config():
     (effect,) = run(WriteOp(Verb.CREATE, Key("", "secrets", "default", "s"), {"data": {}}))
     assert not effect.is_config
+
+
+def test_nothing_new_comes_into_a_namespace_that_is_going_away():
+    create = WriteOp(Verb.CREATE, KEY, document(), {"spec": 1}, requires=NAMESPACE)
+    going = {"kind": "Namespace", "metadata": {"deletionTimestamp": "2026-03-01T12:00:00Z"}}
+    namespace = StoredObject(NAMESPACE, going, going, "uid-0", 1, NOW, 1, 1)
+    with pytest.raises(MeshError) as raised:
+        run(create, current={NAMESPACE: namespace})
+    assert raised.value.code is ErrorCode.PERMISSION_DENIED

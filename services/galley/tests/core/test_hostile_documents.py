@@ -50,7 +50,7 @@ def judge(document: dict[str, Any], info: KindInfo) -> None:
     if errors:
         assert all(str(violation) for violation in errors)
         return
-    body, _ = prune({**document, "apiVersion": info.api_version}, info)
+    body, _, _ = prune({**document, "apiVersion": info.api_version}, info)
     once = normalize(parse_object(dict(rules_of(info).fill_defaults(body))), info, Naming())
     json.dumps(once).encode()
     assert normalize(parse_object(once), info, Naming()) == once

@@ -48,7 +48,7 @@ def listed(violation: Violation) -> dict[str, str]:
 
 
 def normalized(document: dict[str, Any], info: KindInfo) -> dict[str, Any]:
-    body, _ = prune({**document, "apiVersion": info.api_version}, info)
+    body, _, _ = prune({**document, "apiVersion": info.api_version}, info)
     return normalize(parse_object(dict(rules_of(info).fill_defaults(body))), info, Naming())
 
 

@@ -78,6 +78,7 @@ async def listening(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE,
     )
     config.load()

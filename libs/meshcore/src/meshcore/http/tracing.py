@@ -1,8 +1,12 @@
 """One span per request, child of the caller's `traceparent`."""
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 
 class TracingMiddleware:
@@ -11,6 +15,7 @@ class TracingMiddleware:
     def __init__(self, app: ASGIApp, untraced: Collection[str]) -> None:
         self._app = app
         self._untraced = frozenset(untraced)
+        self._tracer: Tracer | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on inside its span."""
@@ -25,8 +30,10 @@ class TracingMiddleware:
             for name, value in scope["headers"]
             if name in (b"traceparent", b"tracestate")
         }
+        if self._tracer is None:
+            self._tracer = trace.get_tracer("meshcore.http")
         parent = TraceContextTextMapPropagator().extract(carrier)
-        with trace.get_tracer("meshcore.http").start_as_current_span(
+        with self._tracer.start_as_current_span(
             f"{scope['method']} {scope['path']}", context=parent, kind=trace.SpanKind.SERVER
         ) as span:
 

@@ -4,7 +4,7 @@ Order: unknown fields (dropped, warned of or refused, as the caller asks), the s
 normalisation. Pure; other objects are not looked at here (see `references`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +82,7 @@ def admit(
     name = str(document["metadata"].get("name", ""))
     version = str(document["apiVersion"]).rpartition("/")[2]
     try:
-        body, unknown = prune({**document, "apiVersion": info.api_version}, info)
+        body, unknown, known = prune({**document, "apiVersion": info.api_version}, info)
     except MeshError as error:
         raise status.from_error(error, info, ascii(name)[1:-1]) from error
     surplus = [f'unknown field "{path}"' for path in unknown] + [f'duplicate field "{path}"' for path in duplicates]
@@ -91,9 +91,9 @@ def admit(
             f'{info.kind} in version "{version}" cannot be handled as a {info.kind}: '
             f"strict decoding error: {', '.join(surplus)}"
         )
-    body = dict(rules_of(info).fill_defaults(body))
+    filled = dict(rules_of(info).fill_defaults(body))
     try:
-        parsed = parse_object(body, strict=False)
+        parsed = known if known is not None and filled == body else parse_object(filled, strict=False)
     except MeshError as error:
         raise status.from_error(error, info, name) from error
     report = validate(parsed, info)
@@ -101,25 +101,21 @@ def admit(
         raise status.invalid(info, name, report.errors)
     warnings = surplus if field_validation is FieldValidation.WARN else []
     warnings += [str(warning) for warning in report.warnings]
-    return Admitted(body, normalize(parsed, info, naming), parsed, tuple(warnings))
+    return Admitted(filled, normalize(parsed, info, naming), parsed, tuple(warnings))
 
 
-def prune(document: Mapping[str, Any], info: KindInfo) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The document without the fields that its kind does not have, and without nulls; and the paths of those fields."""
+def prune(document: Mapping[str, Any], info: KindInfo) -> tuple[dict[str, Any], tuple[str, ...], MeshObject | None]:
+    """The document without the fields that its kind does not have, and without nulls; the paths of those fields; and
+    what is left as an object, when the schema has nothing to say about it."""
     body = without_nulls(document, info.model)
-    unknown = tuple(_unknown(body, info))
+    try:
+        return body, (), info.model.model_validate(body, by_alias=True, by_name=False)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+    unknown = [item["loc"] for item in found if item["type"] == "extra_forbidden"]
     for location in unknown:
         _drop(body, location)
-    return body, tuple(field_path(location) for location in unknown)
-
-
-def _unknown(body: Mapping[str, Any], info: KindInfo) -> Iterator[Location]:
-    try:
-        info.model.model_validate(body, by_alias=True, by_name=False)
-    except ValidationError as error:
-        for item in error.errors(include_url=False, include_context=False, include_input=False):
-            if item["type"] == "extra_forbidden":
-                yield item["loc"]
+    return body, tuple(field_path(location) for location in unknown), None
 
 
 def _drop(body: Any, location: Location) -> None:
@@ -131,12 +127,13 @@ def _drop(body: Any, location: Location) -> None:
 def violations_of(document: Mapping[str, Any], info: KindInfo) -> tuple[list[Violation], list[Violation]]:
     """Errors (unknown fields too) and warnings of a document that nobody is about to store: offline validation."""
     try:
-        body, unknown = prune({**document, "apiVersion": info.api_version}, info)
+        body, unknown, known = prune({**document, "apiVersion": info.api_version}, info)
     except MeshError as error:
         return list(error.violations), []
     errors = [Violation(path, "unknown field") for path in unknown]
+    filled = rules_of(info).fill_defaults(body)
     try:
-        parsed = parse_object(dict(rules_of(info).fill_defaults(body)), strict=False)
+        parsed = known if known is not None and filled == body else parse_object(filled, strict=False)
     except MeshError as error:
         return errors + list(error.violations), []
     report = validate(parsed, info)

@@ -88,8 +88,12 @@ def conflict(key: Key, reason: str) -> MeshError:
 
 def _check_required(operation: WriteOp, current: Mapping[Key, StoredObject], created: set[Key]) -> None:
     required = operation.requires
-    if required is not None and required not in current and required not in created:
+    if required is None or required in created:
+        return
+    if required not in current:
         raise missing(required)
+    if "deletionTimestamp" in (current[required].object.get("metadata") or {}):
+        raise MeshError(ErrorCode.PERMISSION_DENIED, f"{resource_name(required)} is being terminated")
 
 
 def _decide_one(

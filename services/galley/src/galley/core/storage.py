@@ -10,6 +10,8 @@ from typing import Any
 
 from meshcore.distribution.keys import Key
 
+from galley.core.times import time_text
+
 
 class Verb(StrEnum):
     """What a write does to one object."""
@@ -37,7 +39,8 @@ class WriteOp:
     uid: str | None = None
     """Precondition on the object's uid; another one is CONFLICT."""
     requires: Key | None = None
-    """An object that must exist when this commits (its Namespace); without it NOT_FOUND."""
+    """An object that must exist when this commits (its Namespace): without it NOT_FOUND, PERMISSION_DENIED while it is
+    going away."""
     keeps_history: bool = True
     """False for endpoints: only the latest is kept, watchers still see each change for a while."""
     status: Mapping[str, Any] | None = None
@@ -93,7 +96,7 @@ def stamp(
         uid=stored.uid,
         generation=stored.generation,
         resourceVersion=version or str(stored.revision),
-        creationTimestamp=stored.creation_timestamp.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        creationTimestamp=time_text(stored.creation_timestamp),
     )
     if stored.key.namespace:
         metadata["namespace"] = stored.key.namespace

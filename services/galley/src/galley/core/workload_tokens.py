@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from meshcore.errors import ErrorCode, MeshError, Violation
 
+from galley.core.times import time_text
+
 DEFAULT_LIFE = timedelta(hours=1)
 SHORTEST_LIFE = timedelta(minutes=10)
 LONGEST_LIFE = timedelta(hours=24)
@@ -120,14 +122,14 @@ def token_reply(spec: TokenSpec, claims: Mapping[str, Any], token: str, now: dat
         "metadata": {
             "name": account["serviceaccount"]["name"],
             "namespace": account["namespace"],
-            "creationTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "creationTimestamp": time_text(now),
         },
         "spec": {
             "audiences": list(spec.audiences),
             "expirationSeconds": int(spec.life.total_seconds()),
             "boundObjectRef": None,
         },
-        "status": {"token": token, "expirationTimestamp": expires.strftime("%Y-%m-%dT%H:%M:%SZ")},
+        "status": {"token": token, "expirationTimestamp": time_text(expires)},
     }
 
 

@@ -70,8 +70,7 @@ async def test_a_burst_becomes_few_views(store, view):
             views += 1
 
     async with tasks.background(count(), name="count"):
-        for number in range(40):
-            await galley.write(Verb.CREATE, f"n{number}")
+        await asyncio.gather(*(galley.write(Verb.CREATE, f"n{number}") for number in range(40)))
         await until(view, {f"shop/n{number}" for number in range(40)})
     assert views <= 20
 

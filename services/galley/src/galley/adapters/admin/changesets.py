@@ -145,7 +145,7 @@ async def _operation(
     metadata.check_type(change.object, path, info)
     creates = change.operation is Operation.CREATE or (change.operation is Operation.APPLY and stored is None)
     if creates or stored is None:
-        document = metadata.for_create(change.object, path, info, "")
+        document = metadata.for_create(change.object, path, info)
     else:
         document = metadata.for_update(change.object, path, info, stored.document())
     admitted = admit(document, info, backend.naming, FieldValidation.STRICT)

@@ -66,7 +66,7 @@ def _is_race(error: MeshError) -> bool:
 async def _create(call: Call, configuration: dict[str, Any], options: WriteOptions, body: bodies.Body) -> Response:
     if version := metadata.resource_version_of(configuration):
         raise status.conflict(call.info, call.name, f"there is no object of version {version}")
-    document = metadata.for_create(configuration, call.path, call.info, "")
+    document = metadata.for_create(configuration, call.path, call.info)
     track = partial(
         with_applied,
         live=None,

@@ -63,16 +63,12 @@ async def create_object(
         keeps_history=call.rules.keeps_history,
         status=call.rules.initial_status,
     )
-    if key.namespace:
-        await namespaces.check_open(call.backend.store, key.namespace)
     warnings = [*admitted.warnings, *await references.warnings(call.backend.store, admitted)]
     operations = [operation, *namespaces.companions(key)]
     try:
         stored = await commit(call, operations, options, current={})
     except MeshError as error:
-        if error.code is ErrorCode.NOT_FOUND:  # the namespace went away in between
-            raise status.not_found(namespaces.INFO, key.namespace) from error
-        raise status.from_error(error, call.info, key.name) from error
+        raise namespaces.closed(error, key.namespace) or status.from_error(error, call.info, key.name) from error
     shown = stored.document()
     if options.dry_run:
         del shown["metadata"]["resourceVersion"]

@@ -39,6 +39,8 @@ def answer(request: Request) -> Response | None:
 
 
 def _discovery(request: Request, segments: list[str]) -> Response | None:
+    if len(segments) > 3:
+        return None
     groups = discovery.groups()
     if len(segments) == 1:
         version = aggregated_discovery_version(request.headers.get("accept", ""))

@@ -59,18 +59,15 @@ def companions(key: Key) -> list[WriteOp]:
     return [WriteOp(Verb.CREATE, Key("", "serviceaccounts", key.name, "default"), account, account)]
 
 
-async def check_open(store: Store, namespace: str) -> None:
-    """404 when the namespace of a new object is not there, 403 when it is going away."""
-    try:
-        found = await store.get(key_of(namespace))
-    except MeshError as error:
-        if error.code is ErrorCode.NOT_FOUND:
-            raise status.not_found(INFO, namespace) from error
-        raise
-    if "deletionTimestamp" in found.object["metadata"]:
-        why = f"unable to create new content in namespace {namespace} because it is being terminated"
-        cause = {"reason": "NamespaceTerminating", "message": why, "field": "metadata.namespace"}
-        raise status.refused(INFO, namespace, why, [cause])
+def closed(error: MeshError, namespace: str) -> status.StatusError | None:
+    """What to answer when it is the namespace of a new object that is not there (404) or going away (403)."""
+    if error.code is ErrorCode.NOT_FOUND:
+        return status.not_found(INFO, namespace)
+    if error.code is not ErrorCode.PERMISSION_DENIED:
+        return None
+    why = f"unable to create new content in namespace {namespace} because it is being terminated"
+    cause = {"reason": "NamespaceTerminating", "message": why, "field": "metadata.namespace"}
+    return status.refused(INFO, namespace, why, [cause])
 
 
 def check_deletable(namespace: str) -> None:

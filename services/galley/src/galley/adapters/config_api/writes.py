@@ -21,6 +21,7 @@ from galley.core.kube_api.selectors import parse_selection
 from galley.core.kube_api.shapes import in_version
 from galley.core.patching import apply_patch
 from galley.core.storage import StoredObject, Verb, WriteOp
+from galley.core.times import time_text
 
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
@@ -40,8 +41,7 @@ async def create(call: Call) -> Response:
     body = await _body_of(call)
     metadata.check_type(body.document, call.path, call.info)
     given = body.document["metadata"].get("managedFields")
-    suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
-    document = metadata.for_create(body.document, call.path, call.info, suffix)
+    document = metadata.for_create(body.document, call.path, call.info, _suffix)
     return await create_object(call, document, options, body, partial(tracked, call, options, live=None, given=given))
 
 
@@ -194,5 +194,9 @@ async def _delete_options(call: Call) -> tuple[WriteOptions, Mapping[str, Any]]:
     return parse_write_options(call.query, values), preconditions
 
 
+def _suffix() -> str:
+    return "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
+
+
 def _now(call: Call) -> str:
-    return call.backend.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time_text(call.backend.clock())

@@ -161,7 +161,7 @@ class Intake:
         document = marked({**cleaned, "metadata": details}, self._source.name, item.origin)
         live = await self._live(key)
         if live is None:
-            document = metadata.for_create(document, path, info, "")
+            document = metadata.for_create(document, path, info)
         else:
             document = metadata.for_update(document, path, info, live.document())
         admitted = admit(document, info, self._backend.naming, self._field_validation)

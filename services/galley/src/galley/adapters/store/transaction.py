@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from meshcore.distribution.digest import SetDigest
 from meshcore.distribution.keys import Key
 from meshcore.distribution.records import MAX_RECORD_BYTES, encode_record, make_record
 from meshcore.errors import ErrorCode, MeshError
-from sqlalchemy import Connection, Insert, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Insert, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from galley.adapters.store import tables
@@ -261,9 +262,15 @@ def _write(connection: Connection, rows: _Rows) -> None:
         (tables.audit, rows.audit),
     ):
         if new:
-            connection.execute(insert(table), new)
+            connection.execute(_insert(table), new)
 
 
+@cache
+def _insert(table: Table) -> Insert:
+    return insert(table)
+
+
+@cache
 def _upsert(dialect: str) -> Insert:
     make = sqlite.insert if dialect == "sqlite" else postgresql.insert
     statement = make(tables.objects)

@@ -7,7 +7,7 @@ from typing import Any
 from meshcore.errors import ErrorCode, MeshError
 
 from galley.core.apply.fields_v1 import field_text
-from galley.core.apply.managers import Operation, Ownership, dump_managed_fields, parse_managed_fields, time_text
+from galley.core.apply.managers import Operation, Ownership, dump_managed_fields, parse_managed_fields
 from galley.core.apply.ownership import (
     Conflict,
     Manager,
@@ -18,6 +18,7 @@ from galley.core.apply.ownership import (
 )
 from galley.core.apply.structure import Structure
 from galley.core.kube_api import status
+from galley.core.times import time_text
 
 Document = Mapping[str, Any]
 

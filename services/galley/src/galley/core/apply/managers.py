@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -91,8 +90,3 @@ def dump_managed_fields(owners: Iterable[Ownership]) -> list[dict[str, Any]]:
         held = [owner for owner in held if owner not in surplus]
         held.append(replace(surplus[-1], manager=ANCIENT, fields=fields))
     return [owner.dump() for owner in sorted(held, key=lambda one: (one.operation, one.time, one.manager))]
-
-
-def time_text(moment: datetime) -> str:
-    """A time as the entries have it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,7 +1,7 @@
 """Object metadata at the API's edge: what a caller may say, what the URL decides, what the server keeps for itself."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from meshcore.errors import ErrorCode, Violation
@@ -67,15 +67,17 @@ def _check_texts(metadata: Document) -> None:
             raise status.bad_request(f"metadata.{field} is not a string")
 
 
-def for_create(document: Document, path: ResourcePath, info: KindInfo, suffix: str) -> dict[str, Any]:
-    """The document to be created: namespace from the URL; without a name it is `generateName` + `suffix`."""
+def for_create(
+    document: Document, path: ResourcePath, info: KindInfo, suffix: Callable[[], str] = str
+) -> dict[str, Any]:
+    """The document to be created: namespace from the URL; without a name it is `generateName` and a suffix."""
     metadata = dict(document["metadata"])
     if metadata.get("resourceVersion"):
         message = "resourceVersion should not be set on objects to be created"
         raise status.StatusError(ErrorCode.INTERNAL, 500, "InternalError", message)
     check_namespace(metadata, path, info)
     if not metadata.get("name") and metadata.get("generateName"):
-        metadata["name"] = f"{metadata['generateName']}{suffix}"
+        metadata["name"] = f"{metadata['generateName']}{suffix()}"
     name = metadata.get("name") or ""
     if fault := name_fault(info, name):
         raise status.invalid(info, name, [Violation("metadata.name", *fault)])

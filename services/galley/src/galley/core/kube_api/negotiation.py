@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from galley.core.kube_api import status
 
@@ -24,6 +25,7 @@ class _MediaRange:
     parameters: dict[str, str]
 
 
+@lru_cache(64)
 def choose_form(accept: str) -> Form:
     """The first form in the caller's order that we can make; 406 when there is none."""
     for wanted in _ranges(accept):
