@@ -81,8 +81,9 @@ def shared_workloads() -> list[dict[str, Any]]:
     entries = []
     for item in ROWS.workloads:
         entry = {"name": item.name, "namespace": item.namespace, "service_account": item.service_account}
-        entry |= {"labels": dict(item.labels), "ports": list(item.ports), "group": item.name if item.ports else ""}
-        if item.ports:
+        entry |= {"labels": dict(item.labels), "ports": list(item.ports), "group": item.name if item.registers else ""}
+        entry["type"] = item.type
+        if item.has_echo:
             entry["command"] = ["{python}", str(ECHO_APP), item.name, item.labels["version"], "--host", "{host}"]
             entry["command"] += ["--namespace", item.namespace]
         entries.append(entry)

@@ -39,7 +39,7 @@ class Caller:
         self._apps = {
             item["name"]: item["address"].replace(f"127.{number}.0.", f"127.{number}.1.")
             for item in workloads
-            if item["name"] in {one.name for one in ROWS.workloads if one.ports}
+            if item["name"] in {one.name for one in ROWS.workloads if one.has_echo}
         }
 
     def call(self, call: RowCall) -> tuple[Outcome, list[str]]:

@@ -19,10 +19,12 @@ from galley.adapters.config_api.workload_tokens import TokenIssuer
 from galley.adapters.list_responder import ListResponder
 from galley.adapters.mcp import start_mcp
 from galley.adapters.publisher import Publisher
+from galley.adapters.secret_service import secret_handler
 from galley.adapters.sources import intakes_of
 from galley.adapters.store import Store
 from galley.adapters.webhook import start_webhook
 from galley.core.kind_rules import Naming
+from galley.core.mcp.access import AllowedIdentities
 from galley.core.sealing import Vault
 from galley.core.workload_tokens import SigningKey
 from galley.settings import GalleySettings, without_options
@@ -59,7 +61,8 @@ async def build(runtime: Runtime[GalleySettings]) -> None:
     await runtime.enter("config-api", listening(api, settings.host, settings.port, tls))
     runtime.on_stop("watches", api.stop)
     await start_webhook(runtime, backend.naming, identity)
-    await start_mcp(runtime, store, identity)
+    pilot = AllowedIdentities.parse(settings.pilot_identity)
+    await start_mcp(runtime, store, identity, [secret_handler(store, pilot, settings.trust_domain)])
     intakes = intakes_of(backend, settings.config_dir, settings.kubeconfig)
     for intake in intakes:
         runtime.spawn(f"source-{intake.report().source}", intake.run)

@@ -52,9 +52,14 @@ class GalleySettings(ServiceSettings):
     """`host:port` of an MCP ResourceSink that Galley dials. Also `--sink-address`."""
 
     @property
+    def pilot_identity(self) -> str:
+        """The only one who is given Secrets."""
+        return f"spiffe://{self.trust_domain}/ns/{self.root_namespace}/sa/pilot"
+
+    @property
     def mcp_identities(self) -> str:
         """The access list of MCP."""
-        return self.mcp_allow or f"spiffe://{self.trust_domain}/ns/{self.root_namespace}/sa/pilot"
+        return self.mcp_allow or self.pilot_identity
 
     @property
     def key_encryption_key(self) -> str | None:

@@ -29,6 +29,8 @@ class PilotSettings(ServiceSettings):
     """Set by the parent process: the number of this worker."""
     control_socket: Path | None = None
     """Set by the parent process: where this worker is asked."""
+    galley_address: str = ""
+    """`host:port` of Galley's mTLS port, from which the Secrets that config refers to are taken; empty: none are."""
     debounce_after: GoDuration = timedelta(milliseconds=100)
     debounce_max: GoDuration = timedelta(seconds=10)
     push_throttle: int = Field(default=0, ge=0)

@@ -25,7 +25,8 @@ class Place:
 
     name: str
     identity: str
-    is_application: bool
+    is_application: bool = False
+    is_gateway: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,23 @@ class SimulatedMesh:
     def predict(self, call: RowCall) -> RowOutcome:
         """What must come of the call. ValueError when it asks for what the simulator does not know."""
         dialled, _, port = call.to.rpartition(":")
+        met = self.places.get(dialled)
+        if met is not None and met.is_gateway:
+            return self._asked(call, met, dialled, int(port))
         if call.source == "outside":
             return self._arrival(call, dialled, int(port))
         owner = next(place for place in self.places.values() if place.name == call.source and not place.is_application)
-        resources = self.resources(call.source)
+        return self._asked(call, owner, dialled, int(port) if dialled else call.port)
+
+    def _asked(self, call: RowCall, owner: Place, dialled: str, port: int) -> RowOutcome:
+        """What the proxy of `owner` makes of it: of its workload's own calls, or, at a gateway, of anybody's."""
+        resources = self.resources(owner.name)
         sent = {**call.headers, **(_WS_HEADERS if call.scheme == "ws" else {})}
         sent |= _GRPC_HEADERS if call.scheme.startswith("grpc") else {}
         tls = call.scheme in ("https", "grpcs", "tls")
         asked = Call(
             host=call.host,
-            port=int(port) if dialled else call.port,
+            port=port,
             path=call.target,
             method="POST" if call.scheme.startswith("grpc") else call.method,
             headers=sent,

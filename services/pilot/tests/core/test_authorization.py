@@ -1,5 +1,7 @@
 """The certificate decides who a node may say it is."""
 
+from dataclasses import replace
+
 import pytest
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
@@ -14,7 +16,9 @@ NODE = {
 
 def test_namespace_and_service_account_of_the_certificate_pass():
     proxy = parse_node(NODE)
-    assert proven(proxy, SpiffeId("cluster.local", "shop", "reviews"), "cluster.local") == proxy
+    identity = SpiffeId("cluster.local", "shop", "reviews")
+    assert proxy.identity == ""
+    assert proven(proxy, identity, "cluster.local") == replace(proxy, identity=str(identity))
 
 
 def test_a_node_without_service_account_has_its_certificates():

@@ -13,6 +13,7 @@ from meshcore.xds.resource import ResourceSet
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.proxy import classify, parse_node
 from pilot.core.registry import Locality, RegisteredWorkload
+from pilot.core.registry.endpoint import DISABLED_TLS, TLS_MODE_LABEL
 from pilot.core.snapshot import MeshSnapshot
 from simulated_rows import Place, SimulatedMesh
 
@@ -21,7 +22,12 @@ NUMBERED = {workload.name: (number, workload) for number, workload in enumerate(
 ADDRESSES = {name: (f"127.1.0.{number}", f"127.1.1.{number}") for name, (number, _) in NUMBERED.items()}
 LOCALITY = "topology.istio.io/locality"
 PLACES = {
-    address: Place(name, f"spiffe://cluster.local/ns/{workload.namespace}/sa/{workload.service_account}", bool(part))
+    address: Place(
+        name,
+        f"spiffe://cluster.local/ns/{workload.namespace}/sa/{workload.service_account}",
+        is_application=bool(part),
+        is_gateway=workload.type == "router",
+    )
     for name, (_, workload) in NUMBERED.items()
     for part, address in enumerate(ADDRESSES[name])
 }
@@ -38,8 +44,11 @@ def node(workload: SharedWorkload) -> dict[str, Any]:
         "CLUSTER_ID": "Kubernetes",
     }
     metadata |= {"LABELS": dict(workload.labels), "INTERCEPTION_MODE": "NONE", "INSTANCE_IPS": proxy}
-    metadata |= {"MESHCORE_APP_ADDRESS": application, "AUTO_REGISTER_GROUP": workload.name if workload.ports else ""}
-    place = f"sidecar~{proxy}~{workload.name}.{workload.namespace}~{workload.namespace}.svc.cluster.local"
+    group = workload.name if workload.registers else ""
+    metadata |= {"MESHCORE_APP_ADDRESS": application, "AUTO_REGISTER_GROUP": group}
+    if workload.type == "router":
+        metadata["UNPRIVILEGED_POD"] = "true"
+    place = f"{workload.type}~{proxy}~{workload.name}.{workload.namespace}~{workload.namespace}.svc.cluster.local"
     return {"id": place, "metadata": metadata, "locality": {"region": region, "zone": zone}}
 
 
@@ -50,7 +59,7 @@ def registered(workload: SharedWorkload) -> RegisteredWorkload:
         namespace=workload.namespace,
         group=workload.name,
         address=ADDRESSES[workload.name][0],
-        labels=workload.labels,
+        labels={**workload.labels, **({TLS_MODE_LABEL: DISABLED_TLS} if workload.type == "router" else {})},
         service_account=workload.service_account,
         locality=Locality.parse(workload.labels[LOCALITY].replace(".", "/")),
     )
@@ -62,7 +71,7 @@ def base() -> tuple[Any, ...]:
     groups = [
         workload_group({**workload.model_dump(), "group": workload.name})
         for workload in ROWS.workloads
-        if workload.ports
+        if workload.registers
     ]
     return tuple(parse_object(item) for item in (*ROWS.config, *groups))
 
@@ -80,7 +89,7 @@ def mesh_of(row: Row) -> SimulatedMesh:
     over = {(item.kind, *item.namespaced_name) for item in own}
     objects = [item for item in base() if (item.kind, *item.namespaced_name) not in over] + own
     snapshot = MeshSnapshot.of(objects).with_registered(
-        registered(workload) for workload in ROWS.workloads if workload.ports
+        registered(workload) for workload in ROWS.workloads if workload.registers
     )
 
     @cache

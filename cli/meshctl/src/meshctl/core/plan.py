@@ -89,7 +89,8 @@ def service_specs(settings: StackSettings) -> tuple[ProcessSpec, ...]:
 
 def _pilot(settings: StackSettings, index: int) -> ProcessSpec:
     arguments = ("--workers", str(settings.pilot_workers)) if settings.pilot_workers > 1 else ()
-    environment = {"PILOT_INSTANCE": t.pilot_name(index)}
+    galley = f"{settings.stack.galley}:{t.MCP_PORT}"
+    environment = {"PILOT_INSTANCE": t.pilot_name(index), "PILOT_GALLEY_ADDRESS": galley}
     address = settings.stack.pilot(index)
     return _service(settings, t.pilot_name(index), address, (t.XDS_PORT, t.XDS_PLAINTEXT_PORT), environment, arguments)
 

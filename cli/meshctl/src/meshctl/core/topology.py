@@ -14,6 +14,7 @@ PROXY_HTTP_PORT = 15002
 """The mesh HTTP proxy port of a sidecar (MeshConfig `proxyHttpPort`)."""
 
 CONFIG_API_PORT = 8081
+MCP_PORT = 9901
 CA_PORT = 8060
 XDS_PORT = 15012
 XDS_PLAINTEXT_PORT = 15010

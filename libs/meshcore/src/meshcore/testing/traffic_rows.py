@@ -197,6 +197,17 @@ class SharedWorkload(_Strict):
     service_account: str
     labels: Mapping[str, str]
     ports: tuple[int, ...] = ()
+    type: Literal["sidecar", "router"] = "sidecar"
+
+    @property
+    def registers(self) -> bool:
+        """Whether it is an endpoint of services."""
+        return bool(self.ports)
+
+    @property
+    def has_echo(self) -> bool:
+        """Whether an application stands behind it."""
+        return bool(self.ports) and self.type == "sidecar"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from meshcore.xds import wire
 from meshcore.xds.origin import METADATA_FIELDS, Origins, metadata_field
-from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE
 
 
 @dataclass(frozen=True, order=True)
@@ -106,6 +106,8 @@ class ResourceSet:
 
     resources: Mapping[str, Resources]
     diagnostics: tuple[Any, ...] = ()
+    secrets: frozenset[str] = frozenset()
+    """Names of secrets that the resources ask for on the same stream; they are served beside the set, never in it."""
 
     @classmethod
     def of(cls, packed: Iterable[PackedResource], diagnostics: Iterable[Any] = ()) -> Self:
@@ -129,7 +131,11 @@ class ResourceSet:
             type_url: new if (old := previous.resources.get(type_url)) is None else _kept(old, new)
             for type_url, new in self.resources.items()
         }
-        return ResourceSet(MappingProxyType(merged), self.diagnostics)
+        return ResourceSet(MappingProxyType(merged), self.diagnostics, self.secrets)
+
+    def with_secrets(self, secrets: Resources) -> "ResourceSet":
+        """The set as a client that may have these secrets is to have it."""
+        return ResourceSet(MappingProxyType({**self.resources, SECRET_TYPE: secrets}), self.diagnostics, self.secrets)
 
     def dangling(self) -> tuple[DanglingReference, ...]:
         """References to clusters, endpoints and route configurations that this set does not define, sorted."""

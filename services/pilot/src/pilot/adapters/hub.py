@@ -16,6 +16,7 @@ from pilot.core.admission import Admission
 from pilot.core.engine import Engine, Stream
 from pilot.core.proxy import Proxy
 from pilot.core.registry import RegisteredWorkload
+from pilot.core.secrets import SecretName, SecretState
 
 _log = structlog.get_logger("engine")
 
@@ -27,6 +28,8 @@ class Hub:
         self.engine = engine
         self.admission = admission
         self.has_state = asyncio.Event()
+        self.secrets_wanted = asyncio.Event()
+        """Set when other Secrets may be needed than before."""
         self._arrived = asyncio.Event()
         self._wakes: dict[int, asyncio.Event] = {}
         self._progress = asyncio.Event()
@@ -68,6 +71,18 @@ class Hub:
         self.registered_sequence = sequence
         self._changed()
 
+    def take_secret(self, name: SecretName, state: SecretState) -> None:
+        """Galley has told what a Secret is now."""
+        self.engine.take_secret(name, state, time.monotonic())
+        self._arrived.set()
+
+    def target(self, stream: Stream) -> ResourceSet:
+        """What a new stream is to have."""
+        resources = self.engine.target(stream)
+        if resources.secrets:
+            self.secrets_wanted.set()
+        return resources
+
     def connect(self, proxy: Proxy, front: Front, address: str) -> tuple[Stream, asyncio.Event]:
         """A stream of an authorised proxy, and the event that is set when it has something to do."""
         stream = self.engine.connect(proxy, front, address, time.time())
@@ -79,6 +94,7 @@ class Hub:
         """The stream has ended."""
         self._wakes.pop(stream.number, None)
         telemetry.CONNECTED.labels(_version_label(stream.proxy.version)).dec()
+        self.secrets_wanted.set()
         if self.engine.disconnect(stream):
             self.progressed()
 
@@ -89,6 +105,7 @@ class Hub:
         if taken is None:
             return None
         push, resources = taken
+        self.secrets_wanted.set()
         if stream.proxy_class is not None and (why := self.engine.broken.get(stream.proxy_class)) is not None:
             telemetry.INTERNAL_ERRORS.inc()
             _log.error("compile failed, the proxy keeps what it has", proxy=stream.proxy.id, error=why)

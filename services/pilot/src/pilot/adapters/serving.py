@@ -15,6 +15,7 @@ from pilot.adapters.endpoints_bucket import SILENCE, EndpointsBucket
 from pilot.adapters.hub import Hub
 from pilot.adapters.peers import Peers
 from pilot.adapters.registered import Registered
+from pilot.adapters.secret_source import SecretSource
 from pilot.adapters.servers import AdsServers
 from pilot.adapters.worker_metrics import WorkerMetrics
 from pilot.adapters.workers import WorkerPool, end_with_parent
@@ -64,6 +65,8 @@ async def start_serving(
         registered, source = _start_registrations(runtime, hub, bus, answers)
         _start_feed(runtime, hub, bus)
     servers = _start_ads(runtime, hub, registered, identity)
+    if identity is not None and settings.galley_address:
+        runtime.spawn("secrets", SecretSource(hub, settings.galley_address, identity).run)
     if settings.worker >= 0 and settings.control_socket is not None:
         await runtime.enter("control", control_server(settings.control_socket, answers))
         runtime.spawn("parent", lambda: end_with_parent(runtime), restart=False)

@@ -95,7 +95,7 @@ class StreamRunner:
         """Serve until the stream ends; why it did."""
         session = self._stream.session
         self._expires = expires
-        resources = self._hub.engine.target(self._stream)
+        resources = self._hub.target(self._stream)
         await self._execute(session.resources_changed(resources, self._hub.engine.snapshot.revision, time.monotonic()))
         await self._receive(first)
         async with tasks.background(self._channel.read_into(self._wake), name="ads reader") as reader:

@@ -26,7 +26,7 @@ def proven(proxy: Proxy, identity: SpiffeId | None, trust_domain: str) -> Proxy:
             f"node {proxy.id} claims service account {proxy.service_account}, "
             f"its certificate is for {identity.service_account}"
         )
-    return replace(proxy, service_account=identity.service_account)
+    return replace(proxy, service_account=identity.service_account, identity=str(identity))
 
 
 def _denied(detail: str) -> MeshError:

@@ -22,6 +22,7 @@ from pilot.core.proxy import Proxy, ProxyClass, classify
 from pilot.core.push_queue import Push, PushQueue
 from pilot.core.receipt import ReceiptLog
 from pilot.core.registry import RegisteredWorkload
+from pilot.core.secrets import SecretBook, SecretName, SecretState, permitted
 from pilot.core.snapshot import MeshSnapshot
 
 Compile = Callable[[MeshSnapshot, ProxyClass], ResourceSet]
@@ -77,6 +78,7 @@ class Engine:
     has_state: bool = False
     """Whether a first complete snapshot was applied."""
     compiles: int = 0
+    secrets: SecretBook = field(default_factory=SecretBook)
     broken: dict[ProxyClass, str] = field(default_factory=dict)
     """Classes whose last compile failed, and why; they keep what they had."""
     generation: int = 0
@@ -87,6 +89,8 @@ class Engine:
     _members: Counter[ProxyClass | None] = field(default_factory=Counter)
     _names: _Compiled | None = None
     _touched: dict[int, Push] = field(default_factory=dict)
+    _with_secrets: dict[ProxyClass, tuple[ResourceSet, int, ResourceSet]] = field(default_factory=dict)
+    """By class: the compiled set, the generation of the secrets, and both together."""
 
     def take_state(self, state: FullState, now: float) -> None:
         """A whole state: everybody may be affected, and earlier revisions cannot be accounted for."""
@@ -125,6 +129,35 @@ class Engine:
             self._replace(after)
             self._touch(self.streams.values(), "endpoint", now)
 
+    def take_secret(self, name: SecretName, state: SecretState, now: float) -> None:
+        """What a Secret is now: told to those whose config refers to it; no config revision, so no receipt."""
+        if not self.secrets.take(name, state):
+            return
+        users = {one for one, made in self._classes.items() if name in _secret_names(made.resources.secrets, one)}
+        self._touch([stream for stream in self.streams.values() if stream.proxy_class in users], "secret", now)
+
+    def wanted_secrets(self) -> Mapping[SecretName, frozenset[str]]:
+        """Every Secret that the config of a connected, proven proxy refers to, with the identities that it is for."""
+        wanted: dict[SecretName, set[str]] = {}
+        for stream in self.streams.values():
+            one = stream.proxy_class
+            made = self._classes.get(one) if one is not None else None
+            if one is None or made is None or not made.resources.secrets or not stream.proxy.identity:
+                continue
+            for name in _secret_names(made.resources.secrets, one):
+                wanted.setdefault(name, set()).add(stream.proxy.identity)
+        return {name: frozenset(identities) for name, identities in sorted(wanted.items())}
+
+    def secret_problems(self) -> Mapping[tuple[str, str], str]:
+        """What is wrong with secrets that are needed, by name of the resource and namespace of who needs it."""
+        classes = {s.proxy_class for s in self.streams.values() if s.proxy.identity and s.proxy_class is not None}
+        found = {}
+        for one in classes:
+            made = self._classes.get(one)
+            for name, problem in self.secrets.problems(made.resources.secrets, one.namespace).items() if made else ():
+                found[name, one.namespace] = problem
+        return found
+
     def connect(self, proxy: Proxy, front: Front, address: str, epoch: float) -> Stream:
         """A new stream of an authorised proxy."""
         self._numbers += 1
@@ -157,7 +190,15 @@ class Engine:
     def target(self, stream: Stream) -> ResourceSet:
         """What a stream is to be given now; whoever only wants to look asks `compiled`."""
         stream.target_generation = self.generation
-        return self.compiled(stream)
+        made, one = self.compiled(stream), stream.proxy_class
+        if one is None or not made.secrets or not stream.proxy.identity:
+            return made
+        known = self._with_secrets.get(one)
+        if known is not None and known[0] is made and known[1] == self.secrets.generation:
+            return known[2]
+        whole = made.with_secrets(self.secrets.resources(made.secrets, one.namespace))
+        self._with_secrets[one] = (made, self.secrets.generation, whole)
+        return whole
 
     def compiled(self, stream: Stream) -> ResourceSet:
         """What a stream is to have, compiled at most once per class and snapshot."""
@@ -224,6 +265,7 @@ class Engine:
             if proxy_class is not None:
                 self._classes.pop(proxy_class, None)
                 self.broken.pop(proxy_class, None)
+                self._with_secrets.pop(proxy_class, None)
 
     def _touch(self, streams: Iterable[Stream], reason: str, now: float) -> None:
         push = Push(self.snapshot.revision, now, frozenset({reason}))
@@ -232,3 +274,9 @@ class Engine:
             self._touched[stream.number] = push if known is None else known.merged(push)
         if self._touched:
             self.debounce.event(now)
+
+
+def _secret_names(resources: Iterable[str], one: ProxyClass) -> frozenset[SecretName]:
+    """The Secret objects behind the names of resources that the class may have."""
+    found = (permitted(name, one.namespace) for name in resources)
+    return frozenset((item.namespace, name) for item in found if item is not None for name in item.names)

@@ -135,6 +135,8 @@ class Proxy:
     workload: str = ""
     pod_ports: Mapping[str, int] = field(default_factory=dict)
     node_id: str = ""
+    identity: str = ""
+    """The SPIFFE id that its certificate proves; empty on the plaintext port."""
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.model import WorkloadGroup
 
-from pilot.core.proxy import Proxy
+from pilot.core.proxy import Proxy, ProxyType
 from pilot.core.registry import Locality, RegisteredWorkload
+from pilot.core.registry.endpoint import DISABLED_TLS, TLS_MODE_LABEL
 
 Name = tuple[str, str]
 """(namespace, name) of an entry."""
@@ -85,6 +86,9 @@ def entry_of(proxy: Proxy, owner: str, connection: int, *, healthy: bool) -> Ent
     """What a proxy registers: one entry per group and address."""
     address = proxy.instance_ips[0]
     parts = (proxy.auto_register_group, address.replace(":", "-"), proxy.network)
+    labels = dict(proxy.labels)
+    if proxy.type is ProxyType.ROUTER:
+        labels.setdefault(TLS_MODE_LABEL, DISABLED_TLS)  # what a gateway's port speaks is its Gateway's to say
     return Entry(
         namespace=proxy.namespace,
         name="-".join(part for part in parts if part),
@@ -92,7 +96,7 @@ def entry_of(proxy: Proxy, owner: str, connection: int, *, healthy: bool) -> Ent
         address=address,
         owner=owner,
         connection=connection,
-        labels=dict(proxy.labels),
+        labels=labels,
         service_account=proxy.service_account,
         locality=(proxy.locality.region, proxy.locality.zone, proxy.locality.sub_zone),
         network=proxy.network,

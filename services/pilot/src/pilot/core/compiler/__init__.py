@@ -53,7 +53,8 @@ def compile_resources(
         for type_url, named in by_type.items()
     }
     problems = {problem for named in by_type.values() for item in named.values() for problem in item.diagnostics}
-    return ResourceSet(MappingProxyType(resources), tuple(sorted(problems.union(_problems(work)))))
+    secrets = frozenset(name for named in by_type.values() for item in named.values() for name in item.secrets)
+    return ResourceSet(MappingProxyType(resources), tuple(sorted(problems.union(_problems(work)))), secrets)
 
 
 def _compile(work: Compilation) -> Iterator[Compiled]:

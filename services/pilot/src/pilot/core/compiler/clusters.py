@@ -2,6 +2,7 @@
 Pure."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from envoy.config.cluster.v3 import cluster_pb2
@@ -35,6 +36,7 @@ from pilot.core.compiler.context import Compilation, Compiled, accounts_of, pack
 from pilot.core.compiler.endpoints import load_assignment, placement_of
 from pilot.core.compiler.messages import ads_source, any_of, duration, provenance, source_bind, struct, uint32
 from pilot.core.compiler.priorities import Placement
+from pilot.core.compiler.sds import secrets_of_client
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.proxy import Interception, ProxyClass, ProxyType
 from pilot.core.registry import Endpoint, Port, Resolution, Service
@@ -159,7 +161,7 @@ def _build(
     apply_connection_pool(cluster, mesh, policy.connection_pool, policy.retry_budget)
     apply_load_balancer(cluster, policy.load_balancer)
     apply_outlier_detection(cluster, policy.outlier_detection)
-    problems += _apply_tls(cluster, target, policy, mesh, mutual, endpoints, sniffs=traits.sniffs)
+    problems += _apply_tls(cluster, target, policy, mesh, mutual, endpoints, traits)
     asks_for_tls = policy.tls is not None and policy.tls.mode in (TlsMode.SIMPLE, TlsMode.MUTUAL)
     auto_sni = policy.tls is not None and asks_for_tls and not policy.tls.sni
     apply_http_options(cluster, port.protocol, policy.connection_pool, sniffs=traits.sniffs, auto_sni=auto_sni)
@@ -167,7 +169,16 @@ def _build(
         cluster.upstream_bind_config.CopyFrom(source_bind(traits.source))
     _describe(cluster, service, subset, rule, alpn_is_fixed=asks_for_tls)
     origins = (service.ref, *rule.makers(subset.name if subset else ""), *mtls_decider)
-    return packed(CLUSTER_TYPE, name, cluster, (*rule.diagnostics, *problems), origins)
+    made = packed(CLUSTER_TYPE, name, cluster, (*rule.diagnostics, *problems), origins)
+    if policy.tls is None or not asks_for_tls or not _may_have_credentials(rule, traits):
+        return made
+    return replace(made, secrets=secrets_of_client(policy.tls))
+
+
+def _may_have_credentials(rule: ServiceRule, traits: _Traits) -> bool:
+    """A sidecar only by a rule that selects workloads: otherwise every workload of the namespace would have them."""
+    selecting = any(config.object.spec.workload_selector is not None for config in rule.configs)
+    return traits.type is ProxyType.ROUTER or selecting
 
 
 def _resolve_by_dns(cluster: cluster_pb2.Cluster, service: Service, mesh: MeshConfig) -> None:
@@ -200,15 +211,14 @@ def _apply_tls(
     mesh: MeshConfig,
     mutual: bool,
     endpoints: tuple[Endpoint, ...],
-    *,
-    sniffs: bool,
+    traits: _Traits,
 ) -> list[Diagnostic]:
     """TLS as the rule says; else mesh mTLS wherever the endpoint accepts it (auto mTLS)."""
     service, port, subset, rule = target
     settings = policy.tls
     sni = cluster_sni(port.number, subset.name if subset else "", service.host)
     alpn: tuple[str, ...] = tls.ISTIO_H2_ALPN if port.protocol.is_http2 else tls.ISTIO_ALPN
-    if port.protocol is Protocol.AUTO and not sniffs:
+    if port.protocol is Protocol.AUTO and not traits.sniffs:
         alpn = tls.ISTIO_SNIFFED_ALPN
     sans = tls.spiffe_uris(mesh, accounts_of(endpoints))
     if settings is None:
@@ -228,10 +238,10 @@ def _apply_tls(
         socket = tls.mutual_socket(settings.subject_alt_names or sans, settings.sni or sni, alpn)
         cluster.transport_socket.CopyFrom(socket)
         return []
-    if settings.credential_name:
+    if settings.credential_name and not _may_have_credentials(rule, traits):
         config = rule.configs[0].path if rule.configs else ""
-        text = f"TLS to {service.host} is not originated: credentialName needs a secret source."
-        return [Diagnostic("credential-unavailable", config, text)]
+        text = f"TLS to {service.host} is not originated: credentialName on a sidecar needs a workloadSelector."
+        return [Diagnostic("credential-without-selector", config, text)]
     cluster.transport_socket.CopyFrom(
         tls.configured_socket(settings, service.subject_alt_names, is_http2=port.protocol.is_http2)
     )

@@ -31,10 +31,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A packed resource and what of the config it could not honour."""
+    """A packed resource and what of the config it could not honour; `secrets` are the names that Pilot is asked for."""
 
     resource: PackedResource
     diagnostics: tuple[Diagnostic, ...] = ()
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass

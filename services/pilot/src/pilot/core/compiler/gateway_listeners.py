@@ -1,6 +1,7 @@
 """Listeners of gateways: one per bound address, with a chain for plain HTTP, or one for each server of TLS. Pure."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -22,6 +23,7 @@ from pilot.core.compiler.http_connection_manager import Edge, edge_manager
 from pilot.core.compiler.listener_filters import proxy_protocol, tls_inspector
 from pilot.core.compiler.listeners_outbound import tcp_chain
 from pilot.core.compiler.messages import provenance, socket_address, uint32
+from pilot.core.compiler.sds import secrets_of_server
 from pilot.core.compiler.tcp_routes import server_names
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.proxy import GatewayTopology, ProxyClass
@@ -77,7 +79,13 @@ def _listener(work: Compilation, item: GatewayListener, topology: GatewayTopolog
     if not listener.filter_chains:
         return None
     origins = tuple(server.config.ref for server in item.servers)
-    return packed(LISTENER_TYPE, name, listener, tuple(dict.fromkeys(problems)), origins)
+    made = packed(LISTENER_TYPE, name, listener, tuple(dict.fromkeys(problems)), origins)
+    asked = [secret for server in item.servers for secret in _secrets(server)] if item.family is Family.TLS else []
+    return replace(made, secrets=tuple(asked))
+
+
+def _secrets(server: GatewayServer) -> tuple[str, ...]:
+    return secrets_of_server(server.server.tls) if server.server.tls is not None else ()
 
 
 Labelled = tuple[GatewayServer, listener_components_pb2.FilterChain]

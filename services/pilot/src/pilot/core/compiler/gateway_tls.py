@@ -11,13 +11,12 @@ from meshcore.model.tls_words import CIPHER_SUITES, ECDH_CURVES, is_certificate_
 from meshcore.xds.names import ROOT_CERTIFICATE, WORKLOAD_CERTIFICATE
 from meshcore.xds.secret_names import file_key_pair, file_root
 
-from pilot.core.compiler.credentials import ca_of, key_pair_of
 from pilot.core.compiler.messages import boolean
+from pilot.core.compiler.sds import ca_of, key_pair_of, sds_secret, server_credentials
 from pilot.core.compiler.tls import (
     SERVER_ALPN,
     downstream_socket,
     sans_of_any_kind,
-    sds_secret,
     tls_socket,
     validation,
 )
@@ -45,14 +44,14 @@ def unusable(server: Server) -> str:
         return "verifyCertificateSpki is not base64 of a SHA-256 digest"
     if not all(map(is_certificate_hash, tls.verify_certificate_hash)):
         return "verifyCertificateHash is not hex of a SHA-256 digest"
-    if not (_credentials(tls) or tls.ca_cert_credential_name or tls.ca_certificates or _ca_file(tls)):
+    if not (server_credentials(tls) or tls.ca_cert_credential_name or tls.ca_certificates or _ca_file(tls)):
         return f"mode {tls.mode.value} needs a root to check clients by"
     return _without_certificate(tls)
 
 
 def _without_certificate(tls: ServerTlsSettings) -> str:
     files = tls.tls_certificates or (tls.server_certificate and tls.private_key)
-    return "" if files or _credentials(tls) else "it names no certificate"
+    return "" if files or server_credentials(tls) else "it names no certificate"
 
 
 def gateway_socket(server: Server, mesh: MeshConfig) -> base_pb2.TransportSocket:
@@ -86,18 +85,14 @@ def _mesh_socket(tls: ServerTlsSettings, mesh: MeshConfig) -> base_pb2.Transport
     return tls_socket(tls_pb2.DownstreamTlsContext(common_tls_context=common, require_client_certificate=boolean(True)))
 
 
-def _credentials(tls: ServerTlsSettings) -> tuple[str, ...]:
-    return tls.credential_names or ((tls.credential_name,) if tls.credential_name else ())
-
-
 def _ca_file(tls: ServerTlsSettings) -> str:
     return tls.ca_certificates or next((item.ca_certificates for item in tls.tls_certificates), "")
 
 
 def _certificates(tls: ServerTlsSettings) -> list[secret_pb2.SdsSecretConfig]:
     """From Secrets, or from files that the agent serves."""
-    if _credentials(tls):
-        return [key_pair_of(name) for name in _credentials(tls)]
+    if server_credentials(tls):
+        return [key_pair_of(name) for name in server_credentials(tls)]
     pairs = [(item.server_certificate, item.private_key) for item in tls.tls_certificates]
     return [
         sds_secret(file_key_pair(chain, key)) for chain, key in pairs or [(tls.server_certificate, tls.private_key)]
@@ -107,8 +102,8 @@ def _certificates(tls: ServerTlsSettings) -> list[secret_pb2.SdsSecretConfig]:
 def _clients(tls: ServerTlsSettings) -> Any:
     if tls.ca_cert_credential_name:
         root = ca_of(tls.ca_cert_credential_name)
-    elif _credentials(tls):
-        root = ca_of(_credentials(tls)[0])
+    elif server_credentials(tls):
+        root = ca_of(server_credentials(tls)[0])
     else:
         root = sds_secret(file_root(_ca_file(tls), tls.ca_crl))
     made = validation(root, sans_of_any_kind(tls.subject_alt_names))

@@ -6,18 +6,18 @@ Stock Envoy has no metadata exchange filter, so `istio-peer-exchange` is matched
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from envoy.config.core.v3 import base_pb2, config_source_pb2, grpc_service_pb2
+from envoy.config.core.v3 import base_pb2
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
 from envoy.type.matcher.v3 import string_pb2
-from google.protobuf import duration_pb2
 from meshcore.model.destination_rule import ClientTlsSettings, TlsMode
 from meshcore.model.mesh_config import MeshConfig
 from meshcore.model.sidecar import TlsProtocol
-from meshcore.xds.names import ROOT_CERTIFICATE, SDS_CLUSTER, WORKLOAD_CERTIFICATE
+from meshcore.xds.names import ROOT_CERTIFICATE, WORKLOAD_CERTIFICATE
 from meshcore.xds.secret_names import file_key_pair, file_root
 
 from pilot.core.compiler.messages import any_of, boolean
+from pilot.core.compiler.sds import ca_of, key_pair_of, sds_secret
 
 TLS_SOCKET = "envoy.transport_sockets.tls"
 RAW_SOCKET = "envoy.transport_sockets.raw_buffer"
@@ -51,35 +51,6 @@ def spiffe_uris(mesh: MeshConfig, accounts: Iterable[tuple[str, str]]) -> tuple[
     return tuple(
         sorted(f"spiffe://{domain}/ns/{ns}/sa/{name}" for ns, name in accounts for domain in trust_domains(mesh))
     )
-
-
-_FILE_SECRET_TIMEOUT = duration_pb2.Duration(seconds=1)
-
-
-def sds_secret(name: str) -> secret_pb2.SdsSecretConfig:
-    """One of the agent's secrets. Spelled as in the bootstrap: Envoy then opens one stream per name, not two.
-
-    The workload's own pair and root are waited for. A file that a user names may never be there: Envoy acknowledges no
-    clusters while one of them waits for a secret, so that wait must end; until the file comes, connections fail.
-    """
-    own = name in (WORKLOAD_CERTIFICATE, ROOT_CERTIFICATE)
-    retry = base_pb2.RetryPolicy()
-    retry.retry_back_off.base_interval.CopyFrom(duration_pb2.Duration(nanos=50_000_000))
-    retry.retry_back_off.max_interval.CopyFrom(duration_pb2.Duration(nanos=500_000_000))
-    service = grpc_service_pb2.GrpcService(
-        envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=SDS_CLUSTER, retry_policy=retry)
-    )
-    source = config_source_pb2.ConfigSource(
-        api_config_source=config_source_pb2.ApiConfigSource(
-            api_type=config_source_pb2.ApiConfigSource.DELTA_GRPC,
-            transport_api_version=config_source_pb2.ApiVersion.V3,
-            set_node_on_first_message_only=True,
-            grpc_services=[service],
-        ),
-        initial_fetch_timeout=duration_pb2.Duration() if own else _FILE_SECRET_TIMEOUT,
-        resource_api_version=config_source_pb2.ApiVersion.V3,
-    )
-    return secret_pb2.SdsSecretConfig(name=name, sds_config=source)
 
 
 def downstream_socket(mesh: MeshConfig) -> base_pb2.TransportSocket:
@@ -128,13 +99,16 @@ def configured_socket(
     """Originate TLS as a DestinationRule says (SIMPLE or MUTUAL), to servers with one of its (or the service's)
     names."""
     common = tls_pb2.CommonTlsContext()
+    credential = settings.credential_name
     if settings.mode is TlsMode.MUTUAL:
-        name = file_key_pair(settings.client_certificate, settings.private_key)
-        common.tls_certificate_sds_secret_configs.append(sds_secret(name))
+        files = file_key_pair(settings.client_certificate, settings.private_key)
+        pair = key_pair_of(credential, cluster=True) if credential else sds_secret(files)
+        common.tls_certificate_sds_secret_configs.append(pair)
     if not settings.insecure_skip_verify:
-        root = file_root(settings.ca_certificates, settings.ca_crl)
+        file = file_root(settings.ca_certificates, settings.ca_crl)
+        root = ca_of(credential, cluster=True) if credential else sds_secret(file)
         names = settings.subject_alt_names or tuple(fallback_sans)
-        common.combined_validation_context.CopyFrom(validation(sds_secret(root), sans_of_any_kind(names)))
+        common.combined_validation_context.CopyFrom(validation(root, sans_of_any_kind(names)))
     if is_http2:
         common.alpn_protocols.append("h2")
     return tls_socket(tls_pb2.UpstreamTlsContext(common_tls_context=common, sni=settings.sni))

@@ -1,0 +1,163 @@
+"""Secrets as Envoy gets them: read, kept at their last good form, and for the right proxies only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+import pytest
+from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
+from meshcore.testing.identity import make_ca
+from meshcore.xds import delta
+from meshcore.xds.resource import ResourceSet
+from meshcore.xds.types import SECRET_TYPE
+from pilot.core.debounce import Debounce
+from pilot.core.engine import Engine
+from pilot.core.proxy import parse_node
+from pilot.core.secrets import SecretBook, SecretState, permitted
+
+CA = make_ca()
+PAIR, OTHER = CA.issue(None, dns=["a.test"]), CA.issue(None, dns=["b.test"])
+GOOD = {"tls.crt": PAIR.chain, "tls.key": PAIR.key.pem}
+NAME = "kubernetes://cert"
+NODE = {"id": "router~10.1.0.30~ingress-1.edge~edge.svc.cluster.local", "metadata": {"NAMESPACE": "edge"}}
+
+
+def book(data: Mapping[str, bytes] | None, name: str = "cert") -> SecretBook:
+    made = SecretBook()
+    made.take(("edge", name), SecretState("1", data))
+    return made
+
+
+def served(made: SecretBook, name: str = NAME, namespace: str = "edge") -> secret_pb2.Secret | None:
+    found = made.resources(frozenset({name}), namespace)
+    return secret_pb2.Secret.FromString(found[name].body) if name in found else None
+
+
+@pytest.mark.parametrize("keys", [("tls.crt", "tls.key"), ("cert", "key")])
+def test_both_forms_of_a_key_pair(keys: tuple[str, str]) -> None:
+    found = served(book(dict(zip(keys, (PAIR.chain, PAIR.key.pem), strict=True))))
+    assert found is not None
+    assert found.tls_certificate.certificate_chain.inline_bytes == PAIR.chain
+    assert found.tls_certificate.private_key.inline_bytes == PAIR.key.pem
+
+
+@pytest.mark.parametrize("key", ["ca.crt", "cacert"])
+@pytest.mark.parametrize("holder", ["cert", "cert-cacert"])
+def test_the_root_of_the_secret_or_of_its_sibling(key: str, holder: str) -> None:
+    found = served(book({key: CA.root_pem}, holder), "kubernetes://cert-cacert")
+    assert found is not None
+    assert found.validation_context.trusted_ca.inline_bytes == CA.root_pem
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ({}, "no key pair"),
+        ({"tls.crt": PAIR.chain}, "no key pair"),
+        ({"tls.crt": b"x", "tls.key": PAIR.key.pem}, "no PEM certificate"),
+        ({"tls.crt": PAIR.chain, "tls.key": b"x"}, "no PEM key"),
+        ({"tls.crt": PAIR.chain, "tls.key": OTHER.key.pem}, "not the key of its certificate"),
+    ],
+)
+def test_what_cannot_be_used_is_told_and_the_last_good_form_stays(data: Mapping[str, bytes], why: str) -> None:
+    fresh = book(data)
+    assert served(fresh) is None
+    assert why in fresh.problems(frozenset({NAME}), "edge")[NAME]
+    known = book(GOOD)
+    before = known.resources(frozenset({NAME}), "edge")[NAME]
+    known.take(("edge", "cert"), SecretState("2", data))
+    assert known.resources(frozenset({NAME}), "edge")[NAME] is before
+    assert why in known.problems(frozenset({NAME}), "edge")[NAME]
+    known.take(("edge", "cert"), SecretState("3", GOOD))
+    assert known.problems(frozenset({NAME}), "edge") == {}
+
+
+def test_a_secret_that_is_gone_stays_in_use() -> None:
+    known = book(GOOD)
+    assert served(known) is not None
+    known.take(("edge", "cert"), SecretState("", None, "there is none"))
+    assert served(known) is not None
+    assert "there is none" in known.problems(frozenset({NAME}), "edge")[NAME]
+
+
+def test_the_same_content_again_is_no_news() -> None:
+    known = book(GOOD)
+    generation = known.generation
+    assert not known.take(("edge", "cert"), SecretState("1", dict(GOOD)))
+    assert known.generation == generation
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("kubernetes://cert", True),
+        ("kubernetes://edge/cert", True),
+        ("kubernetes://shop/cert", False),
+        ("kubernetes://shop/cert-cacert", False),
+        ("kubernetes://", False),
+        ("kubernetes://a/b/c", False),
+        ("kubernetes-gateway://edge/cert", False),
+        ("file-cert:/a~/b", False),
+        ("default", False),
+    ],
+)
+def test_a_proxy_gets_what_is_of_its_namespace(name: str, allowed: bool) -> None:
+    assert (permitted(name, "edge") is not None) is allowed
+    known = book(GOOD)
+    known.take(("shop", "cert"), SecretState("1", GOOD))
+    assert (served(known, name) is not None) is allowed
+
+
+def test_nothing_of_it_is_shown() -> None:
+    known = book(GOOD)
+    known.resources(frozenset({NAME}), "edge")
+    assert b"PRIVATE" not in repr(known).encode()
+    assert "PRIVATE" not in repr(known.resources(frozenset({NAME}), "edge"))
+
+
+class Mesh:
+    """An engine whose every class refers to one secret."""
+
+    def __init__(self) -> None:
+        made = ResourceSet(MappingProxyType({}), (), frozenset({NAME}))
+        self.engine = Engine(lambda *_: made, lambda *_: True, Debounce(0, 0))
+
+    def connect(self, identity: str):
+        return self.engine.connect(replace(parse_node(NODE), identity=identity), delta, "", 0)
+
+
+IDENTITY = "spiffe://cluster.local/ns/edge/sa/ingress"
+
+
+def test_only_a_proven_proxy_asks_and_is_served() -> None:
+    mesh = Mesh()
+    proven, claimed = mesh.connect(IDENTITY), mesh.connect("")
+    assert mesh.engine.target(proven).of_type(SECRET_TYPE) == {}
+    assert mesh.engine.wanted_secrets() == {("edge", "cert"): {IDENTITY}}
+    mesh.engine.take_secret(("edge", "cert"), SecretState("1", GOOD), 0)
+    assert set(mesh.engine.target(proven).of_type(SECRET_TYPE)) == {NAME}
+    assert mesh.engine.target(claimed).of_type(SECRET_TYPE) == {}
+    assert mesh.engine.compiled(proven).of_type(SECRET_TYPE) == {}, "what is looked at has no secret in it"
+
+
+def test_a_change_is_pushed_to_those_who_use_it() -> None:
+    mesh = Mesh()
+    stream = mesh.connect(IDENTITY)
+    mesh.engine.target(stream)
+    mesh.engine.take_secret(("edge", "other"), SecretState("1", GOOD), 0)
+    assert mesh.engine.release_pushes() == []
+    mesh.engine.take_secret(("edge", "cert"), SecretState("1", GOOD), 0)
+    assert mesh.engine.release_pushes() == [stream.number]
+    taken = mesh.engine.take_push(stream)
+    assert taken is not None
+    assert set(taken[1].of_type(SECRET_TYPE)) == {NAME}
+
+
+def test_nobody_is_left_who_wants_it() -> None:
+    mesh = Mesh()
+    stream = mesh.connect(IDENTITY)
+    mesh.engine.target(stream)
+    mesh.engine.disconnect(stream)
+    assert mesh.engine.wanted_secrets() == {}

@@ -1,0 +1,217 @@
+"""Certificates of a gateway from Secrets: used, changed under open connections, and in nobody else's way."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mesh import Mesh, wait_until
+from meshcore.testing.identity import TestCa, make_ca
+from meshcore.tls import ServiceIdentity
+
+NAMESPACE = "edge"
+HOST = "shop.edge.test"
+PROBLEM = "secret is not served as it is"
+
+
+@pytest.fixture(scope="module")
+def root() -> TestCa:
+    return make_ca("a public authority")
+
+
+def issue(root: TestCa, host: str) -> ServiceIdentity:
+    return root.issue(None, dns=[host], ips=[])
+
+
+def secret(name: str, data: Mapping[str, bytes], kind: str = "kubernetes.io/tls") -> dict[str, Any]:
+    encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+    metadata = {"name": name, "namespace": NAMESPACE}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "data": encoded}
+
+
+def key_pair(pair: ServiceIdentity) -> dict[str, bytes]:
+    return {"tls.crt": pair.chain, "tls.key": pair.key.pem}
+
+
+def gateway(name: str, hosts: list[str], tls: Mapping[str, Any]) -> dict[str, Any]:
+    port = {"number": 443, "name": name, "protocol": "HTTPS"}
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"selector": {"app": "edge"}, "servers": [{"port": port, "hosts": hosts, "tls": dict(tls)}]},
+    }
+
+
+def bound(name: str, host: str) -> dict[str, Any]:
+    destination = {"host": "ledger.books.svc.cluster.local", "port": {"number": 9080}}
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"hosts": [host], "gateways": [name], "http": [{"route": [{"destination": destination}]}]},
+    }
+
+
+class Client:
+    """A client outside of the mesh that believes `root` and may show a certificate."""
+
+    def __init__(
+        self, mesh: Mesh, root: TestCa, own: ServiceIdentity | None = None, folder: Path | None = None
+    ) -> None:
+        self._address = (str(mesh.workload("edge")["address"]), 8443)
+        self._context = ssl.create_default_context(cadata=root.root_pem.decode())
+        if own is not None and folder is not None:
+            file = folder / "client.pem"
+            file.write_bytes(own.chain + own.key.pem)
+            self._context.load_cert_chain(file)
+
+    @contextlib.contextmanager
+    def connected(self, host: str = HOST) -> Iterator[ssl.SSLSocket]:
+        with (
+            socket.create_connection(self._address, timeout=10) as raw,
+            self._context.wrap_socket(raw, server_hostname=host) as connection,
+        ):
+            yield connection
+
+    def get(self, host: str = HOST) -> tuple[int, dict[str, Any]]:
+        """Status and document over a new connection."""
+        with self.connected(host) as connection:
+            return ask(connection, host)
+
+    def answer(self, host: str = HOST) -> tuple[int, dict[str, Any]] | None:
+        """As `get`, or None when there is no connection to be had."""
+        try:
+            return self.get(host)
+        except (OSError, ValueError):
+            return None
+
+    def shown(self, host: str = HOST) -> bytes:
+        """The certificate that the gateway shows, in PEM."""
+        with self.connected(host) as connection:
+            return ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"").encode()
+
+
+def ask(connection: ssl.SSLSocket, host: str) -> tuple[int, dict[str, Any]]:
+    connection.sendall(f"GET / HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
+    stream = connection.makefile("rb")
+    status = int(stream.readline().split(b" ")[1])
+    length = 0
+    while (line := stream.readline().strip()) != b"":
+        name, _, value = line.partition(b":")
+        length = int(value) if name.lower() == b"content-length" else length
+    body = stream.read(length)
+    return status, json.loads(body) if body else {}
+
+
+@contextlib.contextmanager
+def applied(mesh: Mesh, *documents: Mapping[str, Any]) -> Iterator[None]:
+    mesh.converged(mesh.change(list(documents)))
+    try:
+        yield
+    finally:
+        mesh.change([], delete=list(documents))
+
+
+def connections(mesh: Mesh) -> list[str]:
+    rows = mesh.pilot().get("/debug/adsz", proxyID="edge.edge")["clients"]
+    return sorted(row["connectionId"] for row in rows)
+
+
+def test_a_certificate_from_a_secret_and_its_successor(mesh: Mesh, root: TestCa, tmp_path: Path) -> None:
+    first, second = issue(root, HOST), issue(root, HOST)
+    manifest = tmp_path / "secret.yaml"
+    manifest.write_text(yaml.safe_dump(secret("shop-cert", key_pair(first))))
+    mesh.run_here("apply", "-f", str(manifest))
+    client = Client(mesh, root)
+    with applied(mesh, gateway("shop", [HOST], {"mode": "SIMPLE", "credentialName": "shop-cert"}), bound("shop", HOST)):
+        status, saw = wait_until("an answer over TLS", client.answer)
+        assert (status, saw["workload"]) == (200, "ledger")
+        assert client.shown() == first.chain
+        streams = connections(mesh)
+        with client.connected() as kept:
+            manifest.write_text(yaml.safe_dump(secret("shop-cert", key_pair(second))))
+            mesh.run_here("apply", "-f", str(manifest))
+            wait_until("the new certificate", lambda: client.shown() == second.chain)
+            assert ask(kept, HOST)[0] == 200, "an open connection goes on"
+        assert connections(mesh) == streams, "no stream was opened anew for it"
+        manifest.write_text(yaml.safe_dump(secret("shop-cert", {"tls.crt": first.chain, "tls.key": second.key.pem})))
+        mesh.run_here("apply", "-f", str(manifest))
+        mesh.run_here("delete", "secret", "shop-cert", "-n", NAMESPACE)
+        wait_until("both faults are told", lambda: sum(PROBLEM in line for line in pilot_log(mesh)) >= 2)
+        assert client.shown() == second.chain, "the last good certificate stays in use"
+    leaked = [name for name, text in mesh.logs() if base64.b64encode(first.key.pem).decode()[:40] in text]
+    assert leaked == []
+
+
+def pilot_log(mesh: Mesh) -> list[str]:
+    return next(text for name, text in mesh.logs() if name == "pilot.log").splitlines()
+
+
+def is_told(mesh: Mesh, resource: str) -> bool:
+    return any(resource in line and PROBLEM in line for line in pilot_log(mesh))
+
+
+def test_clients_are_checked_against_the_root_of_the_secret(mesh: Mesh, root: TestCa, tmp_path: Path) -> None:
+    pair, own = issue(root, HOST), issue(root, "partner.test")
+    stranger = issue(make_ca("somebody else"), "partner.test")
+    documents = [
+        secret("mutual", key_pair(pair)),
+        secret("mutual-cacert", {"ca.crt": root.root_pem}, "Opaque"),
+        gateway("mutual", [HOST], {"mode": "MUTUAL", "credentialName": "mutual"}),
+        bound("mutual", HOST),
+    ]
+    with applied(mesh, *documents):
+        known = Client(mesh, root, own, tmp_path)
+        assert wait_until("an answer over mutual TLS", known.answer)[0] == 200
+        assert Client(mesh, root).answer() is None
+        assert Client(mesh, root, stranger, tmp_path).answer() is None
+
+
+def test_one_file_format_and_the_other(mesh: Mesh, root: TestCa, tmp_path: Path) -> None:
+    pair, own = issue(root, HOST), issue(root, "partner.test")
+    generic = secret("generic", {"cert": pair.chain, "key": pair.key.pem, "cacert": root.root_pem}, "Opaque")
+    tls = {"mode": "OPTIONAL_MUTUAL", "credentialName": "generic"}
+    with applied(mesh, generic, gateway("generic", [HOST], tls), bound("generic", HOST)):
+        assert wait_until("an answer without a certificate", Client(mesh, root).answer)[0] == 200
+        assert Client(mesh, root, own, tmp_path).get()[0] == 200
+
+
+def test_a_secret_that_is_not_there_holds_nobody_else_back(mesh: Mesh, root: TestCa) -> None:
+    good, bad = "good.edge.test", "bad.edge.test"
+    documents = [
+        secret("good", key_pair(issue(root, good))),
+        gateway("bad", [bad], {"mode": "SIMPLE", "credentialName": "nowhere"}),
+        gateway("good", [good], {"mode": "SIMPLE", "credentialName": "good"}),
+        bound("bad", bad),
+        bound("good", good),
+    ]
+    client = Client(mesh, root)
+    with applied(mesh, *documents):
+        assert wait_until("the good host", lambda: client.answer(good))[0] == 200
+        assert client.answer(bad) is None
+        late = secret("nowhere", key_pair(issue(root, bad)))
+        mesh.change([late])
+        assert wait_until("the late one", lambda: client.answer(bad))[0] == 200
+        mesh.change([], delete=[late])
+
+
+def test_a_proxy_gets_no_secret_of_another_namespace(mesh: Mesh, root: TestCa) -> None:
+    elsewhere = secret("theirs", key_pair(issue(root, HOST)))
+    elsewhere["metadata"]["namespace"] = "books"
+    documents = [elsewhere, bound("theft", HOST)]
+    for name in ("theirs", "kubernetes://books/theirs"):
+        stolen = gateway("theft", [HOST], {"mode": "SIMPLE", "credentialName": name})
+        with applied(mesh, *documents, stolen):
+            assert Client(mesh, root).answer() is None
+            wait_until("it is told", partial(is_told, mesh, f'"kubernetes://{name.removeprefix("kubernetes://")}"'))
+            assert Client(mesh, root).answer() is None
