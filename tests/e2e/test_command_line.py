@@ -47,6 +47,23 @@ def test_apply_get_delete(mesh: Mesh, tmp_path: Path) -> None:
     assert mesh.run_here("delete", "-f", str(path), check=False).exit_code == 1
 
 
+def test_a_dry_run_takes_the_files_as_one_change_and_analyses_it(mesh: Mesh, tmp_path: Path) -> None:
+    path = tmp_path / "set.json"
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "dry"}}
+    documents = [namespace, virtual_service("ledger", [route("reviewz.books.svc.cluster.local", "v1")], "dry")]
+    path.write_text("\n---\n".join(map(json.dumps, documents)))
+    found = mesh.run_here("apply", "--dry-run", "-f", str(path))
+    assert "virtualservices.networking.istio.io/ledger applied (dry run)" in found.stdout
+    assert "Error [IST0101] (VirtualService dry/ledger) Referenced host not found" in found.stderr
+    documents[1]["spec"]["hosts"] = ["b_a"]
+    path.write_text("\n---\n".join(map(json.dumps, documents)))
+    refused = mesh.run_here("apply", "--dry-run", "-f", str(path), check=False)
+    assert refused.exit_code == 1
+    assert f"{path}:3: spec.hosts[0]: " in refused.stderr
+    assert "namespaces/dry" not in refused.stdout
+    assert mesh.run_here("get", "namespace", "dry", check=False).exit_code == 1
+
+
 def test_proxy_status_lists_every_proxy(mesh: Mesh) -> None:
     table = mesh.run_here("proxy-status").stdout
     assert table.splitlines()[0].split()[:2] == ["NAME", "CLUSTER"]

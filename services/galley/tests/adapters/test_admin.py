@@ -83,6 +83,35 @@ async def test_dry_run_of_a_change_set_writes_nothing(admin: httpx.AsyncClient, 
     assert refused.status_code == 404
 
 
+async def test_dry_run_tells_what_analysis_would_say_of_the_whole(admin: httpx.AsyncClient) -> None:
+    assert (await change(admin, virtual_service())).json()["what_if"] is None
+    rule = virtual_service(weight=2)
+    rule["spec"]["http"][0]["route"][0]["destination"]["host"] = "b"
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "b", "namespace": "default"}}
+    service["spec"] = {"ports": [{"name": "http", "port": 80}]}
+    alone = (await change(admin, rule, dry_run=True)).json()["what_if"]
+    assert [(one["code"], one["level"], one["origin"]) for one in alone["findings"]] == [
+        ("IST0101", "Error", "VirtualService default/v")
+    ]
+    assert alone["proxies_not_known"]
+    whole = (await change(admin, rule, service, dry_run=True)).json()["what_if"]
+    assert whole["findings"] == []
+    assert [one["message"] for one in whole["resolved"]] == ['Referenced host not found: "a"']
+
+
+async def test_refused_dry_run_has_violations_and_findings_with_patches(admin: httpx.AsyncClient) -> None:
+    await change(admin, config_map(a="1"))
+    wrong = virtual_service(weight=-1)
+    wrong["spec"]["http"] *= 2
+    refused = await change(admin, wrong, dry_run=True)
+    assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
+    problem = refused.json()
+    assert "changes[0].object.spec.http[0].route[0].weight" in [one["field"] for one in problem["violations"]]
+    fixes = {one["code"]: one.get("fix") for one in problem["what_if"]["findings"]}
+    assert fixes["IST0130"]["patch"] == [{"op": "remove", "path": "/spec/http/1"}]
+    assert "what_if" not in (await change(admin, wrong)).json()
+
+
 async def test_change_set_is_all_or_nothing_for_conflicts_too(admin: httpx.AsyncClient, store: Store) -> None:
     await change(admin, config_map(a="1"))
     before = await store.revision()

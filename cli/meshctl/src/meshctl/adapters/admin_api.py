@@ -1,5 +1,7 @@
 """The admin REST of one service from the command line."""
 
+from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -7,6 +9,8 @@ import httpx
 from meshcore.errors import ErrorCode, MeshError
 
 from meshctl.adapters.config_api import refused
+from meshctl.adapters.stack_files import layout_of, stack_from
+from meshctl.core.topology import ADMIN_PORT
 
 
 class AdminApi:
@@ -36,11 +40,33 @@ class AdminApi:
         """The answer to a JSON body."""
         return self._answer("POST", path, timeout=timeout, json=body)
 
+    def try_out(self, path: str, body: Any, timeout: float = 60.0) -> Any:
+        """The answer to a JSON body; the problem document with its violations is an answer too."""
+        answer = self._ask("POST", path, timeout=timeout, json=body)
+        if answer.is_success or (
+            answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY and "violations" in answer.json()
+        ):
+            return answer.json()
+        raise refused(answer)
+
     def _answer(self, method: str, path: str, **options: Any) -> Any:
-        try:
-            answer = self._client.request(method, path, **options)
-        except httpx.TransportError as error:
-            raise MeshError(ErrorCode.UNAVAILABLE, f"{self.service} at {self.url} does not answer: {error}") from None
+        answer = self._ask(method, path, **options)
         if not answer.is_success:
             raise refused(answer)
         return answer.json()
+
+    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._client.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise MeshError(ErrorCode.UNAVAILABLE, f"{self.service} at {self.url} does not answer: {error}") from None
+
+
+def galley_of(stack: int | None) -> AdminApi:
+    """Galley's admin API of the running stack, as its administrator."""
+    chosen = stack_from(stack)
+    try:
+        token = Path(layout_of(chosen).admin_token).read_text().strip()
+    except FileNotFoundError as error:
+        raise MeshError(ErrorCode.FAILED_PRECONDITION, f"no {error.filename}: is the stack up?") from None
+    return AdminApi("Galley", f"http://{chosen.galley}:{ADMIN_PORT}", token)

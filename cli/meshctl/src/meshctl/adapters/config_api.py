@@ -1,5 +1,6 @@
 """Galley's config API from the command line: create, apply, get, delete, tokens."""
 
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ CODES = {
 }
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 ATTEMPTS = 5
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
+_ESCAPED = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class ConfigApi:
         context = ssl.create_default_context(cadata=ca)
         headers = {"authorization": f"Bearer {token}", "accept": "application/json"}
         self.url = url
+        self._warnings: list[str] = []
         self._client = httpx.Client(base_url=url, verify=context, headers=headers, timeout=timeout, trust_env=False)
 
     def __enter__(self) -> Self:
@@ -64,6 +68,12 @@ class ConfigApi:
     def close(self) -> None:
         """Closes the connection."""
         self._client.close()
+
+    def take_warnings(self) -> tuple[str, ...]:
+        """What the server warned of since this was asked last, each text once."""
+        taken = tuple(dict.fromkeys(self._warnings))
+        self._warnings.clear()
+        return taken
 
     def create_missing(self, document: Mapping[str, Any], namespace: str = "default") -> bool:
         """Creates the object unless it exists; True when it was created."""
@@ -156,6 +166,7 @@ class ConfigApi:
             answer = self._client.request(method, path, json=body, params=parameters, headers=headers)
         except httpx.TransportError as error:
             raise MeshError(ErrorCode.UNAVAILABLE, f"the config API at {self.url} does not answer: {error}") from None
+        self._warnings += warnings_of(answer)
         if answer.is_success:
             return dict(answer.json())
         raise refused(answer)
@@ -177,6 +188,12 @@ def refused(answer: httpx.Response) -> MeshError:
         return MeshError(code, f"{details.get('kind')} {details.get('name')!r} is not valid", found)
     text = document.get("message") or document.get("detail") or f"HTTP {answer.status_code}"
     return MeshError(code, str(text))
+
+
+def warnings_of(answer: httpx.Response) -> list[str]:
+    """The texts of an answer's `Warning` headers (RFC 7234 §5.5)."""
+    quoted = _WARNING.findall(", ".join(answer.headers.get_list("warning")))
+    return [_ESCAPED.sub(r"\1", text) for text in quoted]
 
 
 def revision_of(document: Mapping[str, Any]) -> int:

@@ -1,13 +1,11 @@
 """meshctl history, rollback: revisions of the config of the running stack, and going back to one."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from meshcore.errors import ErrorCode, MeshError
 
-from meshctl.adapters.admin_api import AdminApi
-from meshctl.adapters.stack_files import layout_of, stack_from
+from meshctl.adapters.admin_api import AdminApi, galley_of
 from meshctl.commands.objects import find_kind
 from meshctl.commands.options import (
     NamespaceOption,
@@ -19,20 +17,9 @@ from meshctl.commands.options import (
     print_table,
 )
 from meshctl.core.revisions import change_rows, object_rows
-from meshctl.core.topology import ADMIN_PORT
 
 TargetArgument = Annotated[list[str] | None, typer.Argument(help="KIND NAME: of one object instead of everything.")]
 RevisionArgument = Annotated[int, typer.Argument(min=1, help="The revision to go back to.")]
-
-
-def galley_of(stack: int | None) -> AdminApi:
-    """Galley's admin API of the running stack, as its administrator."""
-    chosen = stack_from(stack)
-    try:
-        token = Path(layout_of(chosen).admin_token).read_text().strip()
-    except FileNotFoundError as error:
-        raise MeshError(ErrorCode.FAILED_PRECONDITION, f"no {error.filename}: is the stack up?") from None
-    return AdminApi("Galley", f"http://{chosen.galley}:{ADMIN_PORT}", token)
 
 
 @failing_clearly

@@ -1,13 +1,15 @@
 """meshctl apply, get, delete: config objects of the running stack."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 import yaml
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.model.kinds import KINDS, KindInfo, by_kind
+from meshcore.model.load import Document
 
+from meshctl.adapters.admin_api import galley_of
 from meshctl.adapters.config_api import ConfigApi, open_config_api
 from meshctl.adapters.config_files import read_some_documents
 from meshctl.adapters.stack_files import layout_of, stack_from
@@ -24,6 +26,7 @@ from meshctl.commands.options import (
     print_table,
 )
 from meshctl.core.documents import named_object, named_objects
+from meshctl.core.dry_run import change_set, outcome_lines, violation_lines, warning_lines
 from meshctl.core.kube_config import read_kubeconfig
 from meshctl.core.topology import CONFIG_API_PORT
 
@@ -59,9 +62,16 @@ def apply(
     kubeconfig: KubeconfigOption = None,
     stack: StackOption = None,
 ) -> None:
-    """Make the objects of the files what the files say."""
+    """Make the objects of the files what the files say.
+
+    A dry run takes the files as one change and also says what analysis would say after it. (With --kubeconfig each
+    object is tried for itself, because other servers know nothing else.)
+    """
     failed = False
     documents = read_some_documents(filename)
+    if dry_run and kubeconfig is None:
+        _foresee(documents, namespace, stack)
+        return
     with config_api(stack, kubeconfig) as api:
         for document in documents:
             try:
@@ -70,8 +80,21 @@ def apply(
                 failed = True
                 found = [document.locate(violation) for violation in error.violations]
                 complain(f"{document.file}:{document.line}: {error.detail}", *(f"  {violation}" for violation in found))
+            complain(*(f"Warning: {text}" for text in api.take_warnings()))
     if failed:
         raise typer.Exit(1)
+
+
+def _foresee(documents: Sequence[Document], namespace: str, stack: int | None) -> None:
+    request = change_set(documents, namespace)
+    with galley_of(stack) as galley:
+        answer = galley.try_out("/api/v1/changesets", request)
+    complain(*warning_lines(answer))
+    if "violations" in answer:
+        complain(*violation_lines(answer, documents))
+        raise typer.Exit(1)
+    for line in outcome_lines(answer):
+        print(line)
 
 
 @failing_clearly

@@ -1,6 +1,6 @@
 """Errors as RFC 9457 problem documents; the only place where an HTTP status is chosen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -52,8 +52,9 @@ def problem_response(
     violations: Sequence[Violation] = (),
     headers: dict[str, str] | None = None,
     status: int | None = None,
+    extension: Mapping[str, Any] | None = None,
 ) -> JSONResponse:
-    """The response for an error code, with its status or another one."""
+    """The response for an error code, with its status or another one, and members of its own kind (RFC 9457 §3.2)."""
     status = HTTP_STATUS[code] if status is None else int(status)
     body = Problem(
         type=f"urn:meshcore:problem:{code.value}",
@@ -66,7 +67,7 @@ def problem_response(
             for v in violations
         ],
     )
-    content = body.model_dump(exclude_none=True)
+    content = body.model_dump(exclude_none=True) | dict(extension or {})
     if code is ErrorCode.UNAUTHENTICATED:
         headers = {"WWW-Authenticate": "Bearer", **(headers or {})}
     return JSONResponse(content, status, headers=headers, media_type=MEDIA_TYPE)

@@ -5,22 +5,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from meshcore.distribution.keys import Key
 from meshcore.errors import ErrorCode, MeshError, Violation
-from meshcore.http import Caller, Role, caller_of
+from meshcore.http import Caller, Role, caller_of, problem_response
+from meshcore.http.problem import MEDIA_TYPE
 from meshcore.model.kinds import KindInfo, by_kind
 from meshcore.runtime.telemetry import current_traceparent
 
 from galley.adapters.admin.models import (
     CommittedChangeSet,
     CommittedObject,
+    Consequences,
+    Finding,
     ObjectKey,
     Operation,
+    RefusedDryRun,
     RequestedChange,
     RequestedChangeSet,
 )
-from galley.adapters.config_api import namespaces, references
+from galley.adapters.config_api import consequences, namespaces, references
 from galley.adapters.config_api.calls import Backend
 from galley.core.admission import admit
 from galley.core.apply.documents import manager_at, manager_of, with_updated
@@ -30,25 +34,44 @@ from galley.core.kube_api import metadata
 from galley.core.kube_api.paths import ResourcePath
 from galley.core.kube_api.query import FieldValidation
 from galley.core.storage import StoredObject, Verb, WriteOp
+from galley.core.what_if import Alteration
+
+_PROXIES_NOT_KNOWN = "Pilot is not asked yet which proxies a change would reach"
+_REFUSED: dict[int | str, dict[str, Any]] = {
+    422: {"model": RefusedDryRun, "description": "Not valid", "content": {MEDIA_TYPE: {}}}
+}
 
 
 def changesets_router(backend: Backend) -> APIRouter:
     """`POST /api/v1/changesets`."""
     router = APIRouter(tags=["changesets"])
 
-    @router.post("/api/v1/changesets")
-    async def apply_changeset(request: Request, body: RequestedChangeSet) -> CommittedChangeSet:
-        """Check every object, then write all of them as one revision, or none with every violation of all."""
+    @router.post("/api/v1/changesets", response_model=CommittedChangeSet, responses=_REFUSED)
+    async def apply_changeset(request: Request, body: RequestedChangeSet) -> CommittedChangeSet | Response:
+        """Check every object, then write all of them as one revision, or none with every violation of all.
+
+        A dry run also says what analysis would say of the whole config after the change.
+        """
         caller = caller_of(request)
-        current = await _current(backend, [_key_of(change, caller) for change in body.changes])
+        keys = [_key_of(change, caller) for change in body.changes]
+        current = await _current(backend, keys)
         manager = manager_of("", request.headers.get("user-agent", ""))
-        operations, warnings = await _operations(backend, body.changes, current, manager)
+        try:
+            operations, warnings = await _operations(backend, body.changes, current, manager)
+        except MeshError as error:
+            if not body.dry_run or error.code is not ErrorCode.INVALID:
+                raise
+            foreseen = await _foreseen(backend, caller, body.changes, keys)
+            extension = {"what_if": foreseen.model_dump(exclude_none=True)}
+            return problem_response(error.code, error.detail, error.violations, extension=extension)
         user, traceparent = caller.user, current_traceparent()
+        expected: Consequences | None = None
         if body.dry_run:
             revision = await backend.store.revision() + 1
             effects = decide(operations, current, revision, backend.clock(), lambda: str(uuid.uuid4()))
             objects: Sequence[StoredObject] = [effect.result for effect in effects]
             commit_time = None
+            expected = await _foreseen(backend, caller, body.changes, keys)
         else:
             result = await backend.store.write(operations, user, traceparent)
             revision, objects, commit_time = result.revision, result.objects, result.commit_time
@@ -65,9 +88,25 @@ def changesets_router(backend: Backend) -> APIRouter:
                 if stored.key in asked
             ],
             warnings=warnings,
+            what_if=expected,
         )
 
     return router
+
+
+async def _foreseen(
+    backend: Backend, caller: Caller, changes: Sequence[RequestedChange], keys: Sequence[Key]
+) -> Consequences:
+    alterations = [
+        Alteration(key, None if change.operation is Operation.DELETE else change.object)
+        for key, change in zip(keys, changes, strict=True)
+    ]
+    found = await consequences.consequences(backend, caller, alterations)
+    return Consequences(
+        findings=[Finding.of(message) for message in found.messages],
+        resolved=[Finding.of(message) for message in found.resolved],
+        proxies_not_known=_PROXIES_NOT_KNOWN,
+    )
 
 
 def _parse(change: RequestedChange) -> tuple[KindInfo, str, str]:

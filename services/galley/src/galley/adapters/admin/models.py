@@ -4,8 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from meshcore.http import Problem
 from pydantic import BaseModel, Field
 
+from galley.core.analysis.message import Message
 from galley.core.storage import ChangeSet, HistoryEntry, StoredObject
 
 
@@ -123,6 +125,57 @@ class CommittedObject(BaseModel):
     resource_version: str
 
 
+class FindingFix(BaseModel):
+    """How to mend what a finding is about; `patch` (RFC 6902) is for its object; empty: somebody has to choose."""
+
+    description: str
+    patch: list[dict[str, Any]] = []
+
+
+class Finding(BaseModel):
+    """One message of analysis."""
+
+    code: str = Field(examples=["IST0101"])
+    level: str = Field(examples=["Error"])
+    origin: str = Field(examples=["VirtualService shop/reviews"])
+    message: str
+    documentation_url: str
+    fix: FindingFix | None = None
+
+    @classmethod
+    def of(cls, message: Message) -> "Finding":
+        """A message of analysis as the API answers it."""
+        fix = None
+        if message.fix is not None:
+            patch = [dict(operation) for operation in message.fix.patch]
+            fix = FindingFix(description=message.fix.description, patch=patch)
+        return cls(
+            code=message.type.code,
+            level=message.type.level.label,
+            origin=message.origin,
+            message=message.text,
+            documentation_url=message.documentation_url,
+            fix=fix,
+        )
+
+
+class Consequences(BaseModel):
+    """What a dry run foresees, with the change laid over the live config."""
+
+    findings: list[Finding]
+    """About the objects of the change, and whatever else is not said of the config now; worst first."""
+    resolved: list[Finding]
+    """Said of the config now, and no more after the change."""
+    proxies_not_known: str
+    """Why the proxies that the change would reach are not named."""
+
+
+class RefusedDryRun(Problem):
+    """A dry run with violations: what analysis says comes with them."""
+
+    what_if: Consequences | None = None
+
+
 class CommittedChangeSet(BaseModel):
     """The outcome of a change set; of a dry run `revision` is the one that it would have been."""
 
@@ -131,6 +184,8 @@ class CommittedChangeSet(BaseModel):
     commit_time: datetime | None
     objects: list[CommittedObject]
     warnings: list[str]
+    what_if: Consequences | None = None
+    """Of a dry run."""
 
 
 class AuditRecord(BaseModel):

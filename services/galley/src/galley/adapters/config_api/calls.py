@@ -1,7 +1,8 @@
 """One request about a resource: what it names, who asks, what it says; and the replies to it."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +36,8 @@ class Backend:
     store: Store
     naming: Naming
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    one_analysis: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1), compare=False)
+    """An analysis of everything takes a core for a while: one at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,4 +136,7 @@ def encode(body: Any) -> bytes:
 
 def status_reply(error: status.StatusError) -> Response:
     """A refusal."""
-    return Response(encode(error.body), error.http, headers=error.headers, media_type=JSON)
+    response = Response(encode(error.body), error.http, headers=error.headers, media_type=JSON)
+    for name, value in warning_headers(error.warnings):
+        response.headers.append(name, value)
+    return response

@@ -9,7 +9,7 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.runtime.telemetry import current_traceparent
 from starlette.responses import Response
 
-from galley.adapters.config_api import namespaces, references
+from galley.adapters.config_api import consequences, namespaces, references
 from galley.adapters.config_api.calls import Call
 from galley.core.admission import Admitted, admit
 from galley.core.apply.documents import manager_at, manager_of, with_updated
@@ -19,6 +19,7 @@ from galley.core.kube_api import status
 from galley.core.kube_api.bodies import Body
 from galley.core.kube_api.query import WriteOptions, check_dry_run, parse_write_options
 from galley.core.storage import StoredObject, Verb, WriteOp
+from galley.core.what_if import Alteration
 
 RETRIES = 8
 """How often a write that was not conditional is run again when somebody else was faster."""
@@ -52,8 +53,8 @@ async def create_object(
     call: Call, document: dict[str, Any], options: WriteOptions, body: Body, track: Track
 ) -> Response:
     """Admit and store a new object: 201."""
-    admitted = _admit(call, document, options, body.duplicates)
     key = call.key(document["metadata"]["name"])
+    admitted = await _admit(call, key, document, options, body.duplicates)
     operation = WriteOp(
         Verb.CREATE,
         key,
@@ -72,6 +73,7 @@ async def create_object(
     shown = stored.document()
     if options.dry_run:
         del shown["metadata"]["resourceVersion"]
+        warnings += await foreseen(call, {key: admitted.document})
     return call.reply(shown, 201, warnings)
 
 
@@ -85,7 +87,7 @@ async def update_object(
     track: Track,
 ) -> Response:
     """Admit and store another content of an object: 200."""
-    admitted = _admit(call, document, options, body.duplicates)
+    admitted = await _admit(call, stored.key, document, options, body.duplicates)
     if _is_deleted_now(admitted.document):
         operation = WriteOp(Verb.DELETE, stored.key, resource_version=version, keeps_history=call.rules.keeps_history)
     else:
@@ -103,6 +105,7 @@ async def update_object(
     shown = result.document()
     if options.dry_run:
         shown["metadata"]["resourceVersion"] = stored.resource_version
+        warnings += await foreseen(call, {stored.key: admitted.document})
     return call.reply(shown, 200, warnings)
 
 
@@ -112,8 +115,22 @@ def _is_deleted_now(document: Mapping[str, Any]) -> bool:
     return "deletionTimestamp" in found and not found.get("finalizers")
 
 
-def _admit(call: Call, document: Mapping[str, Any], options: WriteOptions, duplicates: Sequence[str]) -> Admitted:
-    return admit(document, call.info, call.backend.naming, options.field_validation, duplicates)
+async def _admit(
+    call: Call, key: Key, document: Mapping[str, Any], options: WriteOptions, duplicates: Sequence[str]
+) -> Admitted:
+    """Check the document; a dry run that is refused still hears what analysis says of it."""
+    try:
+        return admit(document, call.info, call.backend.naming, options.field_validation, duplicates)
+    except status.StatusError as error:
+        if options.dry_run:
+            error.warnings = tuple(await foreseen(call, {key: document}))
+        raise
+
+
+async def foreseen(call: Call, documents: Mapping[Key, Mapping[str, Any] | None]) -> list[str]:
+    """What analysis says of these objects (None: gone) over the live config: the warnings of a dry run."""
+    alterations = [Alteration(key, document) for key, document in documents.items()]
+    return await consequences.warnings(call.backend, call.caller, alterations)
 
 
 async def commit(

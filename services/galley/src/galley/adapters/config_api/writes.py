@@ -13,7 +13,15 @@ from starlette.responses import Response
 
 from galley.adapters.config_api import applies, namespaces
 from galley.adapters.config_api.calls import Call, json_reply
-from galley.adapters.config_api.commits import RETRIES, commit, create_object, options_of, tracked, update_object
+from galley.adapters.config_api.commits import (
+    RETRIES,
+    commit,
+    create_object,
+    foreseen,
+    options_of,
+    tracked,
+    update_object,
+)
 from galley.core.kube_api import bodies, metadata, status
 from galley.core.kube_api.bodies import Body, PatchType
 from galley.core.kube_api.query import WriteOptions, parse_write_options
@@ -139,21 +147,25 @@ async def delete(call: Call) -> Response:
     )
     if options.dry_run:
         await commit(call, [operation], options, current={stored.key: stored})
-        return json_reply(status.success(call.info, stored.key.name, stored.uid))
+        warnings = await foreseen(call, {stored.key: None})
+        return json_reply(status.success(call.info, stored.key.name, stored.uid), warnings=warnings)
     done = await call.backend.store.write([operation], call.caller.user, current_traceparent())
     return json_reply(status.success(call.info, stored.key.name, stored.uid, str(done.revision)))
 
 
 async def _delete_namespace(call: Call, stored: StoredObject, options: WriteOptions) -> Response:
     namespaces.check_deletable(stored.key.name)
-    if not options.dry_run:
+    warnings: list[str] = []
+    if options.dry_run:
+        warnings = await foreseen(call, {stored.key: None})
+    else:
         await namespaces.delete_with_content(
             call.backend.store, stored.key.name, call.caller.user, current_traceparent()
         )
     shown = stored.document()
     shown["metadata"]["deletionTimestamp"] = _now(call)
     shown["status"] = {"phase": "Terminating"}
-    return call.reply(shown)
+    return call.reply(shown, warnings=warnings)
 
 
 async def delete_collection(call: Call) -> Response:
@@ -165,7 +177,10 @@ async def delete_collection(call: Call) -> Response:
     page = await call.backend.store.list(call.info.group, call.info.plural, call.path.namespace)
     chosen = [item for item in page.items if selection.matches(item.document())]
     operations = [WriteOp(Verb.DELETE, item.key, keeps_history=call.rules.keeps_history) for item in chosen]
-    if operations and not options.dry_run:
+    warnings: list[str] = []
+    if operations and options.dry_run:
+        warnings = await foreseen(call, {item.key: None for item in chosen})
+    elif operations:
         await call.backend.store.write(operations, call.caller.user, current_traceparent())
     items = [in_version(item.document(), call.info, call.path.version) for item in chosen]
     return json_reply(
@@ -174,7 +189,8 @@ async def delete_collection(call: Call) -> Response:
             "kind": f"{call.info.kind}List",
             "metadata": {"resourceVersion": str(await call.backend.store.revision())},
             "items": items,
-        }
+        },
+        warnings=warnings,
     )
 
 

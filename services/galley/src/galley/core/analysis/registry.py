@@ -30,7 +30,7 @@ from galley.core.analysis.analyzers import (
     webhooks,
 )
 
-_BETWEEN_OBJECTS = (
+BETWEEN_OBJECTS = (
     Analyzer(
         "annotations.K8sAnalyzer", "Istio annotations that are misplaced or invalid", annotations.check_annotations
     ),
@@ -151,18 +151,17 @@ _BETWEEN_OBJECTS = (
     Analyzer("telemetry.LightstepAnalyzer", "Deprecated tracing providers", telemetry.check_lightstep),
 )
 
-ANALYZERS = (
-    *_BETWEEN_OBJECTS,
-    *(
-        Analyzer(
-            f"schema.ValidationAnalyzer.{info.kind}",
-            f"Validation of {info.kind}",
-            schema.check_kind(info),
-            f"schema.CollectionValidationAnalyzer.{info.kind}",
-        )
-        for info in schema.schema_kinds()
-    ),
+ABOUT_ONE_OBJECT = tuple(
+    Analyzer(
+        f"schema.ValidationAnalyzer.{info.kind}",
+        f"Validation of {info.kind}",
+        schema.check_kind(info),
+        f"schema.CollectionValidationAnalyzer.{info.kind}",
+    )
+    for info in schema.schema_kinds()
 )
+
+ANALYZERS = (*BETWEEN_OBJECTS, *ABOUT_ONE_OBJECT)
 """Every analyzer; those that look at one object alone come last."""
 
 

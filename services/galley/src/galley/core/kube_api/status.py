@@ -14,7 +14,7 @@ Body = dict[str, Any]
 
 
 class StatusError(MeshError):
-    """A refusal with its Kubernetes reason, HTTP code and details; `headers` go out with it."""
+    """A refusal with its Kubernetes reason, HTTP code and details; `headers` and `warnings` go out with it."""
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class StatusError(MeshError):
         self.reason = reason
         self.details = dict(details or {})
         self.headers = dict(headers or {})
+        self.warnings: tuple[str, ...] = ()
 
     @property
     def body(self) -> Body:
