@@ -405,3 +405,29 @@ async def test_status_is_for_its_own_writers(api: Any) -> None:
         assert kept["status"] == {"x": 1}
         assert_status(await writer.post(VS, json=virtual_service("b")), 403, "Forbidden")
         assert_status(await writer.get(VS), 403, "Forbidden")
+
+
+async def test_a_collection_waits_for_finalizers_too(api: Any) -> None:
+    kept = virtual_service()
+    kept["metadata"]["finalizers"] = ["x.io/y"]
+    async with api.client() as client:
+        assert (await client.post(VS, json=kept)).status_code == 201
+        assert (await client.delete(VS)).status_code == 200
+        (left,) = (await client.get(VS)).json()["items"]
+        assert left["metadata"]["deletionTimestamp"]
+        merge = {"Content-Type": "application/merge-patch+json"}
+        path = f"{VS}/{left['metadata']['name']}"
+        await client.patch(path, json={"metadata": {"finalizers": None}}, headers=merge)
+        assert (await client.get(VS)).json()["items"] == []
+
+
+async def test_a_namespace_is_only_deleted_when_it_is_the_one_that_was_meant(api: Any) -> None:
+    async with api.client() as client:
+        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
+        made = (await client.post("/api/v1/namespaces", json=document)).json()
+        for wrong in ({"uid": "another"}, {"resourceVersion": "1"}):
+            refused = await client.request("DELETE", "/api/v1/namespaces/shop", json={"preconditions": wrong})
+            assert_status(refused, 409, "Conflict")
+        right = {"uid": made["metadata"]["uid"]}
+        deleted = await client.request("DELETE", "/api/v1/namespaces/shop", json={"preconditions": right})
+        assert deleted.status_code == 200

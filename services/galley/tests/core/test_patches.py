@@ -66,7 +66,11 @@ SERVICE = {"spec": {"ports": [{"port": 80, "name": "a"}, {"port": 81, "name": "b
     ("patch", "result"),
     [
         ({"spec": {"ports": [{"port": 80, "name": "c"}]}}, [(80, "c"), (81, "b")]),
-        ({"spec": {"ports": [{"port": 82, "name": "c"}]}}, [(80, "a"), (81, "b"), (82, "c")]),
+        ({"spec": {"ports": [{"port": 82, "name": "c"}]}}, [(82, "c"), (80, "a"), (81, "b")]),
+        (
+            {"spec": {"ports": [{"port": 82, "name": "c"}, {"port": 81, "name": "d"}]}},
+            [(82, "c"), (80, "a"), (81, "d")],
+        ),
         ({"spec": {"ports": [{"port": 80, "$patch": "delete"}]}}, [(81, "b")]),
         ({"spec": {"ports": [{"port": 9, "$patch": "delete"}]}}, [(80, "a"), (81, "b")]),
         ({"spec": {"ports": [{"port": 9, "name": "z"}, {"$patch": "replace"}]}}, [(9, "z")]),

@@ -66,5 +66,8 @@ class KindRules:
     """False for endpoints: only the latest matters."""
     unconditional_update: bool = False
     """Whether a PUT without a resourceVersion is allowed (the last write wins)."""
+    answers_deletion_with_object: bool = False
+    """Whether a DELETE is answered with the object that was there, as typed clients expect of some kinds, rather than
+    with a Status."""
     initial_status: Mapping[str, Any] | None = None
     """The status that a new object starts with."""

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -133,24 +133,44 @@ async def delete(call: Call) -> Response:
     stored = await call.stored()
     version, uid = preconditions.get("resourceVersion"), preconditions.get("uid")
     if call.info.kind == "Namespace":
+        if version not in (None, stored.resource_version) or uid not in (None, stored.uid):
+            raise status.conflict(call.info, stored.key.name, "Precondition failed: it is not the one that was meant")
         return await _delete_namespace(call, stored, options)
-    finalizers = stored.object["metadata"].get("finalizers")
-    if finalizers:
-        if "deletionTimestamp" in stored.object["metadata"]:
-            return call.reply(stored.document())
-        marked = {**stored.object, "metadata": {**stored.object["metadata"], "deletionTimestamp": _now(call)}}
-        operation = WriteOp(Verb.UPDATE, stored.key, marked, stored.normalised, resource_version=version, uid=uid)
+    operation = _deletion(call, stored, version, uid)
+    if operation is None:
+        return call.reply(stored.document())
+    if operation.verb is Verb.UPDATE:
         result = await commit(call, [operation], options, current={stored.key: stored})
         return call.reply(result.document())
-    operation = WriteOp(
-        Verb.DELETE, stored.key, resource_version=version, uid=uid, keeps_history=call.rules.keeps_history
-    )
     if options.dry_run:
         await commit(call, [operation], options, current={stored.key: stored})
         warnings = await foreseen(call, {stored.key: None})
-        return json_reply(status.success(call.info, stored.key.name, stored.uid), warnings=warnings)
+        return _deleted(call, stored, warnings=warnings)
     done = await call.backend.store.write([operation], call.caller.user, current_traceparent())
-    return json_reply(status.success(call.info, stored.key.name, stored.uid, str(done.revision)))
+    return _deleted(call, stored, done.revision)
+
+
+def _deleted(call: Call, stored: StoredObject, revision: int | None = None, warnings: Sequence[str] = ()) -> Response:
+    """The reply to a deletion; its revision, so that its convergence can be asked for."""
+    if call.rules.answers_deletion_with_object:
+        shown = stored.document()
+        shown["metadata"]["resourceVersion"] = str(revision or stored.revision)
+        return call.reply(shown, warnings=warnings)
+    written = "" if revision is None else str(revision)
+    return json_reply(status.success(call.info, stored.key.name, stored.uid, written), warnings=warnings)
+
+
+def _deletion(call: Call, stored: StoredObject, version: str | None = None, uid: str | None = None) -> WriteOp | None:
+    """What deletes an object: of one with finalizers the mark by which they know; None when it is marked already."""
+    details = stored.object["metadata"]
+    if not details.get("finalizers"):
+        return WriteOp(
+            Verb.DELETE, stored.key, resource_version=version, uid=uid, keeps_history=call.rules.keeps_history
+        )
+    if "deletionTimestamp" in details:
+        return None
+    marked = {**stored.object, "metadata": {**details, "deletionTimestamp": _now(call)}}
+    return WriteOp(Verb.UPDATE, stored.key, marked, stored.normalised, resource_version=version, uid=uid)
 
 
 async def _delete_namespace(call: Call, stored: StoredObject, options: WriteOptions) -> Response:
@@ -175,8 +195,8 @@ async def delete_collection(call: Call) -> Response:
         raise status.method_not_allowed()
     selection = parse_selection(call.query.get("labelSelector", ""), call.query.get("fieldSelector", ""))
     page = await call.backend.store.list(call.info.group, call.info.plural, call.path.namespace)
-    chosen = [item for item in page.items if selection.matches(item.document())]
-    operations = [WriteOp(Verb.DELETE, item.key, keeps_history=call.rules.keeps_history) for item in chosen]
+    chosen = [call.backend.store.reveal(item) for item in page.items if selection.matches(item.document())]
+    operations = [found for item in chosen if (found := _deletion(call, item)) is not None]
     warnings: list[str] = []
     if operations and options.dry_run:
         warnings = await foreseen(call, {item.key: None for item in chosen})

@@ -100,7 +100,25 @@ def _merge_list(
             result.append(merged)
         else:
             result[at] = merged
-    return result
+    return _patched_first(result, patch, current, merge_key)
+
+
+def _patched_first(
+    merged: list[dict[str, Any]], patch: Sequence[Any], current: Sequence[Mapping[str, Any]], merge_key: str
+) -> list[dict[str, Any]]:
+    """Items of the patch in its order, before those others that did not stand in front of them already."""
+    wanted = [item[merge_key] for item in patch]
+    before = [item.get(merge_key) for item in current]
+    others = [item for item in merged if item.get(merge_key) not in wanted]
+    result = []
+    for item in sorted(
+        (item for item in merged if item.get(merge_key) in wanted), key=lambda one: wanted.index(one[merge_key])
+    ):
+        stood = before.index(item[merge_key]) if item[merge_key] in before else -1
+        while others and before.index(others[0].get(merge_key)) < stood:
+            result.append(others.pop(0))
+        result.append(item)
+    return [*result, *others]
 
 
 def _reorder(result: dict[str, Any], field: str, order: Sequence[Any], merge_key: str | None) -> None:

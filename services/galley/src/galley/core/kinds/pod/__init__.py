@@ -14,4 +14,5 @@ RULES = KindRules(
     strategic_merge_keys={"spec.containers": "name", "spec.initContainers": "name"},
     keeps_history=False,
     unconditional_update=True,
+    answers_deletion_with_object=True,
 )

@@ -20,4 +20,5 @@ RULES = KindRules(
         list_keys={"spec.ports": {"port": None, "protocol": "TCP"}}, atomic_maps=frozenset({"spec.selector"})
     ),
     initial_status={"loadBalancer": {}},
+    answers_deletion_with_object=True,
 )

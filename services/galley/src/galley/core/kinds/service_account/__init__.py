@@ -13,4 +13,5 @@ RULES = KindRules(
     strategic_merge_keys={"secrets": "name"},
     structure=Structure(list_keys={"secrets": {"name": None}}),
     unconditional_update=True,
+    answers_deletion_with_object=True,
 )
