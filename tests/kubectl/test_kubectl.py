@@ -254,6 +254,21 @@ def test_without_the_token_everything_is_refused(runner: Any) -> None:
     assert "NotFound" in runner.run("get", "vs", "intruder", codes=(1,)).stderr
 
 
+def test_callers_ask_what_they_may(runner: Any) -> None:
+    assert runner.run("auth", "can-i", "create", "virtualservices.networking.istio.io").stdout.strip() == "yes"
+    assert runner.run("auth", "can-i", "get", "/api").stdout.strip() == "yes"
+    assert "virtualservices.networking.istio.io" in runner.run("auth", "can-i", "--list").stdout
+    if runner.version >= (1, 28):
+        assert "admin" in runner.run("auth", "whoami").stdout
+
+
+def test_dry_run_warns_of_what_analysis_finds(runner: Any) -> None:
+    shown = runner.apply(virtual_service("foreseen"), "--dry-run=server").stderr
+    assert "Warning: Error [IST0101] (VirtualService" in shown
+    assert "IST0101" not in runner.apply(virtual_service("foreseen")).stderr
+    runner.run("delete", "vs", "foreseen")
+
+
 def test_server_side_apply_has_owners_and_conflicts(runner: Any) -> None:
     def apply(text: str, *options: str, codes: tuple[int, ...] = (0,)) -> Any:
         return runner.run("apply", "--server-side", "-f", "-", *options, stdin=text, codes=codes)

@@ -161,3 +161,19 @@ async def test_token_of_an_absent_account_is_not_found(shop: Any) -> None:
     async with shop.client() as client:
         assert (await client.post(TOKEN.replace("default", "absent"), json={})).status_code == 404
         assert (await client.get(TOKEN)).status_code == 405
+
+
+async def test_callers_are_told_who_they_are_and_what_they_may(shop: Any) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    attributes = {"verb": "create", "group": "networking.istio.io", "resource": "virtualservices"}
+    async with shop.client("editor") as client:
+        for namespace, allowed in (("shop", True), ("default", False)):
+            body = {"spec": {"resourceAttributes": {**attributes, "namespace": namespace}}}
+            response = await client.post(path, json=body)
+            assert (response.status_code, response.json()["status"]["allowed"]) == (201, allowed)
+        who = (await client.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", json={})).json()
+        assert who["status"]["userInfo"]["username"] == "editor"
+        assert (await client.get(path)).status_code == 405
+        assert (await client.post(path, json=[])).status_code == 400
+    async with shop.client(None) as nobody:
+        assert (await nobody.post(path, json={})).status_code == 401

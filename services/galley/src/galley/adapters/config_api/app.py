@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from galley.adapters.config_api import documents, reads, watches, workload_tokens, writes
+from galley.adapters.config_api import documents, reads, reviews, watches, workload_tokens, writes
 from galley.adapters.config_api.calls import Backend, Call, json_reply, status_reply
 from galley.core import access
 from galley.core.kinds import rules_of
@@ -92,9 +92,7 @@ class ConfigApi:
         caller = await self._authenticator.authenticate(credentials_of(request.scope))
         if caller is None:
             raise status.unauthorized()
-        if (response := documents.answer(request)) is not None:
-            return response
-        if self._issuer is not None and (response := workload_tokens.answer_discovery(request, self._issuer)):
+        if (response := await self._answer_fixed(request, caller)) is not None:
             return response
         found = parse_resource_path(path)
         if found is None:
@@ -112,6 +110,14 @@ class ConfigApi:
             raise status.method_not_allowed()
         _authorise(caller, request.method, found, info)
         return await self._resource(Call(self._backend, request, found, info, rules_of(info), caller))
+
+    async def _answer_fixed(self, request: Request, caller: Caller) -> Response | None:
+        """What is no resource of the store; None for everything else."""
+        if (response := documents.answer(request)) is not None:
+            return response
+        if self._issuer is not None and (response := workload_tokens.answer_discovery(request, self._issuer)):
+            return response
+        return await reviews.answer(request, caller)
 
     def _answer_open(self, path: str) -> Response:
         if path.startswith("/version"):

@@ -1,11 +1,11 @@
-"""Protobuf bodies of kubectl's typed generators: `create namespace`, `configmap`, `serviceaccount`, `token`.
+"""Protobuf bodies of kubectl's typed requests: `create namespace`, `configmap`, `serviceaccount`, `token`, `auth ...`.
 
 kubectl 1.32 and later sends these in protobuf with no way back, so this much is read: the envelope `k8s\\0` + Unknown,
-ObjectMeta, the maps of a ConfigMap, the spec of a TokenRequest. Everything else comes as JSON.
+ObjectMeta, the maps of a ConfigMap, the spec of a TokenRequest and of reviews. Everything else comes as JSON.
 """
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from galley.core.kube_api import status
@@ -96,17 +96,44 @@ def _secret(raw: bytes) -> dict[str, Any]:
 
 def _token_request(raw: bytes) -> dict[str, Any]:
     spec: dict[str, Any] = {}
-    for number, value in _fields(raw):
-        if number != 2:
-            continue
-        for inner, part in _fields(_bytes(value)):
-            if inner == 1:
-                spec.setdefault("audiences", []).append(_text(part))
-            elif inner == 3:
-                spec["boundObjectRef"] = {"present": True}
-            elif inner == 4:
-                spec["expirationSeconds"] = part
+    for inner, part in _parts(raw, 2):
+        if inner == 1:
+            spec.setdefault("audiences", []).append(_text(part))
+        elif inner == 3:
+            spec["boundObjectRef"] = {"present": True}
+        elif inner == 4:
+            spec["expirationSeconds"] = part
     return {**_only_metadata(raw), "spec": spec}
+
+
+_RESOURCE_ATTRIBUTES = {1: "namespace", 2: "verb", 3: "group", 4: "version", 5: "resource", 6: "subresource", 7: "name"}
+_OTHER_ATTRIBUTES = {1: "path", 2: "verb"}
+
+
+def _access_review(raw: bytes) -> dict[str, Any]:
+    spec: dict[str, Any] = {}
+    for inner, part in _parts(raw, 2):
+        if inner == 1:
+            spec["resourceAttributes"] = _texts(_bytes(part), _RESOURCE_ATTRIBUTES)
+        elif inner == 2:
+            spec["nonResourceAttributes"] = _texts(_bytes(part), _OTHER_ATTRIBUTES)
+    return {**_only_metadata(raw), "spec": spec}
+
+
+def _rules_review(raw: bytes) -> dict[str, Any]:
+    names = [_text(part) for inner, part in _parts(raw, 2) if inner == 1]
+    return {**_only_metadata(raw), "spec": {"namespace": names[-1] if names else ""}}
+
+
+def _parts(body: bytes, number: int) -> Fields:
+    """The fields of each message that is field `number`."""
+    for found, value in _fields(body):
+        if found == number:
+            yield from _fields(_bytes(value))
+
+
+def _texts(body: bytes, names: Mapping[int, str]) -> dict[str, str]:
+    return {names[number]: _text(value) for number, value in _fields(body) if number in names}
 
 
 _KINDS: dict[tuple[str, str], Callable[[bytes], dict[str, Any]]] = {
@@ -115,6 +142,9 @@ _KINDS: dict[tuple[str, str], Callable[[bytes], dict[str, Any]]] = {
     ("v1", "ConfigMap"): _config_map,
     ("v1", "Secret"): _secret,
     ("authentication.k8s.io/v1", "TokenRequest"): _token_request,
+    ("authentication.k8s.io/v1", "SelfSubjectReview"): _only_metadata,
+    ("authorization.k8s.io/v1", "SelfSubjectAccessReview"): _access_review,
+    ("authorization.k8s.io/v1", "SelfSubjectRulesReview"): _rules_review,
 }
 
 
