@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 MEMBERS := libs/meshcore services/galley services/pilot services/citadel services/injector services/envoy-bootstrap cli/meshctl
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-compose test-capture test-kubectl has-engine has-root conformance crds faults bench lint golden lock clean
+.PHONY: setup demo test test-compose test-capture test-kubectl test-kubernetes has-engine has-root has-api-server conformance crds faults bench lint golden lock clean
 
 setup: $(STAMP)
 
@@ -21,7 +21,7 @@ $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
 
 # What a plain user's machine can run. What needs more has a target of its own below.
 test: setup
-	$(PYTEST) --ignore=tests/compose --ignore=tests/kubectl --ignore=tests/capture $(ARGS)
+	$(PYTEST) --ignore=tests/compose --ignore=tests/kubectl --ignore=tests/capture --ignore=tests/kubernetes $(ARGS)
 
 # A Docker engine with compose 2, and a kubectl.
 test-compose: has-engine setup
@@ -30,6 +30,10 @@ test-compose: has-engine setup
 # Stock kubectls: the one on the PATH, and those that can be had from Debian without installing them.
 test-kubectl: setup
 	$(PYTEST) tests/kubectl -m kubectl -s $(ARGS)
+
+# A Kubernetes API server: no package brings one, so whoever has its binary runs this.
+test-kubernetes: has-api-server setup
+	$(PYTEST) tests/kubernetes -m kubernetes -p no:xdist $(ARGS)
 
 # Network namespaces and iptables, so root.
 test-capture: has-root setup
@@ -40,6 +44,10 @@ has-engine:
 	@docker version >/dev/null 2>&1 || { echo "test-compose needs a Docker engine that answers: docker version"; exit 1; }
 	@docker compose version >/dev/null 2>&1 || { echo "test-compose needs docker compose 2: docker compose version"; exit 1; }
 	@command -v kubectl >/dev/null || { echo "test-compose needs kubectl on the PATH"; exit 1; }
+
+has-api-server:
+	@for program in kube-apiserver etcd kubectl; do command -v $$program >/dev/null \
+		|| { echo "test-kubernetes needs $$program on the PATH"; exit 1; }; done
 
 has-root:
 	@test "$$(id -u)" = 0 || { echo "test-capture needs root, for network namespaces and iptables"; exit 1; }
@@ -69,7 +77,7 @@ lint: setup
 	$(BIN)/mypy $(addsuffix /src,$(MEMBERS))
 
 golden: setup
-	$(PYTEST) --ignore=tests/compose --ignore=tests/kubectl --ignore=tests/capture -k golden --update-golden $(ARGS)
+	$(PYTEST) --ignore=tests/compose --ignore=tests/kubectl --ignore=tests/capture --ignore=tests/kubernetes -k golden --update-golden $(ARGS)
 
 # deploy/crds is made from the models; a test says when it is not current.
 crds: setup
