@@ -195,6 +195,8 @@ class Mesh:
         self._entries = list(entries)
         self._apis = contextlib.ExitStack()
         self._pilots: dict[int, PilotApi] = {}
+        self.last_change = 0
+        """Revision of the last change set that `change` wrote."""
 
     def start(self) -> Mesh:
         """Brings the stack up with its workloads and the config of each."""
@@ -292,7 +294,8 @@ class Mesh:
         changes += [{"operation": "delete", "object": document} for document in delete]
         answer = self._changes.post("/api/v1/changesets", json={"changes": changes})
         assert answer.is_success, f"the change set was refused: {answer.text}"
-        return int(answer.json()["revision"])
+        self.last_change = int(answer.json()["revision"])
+        return self.last_change
 
     def mesh_config(self) -> dict[str, Any]:
         """The ConfigMap that holds MeshConfig, as it can be applied again."""

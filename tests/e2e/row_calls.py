@@ -6,7 +6,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ DEADLINE = 10.0
 SETTLES = 10.0
 """Seconds that `eventually` and copies of mirrors are waited for."""
 ANY_SERVER = ssl._create_unverified_context()
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Answer]]
 UPGRADE = {
     "connection": "Upgrade",
     "upgrade": "websocket",
@@ -127,22 +128,33 @@ class Caller:
         target = call.target if call.to else f"http://{authority}{call.target}"
         fields = {"host": authority, "x-call": name, **UPGRADE, **call.headers}
         head = "\r\n".join([f"GET {target} HTTP/1.1", *(f"{key}: {value}" for key, value in fields.items())])
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Answer:
+            writer.write(f"{head}\r\n\r\n".encode())
+            lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            status = int(lines[0].split(" ")[1])
+            found = {key.lower(): value.strip() for key, _, value in (line.partition(":") for line in lines[1:-2])}
+            if status == 101:
+                writer.write(call.body.encode())
+                body = await reader.readexactly(len(call.body.encode()))
+            else:
+                body = await reader.readexactly(int(found.get("content-length", "0")))
+            return Answer(status, found.get("x-workload", ""), found, body.decode())
+
+        return await self._connected(call, talk)
+
+    async def _connected(self, call: RowCall, talk: Talk, **how: Any) -> Answer:
+        """What comes of a connection of one's own, or why nothing does."""
+        writer = None
         try:
             async with asyncio.timeout(DEADLINE):
-                reader, writer = await asyncio.open_connection(*self._address(call))
-                writer.write(f"{head}\r\n\r\n".encode())
-                lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-                status = int(lines[0].split(" ")[1])
-                found = {key.lower(): value.strip() for key, _, value in (line.partition(":") for line in lines[1:-2])}
-                if status == 101:
-                    writer.write(call.body.encode())
-                    body = (await reader.readexactly(len(call.body.encode()))).decode()
-                else:
-                    body = (await reader.readexactly(int(found.get("content-length", "0")))).decode()
-                writer.close()
+                reader, writer = await asyncio.open_connection(*self._address(call), **how)
+                return await talk(reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             return Answer(error=f"{type(error).__name__} {error}")
-        return Answer(status, found.get("x-workload", ""), found, body)
+        finally:
+            if writer is not None:
+                writer.transport.abort()
 
     async def _grpc(self, call: RowCall, name: str) -> Answer:
         host, port = self._address(call)
@@ -167,23 +179,19 @@ class Caller:
 
     async def _tcp(self, call: RowCall, name: str) -> Answer:
         """Sends the body, if any, and reads until a line's end: status 200 when something came back."""
-        context = ANY_SERVER if call.scheme == "tls" else None
-        try:
-            async with asyncio.timeout(DEADLINE):
-                reader, writer = await asyncio.open_connection(
-                    *self._address(call), ssl=context, server_hostname=(call.sni or call.host) if context else None
-                )
-                if call.body:
-                    writer.write(call.body.encode() + b"\n")
-                    await writer.drain()
-                text = (await reader.readline()).decode().strip()
-                writer.close()
-        except (OSError, TimeoutError) as error:
-            return Answer(error=f"{type(error).__name__} {error}")
-        if not text:
-            return Answer(error="the connection was closed without an answer")
-        words = [word for word in text.split() if word in self._apps]
-        return Answer(200, words[0] if words else "", body=text)
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Answer:
+            if call.body:
+                writer.write(call.body.encode() + b"\n")
+                await writer.drain()
+            text = (await reader.readline()).decode().strip()
+            if not text:
+                return Answer(error="the connection was closed without an answer")
+            return Answer(200, next((word for word in text.split() if word in self._apps), ""), body=text)
+
+        if call.scheme == "tls":
+            return await self._connected(call, talk, ssl=ANY_SERVER, server_hostname=call.sni or call.host)
+        return await self._connected(call, talk)
 
 
 def _http_answer(

@@ -35,6 +35,7 @@ def applied(mesh: Mesh, row: Row) -> Iterator[None]:
         text = yaml.safe_dump({**yaml.safe_load(before["data"]["mesh"]), **row.mesh})
         documents.append({**before, "data": {**before["data"], "mesh": text}})
     if not documents:
+        mesh.converged(mesh.last_change)  # what the row before it had is gone everywhere
         yield
         return
     mesh.converged(mesh.change(documents))

@@ -9,6 +9,7 @@ of a workload's Envoy and of its application), `$row` (the row's name) and, in t
 `$n` (the number of the request in its call, from 0).
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -276,7 +277,8 @@ def workload_group(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _objects(config: str | list[Any]) -> list[Any]:
-    return [item for item in yaml.safe_load_all(config) if item] if isinstance(config, str) else config
+    found = [item for item in yaml.safe_load_all(config) if item] if isinstance(config, str) else config
+    return list(json.loads(json.dumps(found)))  # as the API takes it: all keys are texts
 
 
 def _placed(item: Mapping[str, Any], namespace: str) -> Mapping[str, Any]:

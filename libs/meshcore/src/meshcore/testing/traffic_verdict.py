@@ -12,7 +12,13 @@ from typing import Any, Final
 
 from meshcore.testing.traffic_rows import Expectation, RowCall, Seen
 
-UNKNOWN: Final[Any] = object()
+
+class _Unknown:
+    def __repr__(self) -> str:
+        return "unknown"
+
+
+UNKNOWN: Final[Any] = _Unknown()
 """What an answerer cannot tell."""
 
 

@@ -90,6 +90,18 @@ def apply_load_balancer(cluster: Any, settings: LoadBalancerSettings | None) -> 
         _apply_slow_start(cluster, settings)
 
 
+def apply_locality_weights(
+    cluster: Any, settings: LoadBalancerSettings | None, outliers: OutlierDetection | None, mesh: MeshConfig
+) -> None:
+    """Without this Envoy does not look at the weights of localities. Set where they count: with `distribute`, and with
+    failover of one's own where that acts."""
+    rule = (settings.locality_lb_setting if settings else None) or mesh.locality_lb_setting
+    if cluster.type == cluster_pb2.Cluster.ORIGINAL_DST or rule.enabled is False:
+        return
+    if rule.distribute or (outliers is not None and (rule.failover or rule.failover_priority)):
+        cluster.common_lb_config.locality_weighted_lb_config.SetInParent()
+
+
 def _apply_consistent_hash(cluster: Any, settings: ConsistentHash) -> None:
     if settings.maglev is not None:
         cluster.lb_policy = cluster_pb2.Cluster.MAGLEV

@@ -30,6 +30,7 @@ from pilot.core.compiler.cluster_policy import (
     apply_connection_pool,
     apply_http_options,
     apply_load_balancer,
+    apply_locality_weights,
     apply_outlier_detection,
 )
 from pilot.core.compiler.context import Compilation, Compiled, accounts_of, packed
@@ -160,6 +161,7 @@ def _build(
         cluster.common_lb_config.healthy_panic_threshold.value = 0.0
     apply_connection_pool(cluster, mesh, policy.connection_pool, policy.retry_budget)
     apply_load_balancer(cluster, policy.load_balancer)
+    apply_locality_weights(cluster, policy.load_balancer, policy.outlier_detection, mesh)
     apply_outlier_detection(cluster, policy.outlier_detection)
     problems += _apply_tls(cluster, target, policy, mesh, mutual, endpoints, traits)
     asks_for_tls = policy.tls is not None and policy.tls.mode in (TlsMode.SIMPLE, TlsMode.MUTUAL)

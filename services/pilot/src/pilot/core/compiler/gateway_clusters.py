@@ -15,6 +15,7 @@ from pilot.core.compiler.cache import Same
 from pilot.core.compiler.cluster_policy import (
     apply_connection_pool,
     apply_load_balancer,
+    apply_locality_weights,
     apply_outlier_detection,
 )
 from pilot.core.compiler.context import Compilation, Compiled, packed
@@ -68,6 +69,7 @@ def _cluster(name: str, policy: PortPolicy, mesh: MeshConfig, source: str, origi
     cluster.common_lb_config.healthy_panic_threshold.value = 0.0
     apply_connection_pool(cluster, mesh, policy.connection_pool, policy.retry_budget)
     apply_load_balancer(cluster, policy.load_balancer)
+    apply_locality_weights(cluster, policy.load_balancer, policy.outlier_detection, mesh)
     apply_outlier_detection(cluster, policy.outlier_detection)
     if source:
         cluster.upstream_bind_config.CopyFrom(source_bind(source))

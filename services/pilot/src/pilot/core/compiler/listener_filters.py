@@ -34,10 +34,17 @@ def proxy_protocol() -> listener_components_pb2.ListenerFilter:
     return _Filter(name="envoy.filters.listener.proxy_protocol", typed_config=any_of(config))
 
 
-def tls_inspector() -> listener_components_pb2.ListenerFilter:
-    """Find TLS, its SNI and ALPN."""
+def tls_inspector(
+    except_ports: Iterable[int] = (), only_ports: Iterable[int] | None = None
+) -> listener_components_pb2.ListenerFilter:
+    """Find TLS, its SNI and ALPN, but on ports where nothing depends on it: there a server may speak first."""
     config = tls_inspector_pb2.TlsInspector(initial_read_buffer_size=uint32(512))
-    return _Filter(name="envoy.filters.listener.tls_inspector", typed_config=any_of(config))
+    made = _Filter(name="envoy.filters.listener.tls_inspector", typed_config=any_of(config))
+    if only_ports is not None:
+        made.filter_disabled.not_match.CopyFrom(_on_ports(only_ports))
+    elif excepted := set(except_ports):
+        made.filter_disabled.CopyFrom(_on_ports(excepted))
+    return made
 
 
 def http_inspector(except_ports: Iterable[int] = ()) -> listener_components_pb2.ListenerFilter:
@@ -45,14 +52,21 @@ def http_inspector(except_ports: Iterable[int] = ()) -> listener_components_pb2.
     made = _Filter(
         name="envoy.filters.listener.http_inspector", typed_config=any_of(http_inspector_pb2.HttpInspector())
     )
+    if excepted := set(except_ports):
+        made.filter_disabled.CopyFrom(_on_ports(excepted))
+    return made
+
+
+def _on_ports(ports: Iterable[int]) -> listener_components_pb2.ListenerFilterChainMatchPredicate:
+    """By the port that was dialled."""
     rules = [
         listener_components_pb2.ListenerFilterChainMatchPredicate(
             destination_port_range=range_pb2.Int32Range(start=port, end=port + 1)
         )
-        for port in sorted(set(except_ports))
+        for port in sorted(set(ports))
     ]
     if len(rules) == 1:
-        made.filter_disabled.CopyFrom(rules[0])
-    elif rules:
-        made.filter_disabled.or_match.rules.extend(rules)
+        return rules[0]
+    made = listener_components_pb2.ListenerFilterChainMatchPredicate()
+    made.or_match.rules.extend(rules)
     return made

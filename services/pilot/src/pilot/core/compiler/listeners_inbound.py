@@ -21,7 +21,7 @@ from meshcore.xds.types import LISTENER_TYPE
 
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled, packed
-from pilot.core.compiler.filter_chains import ChainShape, Family, chain_shapes, family_of
+from pilot.core.compiler.filter_chains import TLS, ChainShape, Family, chain_shapes, family_of
 from pilot.core.compiler.http_connection_manager import Inbound, inbound_manager
 from pilot.core.compiler.inbound_ports import InboundPort, inbound_ports
 from pilot.core.compiler.inbound_routes import inbound_routes
@@ -116,7 +116,7 @@ def _virtual_inbound(
     listener.listener_filters.append(original_dst())
     if transparent:
         listener.listener_filters.append(original_src())
-    listener.listener_filters.append(tls_inspector())
+    listener.listener_filters.extend(_tls_inspectors(ports, general, extra))
     known = [port.target for port, _ in ports if family_of(port.protocol) is not Family.AUTO]
     listener.listener_filters.append(http_inspector(except_ports=known))
     listener.continue_on_listener_filters_timeout = True
@@ -135,10 +135,26 @@ def _listener(name: str, address: str, port: int) -> listener_pb2.Listener:
 
 
 def _inspectors(shapes: Sequence[ChainShape]) -> list[listener_components_pb2.ListenerFilter]:
-    found = [tls_inspector()]
+    found = [tls_inspector()] if _needs_tls(shapes) else []
     if any(shape.transport == "raw_buffer" and shape.alpn for shape in shapes):
         found.append(http_inspector())
     return found
+
+
+def _needs_tls(shapes: Iterable[ChainShape]) -> bool:
+    return any(shape.transport == TLS for shape in shapes)
+
+
+def _tls_inspectors(
+    ports: Sequence[tuple[InboundPort, MtlsMode]], general: MtlsMode, extra: Iterable[tuple[int, MtlsMode]]
+) -> list[listener_components_pb2.ListenerFilter]:
+    """Everywhere but on ports that need none, or, where other traffic needs none, on those that do."""
+    asked = {number: _needs_tls(chain_shapes(Protocol.AUTO, mode)) for number, mode in extra}
+    asked |= {port.target: _needs_tls(chain_shapes(port.protocol, mode)) for port, mode in ports}
+    if _needs_tls(chain_shapes(Protocol.AUTO, general)):
+        return [tls_inspector(except_ports=[number for number, needs in asked.items() if not needs])]
+    needing = [number for number, needs in asked.items() if needs]
+    return [tls_inspector(only_ports=needing)] if needing else []
 
 
 def _set_detection(listener: listener_pb2.Listener, mesh: MeshConfig) -> None:
