@@ -40,7 +40,7 @@ def test_clusters() -> None:
         static_clusters=[{"cluster": {"name": "xds-grpc", "type": "STATIC"}}],
         dynamic_active_clusters=[{"cluster": reviews}],
     )
-    columns, rows = config_dump.cluster_table(document)
+    columns, rows = config_dump.cluster_table(config_dump.clusters(document))
     assert columns == ("SERVICE FQDN", "PORT", "SUBSET", "DIRECTION", "TYPE", "DESTINATION RULE")
     assert rows == [
         ("reviews.shop.svc.cluster.local", "9080", "v1", "outbound", "EDS", "reviews.shop"),
@@ -59,7 +59,8 @@ def test_listeners() -> None:
     ]
     address = {"socket_address": {"address": "127.1.0.1", "port_value": 9080}}
     active = {"listener": {"address": address, "filter_chains": chains}}
-    _, rows = config_dump.listener_table(dump("ListenersConfigDump", dynamic_listeners=[{"active_state": active}]))
+    document = dump("ListenersConfigDump", dynamic_listeners=[{"active_state": active}])
+    _, rows = config_dump.listener_table(config_dump.listeners(document))
     assert rows == [
         ("127.1.0.1", "9080", "ALL", "Cluster: inbound|9080||"),
         ("127.1.0.1", "9080", "ALL", "Route: http_proxy"),
@@ -77,7 +78,8 @@ def test_routes() -> None:
     ]
     host = {"name": "reviews:9080", "domains": ["reviews", "reviews:9080"], "routes": routes}
     config = {"route_config": {"name": "http_proxy", "virtual_hosts": [host]}}
-    _, rows = config_dump.route_table(dump("RoutesConfigDump", dynamic_route_configs=[config]))
+    document = dump("RoutesConfigDump", dynamic_route_configs=[config])
+    _, rows = config_dump.route_table(config_dump.routes(document))
     assert rows == [
         ("http_proxy", "reviews:9080", "reviews + 1 more...", "/* [end-user]", "reviews.shop"),
         ("http_proxy", "reviews:9080", "reviews + 1 more...", "/exact", ""),
@@ -97,11 +99,11 @@ def test_secrets(certificate: str) -> None:
     held = {"name": "default", "secret": {"tls_certificate": {"certificate_chain": {"inline_bytes": certificate}}}}
     root = {"name": "ROOTCA", "secret": {"validation_context": {"trusted_ca": {"inline_bytes": certificate}}}}
     document = dump("SecretsConfigDump", dynamic_active_secrets=[held], dynamic_warming_secrets=[root])
-    _, rows = config_dump.secret_table(document, NOW)
+    _, rows = config_dump.secret_table(config_dump.secrets(document), NOW)
     times = ("2026-01-03T00:00:00Z", "2026-01-01T00:00:00Z")
     assert rows == [
         ("ROOTCA", "CA", "WARMING", "true", "abc", *times, "cluster.local"),
         ("default", "Cert Chain", "ACTIVE", "true", "abc", *times, "cluster.local"),
     ]
-    _, later = config_dump.secret_table(document, NOW + timedelta(days=9))
+    _, later = config_dump.secret_table(config_dump.secrets(document), NOW + timedelta(days=9))
     assert {row[3] for row in later} == {"false"}

@@ -46,5 +46,9 @@ class PilotSettings(ServiceSettings):
     registration_grace: GoDuration = timedelta(seconds=10)
     registration_stable_after: GoDuration = timedelta(seconds=30)
     heartbeat_interval: GoDuration = timedelta(seconds=2)
+    galley_url: str = ""
+    """Galley's config API, to report what proxies refuse; empty reports nothing."""
+    status_interval: GoDuration = timedelta(seconds=5)
+    """How often refusals are looked at; no object's status is written more often."""
     query_deadline: GoDuration = timedelta(seconds=2)
     """How long other instances and workers may take to answer, beyond the wait that was asked for."""

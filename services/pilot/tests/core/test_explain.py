@@ -146,6 +146,31 @@ def test_a_subset_that_does_not_exist(ask):
     assert at(found, "cluster").configs[0] == RULE
 
 
+def test_a_fault_that_always_strikes_is_the_answer(ask):
+    fault = "    fault: {abort: {httpStatus: 418, percentage: {value: %s}}}\n    route"
+    found = ask("reviews", MESH[MESH.index("apiVersion: networking.istio.io/v1\nkind: Virtual") :])
+    assert found.works
+    always = explain_with(ask, fault % 100)
+    assert (always.status, always.works, always.verdict) == (418, False, "an injected fault answers 418")
+    sometimes = explain_with(ask, fault % 5)
+    assert (sometimes.status, sometimes.works) == (0, True)
+    assert "5 % are answered 418 by an injected fault" in at(sometimes, "route").text
+
+
+def explain_with(ask, fault):
+    document = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews, namespace: shop}
+spec:
+  hosts: [reviews]
+  http:
+  - name: rest
+    route: [{destination: {host: reviews, subset: v1}}]
+"""
+    return ask("reviews", document.replace("    route", fault))
+
+
 def test_a_redirect_is_the_proxys_own_answer(ask):
     found = ask("reviews", path="/old")
     assert (found.status, found.works) == (301, False)

@@ -88,7 +88,27 @@ def test_what_is_deleted_takes_its_resources_along(suppose, objects):
 
 def test_a_change_that_changes_nothing_affects_nobody(suppose, objects):
     assert suppose() == ()
+    [routes] = objects(ROUTES)
+    before = MeshSnapshot.of([*objects(MESH), routes], 7)
+    noted = {"kubectl.kubernetes.io/last-applied-configuration": "{}"}
+    again = routes.model_copy(update={"metadata": routes.metadata.model_copy(update={"annotations": noted})})
+    assert consequences(before, before.supposing([(again, False)]), PROXIES, compile_resources) == ()
     assert suppose(*({"object": dump_object(item)} for item in objects(MESH))) == ()
+
+
+def test_a_new_object_is_the_youngest_and_a_changed_one_keeps_its_age(objects):
+    [routes] = objects(ROUTES)
+    older = routes.model_copy(
+        update={
+            "metadata": routes.metadata.model_copy(update={"name": "z", "creation_timestamp": "2020-01-01T00:00:00Z"})
+        }
+    )
+    before = MeshSnapshot.of([*objects(MESH), older], 7)
+    assert consequences(before, before.supposing([(routes, False)]), PROXIES, compile_resources) == ()
+    [changed] = objects(ROUTES.replace("3s", "4s").replace("name: reviews, namespace", "name: z, namespace"))
+    after = before.supposing([(changed, False)])
+    assert after.configs["VirtualService"]["shop", "z"].object.metadata.creation_timestamp == "2020-01-01T00:00:00Z"
+    assert len(consequences(before, after, PROXIES, compile_resources)) == 1
 
 
 @pytest.mark.parametrize(

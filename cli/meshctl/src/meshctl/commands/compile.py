@@ -1,6 +1,5 @@
 """meshctl compile: the whole xDS of one proxy, from config files alone."""
 
-import json
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.config_dump import config_dump
 
 from meshctl.adapters.config_files import read_some_documents
-from meshctl.adapters.text_files import read_text
+from meshctl.adapters.text_files import read_json_object
 from meshctl.commands.options import FilesOption, NamespaceOption, Output, complain, failing_clearly, print_document
 from meshctl.core.offline_mesh import compile_proxy, node_of, read_mesh
 
@@ -48,16 +47,6 @@ def node_from(objects: Iterable[MeshObject], proxy: str | None, node: str | None
     if (proxy is None) == (node is None):
         raise MeshError(ErrorCode.INVALID, "say either --proxy NAMESPACE/NAME or --node NODE.json")
     if node is not None:
-        return _read_node(node)
+        return read_json_object(node)
     space, _, name = str(proxy).rpartition("/")
     return node_of(objects, space or namespace, name)
-
-
-def _read_node(path: str) -> dict[str, Any]:
-    try:
-        document = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise MeshError(ErrorCode.INVALID, f"{path} is not JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise MeshError(ErrorCode.INVALID, f"{path} is not a JSON object")
-    return document

@@ -13,6 +13,7 @@ from meshctl.adapters.envoy_admin import EnvoyAdmin
 from meshctl.adapters.pilot_api import PilotApi
 from meshctl.adapters.stack_client import stack_status
 from meshctl.adapters.stack_files import layout_of, stack_from
+from meshctl.adapters.text_files import read_json_object
 from meshctl.commands.options import (
     NamespaceOption,
     Output,
@@ -24,10 +25,9 @@ from meshctl.commands.options import (
     print_table,
 )
 from meshctl.core import config_dump
+from meshctl.core.dump_filters import Wanted
 from meshctl.core.proxy_status import proxy_status_table, refusals, sync_table
 from meshctl.core.topology import ADMIN_PORT
-
-ProxyArgument = Annotated[str, typer.Argument(help="NAME, NAME.NAMESPACE or NAMESPACE/NAME of a workload.")]
 
 
 class Part(StrEnum):
@@ -39,11 +39,14 @@ class Part(StrEnum):
     ENDPOINTS = "endpoints"
     SECRET = "secret"
     BOOTSTRAP = "bootstrap"
+    ECDS = "ecds"
     ALL = "all"
 
 
 ALIASES = {
     "cluster": Part.CLUSTERS,
+    "extension": Part.ECDS,
+    "ec": Part.ECDS,
     "c": Part.CLUSTERS,
     "listener": Part.LISTENERS,
     "l": Part.LISTENERS,
@@ -92,54 +95,97 @@ def proxy_status(
         print_document(rows, output)
 
 
+class DumpOutput(StrEnum):
+    """Output formats of `proxy-config`; `short` is istioctl's word for the table."""
+
+    TABLE = "table"
+    SHORT = "short"
+    JSON = "json"
+    YAML = "yaml"
+
+
 @failing_clearly
 def proxy_config(
     part: Annotated[str, typer.Argument(help=f"{', '.join(Part)}")],
-    proxy: ProxyArgument,
+    proxy: Annotated[str | None, typer.Argument(help="NAME, NAME.NAMESPACE or NAMESPACE/NAME of a workload.")] = None,
+    file: Annotated[
+        str | None, typer.Option("--file", "-f", help="Read this `config_dump` instead of asking an Envoy.")
+    ] = None,
+    fqdn: Annotated[str, typer.Option("--fqdn", help="clusters: of this host.")] = "",
+    port: Annotated[int, typer.Option("--port", help="clusters, listeners, endpoints: of this port.")] = 0,
+    direction: Annotated[str, typer.Option("--direction", help="clusters: inbound or outbound.")] = "",
+    subset: Annotated[str, typer.Option("--subset", help="clusters: of this subset.")] = "",
+    name: Annotated[str, typer.Option("--name", help="Of this very name.")] = "",
+    address: Annotated[str, typer.Option("--address", help="listeners, endpoints: at this address.")] = "",
+    kind: Annotated[str, typer.Option("--type", help="listeners: HTTP, TCP or HTTP+TCP.")] = "",
+    cluster: Annotated[str, typer.Option("--cluster", help="endpoints: of this cluster.")] = "",
+    status: Annotated[str, typer.Option("--status", help="endpoints: HEALTHY, UNHEALTHY...")] = "",
     namespace: NamespaceOption = "default",
-    output: OutputOption = Output.TABLE,
+    output: Annotated[DumpOutput, typer.Option("--output", "-o", help="Output format.")] = DumpOutput.TABLE,
     stack: StackOption = None,
 ) -> None:
     """Show what the Envoy of a workload runs."""
     chosen = ALIASES.get(part) or (Part(part) if part in set(Part) else None)
     if chosen is None:
         raise MeshError(ErrorCode.INVALID, f"there is no part {part!r}: {', '.join(Part)}")
-    admin = envoy_of(proxy, namespace, stack)
-    dump = admin.config_dump()
-    if chosen is Part.ENDPOINTS:
-        hosts = admin.get("/clusters?format=json")
-        if output is Output.TABLE:
-            print_table(config_dump.endpoint_table(hosts))
-        else:
-            print_document(hosts.get("cluster_statuses", []), output)
+    wanted = Wanted(fqdn, port, direction, subset, name, address, kind, status, cluster)
+    dump, hosts = _dump_of(chosen, proxy, file, namespace, stack)
+    if output in (DumpOutput.TABLE, DumpOutput.SHORT) and chosen is not Part.BOOTSTRAP:
+        parts = _TABLES if chosen is Part.ALL else (chosen,)
+        for one in parts:
+            print_table(_table(one, dump, hosts, wanted))
+            if chosen is Part.ALL and one is not parts[-1]:
+                print()
         return
-    if output is not Output.TABLE or chosen is Part.BOOTSTRAP:
-        print_document(_resources(chosen, dump), Output.JSON if output is Output.TABLE else output)
-        return
-    tables: dict[Part, Callable[[], config_dump.Table]] = {
-        Part.CLUSTERS: lambda: config_dump.cluster_table(dump),
-        Part.LISTENERS: lambda: config_dump.listener_table(dump),
-        Part.ROUTES: lambda: config_dump.route_table(dump),
-        Part.SECRET: lambda: config_dump.secret_table(dump, datetime.now(UTC)),
-    }
-    for name in tables if chosen is Part.ALL else [chosen]:
-        print_table(tables[name]())
-        if chosen is Part.ALL:
-            print()
-    if chosen is Part.ALL:
-        print_table(config_dump.endpoint_table(admin.get("/clusters?format=json")))
+    form = Output.YAML if output is DumpOutput.YAML else Output.JSON
+    print_document(dump if chosen is Part.ALL else _resources(chosen, dump, hosts, wanted), form)
 
 
-def _resources(part: Part, dump: Any) -> Any:
-    readers: dict[Part, Callable[[Any], Any]] = {
-        Part.CLUSTERS: config_dump.clusters,
-        Part.LISTENERS: config_dump.listeners,
-        Part.ROUTES: config_dump.routes,
-        Part.SECRET: config_dump.secrets,
-        Part.BOOTSTRAP: config_dump.bootstrap,
-        Part.ALL: lambda whole: whole,
+_TABLES = (Part.CLUSTERS, Part.LISTENERS, Part.ROUTES, Part.SECRET, Part.ECDS, Part.ENDPOINTS)
+
+
+def _dump_of(
+    part: Part, proxy: str | None, file: str | None, namespace: str, stack: int | None
+) -> tuple[Any, dict[str, Any]]:
+    """The dump and the endpoints (`/clusters`) of an Envoy, or of a file."""
+    if (proxy is None) == (file is None):
+        raise MeshError(ErrorCode.INVALID, "say either a workload or --file CONFIG_DUMP")
+    if file is not None:
+        dump = read_json_object(file)
+        return dump, dict(dump) if "cluster_statuses" in dump else config_dump.hosts_of_dump(dump)
+    admin = envoy_of(str(proxy), namespace, stack)
+    hosts = dict(admin.get("/clusters?format=json")) if part in (Part.ENDPOINTS, Part.ALL) else {}
+    return admin.config_dump(), hosts
+
+
+def _resources(part: Part, dump: Any, hosts: dict[str, Any], wanted: Wanted) -> Any:
+    readers: dict[Part, Callable[[], Any]] = {
+        Part.CLUSTERS: lambda: wanted.clusters(config_dump.clusters(dump)),
+        Part.LISTENERS: lambda: wanted.listeners(config_dump.listeners(dump)),
+        Part.ROUTES: lambda: wanted.routes(config_dump.routes(dump)),
+        Part.ENDPOINTS: lambda: wanted.hosts(hosts)["cluster_statuses"],
+        Part.SECRET: lambda: config_dump.secrets(dump),
+        Part.ECDS: lambda: config_dump.extensions(dump),
+        Part.BOOTSTRAP: lambda: config_dump.bootstrap(dump),
     }
-    return readers[part](dump)
+    return readers[part]()
+
+
+def _table(part: Part, dump: Any, hosts: dict[str, Any], wanted: Wanted) -> config_dump.Table:
+    found = _resources(part, dump, hosts, wanted)
+    match part:
+        case Part.CLUSTERS:
+            return config_dump.cluster_table(found)
+        case Part.LISTENERS:
+            return config_dump.listener_table(found)
+        case Part.ROUTES:
+            return config_dump.route_table(found)
+        case Part.ECDS:
+            return config_dump.extension_table(found)
+        case Part.SECRET:
+            return config_dump.secret_table(found, datetime.now(UTC))
+        case _:
+            return config_dump.endpoint_table({"cluster_statuses": found})
 
 
 def split_proxy(proxy: str, namespace: str) -> tuple[str, str]:

@@ -4,13 +4,13 @@ Columns are istioctl's. Rows come out sorted, so that two dumps of the same conf
 """
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from cryptography import x509
-from meshcore.errors import MeshError
-from meshcore.xds.names import parse_cluster_name
+
+from meshctl.core.dump_filters import cluster_parts
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 """Column names and rows."""
@@ -59,6 +59,38 @@ def secrets(dump: Dump) -> list[Mapping[str, Any]]:
     return found
 
 
+def extensions(dump: Dump) -> list[Mapping[str, Any]]:
+    """Every filter that is configured by ECDS."""
+    return list(_items(dump, "EcdsConfigDump", ("ecds_filters",), "ecds_filter"))
+
+
+def extension_table(found: Iterable[Mapping[str, Any]]) -> Table:
+    """`proxy-config ecds`."""
+    rows = [
+        (str(item.get("name", "")), str(item.get("typed_config", {}).get("@type", "")).rpartition("/")[2])
+        for item in found
+    ]
+    return ("ECDS NAME", "TYPE"), sorted(rows)
+
+
+def hosts_of_dump(dump: Dump) -> dict[str, Any]:
+    """The endpoints of a dump with `include_eds`, in the shape of `/clusters?format=json`."""
+    keys = ("static_endpoint_configs", "dynamic_endpoint_configs")
+    statuses = []
+    for item in _items(dump, "EndpointsConfigDump", keys, "endpoint_config"):
+        hosts = [
+            {
+                "address": host.get("endpoint", {}).get("address", {}),
+                "health_status": {"eds_health_status": host.get("health_status", "HEALTHY")},
+                "locality": group.get("locality", {}),
+            }
+            for group in item.get("endpoints", ())
+            for host in group.get("lb_endpoints", ())
+        ]
+        statuses.append({"name": item.get("cluster_name", ""), "host_statuses": hosts})
+    return {"cluster_statuses": statuses}
+
+
 def _items(dump: Dump, section: str, keys: Sequence[str], field: str) -> Iterator[Mapping[str, Any]]:
     for name, part in sections(dump):
         if name == section:
@@ -72,15 +104,14 @@ def _metadata_config(resource: Mapping[str, Any]) -> str:
     return f"{parts[-1]}.{parts[-3]}" if len(parts) >= 3 else ""
 
 
-def cluster_table(dump: Dump) -> Table:
+def cluster_table(found: Iterable[Mapping[str, Any]]) -> Table:
     """`proxy-config clusters`."""
     rows = []
-    for cluster in clusters(dump):
+    for cluster in found:
         name = str(cluster.get("name", ""))
         kind = str(cluster.get("type", cluster.get("cluster_type", {}).get("name", "STATIC")))
-        try:
-            parsed = parse_cluster_name(name)
-        except MeshError:
+        parsed = cluster_parts(name)
+        if parsed is None:
             rows.append((name, "-", "-", "-", kind, ""))
             continue
         rule = _metadata_config(cluster)
@@ -89,10 +120,10 @@ def cluster_table(dump: Dump) -> Table:
     return ("SERVICE FQDN", "PORT", "SUBSET", "DIRECTION", "TYPE", "DESTINATION RULE"), sorted(rows)
 
 
-def listener_table(dump: Dump) -> Table:
+def listener_table(found: Iterable[Mapping[str, Any]]) -> Table:
     """`proxy-config listeners`: a row for each filter chain."""
     rows = []
-    for listener in listeners(dump):
+    for listener in found:
         address = listener.get("address", {}).get("socket_address", {})
         where = str(address.get("address", "")), str(address.get("port_value", ""))
         chains = [*listener.get("filter_chains", ()), *_present(listener.get("default_filter_chain"))]
@@ -137,10 +168,10 @@ def _chain_destination(chain: Mapping[str, Any]) -> str:
     return "-"
 
 
-def route_table(dump: Dump) -> Table:
+def route_table(found: Iterable[Mapping[str, Any]]) -> Table:
     """`proxy-config routes`: a row for each route of each virtual host."""
     rows: list[tuple[str, ...]] = []
-    for config in routes(dump):
+    for config in found:
         for host in config.get("virtual_hosts", ()):
             domains = [str(domain) for domain in host.get("domains", ())]
             shown = domains[0] if domains else ""
@@ -183,11 +214,11 @@ def endpoint_table(hosts: Mapping[str, Any]) -> Table:
     return ("ENDPOINT", "STATUS", "OUTLIER CHECK", "CLUSTER"), sorted(rows)
 
 
-def secret_table(dump: Dump, now: datetime) -> Table:
+def secret_table(found: Iterable[Mapping[str, Any]], now: datetime) -> Table:
     """`proxy-config secret`; `now` decides whether a certificate is valid."""
     columns = ("RESOURCE NAME", "TYPE", "STATUS", "VALID CERT", "SERIAL NUMBER", "NOT AFTER", "NOT BEFORE")
     rows = []
-    for item in secrets(dump):
+    for item in found:
         secret = item.get("secret", {})
         kind = "Cert Chain" if "tls_certificate" in secret else "CA"
         source = secret.get("tls_certificate", {}).get("certificate_chain")

@@ -89,8 +89,12 @@ def service_specs(settings: StackSettings) -> tuple[ProcessSpec, ...]:
 
 def _pilot(settings: StackSettings, index: int) -> ProcessSpec:
     arguments = ("--workers", str(settings.pilot_workers)) if settings.pilot_workers > 1 else ()
-    galley = f"{settings.stack.galley}:{t.MCP_PORT}"
-    environment = {"PILOT_INSTANCE": t.pilot_name(index), "PILOT_GALLEY_ADDRESS": galley}
+    galley = settings.stack.galley
+    environment = {
+        "PILOT_INSTANCE": t.pilot_name(index),
+        "PILOT_GALLEY_ADDRESS": f"{galley}:{t.MCP_PORT}",
+        "PILOT_GALLEY_URL": f"https://{galley}:{t.CONFIG_API_PORT}",
+    }
     address = settings.stack.pilot(index)
     return _service(settings, t.pilot_name(index), address, (t.XDS_PORT, t.XDS_PLAINTEXT_PORT), environment, arguments)
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from meshctl.core.explained import cited
+
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 Row = Mapping[str, Any]
 
@@ -50,7 +52,9 @@ def refusals(rows: Iterable[Row]) -> list[str]:
             if said:
                 what = f"its {name.upper()}" + "".join(f" {rejected}" for rejected in resource.get("rejected", ()))
                 lines.append(f"{row.get('proxy')} refused {what} and keeps what it had: {said[:ERROR_LIMIT]}")
-                lines += [f"{row.get('proxy')} refused what {config} made" for config in resource.get("configs", ())]
+                lines += [
+                    f"{row.get('proxy')} was sent it for {cited(text, {})}" for text in resource.get("configs", ())
+                ]
     return sorted(lines)
 
 

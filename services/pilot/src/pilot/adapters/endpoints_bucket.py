@@ -25,6 +25,8 @@ from nats.js.kv import KeyValue
 from pilot.core.registration import Entry, Name
 
 BUCKET = "mesh-endpoints"
+LEASES = "l."
+"""Prefix of the keys of leases (`pilot.adapters.lease`); this view passes them over."""
 SILENCE = 7.0
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
 _log = structlog.get_logger("registration")
@@ -212,6 +214,8 @@ class EndpointsBucket:
         self._sequence = max(self._sequence, item.sequence)
         if item.key.startswith("h."):
             self._take_beat(item)
+            return False
+        if item.key.startswith(LEASES):
             return False
         known = self._held.get(item.key)
         if known is not None and item.sequence < known.sequence:

@@ -17,6 +17,7 @@ from pilot.adapters.peers import Peers
 from pilot.adapters.registered import Registered
 from pilot.adapters.secret_source import SecretSource
 from pilot.adapters.servers import AdsServers
+from pilot.adapters.status_writer import StatusWriter
 from pilot.adapters.worker_metrics import WorkerMetrics
 from pilot.adapters.workers import WorkerPool, end_with_parent
 from pilot.core.admission import Admission
@@ -64,6 +65,8 @@ async def start_serving(
     if bus is not None:
         registered, source = _start_registrations(runtime, hub, bus, answers)
         _start_feed(runtime, hub, bus)
+        if settings.worker < 0:
+            _start_status(runtime, bus, source)
     servers = _start_ads(runtime, hub, registered, identity)
     if identity is not None and settings.galley_address:
         runtime.spawn("secrets", SecretSource(hub, settings.galley_address, identity).run)
@@ -82,7 +85,9 @@ async def start_parent(runtime: Runtime[PilotSettings]) -> Source:
         return pool
     bucket = EndpointsBucket(bus, None, lambda: None, silence=_silence(runtime.settings))
     runtime.spawn("heartbeats", bucket.watch)
-    return _start_peers(runtime, bus, bucket, pool)
+    peers = _start_peers(runtime, bus, bucket, pool)
+    _start_status(runtime, bus, peers)
+    return peers
 
 
 def connect_bus(runtime: Runtime[PilotSettings]) -> Bus | None:
@@ -141,6 +146,13 @@ def _start_registrations(
 
     registered.spread = spread
     return (registered if settings.enable_workload_entry else None), peers
+
+
+def _start_status(runtime: Runtime[PilotSettings], bus: Bus, source: Source) -> None:
+    """Report refusals to Galley, if it is known where it is and who reports."""
+    settings = runtime.settings
+    if settings.galley_url and settings.identity_dir is not None:
+        runtime.spawn("status", StatusWriter(bus, source, settings).run)
 
 
 def _start_peers(runtime: Runtime[PilotSettings], bus: Bus, bucket: EndpointsBucket, local: Source) -> Peers:

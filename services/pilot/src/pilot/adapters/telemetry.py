@@ -47,6 +47,8 @@ REGISTRATIONS = metrics.counter("auto_registration_success_total", "Registration
 UNREGISTRATIONS = metrics.counter("auto_registration_unregister_total", "Orderly de-registrations.")
 REGISTRATION_ERRORS = metrics.counter("auto_registration_errors_total", "Registrations that failed.")
 EXPIRED_REGISTRATIONS = metrics.counter("auto_registration_deletes_total", "Registrations that expired.")
+STATUS_LOOKS = metrics.counter("pilot_status_looks", "Looks at what proxies refuse, by the holder of the lease.")
+STATUS_WRITES = metrics.counter("pilot_status_writes", "Statuses of objects written, by answer.", ["code"])
 KEPT_REGISTRATIONS = metrics.gauge("pilot_registrations_kept", "Expired registrations kept because too many went.")
 
 

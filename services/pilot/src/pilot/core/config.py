@@ -53,6 +53,27 @@ class Config(Generic[T]):
         return f"/apis/{self.object.api_version}/namespaces/{self.namespace}/{kind}/{self.name}"
 
 
+_YOUNGEST = "9999-12-31T23:59:59Z"
+_WRITERS = frozenset({"kubectl.kubernetes.io/last-applied-configuration"})
+"""Annotations that tell of the writing, not of the object."""
+
+
+def as_written(item: T, live: MeshObject | None) -> T | None:
+    """The object as it would be stored: as old as the one that is there, else the youngest of all. None when it is
+    what is there already, so that writing it would change nothing."""
+    if live is not None and _said(live) == _said(item):
+        return None
+    created = _YOUNGEST if live is None else live.metadata.creation_timestamp
+    return item.model_copy(update={"metadata": item.metadata.model_copy(update={"creation_timestamp": created})})
+
+
+def _said(item: MeshObject) -> tuple[object, ...]:
+    """What its author says in it."""
+    annotations = {key: text for key, text in item.metadata.annotations.items() if key not in _WRITERS}
+    rest = item.model_dump(exclude={"metadata", "status", "api_version"})
+    return rest, dict(item.metadata.labels), annotations
+
+
 def oldest_first(configs: Iterable[Config[T]]) -> tuple[Config[T], ...]:
     """The order of precedence."""
     return tuple(sorted(configs, key=lambda config: config.age))

@@ -25,7 +25,7 @@ from meshcore.model.kinds import GATEWAY_API_TRIALS, MIXER, by_plural
 from meshcore.model.load import parse_object
 from meshcore.model.mesh_config import CONFIG_MAP_NAME, MESH_KEY, ROOT_NAMESPACE
 
-from pilot.core.config import Config, oldest_first
+from pilot.core.config import Config, as_written, oldest_first
 from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.peer_authentication import NamespaceMtls
 from pilot.core.registry import RegisteredWorkload
@@ -104,11 +104,14 @@ class MeshSnapshot:
     def supposing(self, objects: Iterable[tuple[MeshObject, bool]]) -> "MeshSnapshot":
         """The mesh with these objects written, or removed (True): at the next revision, for looking only."""
         revision = self.revision + 1
-        steps: list[tuple[Source, Config | None]] = [  # type: ignore[type-arg]
-            ((item.kind, *item.namespaced_name), None if removed else Config(item, revision))
-            for item, removed in objects
-            if item.api_version.partition("/")[0] not in _OTHER_GROUPS
-        ]
+        steps: list[tuple[Source, Config | None]] = []  # type: ignore[type-arg]
+        for item, removed in objects:
+            source = (item.kind, *item.namespaced_name)
+            if item.api_version.partition("/")[0] in _OTHER_GROUPS:
+                continue
+            made = None if removed else as_written(item, self._object(source))
+            if removed or made is not None:
+                steps.append((source, None if made is None else Config(made, revision)))
         return self._with(steps)._at(revision)
 
     def with_registered(self, entries: Iterable[RegisteredWorkload]) -> "MeshSnapshot":

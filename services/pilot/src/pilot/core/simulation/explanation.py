@@ -18,7 +18,7 @@ from pilot.core.simulation.question import Destination, Question, destination_of
 from pilot.core.simulation.routes import missed_routes
 from pilot.core.simulation.traffic import simulate
 from pilot.core.simulation.upstream import upstream_steps
-from pilot.core.simulation.walk import Miss, Step, action_of, listed, route_label
+from pilot.core.simulation.walk import Miss, Step, action_of, fault_of, listed, route_label
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.visibility.scoping import Scope, scope_for
 
@@ -85,6 +85,10 @@ def explain(
     steps += _downstream_steps(resources, outcome, call)
     tail, verdict, works = upstream_steps(snapshot, one, resources, outcome, found)
     steps += tail
+    status = outcome.status
+    share, answered = fault_of(outcome.message) if outcome.message is not None else (0.0, 0)
+    if share >= 100:
+        verdict, works, status = f"an injected fault answers {answered}", False, answered
     endpoints = tuple(sorted({address for group in outcome.endpoints.values() for address in group}))
     return Explanation(
         f"{proxy.id} ({one.type.value})",
@@ -93,7 +97,7 @@ def explain(
         verdict,
         tuple(sorted(outcome.shares.items(), key=lambda item: (-item[1], item[0]))),
         endpoints,
-        outcome.status,
+        status,
         works,
     )
 

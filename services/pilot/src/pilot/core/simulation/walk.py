@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from meshcore.xds import registry
 from meshcore.xds.origin import Origins
 
+from pilot.core.compiler.http_filters import FAULT
 from pilot.core.simulation.calls import Outcome
 
 
@@ -48,6 +50,16 @@ def route_label(route: Any) -> str:
     return f"{route.name or 'unnamed'} ({shown}{conditions})"
 
 
+def fault_of(route: Any) -> tuple[float, int]:
+    """Which percentage of the requests an injected fault answers, and with what status."""
+    if FAULT not in route.typed_per_filter_config:
+        return 0.0, 0
+    fault: Any = registry.unpack(route.typed_per_filter_config[FAULT])
+    abort = fault.abort
+    parts = {0: 100, 1: 10_000, 2: 1_000_000}[abort.percentage.denominator]
+    return 100.0 * abort.percentage.numerator / parts, abort.http_status
+
+
 def action_of(route: Any, outcome: Outcome) -> str:
     """What a route does with a request."""
     if route.HasField("redirect"):
@@ -68,6 +80,7 @@ def action_of(route: Any, outcome: Outcome) -> str:
         extras.append(f"{action.retry_policy.num_retries.value} retries")
     if action.request_mirror_policies:
         extras.append("mirrored to " + listed(mirror.cluster for mirror in action.request_mirror_policies))
-    if "envoy.filters.http.fault" in route.typed_per_filter_config:
-        extras.append("faults are injected")
+    extras += [
+        f"{share:g} % are answered {status} by an injected fault" for share, status in [fault_of(route)] if share
+    ]
     return parts + "".join(f"; {extra}" for extra in extras)

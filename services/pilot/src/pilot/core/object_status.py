@@ -1,0 +1,87 @@
+"""The status of config objects that proxies refuse: one aggregate per object, written only when it changes. Pure.
+
+Status is reported, not published, so it never comes back as a change of config.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meshcore.model.kinds import EXTENSIONS, KINDS, NETWORKING, SECURITY, TELEMETRY, KindInfo
+from meshcore.xds.origin import ConfigRef
+
+CONDITION, REASON = "Programmed", "RefusedByProxies"
+MOST_LINES = 5
+"""Different refusals of one object that its status tells."""
+MOST_OBJECTS = 500
+"""Objects whose refusal is reported at once: when everything is refused, the first tell enough."""
+_GROUPS = frozenset({NETWORKING, SECURITY, TELEMETRY, EXTENSIONS})
+_REPORTED = {info.kind: info for info in KINDS if info.group in _GROUPS and info.has_status}
+
+
+@dataclass(frozen=True, slots=True)
+class StatusWrite:
+    """One object whose status is to be written; an empty `message` clears it."""
+
+    config: ConfigRef
+    message: str
+
+    @property
+    def info(self) -> KindInfo:
+        """The kind of the object."""
+        return _REPORTED[self.config.kind]
+
+    @property
+    def path(self) -> str:
+        """Where it is written in the config API."""
+        config, info = self.config, self.info
+        return f"/apis/{info.api_version}/namespaces/{config.namespace}/{info.plural}/{config.name}/status"
+
+    def body(self, now: str) -> dict[str, Any]:
+        """The document; `now` is an RFC 3339 time."""
+        document: dict[str, Any] = {
+            "apiVersion": self.info.api_version,
+            "kind": self.config.kind,
+            "metadata": {"name": self.config.name, "namespace": self.config.namespace},
+        }
+        if self.message:
+            condition = {"type": CONDITION, "status": "False", "reason": REASON, "message": self.message}
+            document["status"] = {"conditions": [{**condition, "lastTransitionTime": now}]}
+        return document
+
+
+def messages_of(rows: Iterable[Mapping[str, Any]]) -> dict[ConfigRef, str]:
+    """What to say of each object, without a revision, from the refusals of every process (`status.refusal_rows`).
+
+    Kinds whose status belongs to somebody else (Service, say) are left out.
+    """
+    merged: dict[ConfigRef, dict[tuple[str, str, str], tuple[int, set[str]]]] = {}
+    for row in rows:
+        config = ConfigRef.parse(row["config"]).unversioned
+        if config.kind not in _REPORTED:
+            continue
+        line = (row["type"], ", ".join(row["resources"]), row["message"])
+        count, proxies = merged.setdefault(config, {}).get(line, (0, set()))
+        merged[config][line] = (count + row["count"], proxies | set(row["proxies"]))
+    chosen = sorted(merged)[:MOST_OBJECTS]
+    return {config: "; ".join(_lines(merged[config])) for config in chosen}
+
+
+def _lines(found: Mapping[tuple[str, str, str], tuple[int, set[str]]]) -> Iterable[str]:
+    for kind, resources, message in sorted(found)[:MOST_LINES]:
+        count, proxies = found[kind, resources, message]
+        names = sorted(proxies)[:3]
+        more = f" and {count - len(names)} more" if count > len(names) else ""
+        yield f"{', '.join(names)}{more} refuse {kind} {resources}: {message}"
+    if len(found) > MOST_LINES:
+        yield f"and {len(found) - MOST_LINES} more refusals"
+
+
+def writes(
+    wanted: Mapping[ConfigRef, str], written: Mapping[ConfigRef, str], *, whole: bool
+) -> tuple[StatusWrite, ...]:
+    """What to write so that every status says what is wanted. Unless the answers are `whole` nothing is cleared: who
+    did not answer may still refuse it."""
+    said = [StatusWrite(config, message) for config, message in wanted.items() if written.get(config) != message]
+    gone = [StatusWrite(config, "") for config in written if config not in wanted] if whole else []
+    return tuple(sorted((*said, *gone), key=lambda one: one.config))

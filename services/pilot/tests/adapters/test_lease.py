@@ -1,0 +1,45 @@
+"""One holder at a time; the next one goes on with the notes of the last."""
+
+from meshcore.bus.connection import Bus, BusSettings
+from nats.js.api import KeyValueConfig
+from pilot.adapters.endpoints_bucket import BUCKET, EndpointsBucket
+from pilot.adapters.lease import MISSED, Lease
+
+
+async def test_a_lease_changes_hands_when_its_holder_is_silent(nats, reached):
+    async with Bus(BusSettings(nats.url)) as bus:
+        await bus.connected()
+        await bus.jetstream().create_key_value(KeyValueConfig(bucket=BUCKET))
+        first, second = (Lease(bus, "test", name) for name in ("pilot-1", "pilot-2"))
+        assert await first.hold()
+        assert await first.hold({"VirtualService/shop/a": "bad"})
+        for _ in range(5):
+            assert not await second.hold(), "the holder is alive"
+            assert await first.hold({"VirtualService/shop/a": "bad"})
+        silent = [await second.hold() for _ in range(MISSED + 1)]
+        assert silent == [False] * MISSED + [True]
+        assert second.notes == {"VirtualService/shop/a": "bad"}
+        assert not await first.hold({}), "it has been taken over"
+        restarted = Lease(bus, "test", "pilot-2")
+        assert await restarted.hold()
+        assert restarted.notes == {"VirtualService/shop/a": "bad"}
+
+
+async def test_two_that_want_it_at_once_do_not_both_get_it(nats):
+    async with Bus(BusSettings(nats.url)) as bus:
+        await bus.connected()
+        await bus.jetstream().create_key_value(KeyValueConfig(bucket=BUCKET))
+        one, other = (Lease(bus, "test", name) for name in ("pilot-1", "pilot-2"))
+        assert [await one.hold(), await other.hold()] == [True, False]
+
+
+async def test_leases_are_no_registrations(nats):
+    async with Bus(BusSettings(nats.url)) as bus:
+        await bus.connected()
+        await bus.jetstream().create_key_value(KeyValueConfig(bucket=BUCKET))
+        await Lease(bus, "test", "pilot-1").hold()
+        bucket = EndpointsBucket(bus, None, lambda: None)
+        from meshcore.bus.watch import BucketEntry
+
+        assert bucket._take(BucketEntry("l.test", b"anything", 9)) is False
+        assert bucket.entries == []
