@@ -71,6 +71,11 @@ def test_proxy_status_lists_every_proxy(mesh: Mesh) -> None:
         assert name in table
 
 
+def test_what_a_proxy_was_sent_is_what_its_envoy_runs(mesh: Mesh) -> None:
+    told = mesh.run_here("proxy-status", "client.default").stdout
+    assert told.splitlines()[-3:] == ["Clusters Match", "Listeners Match", "Routes Match"]
+
+
 @pytest.mark.parametrize(
     ("part", "expected"),
     [

@@ -23,10 +23,12 @@ from meshctl.commands.options import (
     failing_clearly,
     print_document,
     print_table,
+    printable,
 )
 from meshctl.core import config_dump
 from meshctl.core.dump_filters import Wanted
 from meshctl.core.proxy_status import proxy_status_table, refusals, sync_table
+from meshctl.core.sync_diff import render_comparison
 from meshctl.core.topology import ADMIN_PORT
 
 
@@ -77,22 +79,36 @@ def proxy_status(
     proxy: Annotated[str | None, typer.Argument(help="Only this proxy.")] = None,
     namespace: NamespaceOption = "default",
     verbosity: Annotated[int, typer.Option("--verbosity", "-v", help="1: whether each type is in sync.")] = 0,
+    file: Annotated[
+        str | None, typer.Option("--file", "-f", help="The Envoy's `config_dump`, instead of asking it.")
+    ] = None,
     output: OutputOption = Output.TABLE,
     stack: StackOption = None,
 ) -> None:
-    """Show which proxies are connected, and what each was sent and has acknowledged."""
+    """Show which proxies are connected, and what each was sent and has acknowledged; of one proxy also how what it was
+    sent differs from what its Envoy runs."""
+    sent: Any = None
     with running_pilot(stack) as pilot:
         rows = pilot.sync_status()
-    if proxy is not None:
-        name, space = split_proxy(proxy, namespace)
-        rows = [row for row in rows if row["proxy"] == f"{name}.{space}"]
-        if not rows:
-            raise MeshError(ErrorCode.NOT_FOUND, f"no proxy {name}.{space} is connected")
-    if output is Output.TABLE:
-        print_table(sync_table(rows) if verbosity else proxy_status_table(rows))
-        complain(*refusals(rows))
-    else:
+        if proxy is not None:
+            name, space = split_proxy(proxy, namespace)
+            rows = [row for row in rows if row["proxy"] == f"{name}.{space}"]
+            if not rows:
+                raise MeshError(ErrorCode.NOT_FOUND, f"no proxy {name}.{space} is connected")
+            sent = pilot.config_dump(f"{name}.{space}")
+    if output is not Output.TABLE:
         print_document(rows, output)
+        return
+    print_table(sync_table(rows) if verbosity else proxy_status_table(rows))
+    complain(*refusals(rows))
+    if proxy is not None:
+        try:
+            running = read_json_object(file) if file else envoy_of(proxy, namespace, stack).config_dump()
+        except MeshError as error:
+            complain(f"not compared with what its Envoy runs: {error.detail}")
+            return
+        for line in render_comparison(sent, running):
+            print(printable(line))
 
 
 class DumpOutput(StrEnum):

@@ -29,14 +29,15 @@ def bootstrap(dump: Dump) -> Mapping[str, Any]:
     return next((dict(part["bootstrap"]) for name, part in sections(dump) if name == "BootstrapConfigDump"), {})
 
 
-def clusters(dump: Dump) -> list[Mapping[str, Any]]:
-    """Every cluster, static ones first."""
-    return list(_items(dump, "ClustersConfigDump", ("static_clusters", "dynamic_active_clusters"), "cluster"))
+def clusters(dump: Dump, *, static: bool = True) -> list[Mapping[str, Any]]:
+    """Every cluster, static ones (if they are wanted) first."""
+    keys = (*(("static_clusters",) if static else ()), "dynamic_active_clusters")
+    return list(_items(dump, "ClustersConfigDump", keys, "cluster"))
 
 
-def listeners(dump: Dump) -> list[Mapping[str, Any]]:
+def listeners(dump: Dump, *, static: bool = True) -> list[Mapping[str, Any]]:
     """Every active listener."""
-    found = list(_items(dump, "ListenersConfigDump", ("static_listeners",), "listener"))
+    found = list(_items(dump, "ListenersConfigDump", ("static_listeners",) if static else (), "listener"))
     for name, part in sections(dump):
         if name == "ListenersConfigDump":
             active = (item.get("active_state", {}) for item in part.get("dynamic_listeners", ()))
@@ -44,9 +45,10 @@ def listeners(dump: Dump) -> list[Mapping[str, Any]]:
     return found
 
 
-def routes(dump: Dump) -> list[Mapping[str, Any]]:
-    """Every route configuration."""
-    return list(_items(dump, "RoutesConfigDump", ("static_route_configs", "dynamic_route_configs"), "route_config"))
+def routes(dump: Dump, *, static: bool = True) -> list[Mapping[str, Any]]:
+    """Every route configuration; those inside of listeners are static."""
+    keys = (*(("static_route_configs",) if static else ()), "dynamic_route_configs")
+    return list(_items(dump, "RoutesConfigDump", keys, "route_config"))
 
 
 def secrets(dump: Dump) -> list[Mapping[str, Any]]:

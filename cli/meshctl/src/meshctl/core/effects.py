@@ -36,12 +36,13 @@ def _resource_lines(change: Mapping[str, Any], places: Places) -> Iterator[str]:
     by = f"  (by {made_by})" if made_by else ""
     yield f"  {_MARKS[change['change']]} {change['type']} {change['name']}{by}"
     for one in change["fields"]:
-        yield f"      {one['path']}: {_shown(one['before'])} -> {_shown(one['after'])}"
+        yield f"      {one['path']}: {shown(one['before'])} -> {shown(one['after'])}"
     if change["more_fields"]:
         yield f"      and {change['more_fields']} more fields"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A JSON value in one line of bounded length."""
     if value is None:
         return "(none)"
     text = json.dumps(value, ensure_ascii=False)

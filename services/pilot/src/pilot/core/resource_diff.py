@@ -99,16 +99,16 @@ def _makers(old: PackedResource, new: PackedResource) -> Origins:
 
 
 def _document(resource: PackedResource) -> Any:
-    return _without_origins(as_document(registry.parse(resource.type_url, resource.body)))
+    return without_origins(as_document(registry.parse(resource.type_url, resource.body)))
 
 
-def _without_origins(value: Any) -> Any:
+def without_origins(value: Any) -> Any:
     """Without our own metadata: who made a resource stands beside its difference."""
     if isinstance(value, list):
-        return [_without_origins(item) for item in value]
+        return [without_origins(item) for item in value]
     if not isinstance(value, dict):
         return value
-    made = {key: _without_origins(item) for key, item in value.items()}
+    made = {key: without_origins(item) for key, item in value.items()}
     if isinstance(made.get("filter_metadata"), dict):
         made["filter_metadata"].pop(NAMESPACE, None)
     return made
