@@ -119,6 +119,7 @@ def test_every_import_is_declared(member):
         "grpc": "grpcio",
         "google": "protobuf",
         "envoy": "xds-protos",
+        "validate": "xds-protos",
         "jwt": "pyjwt",
         "nats": "nats-py",
         "prometheus_client": "prometheus-client",

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from meshcore.testing.envoy import validate
 from meshcore.testing.golden import case_directories, to_yaml
-from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+from meshcore.xds.constraints import violations
+from meshcore.xds.registry import parse
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, EXTENSION_CONFIG_TYPE, LISTENER_TYPE, ROUTE_TYPE
 from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import compile_resources
 from pilot.core.config_dump import resources_of_type
@@ -28,6 +30,8 @@ def test_golden(case, golden, case_of):
     resources = compile_resources(snapshot, classify(parse_node(node), snapshot.selection))
 
     outputs = {f"{name}.yaml": to_yaml(resources_of_type(resources, type_url)) for name, type_url in FILES.items()}
+    if resources.of_type(EXTENSION_CONFIG_TYPE):
+        outputs["extensions.yaml"] = to_yaml(resources_of_type(resources, EXTENSION_CONFIG_TYPE))
     if resources.diagnostics:
         found = [{**asdict(item), "severity": str(item.severity)} for item in resources.diagnostics]
         outputs["diagnostics.yaml"] = to_yaml(found)
@@ -36,4 +40,7 @@ def test_golden(case, golden, case_of):
     explained = {item.message.split()[1] for item in resources.diagnostics if item.code.startswith("unknown-")}
     dangling = {reference.to_name for reference in resources.dangling()}
     assert {name.rsplit("|", 1)[-1] for name in dangling} == explained, "a name that no diagnostic explains is missing"
+    for named in resources.resources.values():
+        for resource in named.values():
+            assert list(violations(parse(resource.type_url, resource.body))) == []
     validate(as_bootstrap(resources, node))

@@ -46,7 +46,12 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
     """One of a few forms of an object of each kind; small worlds collide often, which is the point."""
     app, other = NAMES[variant % 3], NAMES[(variant + 1) % 3]
     group = "security.istio.io/v1" if kind == "PeerAuthentication" else "networking.istio.io/v1"
-    core = {"Service": "v1", "EndpointSlice": "discovery.k8s.io/v1", "ConfigMap": "v1"}
+    core = {
+        "EnvoyFilter": "networking.istio.io/v1alpha3",
+        "Service": "v1",
+        "EndpointSlice": "discovery.k8s.io/v1",
+        "ConfigMap": "v1",
+    }
     metadata: dict[str, Any] = {"name": name, "namespace": namespace}
     bodies: dict[str, dict[str, Any]] = {
         "Service": {
@@ -121,6 +126,44 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
                 **({"workloadSelector": {"labels": {"app": app}}} if variant % 2 else {}),
             }
         },
+        "EnvoyFilter": {
+            "spec": {
+                "priority": variant % 2,
+                **({"workloadSelector": {"labels": {"app": app}}} if variant % 3 else {}),
+                "configPatches": [
+                    {
+                        "applyTo": "CLUSTER",
+                        "match": {"proxy": {"metadata": {"TEAM": other}}} if variant % 4 == 0 else {},
+                        "patch": {"operation": "MERGE", "value": {"connect_timeout": f"{variant % 3}s"}},
+                    },
+                    {
+                        "applyTo": ("LISTENER", "CLUSTER", "EXTENSION_CONFIG")[variant % 3],
+                        "patch": {"operation": "ADD", "value": {"name": name}},
+                    },
+                    {
+                        "applyTo": "VIRTUAL_HOST",
+                        "patch": {
+                            "operation": "MERGE",
+                            "value": {"request_headers_to_add": [{"header": {"key": f"x-{variant}", "value": app}}]},
+                        },
+                    },
+                    {
+                        "applyTo": "HTTP_FILTER",
+                        "match": {"context": ("SIDECAR_INBOUND", "SIDECAR_OUTBOUND")[variant % 2]},
+                        "patch": {
+                            "operation": ("ADD", "INSERT_FIRST")[variant // 2 % 2],
+                            "value": {
+                                "name": f"{name}-{namespace}",
+                                "typed_config": {
+                                    "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer",
+                                    "max_request_bytes": 1 + variant,
+                                },
+                            },
+                        },
+                    },
+                ],
+            }
+        },
         "ConfigMap": {
             "data": {"mesh": f"proxyHttpPort: {15000 + variant % 2}\nenableAutoMtls: {str(variant % 3 > 0).lower()}"}
         },
@@ -143,6 +186,7 @@ KINDS = (
     "DestinationRule",
     "PeerAuthentication",
     "Sidecar",
+    "EnvoyFilter",
     "ConfigMap",
 )
 STEPS = st.lists(
@@ -167,7 +211,7 @@ NODES = [
     }
     for index, (app, namespace, more) in enumerate(
         [
-            ("a", "shop", {}),
+            ("a", "shop", {"TEAM": "b"}),
             ("b", "other", {}),
             ("a", "shop", {"INTERCEPTION_MODE": "NONE", "MESHCORE_APP_ADDRESS": "127.1.1.1"}),
         ],

@@ -9,11 +9,15 @@ from meshcore.model.base import MeshModel, MeshObject, ObjectMeta
 from meshcore.model.core_v1 import ConfigMap, Endpoints, Namespace, Service, ServiceAccount
 from meshcore.model.destination_rule import DestinationRule
 from meshcore.model.endpoint_slice import EndpointSlice
+from meshcore.model.envoy_filter import EnvoyFilter
 from meshcore.model.gateway import Gateway
 from meshcore.model.mesh_config import MeshConfig, parse_mesh_config
 from meshcore.model.peer_authentication import PeerAuthentication
+from meshcore.model.proxy_config import ProxyConfig
 from meshcore.model.service_entry import ServiceEntry
 from meshcore.model.sidecar import Sidecar
+from meshcore.model.telemetry import Telemetry
+from meshcore.model.traffic_extension import TrafficExtension, WasmPlugin
 from meshcore.model.virtual_service import VirtualService
 from meshcore.model.workload import WorkloadEntry, WorkloadGroup
 
@@ -22,6 +26,7 @@ __all__ = [
     "DestinationRule",
     "EndpointSlice",
     "Endpoints",
+    "EnvoyFilter",
     "Gateway",
     "MeshConfig",
     "MeshModel",
@@ -29,11 +34,15 @@ __all__ = [
     "Namespace",
     "ObjectMeta",
     "PeerAuthentication",
+    "ProxyConfig",
     "Service",
     "ServiceAccount",
     "ServiceEntry",
     "Sidecar",
+    "Telemetry",
+    "TrafficExtension",
     "VirtualService",
+    "WasmPlugin",
     "WorkloadEntry",
     "WorkloadGroup",
     "parse_mesh_config",

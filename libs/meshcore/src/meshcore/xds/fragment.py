@@ -10,6 +10,7 @@ from typing import Any
 
 from google.protobuf import any_pb2, descriptor, json_format, message
 
+from meshcore.errors import ErrorCode, MeshError
 from meshcore.xds import registry
 
 _TYPE = "@type"
@@ -69,6 +70,37 @@ def check_fragment(kind: str, value: Mapping[str, Any]) -> FragmentCheck:
     return FragmentCheck(warnings=tuple(dict.fromkeys(warnings)))
 
 
+def read_fragment(kind: str, value: Mapping[str, Any]) -> message.Message:
+    """`value` as the message of `FRAGMENTS[kind]`, fields that the message does not have left out.
+
+    INVALID says why stock Envoy could not read it.
+    """
+    faults: list[str] = []
+    document = _with_known_types(value, faults, faults)
+    if faults:
+        raise MeshError(ErrorCode.INVALID, "; ".join(dict.fromkeys(faults)))
+    target = registry.message_class(FRAGMENTS[kind])()
+    try:
+        json_format.ParseDict(document, target, ignore_unknown_fields=True)
+    except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise MeshError(ErrorCode.INVALID, _words(error)) from error
+    read: message.Message = target
+    _make_canonical(read)
+    return read
+
+
+def _make_canonical(whole: message.Message) -> None:
+    """Serialise what is in every `Any` the same way every time: JSON is read into maps of random order."""
+    if isinstance(whole, any_pb2.Any):
+        inner = registry.unpack(whole)
+        if inner is not None:
+            _make_canonical(inner)
+            whole.value = inner.SerializeToString(deterministic=True)
+        return
+    for part in _children(whole):
+        _make_canonical(part)
+
+
 def _words(error: Exception) -> str:
     return " ".join(str(error).split()).partition(" Available Fields")[0][:300]
 
@@ -126,15 +158,18 @@ def _parts(whole: message.Message) -> Iterator[message.Message]:
         if inner is not None:
             yield from _parts(inner)
         return
+    for part in _children(whole):
+        yield from _parts(part)
+
+
+def _children(whole: message.Message) -> Iterator[message.Message]:
     for field, value in whole.ListFields():
         if field.type != descriptor.FieldDescriptor.TYPE_MESSAGE:
             continue
-        if field.message_type.GetOptions().map_entry:
-            items = value.values() if field.message_type.fields_by_name["value"].message_type is not None else ()
-        else:
-            items = (value,) if isinstance(value, message.Message) else value
-        for item in items:
-            yield from _parts(item)
+        if not field.message_type.GetOptions().map_entry:
+            yield from (value,) if isinstance(value, message.Message) else value
+        elif field.message_type.fields_by_name["value"].message_type is not None:
+            yield from value.values()
 
 
 def _doubts(part: message.Message) -> Iterator[str]:

@@ -7,7 +7,7 @@ from google.protobuf import any_pb2, message
 
 from meshcore.xds import registry
 from meshcore.xds.resource import PackedResource
-from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, EXTENSION_CONFIG_TYPE, LISTENER_TYPE, ROUTE_TYPE
 
 
 def references(resource: PackedResource) -> frozenset[tuple[str, str]]:
@@ -31,6 +31,8 @@ def _inside(parsed: Any) -> Iterator[tuple[str, str]]:
     kind = parsed.DESCRIPTOR.full_name
     if kind == "envoy.extensions.filters.network.http_connection_manager.v3.Rds":
         yield ROUTE_TYPE, parsed.route_config_name
+    if "config_discovery" in parsed.DESCRIPTOR.fields_by_name and parsed.HasField("config_discovery"):
+        yield EXTENSION_CONFIG_TYPE, parsed.name
     for field, value in parsed.ListFields():
         if kind in _CLUSTER_FIELDS and field.name == _CLUSTER_FIELDS[kind]:
             yield CLUSTER_TYPE, value

@@ -1,7 +1,7 @@
 """A resource set as one static bootstrap, which `envoy --mode validate` checks without any control plane. Pure.
 
-Route configurations move into their listeners and endpoints into their clusters, so that Envoy looks at them too; the
-agent's secret socket is a cluster that nothing connects to while validating.
+Route configurations and extension configs move into their listeners and endpoints into their clusters, so that Envoy
+looks at them too; the agent's secret socket is a cluster that nothing connects to while validating.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from typing import Any
 
 from envoy.config.bootstrap.v3 import bootstrap_pb2
 from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import extension_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
@@ -18,7 +19,7 @@ from google.protobuf import json_format
 from meshcore.xds import registry
 from meshcore.xds.names import SDS_CLUSTER
 from meshcore.xds.resource import ResourceSet
-from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, EXTENSION_CONFIG_TYPE, LISTENER_TYPE, ROUTE_TYPE
 
 from pilot.core.compiler.cluster_policy import HTTP_OPTIONS
 from pilot.core.compiler.messages import any_of, socket_address
@@ -50,6 +51,7 @@ def as_bootstrap(
         listener = listener_pb2.Listener.FromString(item.body)
         for chain in (*listener.filter_chains, listener.default_filter_chain):
             for filter_ in chain.filters:
+                _inline_extension(filter_, resources)
                 _inline_routes(filter_, resources)
         bootstrap.static_resources.listeners.append(listener)
     return as_document(bootstrap)
@@ -67,14 +69,22 @@ def _inline_routes(filter_: Any, resources: ResourceSet) -> None:
     if not filter_.typed_config.Is(_Manager.DESCRIPTOR):
         return
     manager = _Manager.FromString(filter_.typed_config.value)
-    if not manager.HasField("rds"):
-        return
-    name = manager.rds.route_config_name
-    found = resources.of_type(ROUTE_TYPE).get(name)
-    routes = route_pb2.RouteConfiguration.FromString(found.body if found else b"")
-    routes.name = name
-    manager.route_config.CopyFrom(routes)
+    if manager.HasField("rds"):
+        name = manager.rds.route_config_name
+        found = resources.of_type(ROUTE_TYPE).get(name)
+        routes = route_pb2.RouteConfiguration.FromString(found.body if found else b"")
+        routes.name = name
+        manager.route_config.CopyFrom(routes)
+    for inner in manager.http_filters:
+        _inline_extension(inner, resources)
     filter_.typed_config.CopyFrom(any_of(manager))
+
+
+def _inline_extension(filter_: Any, resources: ResourceSet) -> None:
+    found = resources.of_type(EXTENSION_CONFIG_TYPE).get(filter_.name)
+    if filter_.HasField("config_discovery") and found is not None:
+        config = extension_pb2.TypedExtensionConfig.FromString(found.body)
+        filter_.typed_config.CopyFrom(config.typed_config)
 
 
 def _sds_cluster(socket: str) -> cluster_pb2.Cluster:

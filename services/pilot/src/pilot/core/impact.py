@@ -14,6 +14,7 @@ from meshcore.model import (
     DestinationRule,
     Endpoints,
     EndpointSlice,
+    EnvoyFilter,
     Gateway,
     MeshObject,
     PeerAuthentication,
@@ -26,7 +27,14 @@ from meshcore.model.endpoint_slice import SERVICE_NAME_LABEL
 from meshcore.model.kinds import by_plural
 from meshcore.model.load import parse_object
 from meshcore.model.mesh_config import CONFIG_MAP_NAME, ROOT_NAMESPACE
-from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE, ROUTE_TYPE
+from meshcore.xds.types import (
+    CLUSTER_TYPE,
+    ENDPOINT_TYPE,
+    EXTENSION_CONFIG_TYPE,
+    LISTENER_TYPE,
+    NAME_TABLE_TYPE,
+    ROUTE_TYPE,
+)
 
 from pilot.core.config import Config, exported
 from pilot.core.proxy import ProxyClass, ProxyType
@@ -36,7 +44,8 @@ from pilot.core.snapshot import MeshSnapshot
 from pilot.core.visibility.scoping import service_is_visible
 
 _C, _E, _L, _R, _N = CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, NAME_TABLE_TYPE
-_EVERYTHING = frozenset({_C, _E, _L, _R, _N})
+_X = EXTENSION_CONFIG_TYPE
+_EVERYTHING = frozenset({_C, _E, _L, _R, _X, _N})
 _NOTHING: frozenset[str] = frozenset()
 
 AFFECTS: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -53,6 +62,7 @@ AFFECTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "Gateway": frozenset({_C, _E, _L, _R}),
         "PeerAuthentication": frozenset({_C, _E, _L}),
         "Sidecar": frozenset({_C, _E, _L, _R}),
+        "EnvoyFilter": frozenset({_C, _L, _R, _X}),
         "ConfigMap": _EVERYTHING,
         "Namespace": _NOTHING,
         "ServiceAccount": _NOTHING,
@@ -115,6 +125,11 @@ def _concerns(item: MeshObject, one: ProxyClass, snapshot: MeshSnapshot) -> bool
         return one.type is ProxyType.ROUTER and selects(item.spec.selector, one.label_map)
     if isinstance(item, PeerAuthentication):
         return owner in (mesh.root_namespace, one.namespace) or _sees_services_of(owner, one, snapshot)
+    if isinstance(item, EnvoyFilter):
+        selector = item.spec.workload_selector
+        return owner in (mesh.root_namespace, one.namespace) and (
+            selector is None or selects(selector.labels, one.label_map)
+        )
     if isinstance(item, Sidecar):
         return owner in (mesh.root_namespace, one.namespace)
     if isinstance(item, ServiceEntry):

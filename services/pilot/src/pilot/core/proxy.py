@@ -92,6 +92,8 @@ class ProxyClass:
     """Whether it may not bind ports below 1024."""
     topology: GatewayTopology | None = None
     """None: as MeshConfig says."""
+    metadata: tuple[tuple[str, str], ...] = ()
+    """Text of the node's metadata under the keys that some config reads."""
 
     @property
     def label_map(self) -> dict[str, str]:
@@ -229,6 +231,7 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
         status_port=proxy.status_port,
         unprivileged=proxy.unprivileged and proxy.type is ProxyType.ROUTER,
         topology=proxy.topology,
+        metadata=tuple((key, text) for key in sorted(selection.read_metadata) if (text := _text(proxy.metadata, key))),
     )
 
 

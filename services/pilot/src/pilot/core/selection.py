@@ -1,11 +1,12 @@
 """Which services a workload serves and which of its labels matter: all that decides the class of a proxy. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from meshcore.model import (
     DestinationRule,
+    EnvoyFilter,
     Gateway,
     MeshObject,
     PeerAuthentication,
@@ -16,6 +17,9 @@ from meshcore.model import (
 
 from pilot.core.registry.index import Registry
 from pilot.core.registry.service import Port, Service, ServiceKey
+
+GATEWAY_NAME_LABEL = "gateway.networking.k8s.io/gateway-name"
+"""On the proxies of a Gateway of the Gateway API: its name."""
 
 
 class Listed(NamedTuple):
@@ -32,26 +36,32 @@ class Selection:
 
     read_keys: frozenset[str] = frozenset()
     """Labels of a proxy that some selector reads."""
+    read_metadata: frozenset[str] = frozenset()
+    """Keys of a node's metadata that some config reads."""
     selecting: Mapping[str, tuple[Service, ...]] = field(default_factory=dict)
     """By namespace, services with a selector, oldest first."""
     by_address: Mapping[str, tuple[Listed, ...]] = field(default_factory=dict)
     """Services that list endpoints instead of selecting them."""
     groups: Mapping[tuple[str, str], WorkloadGroup] = field(default_factory=dict)
 
-    def with_keys(self, keys: Iterable[str]) -> "Selection":
-        """With these labels read."""
-        wanted = frozenset(keys)
-        return self if wanted == self.read_keys else replace(self, read_keys=wanted)
+    def with_keys(self, labels: Iterable[str], metadata: Iterable[str]) -> "Selection":
+        """With these labels and keys of metadata read."""
+        wanted = frozenset(labels), frozenset(metadata)
+        if wanted == (self.read_keys, self.read_metadata):
+            return self
+        return replace(self, read_keys=wanted[0], read_metadata=wanted[1])
 
 
 def counted_keys(
-    counts: Mapping[str, int], steps: Iterable[tuple[MeshObject | None, MeshObject | None]]
+    counts: Mapping[str, int],
+    steps: Iterable[tuple[MeshObject | None, MeshObject | None]],
+    read: Callable[[MeshObject], Iterable[str]],
 ) -> Mapping[str, int]:
-    """How many selectors read each label after objects (before, after) changed; the same map when none did."""
+    """How many objects read each key after objects (before, after) changed; the same map when none did."""
     after = dict(counts)
     for old, new in steps:
         for item, step in ((old, -1), (new, 1)):
-            for key in read_label_keys(item) if item is not None else ():
+            for key in read(item) if item is not None else ():
                 after[key] = after.get(key, 0) + step
     after = {key: count for key, count in after.items() if count > 0}
     return counts if after == counts else after
@@ -67,12 +77,23 @@ def read_label_keys(item: MeshObject) -> tuple[str, ...]:
         return tuple(item.spec.selector.match_labels) if item.spec.selector else ()
     if isinstance(item, DestinationRule):
         return tuple(item.spec.workload_selector.match_labels) if item.spec.workload_selector else ()
+    if isinstance(item, EnvoyFilter):
+        found = list(item.spec.workload_selector.labels) if item.spec.workload_selector else []
+        return (*found, GATEWAY_NAME_LABEL) if item.spec.target_refs else tuple(found)
     if isinstance(item, VirtualService):
         spec = item.spec
         found = [key for route in spec.http for match in route.match for key in match.source_labels]
         found += [key for route in spec.tcp for match in route.match for key in match.source_labels]
         found += [key for route in spec.tls for match in route.match for key in match.source_labels]
         return tuple(found)
+    return ()
+
+
+def read_metadata_keys(item: MeshObject) -> tuple[str, ...]:
+    """The keys of a node's metadata that this object makes count."""
+    if isinstance(item, EnvoyFilter):
+        matches = [patch.match.proxy for patch in item.spec.config_patches if patch.match and patch.match.proxy]
+        return tuple(key for match in matches for key in match.metadata)
     return ()
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from meshcore.errors import MeshError
 from meshcore.model import (
     DestinationRule,
+    EnvoyFilter,
     MeshConfig,
     MeshObject,
     PeerAuthentication,
@@ -30,13 +31,15 @@ from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.peer_authentication import NamespaceMtls
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.registry.index import Registry, Source
-from pilot.core.selection import Selection, counted_keys, updated_selection
+from pilot.core.selection import Selection, counted_keys, read_label_keys, read_metadata_keys, updated_selection
 
 Name = tuple[str, str]
 """(namespace, name)."""
 
 _REGISTRY_KINDS = frozenset({"Service", "ServiceEntry", "EndpointSlice", "Endpoints", "WorkloadEntry", "WorkloadGroup"})
-_INDEXED_KINDS = frozenset({"VirtualService", "DestinationRule", "PeerAuthentication", "Sidecar", "Namespace"})
+_INDEXED_KINDS = frozenset(
+    {"VirtualService", "DestinationRule", "PeerAuthentication", "Sidecar", "Namespace", "EnvoyFilter"}
+)
 
 _OTHER_GROUPS = frozenset({GATEWAY_API, GATEWAY_API_TRIALS, MIXER})
 """Groups whose objects are stored but not compiled; one of them has a kind of the same name as Istio's Gateway."""
@@ -73,6 +76,7 @@ class MeshSnapshot:
     registry: Registry = field(default_factory=Registry)
     selection: Selection = field(default_factory=Selection)
     key_counts: Mapping[str, int] = field(default_factory=dict)
+    metadata_counts: Mapping[str, int] = field(default_factory=dict)
     by_namespace: Mapping[str, Mapping[str, tuple[Config, ...]]] = field(default_factory=dict)  # type: ignore[type-arg]
     """By kind, then by namespace, oldest first."""
     mtls_policies: Mapping[str, NamespaceMtls] = field(default_factory=dict)
@@ -136,6 +140,10 @@ class MeshSnapshot:
         """Sidecars of one namespace, oldest first."""
         return self.by_namespace.get("Sidecar", {}).get(namespace, ())
 
+    def envoy_filters(self, namespace: str) -> tuple[Config[EnvoyFilter], ...]:
+        """EnvoyFilters of one namespace, oldest first."""
+        return self.by_namespace.get("EnvoyFilter", {}).get(namespace, ())
+
     def mtls(self, namespace: str) -> NamespaceMtls:
         """The PeerAuthentications that count in a namespace; the same object while none of them changes."""
         found = self.mtls_policies.get(namespace)
@@ -171,9 +179,9 @@ class MeshSnapshot:
 
     def _with(self, steps: Iterable[tuple[Source, Config | None]]) -> "MeshSnapshot":  # type: ignore[type-arg]
         steps = list(steps)
-        counts = counted_keys(
-            self.key_counts, [(self._object(source), new.object if new else None) for source, new in steps]
-        )
+        turns = [(self._object(source), new.object if new else None) for source, new in steps]
+        labels = counted_keys(self.key_counts, turns, read_label_keys)
+        metadata = counted_keys(self.metadata_counts, turns, read_metadata_keys)
         configs = dict(self.configs)
         touched: dict[str, set[str]] = {}
         for (kind, namespace, name), config in steps:
@@ -188,8 +196,9 @@ class MeshSnapshot:
             self,
             configs=configs,
             by_namespace=_sorted_again(self.by_namespace, configs, touched),
-            selection=self.selection.with_keys(counts),
-            key_counts=counts,
+            selection=self.selection.with_keys(labels, metadata),
+            key_counts=labels,
+            metadata_counts=metadata,
         )
         if "ConfigMap" in touched:
             snapshot = _with_mesh_config(snapshot)

@@ -14,6 +14,7 @@ from pilot.core.compiler.cache import CompileCache, Same
 from pilot.core.compiler.clusters import catch_all_clusters, outbound_clusters
 from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.endpoints import endpoint_resources
+from pilot.core.compiler.envoy_filter import patched
 from pilot.core.compiler.gateway_clusters import gateway_clusters
 from pilot.core.compiler.gateway_listeners import gateway_listeners
 from pilot.core.compiler.gateway_routes import gateway_routes
@@ -46,13 +47,15 @@ def compile_resources(
     """Everything that proxies of this class are to have in this mesh; `cache` only makes it faster."""
     work = Compilation(snapshot, proxy_class, cache if cache is not None else CompileCache())
     by_type: dict[str, dict[str, Compiled]] = {}
-    for item in _compile(work):
+    made = patched(work, _compile(work))
+    problems = set(made.diagnostics)
+    for item in made.compiled:
+        problems.update(item.diagnostics)
         by_type.setdefault(item.resource.type_url, {}).setdefault(item.resource.name, item)
     resources = {
         type_url: MappingProxyType({name: named[name].resource for name in sorted(named)})
         for type_url, named in by_type.items()
     }
-    problems = {problem for named in by_type.values() for item in named.values() for problem in item.diagnostics}
     secrets = frozenset(name for named in by_type.values() for item in named.values() for name in item.secrets)
     return ResourceSet(MappingProxyType(resources), tuple(sorted(problems.union(_problems(work)))), secrets)
 

@@ -1,0 +1,106 @@
+"""One resource under patches: what came of it, and the guard against what Envoy would refuse. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from google.protobuf import message
+from meshcore.errors import MeshError
+from meshcore.xds.constraints import violations
+from meshcore.xds.origin import METADATA_FIELDS, NAMESPACE, ConfigRef, distinct, origins_in
+
+from pilot.core.compiler.context import Compiled, packed
+from pilot.core.compiler.envoy_filter.merging import merge
+from pilot.core.compiler.envoy_filter.patches import PatchOf
+from pilot.core.diagnostics import Diagnostic
+
+Change = Callable[[Any, PatchOf], None]
+"""What a patch does to a part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a resource; None when a patch removed it."""
+
+    compiled: Compiled | None
+
+
+@dataclass
+class Patching:
+    """One resource in the making; `name` is how problems call it."""
+
+    name: str
+    refs: list[ConfigRef] = field(default_factory=list)
+    """The EnvoyFilters that changed it."""
+    problems: list[Diagnostic] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        """Whether any patch acted."""
+        return bool(self.refs)
+
+    def applied(self, patch: PatchOf) -> None:
+        """Take note that a patch acted."""
+        self.refs.append(patch.ref)
+
+    def take(self, inner: "Patching") -> None:
+        """Take over what happened inside a part."""
+        self.refs += inner.refs
+        self.problems += inner.problems
+
+    def attempt(self, patch: PatchOf, part: Any, change: Change, refuse: Callable[[Any], str] | None = None) -> None:
+        """Let `change` work on a copy of a part; take it over unless Envoy or `refuse` (which says why) would not."""
+        trial = type(part)()
+        trial.CopyFrom(part)
+        try:
+            change(trial, patch)
+        except MeshError as error:
+            self.problems.append(patch.problem(self.name, error.detail))
+            return
+        fault = refusal(trial) or (refuse(trial) if refuse is not None else "")
+        if fault:
+            self.problems.append(patch.problem(self.name, fault))
+            return
+        part.CopyFrom(trial)
+        self.applied(patch)
+
+    def finished(self, item: Compiled, parsed: Any) -> Outcome:
+        """The resource as it is now, the EnvoyFilters among the objects that made it."""
+        if not self.changed and not self.problems:
+            return Outcome(item)
+        resource, problems = item.resource, (*item.diagnostics, *dict.fromkeys(self.problems))
+        if not self.changed:
+            return Outcome(replace(item, diagnostics=problems))
+        if resource.type_url not in METADATA_FIELDS:
+            made = packed(resource.type_url, resource.name, parsed, beside=distinct((*resource.origins, *self.refs)))
+            return Outcome(replace(item, resource=made.resource, diagnostics=problems))
+        written = origins_in(parsed.metadata)
+        beside = tuple(origin for origin in resource.origins if origin not in written)
+        parsed.metadata.filter_metadata.pop(NAMESPACE, None)  # it is written anew
+        if not parsed.metadata.ByteSize():
+            parsed.ClearField("metadata")
+        made = packed(resource.type_url, resource.name, parsed, origins=(*written, *self.refs), beside=beside)
+        return Outcome(replace(item, resource=made.resource, diagnostics=problems))
+
+
+def merge_named(part: Any, patch: PatchOf) -> None:
+    """Merge; the name is what others know a listener, chain or virtual host by: it stays unless there is none."""
+    name = part.name
+    merge(part, patch.value, replace_lists=patch.replaces_lists)
+    if name:
+        part.name = name
+
+
+def merge_whole(part: Any, patch: PatchOf) -> None:
+    """Merge; filters and routes may be given another name."""
+    merge(part, patch.value, replace_lists=patch.replaces_lists)
+
+
+def refusal(part: message.Message) -> str:
+    """The first of Envoy's constraints that is broken; empty when there is none."""
+    return next(violations(part), "")
+
+
+def position(items: Any, matches: Callable[[Any], bool]) -> int | None:
+    """The index of the first item that matches."""
+    return next((index for index, item in enumerate(items) if matches(item)), None)
