@@ -75,6 +75,10 @@ class Client:
             file.write_bytes(own.chain + own.key.pem)
             self._context.load_cert_chain(file)
 
+    def speak_no_newer_than(self, version: ssl.TLSVersion) -> None:
+        """From now on."""
+        self._context.maximum_version = version
+
     @contextlib.contextmanager
     def connected(self, host: str = HOST) -> Iterator[ssl.SSLSocket]:
         with (
@@ -215,3 +219,94 @@ def test_a_proxy_gets_no_secret_of_another_namespace(mesh: Mesh, root: TestCa) -
             assert Client(mesh, root).answer() is None
             wait_until("it is told", partial(is_told, mesh, f'"kubernetes://{name.removeprefix("kubernetes://")}"'))
             assert Client(mesh, root).answer() is None
+
+
+def test_certificates_of_files_and_their_successors(mesh: Mesh, root: TestCa, tmp_path: Path) -> None:
+    first, second, own = issue(root, HOST), issue(root, HOST), issue(root, "partner.test")
+    files = {name: tmp_path / f"{name}.pem" for name in ("chain", "key", "root")}
+    for name, content in (("chain", first.chain), ("key", first.key.pem), ("root", root.root_pem)):
+        files[name].write_bytes(content)
+    tls = {"mode": "MUTUAL", "serverCertificate": str(files["chain"]), "privateKey": str(files["key"])}
+    tls["caCertificates"] = str(files["root"])
+    with applied(mesh, gateway("files", [HOST], tls), bound("files", HOST)):
+        client = Client(mesh, root, own, tmp_path)
+        assert wait_until("an answer over mutual TLS", client.answer)[0] == 200
+        assert client.shown() == first.chain
+        assert Client(mesh, root).answer() is None
+        files["chain"].write_bytes(second.chain)
+        files["key"].write_bytes(second.key.pem)
+        wait_until("the new certificate", lambda: client.shown() == second.chain)
+
+
+def test_the_oldest_version_that_is_spoken(mesh: Mesh, root: TestCa) -> None:
+    tls = {"mode": "SIMPLE", "credentialName": "modern", "minProtocolVersion": "TLSV1_3"}
+    cert = secret("modern", key_pair(issue(root, HOST)))
+    with applied(mesh, cert, gateway("modern", [HOST], tls), bound("modern", HOST)):
+        client = Client(mesh, root)
+        assert wait_until("an answer over TLS 1.3", client.answer)[0] == 200
+        client.speak_no_newer_than(ssl.TLSVersion.TLSv1_2)
+        assert client.answer() is None
+
+
+def outside(tls: Mapping[str, Any], address: str, selector: Mapping[str, str] | None) -> list[dict[str, Any]]:
+    """A server outside of the mesh at the gateway's TLS port, and how workloads of `default` call it."""
+    entry = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "ServiceEntry",
+        "metadata": {"name": "outside", "namespace": "default"},
+        "spec": {
+            "hosts": [HOST],
+            "location": "MESH_EXTERNAL",
+            "ports": [{"number": 80, "name": "http", "protocol": "HTTP", "targetPort": 8443}],
+            "resolution": "STATIC",
+            "endpoints": [{"address": address}],
+        },
+    }
+    policy: dict[str, Any] = {"host": HOST, "trafficPolicy": {"tls": {"mode": "MUTUAL", "sni": HOST, **tls}}}
+    policy |= {"workloadSelector": {"matchLabels": dict(selector)}} if selector else {}
+    metadata = {"name": "outside", "namespace": "default"}
+    rule = {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": metadata, "spec": policy}
+    return [entry, rule]
+
+
+@pytest.fixture
+def server_outside(mesh: Mesh, root: TestCa) -> Iterator[str]:
+    """The gateway as a server that wants certificates of `root`; its address."""
+    pair = issue(root, HOST)
+    cert = secret("outside", {"cert": pair.chain, "key": pair.key.pem, "cacert": root.root_pem}, "Opaque")
+    tls = {"mode": "MUTUAL", "credentialName": "outside"}
+    with applied(mesh, cert, gateway("outside", [HOST], tls), bound("outside", HOST)):
+        yield str(mesh.workload("edge")["address"])
+
+
+def test_a_sidecar_originates_tls_with_a_secret_when_its_rule_selects_it(
+    mesh: Mesh, root: TestCa, server_outside: str
+) -> None:
+    own = issue(root, "partner.test")
+    cert = secret("partner", {"cert": own.chain, "key": own.key.pem, "cacert": root.root_pem}, "Opaque")
+    cert["metadata"]["namespace"] = "default"
+    tls = {"credentialName": "partner", "subjectAltNames": [HOST]}
+    with applied(mesh, cert, *outside(tls, server_outside, {"app": "client"})):
+        reply = wait_until("an answer from outside", lambda: good(mesh))
+        assert reply["workload"] == "ledger"
+    with applied(mesh, cert, *outside(tls, server_outside, None)):
+        assert not mesh.get(f"http://{HOST}/").good, "without a selector no TLS is originated"
+
+
+def test_a_sidecar_originates_tls_with_files(mesh: Mesh, root: TestCa, server_outside: str, tmp_path: Path) -> None:
+    own, stranger = issue(root, "partner.test"), issue(make_ca("somebody else"), "partner.test")
+    files = {name: tmp_path / f"{name}.pem" for name in ("chain", "key", "root")}
+    for name, content in (("chain", stranger.chain), ("key", stranger.key.pem), ("root", root.root_pem)):
+        files[name].write_bytes(content)
+    tls = {"clientCertificate": str(files["chain"]), "privateKey": str(files["key"])}
+    tls["caCertificates"] = str(files["root"])
+    with applied(mesh, *outside(tls, server_outside, None)):
+        assert not mesh.get(f"http://{HOST}/").good, "the server does not know this certificate"
+        files["chain"].write_bytes(own.chain)
+        files["key"].write_bytes(own.key.pem)
+        assert wait_until("an answer from outside", lambda: good(mesh))["workload"] == "ledger"
+
+
+def good(mesh: Mesh) -> dict[str, Any] | None:
+    reply = mesh.get(f"http://{HOST}/")
+    return dict(reply.body) if reply.good else None

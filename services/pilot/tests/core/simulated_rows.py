@@ -1,7 +1,7 @@
 """What the simulator makes of a traffic row's call: answers with weights, of which only what is certain is said."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +30,15 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Hop:
+    """Where the connection goes, and the server name of its TLS."""
+
+    address: str
+    port: int
+    sni: str
+
+
+@dataclass(frozen=True)
 class SimulatedMesh:
     """`resources` gives what the workload of that name is sent; `places` says who has an address."""
 
@@ -47,12 +56,16 @@ class SimulatedMesh:
         owner = next(place for place in self.places.values() if place.name == call.source and not place.is_application)
         return self._asked(call, owner, dialled, int(port) if dialled else call.port)
 
-    def _asked(self, call: RowCall, owner: Place, dialled: str, port: int) -> RowOutcome:
-        """What the proxy of `owner` makes of it: of its workload's own calls, or, at a gateway, of anybody's."""
+    def _asked(self, call: RowCall, owner: Place, dialled: str, port: int, *, sni: str = "") -> RowOutcome:
+        """What the proxy of `owner` makes of it: of its workload's own calls, or, at a gateway, of anybody's.
+
+        `sni` is the server name of the TLS in which another proxy hands the call on.
+        """
         resources = self.resources(owner.name)
         sent = {**call.headers, **(_WS_HEADERS if call.scheme == "ws" else {})}
         sent |= _GRPC_HEADERS if call.scheme.startswith("grpc") else {}
-        tls = call.scheme in ("https", "grpcs", "tls")
+        own_tls = call.scheme in ("https", "grpcs", "tls")
+        tls = own_tls or bool(sni)
         asked = Call(
             host=call.host,
             port=port,
@@ -62,7 +75,7 @@ class SimulatedMesh:
             address=dialled,
             is_http=call.scheme not in ("tcp", "tls"),
             tls=tls,
-            sni=(call.sni or call.host) if tls else "",
+            sni=sni or ((call.sni or call.host) if own_tls else ""),
         )
         outcome = simulate(resources, asked)
         answers = tuple(self._answers(resources, outcome, call, owner))
@@ -101,7 +114,11 @@ class SimulatedMesh:
             found = list(self._hosts(resources, cluster))
             if not found:
                 yield Answer(503, headers=Partly(), body=UNKNOWN, weight=left * share / 100)
-            for place, weight, mutual in found:
+            for place, weight, mutual, hop in found:
+                if place is not None and place.is_gateway:
+                    onward = self._asked(call, place, hop.address, hop.port, sni=hop.sni)
+                    yield from (replace(one, weight=one.weight * left * share / 100 * weight) for one in onward.answers)
+                    continue
                 status = UNKNOWN if place is None else 101 if call.scheme == "ws" else 200
                 yield self._served(call, route, cluster, place, mutual, owner, status, left * share / 100 * weight)
 
@@ -141,12 +158,12 @@ class SimulatedMesh:
                 shares[answer.workload] = shares.get(answer.workload, 0.0) + 100.0 * answer.weight
         for policy in outcome.message.route.request_mirror_policies if outcome.message is not None else ():
             part = policy.runtime_fraction.default_value.numerator / 10_000
-            for place, weight, _ in self._hosts(resources, policy.cluster):
+            for place, weight, _, _ in self._hosts(resources, policy.cluster):
                 if place is not None:
                     shares[place.name] = shares.get(place.name, 0.0) + part * weight
         return {name: min(share, 100.0) for name, share in shares.items()}
 
-    def _hosts(self, resources: ResourceSet, name: str) -> Iterator[tuple[Place | None, float, bool]]:
+    def _hosts(self, resources: ResourceSet, name: str) -> Iterator[tuple[Place | None, float, bool, Hop]]:
         """Who may answer for a cluster, with which share, and whether over mesh mTLS."""
         packed = resources.of_type(CLUSTER_TYPE).get(name)
         if packed is None:
@@ -167,8 +184,17 @@ class SimulatedMesh:
             within = sum(_weight(host) for host in hosts)
             for host in hosts:
                 share = _group_weight(group, hosts, by_locality) / total * _weight(host) / within
-                place = self.places.get(host.endpoint.address.socket_address.address)
-                yield place, share, _is_mutual(cluster, host)
+                found = host.endpoint.address.socket_address
+                hop = Hop(found.address, found.port_value, _server_name(cluster))
+                yield self.places.get(found.address), share, _is_mutual(cluster, host), hop
+
+
+def _server_name(cluster: Any) -> str:
+    """Of the TLS that a rule asks for; nothing for what auto mTLS may add."""
+    if not cluster.transport_socket.name.endswith("tls"):
+        return ""
+    context: Any = registry.unpack(cluster.transport_socket.typed_config)
+    return str(context.sni)
 
 
 def _weight(host: Any) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -15,9 +15,11 @@ from meshcore import metrics
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.http.serving import listening
 from meshcore.tls import ServiceIdentity
+from meshcore.xds.types import SECRET_TYPE
 
 from envoy_bootstrap.adapters import app_health
 from envoy_bootstrap.adapters.citadel import CitadelClient
+from envoy_bootstrap.adapters.file_secrets import FileSecrets
 from envoy_bootstrap.adapters.last_good_recorder import LastGoodRecorder
 from envoy_bootstrap.adapters.local_discovery import (
     Discovery,
@@ -34,6 +36,7 @@ from envoy_bootstrap.adapters.supervisor import Supervisor
 from envoy_bootstrap.adapters.workload_identity import WorkloadIdentity
 from envoy_bootstrap.core.addresses import UnixSocket
 from envoy_bootstrap.core.bootstrap import BootstrapInputs, render_bootstrap, to_json
+from envoy_bootstrap.core.discovery import Versioned
 from envoy_bootstrap.core.environment import AgentConfig
 from envoy_bootstrap.core.envoy_arguments import envoy_arguments
 from envoy_bootstrap.core.node import agent_node
@@ -107,7 +110,8 @@ class Agent:
         )
         self._stored = StoredState.open(state_dir, config.state_key_file)
         self._recorder = LastGoodRecorder(self.supervisor, self._stored)
-        self._secrets = Discovery()
+        self._files = FileSecrets(self._offer)
+        self._secrets = Discovery(self._files.asked)
         self._last_good = Discovery()
         self._last_good_service = LastGoodService(
             self._last_good, self._recorder.resources, lambda: self.stream.answered
@@ -126,13 +130,14 @@ class Agent:
         # The status port is the lock of the workload's address: two Envoys on one address would share traffic silently.
         await runtime.enter("status", listening(status_app(self._sources(runtime)), *self._status_address()))
         await self._start_discovery(runtime)
-        self.identity.on_change(lambda identity: self._secrets.replace(secrets_of(identity)))
+        self.identity.on_change(lambda identity: self._offer(secrets_of(identity)[SECRET_TYPE]))
         if (restored := self._stored.load_identity(self._config.identity)) is not None:
             self.identity.use(*restored)
         self.identity.on_change(self._keep)
         if not self._config.pilot.is_ip:
             await self._follow_pilots_name(runtime)
         runtime.spawn("certificate", self.identity.renew_for_ever)
+        runtime.spawn("certificate files", self._files.watch)
         runtime.spawn("pilot stream", self.stream.run)
         runtime.spawn("envoy", self.supervisor.run)
         runtime.spawn("health", self._watch_health)
@@ -163,6 +168,10 @@ class Agent:
             socket = self._state_dir / name
             server = await start_server(socket, register)
             runtime.on_stop(name, _stopping(server, socket))
+
+    def _offer(self, secrets: Mapping[str, Versioned]) -> None:
+        """Serve these beside those that are served."""
+        self._secrets.replace({SECRET_TYPE: {**self._secrets.resources.get(SECRET_TYPE, {}), **secrets}})
 
     def _keep(self, identity: ServiceIdentity) -> None:
         try:

@@ -5,7 +5,7 @@ Whoever can open the socket gets the workload's key: the directory is 0700 and t
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,9 @@ _HAND_BACK_WITHIN = 1.0
 class Discovery:
     """The resources of one socket and the streams that follow them."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Callable[[Iterable[str]], None] = lambda names: None) -> None:
         self.resources: Resources = {}
+        self._asked = asked
         self._streams: set[asyncio.Queue[Any]] = set()
 
     @property
@@ -66,6 +67,7 @@ class Discovery:
                     else:
                         if event.HasField("error_detail"):
                             _log.error("envoy refuses", type_url=event.type_url, reason=event.error_detail.message)
+                        self._asked(session.names_in(event))
                         responses = session.request_received(event)
                     for response in responses:
                         yield response

@@ -55,6 +55,11 @@ class DeltaDiscovery:
         self._subscriptions: dict[str, _Subscription] = {}
         self._sent = 0
 
+    @staticmethod
+    def names_in(request: Any) -> tuple[str, ...]:
+        """The names that a request wants."""
+        return tuple(request.resource_names_subscribe)
+
     def request_received(self, request: Any) -> list[Any]:
         """The responses to a DeltaDiscoveryRequest; none for an ACK, a NACK, or names that are held."""
         subscription = self._subscriptions.get(request.type_url)
@@ -108,6 +113,11 @@ class SotwDiscovery:
         self._subscriptions: dict[str, _Subscription] = {}
         self._nonces: dict[str, str] = {}
         self._sent = 0
+
+    @staticmethod
+    def names_in(request: Any) -> tuple[str, ...]:
+        """The names that a request wants."""
+        return tuple(request.resource_names)
 
     def request_received(self, request: Any) -> list[Any]:
         """The responses to a DiscoveryRequest; none for an ACK, a NACK, a stale nonce or names that are held."""

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
+from meshcore.pem import count_certificates
 from meshcore.xds.resource import PackedResource, Resources
 from meshcore.xds.secret_names import SecretReference, secret_reference
 from meshcore.xds.types import SECRET_TYPE
@@ -149,9 +150,7 @@ def _root(name: str, data: Mapping[str, bytes]) -> secret_pb2.Secret | str:
     root, revoked = _first(data, "cacert", "ca.crt"), _first(data, "crl", "ca.crl")
     if not root:
         return "it has no root (ca.crt or cacert)"
-    try:
-        x509.load_pem_x509_certificates(root)
-    except ValueError:
+    if not count_certificates(root):
         return "its root is no PEM certificate"
     made = secret_pb2.Secret(name=name)
     made.validation_context.trusted_ca.inline_bytes = root

@@ -10,6 +10,7 @@ from meshcore.protocol import Protocol
 
 from pilot.core.compiler.context import Compilation
 from pilot.core.diagnostics import Diagnostic
+from pilot.core.proxy import ProxyType
 from pilot.core.registry import Port, Service
 
 _MESH_PORTS = (15020, 15021, 15090)
@@ -67,6 +68,8 @@ def _reserved(work: Compilation) -> frozenset[int]:
 
 
 def _ports(work: Compilation, reserved: frozenset[int]) -> Iterable[InboundPort]:
+    if work.proxy_class.type is not ProxyType.SIDECAR:
+        return  # what a gateway serves is its Gateways' to say
     services = work.snapshot.registry.services
     by_target: dict[int, list[tuple[Service, Port]]] = {}
     for served in work.proxy_class.served:

@@ -1,0 +1,25 @@
+"""PEM texts: counted, or refused whole."""
+
+import pytest
+from meshcore.pem import count_certificates
+from meshcore.testing.identity import make_ca
+
+ONE, OTHER = make_ca().root_pem, make_ca("other").root_pem
+
+
+@pytest.mark.parametrize(
+    ("pem", "count"),
+    [
+        (ONE, 1),
+        (b"# a comment\n" + ONE + b"\n" + OTHER, 2),
+        (ONE.replace(b"\n", b"\r\n"), 1),
+        (b"", 0),
+        (b"hello", 0),
+        (ONE[:-30], 0),
+        (ONE + OTHER[:100], 0),
+        (b"-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n", 0),
+        (b"-----BEGIN CERTIFICATE-----\nAAA\n-----END CERTIFICATE-----\n", 0),
+    ],
+)
+def test_what_is_counted(pem: bytes, count: int) -> None:
+    assert count_certificates(pem) == count

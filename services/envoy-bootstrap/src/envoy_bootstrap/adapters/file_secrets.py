@@ -1,0 +1,105 @@
+"""Watches the files of the secrets that Envoy has asked for, and has them served anew when they change."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import structlog
+from meshcore.xds.secret_names import FileReference, file_reference
+
+from envoy_bootstrap.core.discovery import Versioned
+from envoy_bootstrap.core.file_secrets import SYSTEM_ROOTS, Contents, file_secret
+
+LOOK_EVERY = 1.0
+"""Seconds between looks at the files."""
+MOST_NAMES = 1000
+LARGEST = 4 << 20
+"""Bytes of a file; the roots of an operating system are a quarter of a megabyte."""
+
+_log = structlog.get_logger("files")
+_Stamp = tuple[tuple[int, int, int] | None, ...]
+
+
+class FileSecrets:
+    """`asked` notes names; `watch` reads their files and calls `changed` with all secrets when one is new."""
+
+    def __init__(self, changed: Callable[[Mapping[str, Versioned]], None]) -> None:
+        self._changed = changed
+        self._names: dict[str, FileReference] = {}
+        self._stamps: dict[str, _Stamp] = {}
+        self._served: dict[str, Versioned] = {}
+        self._news = asyncio.Event()
+
+    def asked(self, names: Iterable[str]) -> None:
+        """Envoy wants these secrets; names that are no files' are somebody else's business."""
+        for name in names:
+            reference = file_reference(name)
+            if reference is not None and name not in self._names and len(self._names) < MOST_NAMES:
+                self._names[name] = reference
+                self._news.set()
+
+    async def watch(self) -> None:
+        """Never returns."""
+        while True:
+            self._news.clear()
+            if await asyncio.to_thread(self._look, dict(self._names)):
+                self._changed(dict(self._served))
+            if not self._names:
+                await self._news.wait()
+                continue
+            try:
+                async with asyncio.timeout(LOOK_EVERY):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    def _look(self, names: Mapping[str, FileReference]) -> bool:
+        """Read what has changed since the last look; whether a secret is new."""
+        news = False
+        for name, reference in names.items():
+            paths = _paths(reference)
+            stamp = tuple(map(_stamp, paths))
+            if self._stamps.get(name) == stamp:
+                continue
+            found = file_secret(name, reference, _read(reference, paths))
+            # Looked at before it was read: a file that changes meanwhile is read again.
+            self._stamps[name] = stamp
+            if isinstance(found, str):
+                _log.warning("file is not served", resource=name, reason=found, kept=name in self._served)
+            elif self._served.get(name) != found:
+                self._served[name] = found
+                news = True
+                _log.info("file is served", resource=name, version=found.version)
+        return news
+
+
+def _paths(reference: FileReference) -> tuple[str, ...]:
+    if reference.chain:
+        return reference.chain, reference.key
+    root = reference.root or next((path for path in SYSTEM_ROOTS if Path(path).exists()), SYSTEM_ROOTS[0])
+    return (root, reference.revoked) if reference.revoked else (root,)
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _read(reference: FileReference, paths: tuple[str, ...]) -> Contents:
+    contents = [_content(path) for path in paths]
+    if reference.chain:
+        return Contents(chain=contents[0], key=contents[1])
+    return Contents(root=contents[0], revoked=contents[1] if reference.revoked else None)
+
+
+def _content(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError:
+        return None
+    return data if len(data) <= LARGEST else None
