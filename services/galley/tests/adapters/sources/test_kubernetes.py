@@ -17,6 +17,8 @@ from galley.adapters.store import Store
 from galley.core.retention import Retention
 from meshcore.errors import MeshError
 from meshcore.model.kinds import by_plural
+from meshcore.testing.addresses import claim
+from meshcore.testing.relay import Relay
 
 KINDS = (by_plural("", "namespaces"), by_plural("networking.istio.io", "virtualservices"))
 VS = "/apis/networking.istio.io/v1/namespaces/shop/virtualservices"
@@ -119,6 +121,34 @@ async def test_a_watch_that_ends_is_resumed_and_one_that_is_too_old_lists_again(
             return set(await names(target)) == {"b"}
 
         await until(second)
+
+
+async def test_a_server_that_is_back_is_no_fault_any_more(api: Any, target: Store, access: Access, until: Any) -> None:
+    from galley.adapters.config_api.calls import Backend
+    from galley.adapters.sources import Intake
+    from galley.core.kind_rules import Naming
+    from meshcore.runtime.tasks import cancel, create_task
+
+    access.verify.check_hostname = False  # the relay's address is not in the certificate
+    port = int(api.url.rpartition(":")[2])
+    with claim() as block:
+        async with Relay(block.address(1), 8081, ("127.0.0.1", port)) as relay:
+            beyond = Access(f"https://{relay.address}:{relay.port}", access.verify, access.token)
+            intake = Intake(KubernetesSource(beyond, KINDS), Backend(target, Naming()))
+            task = create_task(intake.run(), name="intake")
+
+            async def faulty() -> bool:
+                return {fault.origin for fault in intake.report().faults} == {"namespaces", "virtualservices"}
+
+            async def quiet() -> bool:
+                return intake.report().synchronised and not intake.report().faults
+
+            await until(quiet)
+            relay.cut()
+            await until(faulty)
+            relay.mend()
+            await until(quiet)
+            await cancel(task)
 
 
 def test_a_kubeconfig_is_read_and_shows_nothing_of_it(tmp_path: Path, api_ca: bytes) -> None:

@@ -50,6 +50,8 @@ class KubernetesSource:
         self._events: asyncio.Queue[SourceState | SourceChange] = asyncio.Queue(1000)
         self._relists = asyncio.Event()
         self._generation = 0
+        self._pauses: dict[KindInfo, float] = {}
+        """Of kinds that cannot be asked now: how long to wait next time."""
 
     @classmethod
     def of_kubeconfig(cls, path: Path) -> "KubernetesSource":
@@ -87,7 +89,7 @@ class KubernetesSource:
             self._relists.clear()
 
     async def _follow(self, client: httpx.AsyncClient, info: KindInfo, namespaces_listed: asyncio.Event) -> None:
-        version, pause, generation = "", _SHORTEST_PAUSE, self._generation
+        version, generation = "", self._generation
         if info.kind != "Namespace":
             await namespaces_listed.wait()
         while True:
@@ -96,7 +98,6 @@ class KubernetesSource:
                     generation = self._generation
                     version = await self._list(client, info)
                     namespaces_listed.set()
-                pause = _SHORTEST_PAUSE
                 version = await self._watch(client, info, version)
             except _ExpiredError:
                 version = ""
@@ -106,12 +107,18 @@ class KubernetesSource:
                 await asyncio.sleep(_UNKNOWN_KIND_PAUSE)
             except (httpx.HTTPError, ValueError, KeyError) as error:
                 await self._fault(info, f"{type(error).__name__}: {error}")
+                pause = self._pauses.get(info, _SHORTEST_PAUSE)
+                self._pauses[info] = min(pause * 2, _LONGEST_PAUSE)
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _fault(self, info: KindInfo, message: str) -> None:
         faults = (Fault(info.plural, None, message),)
         await self._events.put(SourceState((), _collection(info), faults=faults, complete=False))
+
+    async def _answered(self, info: KindInfo) -> None:
+        """The kind can be asked again: its fault is over, although nothing else may have happened."""
+        if self._pauses.pop(info, None) is not None:
+            await self._events.put(SourceState((), _collection(info), complete=False))
 
     async def _list(self, client: httpx.AsyncClient, info: KindInfo) -> str:
         """Tell the whole kind; the version to watch from."""
@@ -125,6 +132,7 @@ class KubernetesSource:
             if not (rest := body["metadata"].get("continue")):
                 break
             query["continue"] = rest
+        await self._answered(info)
         await self._events.put(SourceState(tuple(objects), _collection(info)))
         return str(body["metadata"]["resourceVersion"])
 
@@ -139,6 +147,7 @@ class KubernetesSource:
         generation = self._generation
         async with client.stream("GET", _path(info), params=query) as response:
             _check(response)
+            await self._answered(info)
             async for line in response.aiter_lines():
                 if not line:
                     continue
