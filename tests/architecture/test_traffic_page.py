@@ -31,8 +31,10 @@ def test_every_row_is_in_an_area():
 
 @pytest.mark.parametrize("feature", [item for item in FOLDER.features if item.test], ids=lambda item: item.name)
 def test_a_test_that_is_named_is_there(feature):
-    path, _, function = feature.test.partition("::")
+    path, _, called = feature.test.partition("::")
+    function, _, case = called.rstrip("]").partition("[")
     assert f"def {function}" in (ROOT / path).read_text()
+    assert not case or (ROOT / path).parents[1].joinpath("testdata", case).is_dir()
 
 
 def test_the_page_is_current_golden(request):

@@ -159,16 +159,25 @@ def apply_outlier_detection(cluster: Any, settings: OutlierDetection | None) -> 
 
 
 def apply_http_options(
-    cluster: Any, protocol: Protocol, pool: ConnectionPoolSettings | None, *, sniffs: bool, auto_sni: bool = False
+    cluster: Any,
+    protocol: Protocol,
+    pool: ConnectionPoolSettings | None,
+    *,
+    sniffs: bool,
+    auto_sni: bool = False,
+    mesh_upgrades: bool = False,
 ) -> None:
     """Which HTTP version the upstream is spoken to in, and limits of its connections.
 
-    `sniffs` is True where one cluster serves callers of either version, so that it has to follow them.
+    `sniffs` is True where one cluster serves callers of either version, so that it has to follow them. `mesh_upgrades`
+    is MeshConfig's wish for HTTP/2: it holds for HTTP ports whose rule says nothing.
     """
     http = pool.http if pool else None
     tcp = pool.tcp if pool else None
     options = _OPTIONS()
-    upgrade = http is not None and http.h2_upgrade_policy is H2UpgradePolicy.UPGRADE and not protocol.is_tcp
+    wish = http.h2_upgrade_policy if http is not None else H2UpgradePolicy.DEFAULT
+    upgrade = wish is H2UpgradePolicy.UPGRADE and not protocol.is_tcp
+    upgrade |= mesh_upgrades and wish is H2UpgradePolicy.DEFAULT and protocol.is_http
     if (protocol is Protocol.AUTO and sniffs) or (http is not None and http.use_client_protocol):
         options.use_downstream_protocol_config.http_protocol_options.SetInParent()
         _http2(options.use_downstream_protocol_config.http2_protocol_options, pool)

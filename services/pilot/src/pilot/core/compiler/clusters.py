@@ -11,7 +11,7 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb2
 from google.protobuf import duration_pb2
 from meshcore.model.destination_rule import SimpleLb, Subset, TlsMode
-from meshcore.model.mesh_config import MeshConfig
+from meshcore.model.mesh_config import DefaultH2Upgrade, MeshConfig
 from meshcore.model.peer_authentication import MtlsMode
 from meshcore.protocol import Protocol
 from meshcore.xds.names import (
@@ -166,7 +166,14 @@ def _build(
     problems += _apply_tls(cluster, target, policy, mesh, mutual, endpoints, traits)
     asks_for_tls = policy.tls is not None and policy.tls.mode in (TlsMode.SIMPLE, TlsMode.MUTUAL)
     auto_sni = policy.tls is not None and asks_for_tls and not policy.tls.sni
-    apply_http_options(cluster, port.protocol, policy.connection_pool, sniffs=traits.sniffs, auto_sni=auto_sni)
+    apply_http_options(
+        cluster,
+        port.protocol,
+        policy.connection_pool,
+        sniffs=traits.sniffs,
+        auto_sni=auto_sni,
+        mesh_upgrades=mesh.h2_upgrade_policy is DefaultH2Upgrade.UPGRADE,
+    )
     if traits.source:
         cluster.upstream_bind_config.CopyFrom(source_bind(traits.source))
     _describe(cluster, service, subset, rule, alpn_is_fixed=asks_for_tls)
