@@ -113,6 +113,7 @@ def test_the_bookshop_compiles_to_a_bootstrap_that_envoy_accepts(mesh: Mesh, tmp
 def test_no_secret_is_in_any_log(mesh: Mesh) -> None:
     identities = Path(mesh.layout.identities)
     tokens = [identities / "admin-token", identities / "citadel/galley-token", identities / "pilot/status-token"]
+    tokens.append(identities / "galley/pilot-token")
     tokens += [identities / "citadel/kek", *Path(mesh.layout.root).glob("w/*/token")]
     secrets = {path.read_text().strip() for path in tokens}
     secrets |= {json.loads(path.read_text())["password"] for path in identities.glob("*/nats-user.json")}

@@ -83,6 +83,18 @@ def test_diff_foretells_the_push_and_changes_nothing(mesh: Mesh, tmp_path: Path)
         mesh.delete(virtual_service("echo", []))
 
 
+def test_a_dry_run_names_the_proxies_that_the_change_would_reach(mesh: Mesh, tmp_path: Path) -> None:
+    path = tmp_path / "vs.json"
+    path.write_text(json.dumps(virtual_service("echo", [route("echo", "v2")])))
+    done = mesh.run_here("apply", "-f", str(path), "--dry-run")
+    assert "virtualservices.networking.istio.io/echo applied (dry run)" in done.stdout
+    reached = next(line for line in done.stderr.splitlines() if line.startswith("It would reach "))
+    assert "client.default" in reached
+    assert not [
+        item for item in mesh.config.list_objects(KIND, "default")["items"] if item["metadata"]["name"] == "echo"
+    ]
+
+
 def test_a_workload_that_is_not_there(mesh: Mesh) -> None:
     done = mesh.run_here("explain", "ghost", "echo", check=False)
     assert done.exit_code == 1

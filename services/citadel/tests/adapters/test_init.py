@@ -94,6 +94,10 @@ async def test_tokens_are_stored_hashed_with_their_roles(tmp_path):
     assert not any(reader.allows(role) for role in Role)
     pilot = TokenAuthenticator(tmp_path / "pilot" / "tokens.json")
     assert await pilot.authenticate(Credentials(token=(tmp_path / "pilot/status-token").read_text())) is None
+    asker = await pilot.authenticate(Credentials(token=(tmp_path / "galley/pilot-token").read_text()))
+    assert asker is not None
+    assert asker.allows(Role.VIEWER)
+    assert not asker.allows(Role.EDITOR)
     hashed = (tmp_path / "galley" / "tokens.json").read_text()
     for name in ("admin-token", "pilot/status-token", "citadel/galley-token"):
         assert (tmp_path / name).read_text() not in hashed

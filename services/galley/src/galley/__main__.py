@@ -18,6 +18,7 @@ from galley.adapters.config_api.namespaces import seed
 from galley.adapters.config_api.workload_tokens import TokenIssuer
 from galley.adapters.list_responder import ListResponder
 from galley.adapters.mcp import start_mcp
+from galley.adapters.pilot_effect import PilotEffect
 from galley.adapters.publisher import Publisher
 from galley.adapters.secret_service import secret_handler
 from galley.adapters.sources import intakes_of
@@ -54,7 +55,8 @@ async def build(runtime: Runtime[GalleySettings]) -> None:
         citadel = settings.citadel_address
         runtime.spawn("renewal", lambda: keep_current(identity, citadel))
     authenticator = admin_authenticator(settings)
-    backend = Backend(store, Naming(settings.domain))
+    pilot_effect = PilotEffect(settings.pilot_url, identity, directory) if settings.pilot_url else None
+    backend = Backend(store, Naming(settings.domain), pilot=pilot_effect)
     issuer = TokenIssuer(settings.issuer, SigningKey((directory / "token-signing-key.pem").read_bytes()))
     api = ConfigApi(backend, authenticator, issuer, lambda: runtime.readiness.ready)
     tls = ssl_server_context(identity, client_certificates="optional")

@@ -48,6 +48,8 @@ class GalleySettings(ServiceSettings):
     mcp_xds_allow: str = ""
     """CIDRs (with commas) from which istiods may take config over MCP over xDS; empty: the port stays closed. Also
     `--mcp-xds-allow CIDR`, once or more often."""
+    pilot_url: str = ""
+    """Pilot's admin API, which a dry run asks what a change would send to whom; empty: it is not asked."""
     sink_address: str = ""
     """`host:port` of an MCP ResourceSink that Galley dials. Also `--sink-address`."""
 

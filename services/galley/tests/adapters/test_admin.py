@@ -93,7 +93,7 @@ async def test_dry_run_tells_what_analysis_would_say_of_the_whole(admin: httpx.A
     assert [(one["code"], one["level"], one["origin"]) for one in alone["findings"]] == [
         ("IST0101", "Error", "VirtualService default/v")
     ]
-    assert alone["proxies_not_known"]
+    assert (alone["proxies"], alone["proxies_not_known"]) == (None, "no Pilot is known here (GALLEY_PILOT_URL)")
     whole = (await change(admin, rule, service, dry_run=True)).json()["what_if"]
     assert whole["findings"] == []
     assert [one["message"] for one in whole["resolved"]] == ['Referenced host not found: "a"']

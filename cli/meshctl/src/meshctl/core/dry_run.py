@@ -12,6 +12,8 @@ from meshcore.model.load import Document
 from meshctl.core.documents import named_objects
 
 _PLACE = re.compile(r"changes\[(\d+)\]\.object\.?")
+_PROXIES = 5
+"""Proxies that are named."""
 
 
 def change_set(documents: Sequence[Document], namespace: str) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def violation_lines(answer: Mapping[str, Any], documents: Sequence[Document]) ->
 
 
 def warning_lines(answer: Mapping[str, Any]) -> Iterator[str]:
-    """What was warned of, what analysis would say, each with its fix, and why no proxies are named."""
+    """What was warned of, what analysis would say, each with its fix, and which proxies it would reach."""
     yield from (f"Warning: {text}" for text in answer.get("warnings") or ())
     what_if = answer.get("what_if") or {}
     for finding in what_if.get("findings") or ():
@@ -68,6 +70,14 @@ def warning_lines(answer: Mapping[str, Any]) -> Iterator[str]:
             if fix.get("patch"):
                 yield f"  patch: {json.dumps(fix['patch'])}"
     yield from (f"Resolved: {_finding(finding)}" for finding in what_if.get("resolved") or ())
+    if reached := what_if.get("proxies"):
+        names = sorted({name for one in reached["consequences"] for name in one["proxies"]})
+        more = f" and {len(names) - _PROXIES} more" if len(names) > _PROXIES else ""
+        told = f": {', '.join(names[:_PROXIES])}{more}" if names else ""
+        yield f"It would reach {len(names) + reached['hidden']} of {reached['proxies']} proxies{told}"
+        yield from (f"  problem: {problem}" for one in reached["consequences"] for problem in one["problems"])
+    elif why_not := what_if.get("proxies_not_known"):
+        yield f"Which proxies it would reach is not known: {why_not}"
 
 
 def _finding(finding: Mapping[str, Any]) -> str:

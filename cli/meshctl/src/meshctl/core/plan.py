@@ -77,7 +77,8 @@ def service_specs(settings: StackSettings) -> tuple[ProcessSpec, ...]:
         listens=((stack.nats, t.NATS_PORT), (stack.nats, t.NATS_MONITOR_PORT)),
         ready_url=f"http://{stack.nats}:{t.NATS_MONITOR_PORT}/healthz",
     )
-    galley = _service(settings, "galley", stack.galley, (t.CONFIG_API_PORT,))
+    galley_environment = {"GALLEY_PILOT_URL": f"http://{stack.pilot()}:{t.ADMIN_PORT}"}
+    galley = _service(settings, "galley", stack.galley, (t.CONFIG_API_PORT,), galley_environment)
     citadel_environment = {
         "CITADEL_TOKEN_ISSUER": f"https://{stack.galley}:{t.CONFIG_API_PORT}",
     }

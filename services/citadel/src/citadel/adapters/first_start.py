@@ -143,6 +143,7 @@ class _FirstStart:
         admin = self._once("admin-token", new_token()).decode()
         status = self._once("pilot/status-token", new_token()).decode()
         reader = self._once("citadel/galley-token", new_token()).decode()
+        asker = self._once("galley/pilot-token", new_token()).decode()
         if self.installation.profile is InstallProfile.COMPOSE:
             private_directory(self.directory / "database")
             self._once("database/password", new_token())
@@ -152,8 +153,9 @@ class _FirstStart:
             token_entry(status, "pilot", {EVERY_NAMESPACE: [Role.STATUS_WRITER]}),
             token_entry(reader, "citadel", {}),
         ]
+        of_pilot = [*everywhere, token_entry(asker, "galley", {EVERY_NAMESPACE: [Role.VIEWER]})]
         for service in SERVICES:
-            entries = of_galley if service == "galley" else everywhere
+            entries = {"galley": of_galley, "pilot": of_pilot}.get(service, everywhere)
             self._current(f"{service}/tokens.json", _json({"tokens": entries}))
 
     def _once(self, name: str, content: bytes, mode: int = 0o600) -> bytes:

@@ -20,12 +20,14 @@ from galley.adapters.admin.models import (
     Finding,
     ObjectKey,
     Operation,
+    ReachedProxies,
     RefusedDryRun,
     RequestedChange,
     RequestedChangeSet,
 )
 from galley.adapters.config_api import consequences, namespaces, references
 from galley.adapters.config_api.calls import Backend
+from galley.adapters.pilot_effect import visible
 from galley.core.admission import admit
 from galley.core.apply.documents import manager_at, manager_of, with_updated
 from galley.core.change_set import decide
@@ -36,7 +38,8 @@ from galley.core.kube_api.query import FieldValidation
 from galley.core.storage import StoredObject, Verb, WriteOp
 from galley.core.what_if import Alteration
 
-_PROXIES_NOT_KNOWN = "Pilot is not asked yet which proxies a change would reach"
+_NO_PILOT = "no Pilot is known here (GALLEY_PILOT_URL)"
+_NOT_VALID = "Pilot is not asked about a change that is not valid"
 _REFUSED: dict[int | str, dict[str, Any]] = {
     422: {"model": RefusedDryRun, "description": "Not valid", "content": {MEDIA_TYPE: {}}}
 }
@@ -61,7 +64,7 @@ def changesets_router(backend: Backend) -> APIRouter:
         except MeshError as error:
             if not body.dry_run or error.code is not ErrorCode.INVALID:
                 raise
-            foreseen = await _foreseen(backend, caller, body.changes, keys)
+            foreseen = await _foreseen(backend, caller, body.changes, keys, None)
             extension = {"what_if": foreseen.model_dump(exclude_none=True)}
             return problem_response(error.code, error.detail, error.violations, extension=extension)
         user, traceparent = caller.user, current_traceparent()
@@ -71,7 +74,7 @@ def changesets_router(backend: Backend) -> APIRouter:
             effects = decide(operations, current, revision, backend.clock(), lambda: str(uuid.uuid4()))
             objects: Sequence[StoredObject] = [effect.result for effect in effects]
             commit_time = None
-            expected = await _foreseen(backend, caller, body.changes, keys)
+            expected = await _foreseen(backend, caller, body.changes, keys, operations)
         else:
             result = await backend.store.write(operations, user, traceparent)
             revision, objects, commit_time = result.revision, result.objects, result.commit_time
@@ -95,18 +98,40 @@ def changesets_router(backend: Backend) -> APIRouter:
 
 
 async def _foreseen(
-    backend: Backend, caller: Caller, changes: Sequence[RequestedChange], keys: Sequence[Key]
+    backend: Backend,
+    caller: Caller,
+    changes: Sequence[RequestedChange],
+    keys: Sequence[Key],
+    operations: Sequence[WriteOp] | None,
 ) -> Consequences:
+    """What analysis says, and what Pilot does of the writes; `operations` None: they are not valid."""
     alterations = [
         Alteration(key, None if change.operation is Operation.DELETE else change.object)
         for key, change in zip(keys, changes, strict=True)
     ]
     found = await consequences.consequences(backend, caller, alterations)
+    reached, why_not = await _reached(backend, caller, operations)
     return Consequences(
         findings=[Finding.of(message) for message in found.messages],
         resolved=[Finding.of(message) for message in found.resolved],
-        proxies_not_known=_PROXIES_NOT_KNOWN,
+        proxies=reached,
+        proxies_not_known=why_not,
     )
+
+
+async def _reached(
+    backend: Backend, caller: Caller, operations: Sequence[WriteOp] | None
+) -> tuple[ReachedProxies | None, str | None]:
+    """The proxies that the writes would reach, or why they are not known."""
+    if operations is None:
+        return None, _NOT_VALID
+    if backend.pilot is None:
+        return None, _NO_PILOT
+    try:
+        effect = await backend.pilot.ask(operations)
+    except MeshError as error:
+        return None, error.detail
+    return ReachedProxies.model_validate(visible(effect, caller.namespaces(Role.VIEWER))), None
 
 
 def _parse(change: RequestedChange) -> tuple[KindInfo, str, str]:

@@ -159,6 +159,20 @@ class Finding(BaseModel):
         )
 
 
+class ReachedProxies(BaseModel):
+    """Pilot's answer, without the proxies of namespaces that the caller may not see."""
+
+    revision: int
+    """The config revision that the answer is laid over."""
+    proxies: int
+    """Proxies that are connected."""
+    consequences: list[dict[str, Any]]
+    """One entry for each different outcome: `proxies`, `resources` (what becomes of each, by field), `problems`."""
+    hidden: int
+    """Proxies that would be reached in namespaces that the caller may not see."""
+    instances_missing: list[str]
+
+
 class Consequences(BaseModel):
     """What a dry run foresees, with the change laid over the live config."""
 
@@ -166,7 +180,9 @@ class Consequences(BaseModel):
     """About the objects of the change, and whatever else is not said of the config now; worst first."""
     resolved: list[Finding]
     """Said of the config now, and no more after the change."""
-    proxies_not_known: str
+    proxies: ReachedProxies | None = None
+    """What the change would send to whom."""
+    proxies_not_known: str | None = None
     """Why the proxies that the change would reach are not named."""
 
 

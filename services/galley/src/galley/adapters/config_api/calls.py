@@ -15,6 +15,7 @@ from meshcore.model.kinds import KindInfo
 from starlette.requests import Request
 from starlette.responses import Response
 
+from galley.adapters.pilot_effect import PilotEffect
 from galley.adapters.store import Store
 from galley.core.confidential import with_key_names
 from galley.core.kind_rules import KindRules, Naming
@@ -36,6 +37,8 @@ class Backend:
     store: Store
     naming: Naming
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    pilot: PilotEffect | None = field(default=None, compare=False)
+    """Whom a dry run asks about proxies."""
     one_analysis: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1), compare=False)
     """An analysis of everything takes a core for a while: one at a time."""
 
