@@ -68,6 +68,13 @@ def test_the_part_of_a_route_configuration_that_the_words_mean(message, expected
     assert blamed(message, (routes(),)).configs == expected
 
 
+def test_a_patch_of_a_resource_is_always_among_those_to_blame():
+    patch = ConfigRef("EnvoyFilter", "istio-system", "tweak", 2)
+    whole = routes()
+    patched = PackedResource.pack(ROUTE_TYPE, "80", whole.body, (), (*whole.origins, patch))
+    assert blamed("no good: VirtualHosts[0]", (patched,)).configs == (patch, A)
+
+
 NODE = {"id": "sidecar~10.0.0.1~a.shop~shop.svc.cluster.local", "metadata": {"NAMESPACE": "shop"}}
 
 

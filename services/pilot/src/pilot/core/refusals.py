@@ -68,7 +68,9 @@ def _within(message: str, resource: PackedResource) -> Origins:
     if not made:
         return resource.origins
     known = {origin.unversioned: origin for origin in resource.origins}
-    return tuple(known.get(origin.unversioned, origin) for origin in made)
+    # A patch may have changed any part, and parts do not tell.
+    patches = [origin for origin in resource.origins if origin.kind == "EnvoyFilter"]
+    return distinct((*patches, *(known.get(origin.unversioned, origin) for origin in made)))
 
 
 def _hosts(message: str, hosts: Any) -> Iterator[Any]:
