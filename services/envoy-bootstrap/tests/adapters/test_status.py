@@ -27,14 +27,19 @@ async def no_envoy() -> str:
     raise MeshError(ErrorCode.UNAVAILABLE, "Envoy is not running")
 
 
+async def no_module(url: str, sha256: str) -> bytes:
+    raise MeshError(ErrorCode.INVALID, f"{url} {sha256}")
+
+
 async def ask(calls: Calls, method: str, path: str, client: tuple[str, int] | None) -> tuple[int, str]:
-    sources = StatusSources(not_ready, no_envoy, "", calls.drain, calls.quit)
+    sources = StatusSources(not_ready, no_envoy, "", calls.drain, calls.quit, no_module)
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": method, "path": path, "client": client}
+    path, _, query = path.partition("?")
+    scope = {"type": "http", "method": method, "path": path, "client": client, "query_string": query.encode()}
     await status_app(sources)(scope, None, send)
     return sent[0]["status"], sent[1]["body"].decode()
 
@@ -53,6 +58,13 @@ async def test_commands_from_this_machine_are_obeyed(client: tuple[str, int]) ->
     assert await ask(calls, "POST", "/drain", client) == (200, "OK\n")
     assert await ask(calls, "POST", "/quitquitquit", client) == (200, "OK\n")
     assert calls.done == ["drain", "quit"]
+
+
+async def test_wasm_modules_are_for_the_envoy_beside_the_agent() -> None:
+    path = "/wasm?url=http%3A%2F%2Fm.example%2Fx&sha256=abc"
+    assert (await ask(Calls(), "GET", path, ("10.0.0.9", 40000)))[0] == 403
+    assert (await ask(Calls(), "POST", path, ("127.0.0.1", 40000)))[0] == 405
+    assert await ask(Calls(), "GET", path, ("127.0.0.1", 40000)) == (400, "http://m.example/x abc\n")
 
 
 async def test_what_is_open_to_everybody_says_no_more_than_needed() -> None:

@@ -126,6 +126,15 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
                 **({"workloadSelector": {"labels": {"app": app}}} if variant % 2 else {}),
             }
         },
+        "TrafficExtension": {
+            "spec": {
+                "priority": variant % 2,
+                "phase": ("AUTHN", "STATS")[variant % 2],
+                **({"selector": {"matchLabels": {"app": app}}} if variant % 3 else {}),
+                "match": [{"mode": ("CLIENT", "SERVER", "CLIENT_AND_SERVER")[variant % 3]}],
+                "lua": {"inlineCode": f"-- {variant}"},
+            }
+        },
         "EnvoyFilter": {
             "spec": {
                 "priority": variant % 2,
@@ -187,6 +196,7 @@ KINDS = (
     "PeerAuthentication",
     "Sidecar",
     "EnvoyFilter",
+    "TrafficExtension",
     "ConfigMap",
 )
 STEPS = st.lists(

@@ -73,6 +73,11 @@ def virtual_host_name(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def extension_config_name(namespace: str, name: str) -> str:
+    """The extension config of a TrafficExtension; a WasmPlugin is called the same."""
+    return f"extensions.istio.io/trafficextension/{namespace}.{name}"
+
+
 def service_route_name(host: str, port: int) -> str:
     """The route configuration of one sniffed service on its own address."""
     return f"{host}:{port}"

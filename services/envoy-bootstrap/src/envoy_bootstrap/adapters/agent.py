@@ -33,6 +33,7 @@ from envoy_bootstrap.adapters.pilot_stream import PilotStream
 from envoy_bootstrap.adapters.status import StatusSources, status_app
 from envoy_bootstrap.adapters.stored_state import StoredState
 from envoy_bootstrap.adapters.supervisor import Supervisor
+from envoy_bootstrap.adapters.wasm_modules import WasmModules
 from envoy_bootstrap.adapters.workload_identity import WorkloadIdentity
 from envoy_bootstrap.core.addresses import UnixSocket
 from envoy_bootstrap.core.bootstrap import BootstrapInputs, render_bootstrap, to_json
@@ -80,6 +81,7 @@ class Agent:
     def __init__(self, config: AgentConfig, state_dir: Path, envoy: str) -> None:
         self._config = config
         self._state_dir = state_dir
+        self._modules = WasmModules(state_dir / "wasm")
         self._begun = monotonic()
         self._leaving = False
         self._drained = False
@@ -238,6 +240,7 @@ class Agent:
             app_metrics_url=self._config.app_metrics_url,
             drain=self._drain_now,
             quit=quit_now,
+            wasm_module=self._modules.get,
         )
 
     async def _envoy_metrics(self) -> str:

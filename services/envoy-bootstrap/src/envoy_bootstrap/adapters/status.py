@@ -1,7 +1,8 @@
 """The agent's status server, port 15020.
 
 `/healthz/ready` and `/stats/prometheus` (and `/metrics`) are open; `/quitquitquit` and `/drain` are for POST from this
-machine only. A bare ASGI application: a sidecar is started by the thousand, so it carries no web framework.
+machine only, and so is `/wasm?url=...&sha256=...`, from which Envoy has its Wasm modules. A bare ASGI application: a
+sidecar is started by the thousand, so it carries no web framework.
 """
 
 import asyncio
@@ -9,12 +10,12 @@ import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import h11
 import structlog
 from meshcore import metrics
-from meshcore.errors import MeshError
+from meshcore.errors import ErrorCode, MeshError
 
 from envoy_bootstrap.adapters.http_get import http_get
 from envoy_bootstrap.core.metrics_merge import agent_names, istio_names, merge_metrics
@@ -38,6 +39,8 @@ class StatusSources:
     app_metrics_url: str
     drain: Callable[[], Awaitable[None]]
     quit: Callable[[], None]
+    wasm_module: Callable[[str, str], Awaitable[bytes]]
+    """By URL and SHA-256."""
 
 
 def status_app(sources: StatusSources) -> Callable[..., Awaitable[None]]:
@@ -57,15 +60,38 @@ def status_app(sources: StatusSources) -> Callable[..., Awaitable[None]]:
                 await _answer(send, 200, await _merged(sources), metrics.CONTENT_TYPE)
         elif path in ("/quitquitquit", "/drain"):
             await _command(sources, scope, send)
+        elif path == "/wasm":
+            await _module(sources, scope, send)
         else:
             await _answer(send, 404, "not found\n")
 
     return app
 
 
-async def _command(sources: StatusSources, scope: dict[str, Any], send: Send) -> None:
+async def _module(sources: StatusSources, scope: dict[str, Any], send: Send) -> None:
+    if not _is_local(scope):
+        await _answer(send, 403, "only from this machine\n")
+        return
+    if scope["method"] != "GET":
+        await _answer(send, 405, "GET only\n")
+        return
+    query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+    try:
+        module = await sources.wasm_module(query.get("url", [""])[0], query.get("sha256", [""])[0])
+    except MeshError as error:
+        _log.warning("no wasm module", reason=error.detail)
+        await _answer(send, 400 if error.code is ErrorCode.INVALID else 502, f"{error.detail}\n")
+        return
+    await _send(send, 200, module, "application/wasm")
+
+
+def _is_local(scope: dict[str, Any]) -> bool:
     client = scope.get("client")
-    if client is None or not ipaddress.ip_address(client[0]).is_loopback:
+    return client is not None and ipaddress.ip_address(client[0]).is_loopback
+
+
+async def _command(sources: StatusSources, scope: dict[str, Any], send: Send) -> None:
+    if not _is_local(scope):
         await _answer(send, 403, "only from this machine\n")
     elif scope["method"] != "POST":
         await _answer(send, 405, "POST only\n")
@@ -109,7 +135,10 @@ async def _app_metrics(url: str) -> str:
 
 
 async def _answer(send: Send, status: int, text: str, content_type: str = "text/plain; charset=utf-8") -> None:
-    body = text.encode()
+    await _send(send, status, text.encode(), content_type)
+
+
+async def _send(send: Send, status: int, body: bytes, content_type: str) -> None:
     headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -21,7 +21,10 @@ from meshcore.model import (
     Service,
     ServiceEntry,
     Sidecar,
+    Telemetry,
+    TrafficExtension,
     VirtualService,
+    WasmPlugin,
 )
 from meshcore.model.endpoint_slice import SERVICE_NAME_LABEL
 from meshcore.model.kinds import by_plural
@@ -37,6 +40,7 @@ from meshcore.xds.types import (
 )
 
 from pilot.core.config import Config, exported
+from pilot.core.policy_target import is_target
 from pilot.core.proxy import ProxyClass, ProxyType
 from pilot.core.registry.kubernetes import service_host
 from pilot.core.registry.service import ServiceKey
@@ -63,6 +67,9 @@ AFFECTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "PeerAuthentication": frozenset({_C, _E, _L}),
         "Sidecar": frozenset({_C, _E, _L, _R}),
         "EnvoyFilter": frozenset({_C, _L, _R, _X}),
+        "TrafficExtension": frozenset({_L, _X}),
+        "WasmPlugin": frozenset({_L, _X}),
+        "Telemetry": frozenset({_L}),
         "ConfigMap": _EVERYTHING,
         "Namespace": _NOTHING,
         "ServiceAccount": _NOTHING,
@@ -125,11 +132,8 @@ def _concerns(item: MeshObject, one: ProxyClass, snapshot: MeshSnapshot) -> bool
         return one.type is ProxyType.ROUTER and selects(item.spec.selector, one.label_map)
     if isinstance(item, PeerAuthentication):
         return owner in (mesh.root_namespace, one.namespace) or _sees_services_of(owner, one, snapshot)
-    if isinstance(item, EnvoyFilter):
-        selector = item.spec.workload_selector
-        return owner in (mesh.root_namespace, one.namespace) and (
-            selector is None or selects(selector.labels, one.label_map)
-        )
+    if isinstance(item, (EnvoyFilter, TrafficExtension, WasmPlugin, Telemetry)):
+        return is_target(item, one, mesh.root_namespace)
     if isinstance(item, Sidecar):
         return owner in (mesh.root_namespace, one.namespace)
     if isinstance(item, ServiceEntry):

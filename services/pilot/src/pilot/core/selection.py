@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from meshcore.model import (
     DestinationRule,
@@ -11,7 +11,10 @@ from meshcore.model import (
     MeshObject,
     PeerAuthentication,
     Sidecar,
+    Telemetry,
+    TrafficExtension,
     VirtualService,
+    WasmPlugin,
     WorkloadGroup,
 )
 
@@ -80,6 +83,11 @@ def read_label_keys(item: MeshObject) -> tuple[str, ...]:
     if isinstance(item, EnvoyFilter):
         found = list(item.spec.workload_selector.labels) if item.spec.workload_selector else []
         return (*found, GATEWAY_NAME_LABEL) if item.spec.target_refs else tuple(found)
+    if isinstance(item, (TrafficExtension, WasmPlugin, Telemetry)):
+        policy: Any = item.spec
+        found = list(policy.selector.match_labels) if policy.selector else []
+        refers = policy.target_refs or getattr(policy, "target_ref", None)
+        return (*found, GATEWAY_NAME_LABEL) if refers else tuple(found)
     if isinstance(item, VirtualService):
         spec = item.spec
         found = [key for route in spec.http for match in route.match for key in match.source_labels]

@@ -38,7 +38,17 @@ Name = tuple[str, str]
 
 _REGISTRY_KINDS = frozenset({"Service", "ServiceEntry", "EndpointSlice", "Endpoints", "WorkloadEntry", "WorkloadGroup"})
 _INDEXED_KINDS = frozenset(
-    {"VirtualService", "DestinationRule", "PeerAuthentication", "Sidecar", "Namespace", "EnvoyFilter"}
+    {
+        "VirtualService",
+        "DestinationRule",
+        "PeerAuthentication",
+        "Sidecar",
+        "Namespace",
+        "EnvoyFilter",
+        "TrafficExtension",
+        "WasmPlugin",
+        "Telemetry",
+    }
 )
 
 _OTHER_GROUPS = frozenset({GATEWAY_API, GATEWAY_API_TRIALS, MIXER})

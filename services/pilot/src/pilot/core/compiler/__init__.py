@@ -15,6 +15,7 @@ from pilot.core.compiler.clusters import catch_all_clusters, outbound_clusters
 from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.endpoints import endpoint_resources
 from pilot.core.compiler.envoy_filter import patched
+from pilot.core.compiler.extensions import extended, extension_problems
 from pilot.core.compiler.gateway_clusters import gateway_clusters
 from pilot.core.compiler.gateway_listeners import gateway_listeners
 from pilot.core.compiler.gateway_routes import gateway_routes
@@ -47,7 +48,7 @@ def compile_resources(
     """Everything that proxies of this class are to have in this mesh; `cache` only makes it faster."""
     work = Compilation(snapshot, proxy_class, cache if cache is not None else CompileCache())
     by_type: dict[str, dict[str, Compiled]] = {}
-    made = patched(work, _compile(work))
+    made = patched(work, extended(work, _compile(work)))
     problems = set(made.diagnostics)
     for item in made.compiled:
         problems.update(item.diagnostics)
@@ -95,6 +96,7 @@ def _of_service(work: Compilation, service: Service) -> tuple[Compiled, ...]:
 
 def _problems(work: Compilation) -> Iterator[Diagnostic]:
     yield from inbound_conflicts(work)
+    yield from extension_problems(work)
     one = work.proxy_class
     if one.type is ProxyType.ROUTER:
         yield from merged_servers(work).refused

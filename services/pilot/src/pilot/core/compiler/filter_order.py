@@ -4,7 +4,7 @@ reshuffle.
 A filter that is not in these tables cannot be emitted. Pure.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
@@ -32,6 +32,21 @@ class HttpSlot(IntEnum):
     STATEFUL_SESSION = 15
     DYNAMIC_FORWARD_PROXY = 16
     ROUTER = 17  # terminal
+
+
+SLOTS: Mapping[str, HttpSlot] = {
+    "envoy.filters.http.jwt_authn": HttpSlot.JWT,
+    "envoy.filters.http.rbac": HttpSlot.RBAC,
+    "envoy.filters.http.grpc_web": HttpSlot.GRPC_WEB,
+    "envoy.filters.http.grpc_stats": HttpSlot.GRPC_STATS,
+    "envoy.filters.http.set_filter_state": HttpSlot.ALPN,
+    "envoy.filters.http.fault": HttpSlot.FAULT,
+    "envoy.filters.http.cors": HttpSlot.CORS,
+    "envoy.filters.http.stateful_session": HttpSlot.STATEFUL_SESSION,
+    "envoy.filters.http.dynamic_forward_proxy": HttpSlot.DYNAMIC_FORWARD_PROXY,
+    "envoy.filters.http.router": HttpSlot.ROUTER,
+}
+"""The slot of each filter by its name, to find the place of what is added later."""
 
 
 def ordered(

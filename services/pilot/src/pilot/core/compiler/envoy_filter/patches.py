@@ -9,7 +9,6 @@ from typing import Any
 
 import re2
 from meshcore.errors import MeshError
-from meshcore.labels import selects
 from meshcore.model import EnvoyFilter
 from meshcore.model.envoy_filter import (
     ApplyTo,
@@ -21,7 +20,6 @@ from meshcore.model.envoy_filter import (
     PatchOperation,
     ProxyMatch,
 )
-from meshcore.model.gateway_api.references import GATEWAY_API
 from meshcore.xds.fragment import read_fragment
 from meshcore.xds.origin import ConfigRef
 
@@ -29,8 +27,8 @@ from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
 from pilot.core.config import Config
 from pilot.core.diagnostics import Diagnostic, Severity
+from pilot.core.policy_target import is_target
 from pilot.core.proxy import ProxyClass, ProxyType
-from pilot.core.selection import GATEWAY_NAME_LABEL
 
 _SIDES = frozenset({PatchContext.SIDECAR_INBOUND, PatchContext.SIDECAR_OUTBOUND})
 _CONTEXTS = {
@@ -96,7 +94,17 @@ def patches_of(work: Compilation) -> Patches:
     own = snapshot.envoy_filters(one.namespace) if one.namespace != work.mesh.root_namespace else ()
     if not root and not own:
         return _NONE
-    key = ("patches", one.type, one.namespace, one.labels, one.version, one.metadata, Same(root), Same(own))
+    key = (
+        "patches",
+        work.mesh.root_namespace,
+        one.type,
+        one.namespace,
+        one.labels,
+        one.version,
+        one.metadata,
+        Same(root),
+        Same(own),
+    )
     return work.memo(key, lambda: _selected(work, (*root, *own)))
 
 
@@ -110,7 +118,7 @@ class _Read:
 
 def _selected(work: Compilation, filters: tuple[Config[EnvoyFilter], ...]) -> Patches:
     one = work.proxy_class
-    chosen = [config for config in filters if _selects(config.object, one)]
+    chosen = [config for config in filters if is_target(config.object, one, work.mesh.root_namespace)]
     chosen.sort(key=lambda config: config.object.spec.priority)  # stable: root namespace and age stay in order
     found: dict[ApplyTo, list[PatchOf]] = {}
     problems: list[Diagnostic] = []
@@ -121,16 +129,6 @@ def _selected(work: Compilation, filters: tuple[Config[EnvoyFilter], ...]) -> Pa
             if patch.match.context in _CONTEXTS[one.type] and _matches(proxy, one):
                 found.setdefault(patch.apply_to, []).append(patch)
     return Patches({target: tuple(found[target]) for target in ApplyTo if target in found}, tuple(problems))
-
-
-def _selects(envoy_filter: EnvoyFilter, one: ProxyClass) -> bool:
-    spec = envoy_filter.spec
-    if spec.target_refs:
-        name = one.label_map.get(GATEWAY_NAME_LABEL, "")
-        here = envoy_filter.metadata.namespace == one.namespace
-        targets = [ref.name for ref in spec.target_refs if ref.kind == "Gateway" and ref.group == GATEWAY_API]
-        return one.type is ProxyType.ROUTER and here and name in targets
-    return spec.workload_selector is None or selects(spec.workload_selector.labels, one.label_map)
 
 
 def _matches(match: ProxyMatch | None, one: ProxyClass) -> bool:

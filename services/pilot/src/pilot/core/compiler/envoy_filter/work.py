@@ -7,11 +7,12 @@ from typing import Any
 from google.protobuf import message
 from meshcore.errors import MeshError
 from meshcore.xds.constraints import violations
-from meshcore.xds.origin import METADATA_FIELDS, NAMESPACE, ConfigRef, distinct, origins_in
+from meshcore.xds.origin import ConfigRef
 
-from pilot.core.compiler.context import Compiled, packed
+from pilot.core.compiler.context import Compiled
 from pilot.core.compiler.envoy_filter.merging import merge
 from pilot.core.compiler.envoy_filter.patches import PatchOf
+from pilot.core.compiler.repacking import repacked
 from pilot.core.diagnostics import Diagnostic
 
 Change = Callable[[Any, PatchOf], None]
@@ -68,19 +69,10 @@ class Patching:
         """The resource as it is now, the EnvoyFilters among the objects that made it."""
         if not self.changed and not self.problems:
             return Outcome(item)
-        resource, problems = item.resource, (*item.diagnostics, *dict.fromkeys(self.problems))
+        problems = (*item.diagnostics, *dict.fromkeys(self.problems))
         if not self.changed:
             return Outcome(replace(item, diagnostics=problems))
-        if resource.type_url not in METADATA_FIELDS:
-            made = packed(resource.type_url, resource.name, parsed, beside=distinct((*resource.origins, *self.refs)))
-            return Outcome(replace(item, resource=made.resource, diagnostics=problems))
-        written = origins_in(parsed.metadata)
-        beside = tuple(origin for origin in resource.origins if origin not in written)
-        parsed.metadata.filter_metadata.pop(NAMESPACE, None)  # it is written anew
-        if not parsed.metadata.ByteSize():
-            parsed.ClearField("metadata")
-        made = packed(resource.type_url, resource.name, parsed, origins=(*written, *self.refs), beside=beside)
-        return Outcome(replace(item, resource=made.resource, diagnostics=problems))
+        return Outcome(repacked(item, parsed, self.refs, problems))
 
 
 def merge_named(part: Any, patch: PatchOf) -> None:
