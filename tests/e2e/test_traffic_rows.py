@@ -29,7 +29,9 @@ def addresses(mesh: Mesh) -> Mapping[str, tuple[str, str]]:
 @contextmanager
 def applied(mesh: Mesh, row: Row) -> Iterator[None]:
     """The row's config in one revision that every proxy has; gone afterwards, which the next row's receipt covers."""
-    documents = [*map(_namespace, sorted({item["metadata"]["namespace"] for item in row.config})), *row.config]
+    described = {item["metadata"]["name"] for item in row.config if item["kind"] == "Namespace"}
+    documents = [_namespace(name) for name in row.namespaces if name not in described]
+    documents += row.config
     before = mesh.mesh_config() if row.mesh else None
     if before is not None:
         text = yaml.safe_dump({**yaml.safe_load(before["data"]["mesh"]), **row.mesh})
@@ -42,7 +44,8 @@ def applied(mesh: Mesh, row: Row) -> Iterator[None]:
     try:
         yield
     finally:
-        mesh.change([before] if before is not None else [], delete=row.config)
+        again = [_namespace(name) for name in sorted(described)] + ([before] if before is not None else [])
+        mesh.change(again, delete=[item for item in row.config if item["kind"] != "Namespace"])
 
 
 def _namespace(name: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ What of Istio's traffic management works here, and what shows it. This page is m
 `tests/e2e/traffic` (`make golden ARGS=tests/architecture`). Each row is a config, calls and what must come of them.
 Real Envoys run it in `tests/e2e/test_traffic_rows.py`, and the simulator answers it in
 `services/pilot/tests/core/test_traffic_rows.py`.
+A new row is a new file; `libs/meshcore/src/meshcore/testing/traffic_rows.py` tells what it may say.
 A capability that nothing shows says so. `docs/limits.md` tells what else is missing.
 """
 ROWS_FOLDER = "../tests/e2e/traffic"

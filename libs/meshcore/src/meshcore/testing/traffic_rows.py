@@ -160,7 +160,8 @@ class _Document(_Strict):
 class Row:
     """One row, with every placeholder filled in.
 
-    `config` are objects, each with its namespace. `mesh` are fields of MeshConfig that hold while it runs.
+    `config` are objects, each with its namespace; one of kind Namespace is what that namespace is like meanwhile.
+    `mesh` are fields of MeshConfig that hold while it runs.
     """
 
     area: str
@@ -176,6 +177,11 @@ class Row:
     def id(self) -> str:
         """`area/row`, as the file is called."""
         return f"{self.area}/{self.name}"
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Where its objects are, by name."""
+        return tuple(sorted({item["metadata"]["namespace"] for item in self.config if item["kind"] != "Namespace"}))
 
 
 class Feature(_Strict):
@@ -282,6 +288,8 @@ def _objects(config: str | list[Any]) -> list[Any]:
 
 
 def _placed(item: Mapping[str, Any], namespace: str) -> Mapping[str, Any]:
+    if item["kind"] == "Namespace":
+        return item
     return {**item, "metadata": {"namespace": namespace, **item["metadata"]}}
 
 
