@@ -47,6 +47,7 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
     app, other = NAMES[variant % 3], NAMES[(variant + 1) % 3]
     group = "security.istio.io/v1" if kind == "PeerAuthentication" else "networking.istio.io/v1"
     core = {
+        "TrafficExtension": "extensions.istio.io/v1alpha1",
         "EnvoyFilter": "networking.istio.io/v1alpha3",
         "Service": "v1",
         "EndpointSlice": "discovery.k8s.io/v1",
