@@ -31,7 +31,7 @@ def _labels_valid(given: Mapping[str, Any]) -> bool:
 def _port_protocol(given: Mapping[str, Any]) -> str:
     return _spelled(
         select_protocol(
-            given.get("name", ""), given.get("port", 0), given.get("appProtocol", ""), given.get("protocol", "TCP")
+            given.get("name", ""), given.get("port", 0), given.get("appProtocol"), given.get("protocol", "TCP")
         )
     )
 

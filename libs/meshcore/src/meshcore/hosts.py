@@ -25,10 +25,7 @@ def host_matches(pattern: str, host: str) -> bool:
     """Whether `pattern` covers `host`: every name that `host` can stand for is one that `pattern` stands for."""
     if not is_wildcard(pattern):
         return pattern == host
-    suffix = pattern[1:]
-    if is_wildcard(host):
-        return host[1:].endswith(suffix)
-    return host.endswith(suffix) and len(host) > len(suffix)
+    return (host[1:] if is_wildcard(host) else host).endswith(pattern[1:])
 
 
 def hosts_overlap(one: str, other: str) -> bool:

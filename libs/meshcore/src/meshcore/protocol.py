@@ -8,8 +8,6 @@ from enum import StrEnum
 _SERVER_FIRST_PORTS = frozenset({25, 53, 3306, 27017})
 """Ports whose servers speak first, so that sniffing would wait for ever: TCP when nothing is declared."""
 
-_KUBERNETES_APP_PROTOCOLS = {"kubernetes.io/h2c": "http2", "kubernetes.io/ws": "http", "kubernetes.io/wss": "https"}
-
 
 class Protocol(StrEnum):
     """The protocol of a port; AUTO is sniffed on the wire."""
@@ -49,6 +47,11 @@ class Protocol(StrEnum):
         return self in (Protocol.HTTPS, Protocol.TLS)
 
 
+_KUBERNETES_APP_PROTOCOLS = {
+    "kubernetes.io/h2c": Protocol.HTTP2,
+    "kubernetes.io/ws": Protocol.HTTP,
+    "kubernetes.io/wss": Protocol.HTTPS,
+}
 _HTTP = frozenset({Protocol.HTTP, Protocol.HTTP_PROXY, Protocol.HTTP2, Protocol.GRPC, Protocol.GRPC_WEB})
 _HTTP2 = frozenset({Protocol.HTTP2, Protocol.GRPC, Protocol.GRPC_WEB})
 _TCP = frozenset({Protocol.TCP, Protocol.HTTPS, Protocol.TLS, Protocol.MONGO, Protocol.MYSQL, Protocol.REDIS})
@@ -63,14 +66,15 @@ def parse_protocol(text: str) -> Protocol:
 
 
 def select_protocol(
-    port_name: str = "", port_number: int = 0, app_protocol: str = "", transport: str = "TCP"
+    port_name: str = "", port_number: int = 0, app_protocol: str | None = None, transport: str = "TCP"
 ) -> Protocol:
-    """The protocol of a Service port. `transport` is the Service's own field: TCP, UDP or SCTP."""
+    """The protocol of a Service port: of `appProtocol`, where it is there, else of the name; both may have a `-` and
+    more behind it. `transport` is the Service's own field: TCP, UDP or SCTP."""
     if transport.upper() == "UDP":
         return Protocol.UDP
-    if app_protocol:
-        return parse_protocol(_KUBERNETES_APP_PROTOCOLS.get(app_protocol, app_protocol))
-    name = port_name.lower()
+    if (well_known := _KUBERNETES_APP_PROTOCOLS.get(app_protocol or "")) is not None:
+        return well_known
+    name = (port_name if app_protocol is None else app_protocol).lower()
     declared = Protocol.GRPC_WEB if name.startswith("grpc-web") else parse_protocol(name.split("-", 1)[0])
     if declared is Protocol.AUTO and port_number in _SERVER_FIRST_PORTS:
         return Protocol.TCP

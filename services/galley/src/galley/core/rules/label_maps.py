@@ -7,7 +7,8 @@ from galley.core.rules.names import is_label
 from galley.core.rules.report import Report
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?")
-_PREFIX = re.compile(r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")
+_PREFIX_LABEL = r"[A-Za-z0-9](?:[-A-Za-z0-9]*[A-Za-z0-9])?"
+_PREFIX = re.compile(rf"{_PREFIX_LABEL}(?:\.{_PREFIX_LABEL})*")
 
 
 def check_labels(report: Report, path: str, labels: Mapping[str, str]) -> None:

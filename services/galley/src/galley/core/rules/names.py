@@ -19,11 +19,12 @@ def is_label(text: str) -> bool:
 
 
 def domain_fault(text: str, *, wildcard: bool = False) -> str | None:
-    """What is wrong with a host name, or None; `wildcard` lets its first label be one."""
+    """What is wrong with a host name, or None; `wildcard` lets its first label be one. One dot may end it."""
     if not 1 <= len(text) <= 255:
         return f"{text!r} is not 1 to 255 characters long" if len(text) < 60 else "longer than 255 characters"
     first, *rest = text.split(".")
-    if rest and rest[-1] == "":
+    last = rest[-1] if rest else first
+    if rest and not last:
         rest = rest[:-1]
     first_ok = len(first) <= 63 and (_WILDCARD_LABEL if wildcard else _LABEL).fullmatch(first)
     if not first_ok:
@@ -31,9 +32,7 @@ def domain_fault(text: str, *, wildcard: bool = False) -> str | None:
     for label in rest:
         if not is_label(label):
             return f"{text!r} is not a domain name: bad label {label!r}"
-    if rest and rest[-1].isdecimal():
-        return f"{text!r} is not a domain name: its last label is a number"
-    if not wildcard and not rest and first.isdecimal():
+    if last.isdecimal() and not (wildcard and last is first):
         return f"{text!r} is not a domain name: its last label is a number"
     return None
 
@@ -105,16 +104,16 @@ def is_partial_wildcard(text: str) -> bool:
     return "*" in text and text != "*" and not text.startswith("*.")
 
 
-def check_sni_auto_host(report: Report, path: str, text: str) -> None:
+def check_sni_auto_host(report: Report, path: str, text: str) -> bool:
     """`outbound_.PORT_.SUBSET_.HOST` (what a sidecar sends to an AUTO_PASSTHROUGH gateway), or a wildcard host."""
     parts = text.split("_")
-    if text.startswith(_SNI_PREFIX) and len(parts) >= 4:
-        if not re.search(r"\d", parts[1]):
-            report.error(path, f"{text!r} has no port in its name", "outbound_.PORT_.SUBSET_.HOST")
-        if not re.search(r"[a-zA-Z]", parts[3]):
-            report.error(path, f"{text!r} has no host in its name", "outbound_.PORT_.SUBSET_.HOST")
-        return
-    check_wildcard_host(report, path, text)
+    if not text.startswith(_SNI_PREFIX) or len(parts) < 4 or len(text) > 255:
+        return check_wildcard_host(report, path, text)
+    for part, pattern, name in ((parts[1], r"[0-9]", "port"), (parts[3], r"[a-zA-Z]", "host")):
+        if not re.search(pattern, part):
+            report.error(path, f"{text!r} has no {name} in its name", "outbound_.PORT_.SUBSET_.HOST")
+            return False
+    return True
 
 
 def check_gateway_names(report: Report, path: str, names: tuple[str, ...]) -> None:

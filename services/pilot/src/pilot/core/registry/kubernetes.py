@@ -37,7 +37,7 @@ def service_of_kubernetes(source: KubernetesService, revision: int = 0) -> Servi
             Port(
                 port.port,
                 port.name,
-                select_protocol(port.name, port.port, port.app_protocol or "", port.protocol),
+                select_protocol(port.name, port.port, port.app_protocol, port.protocol),
                 port.target_port or 0,
             )
             for port in spec.ports

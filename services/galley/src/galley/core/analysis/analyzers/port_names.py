@@ -1,7 +1,6 @@
 """Ports of Services whose names say no protocol."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from meshcore.protocol import Protocol, select_protocol
 
@@ -28,7 +27,9 @@ def check_port_names(inputs: Inputs, _: Moment) -> Iterator[Message]:
         external = text(service.spec, "type") == "ExternalName"
         for index, port in mappings(service.spec, "ports"):
             name, port_number = text(port, "name"), number(port, "port")
-            if _protocol(port) is not Protocol.AUTO and not (external and name == "tcp"):
+            said = text(port, "appProtocol") if "appProtocol" in port else None
+            protocol = select_protocol(name, port_number, said, text(port, "protocol"))
+            if protocol is not Protocol.AUTO and not (external and name == "tcp"):
                 continue
             line = service.line_of(f"spec.ports[{index}].port")
             target = at(port, "targetPort")
@@ -37,12 +38,3 @@ def check_port_names(inputs: Inputs, _: Moment) -> Iterator[Message]:
                 yield Message(EXTERNAL_NAME_PORT, service, (), line, _SAY_IT)
             else:
                 yield Message(PORT_NAME, service, parameters, line, _SAY_IT)
-
-
-def _protocol(port: Mapping[str, Any]) -> Protocol:
-    """The protocol that a port says; `appProtocol` may have a suffix as a name has."""
-    name, transport = text(port, "name"), text(port, "protocol") or "TCP"
-    said = text(port, "appProtocol")
-    if said and "/" not in said:
-        return select_protocol(said, number(port, "port"), "", transport)
-    return select_protocol(name, number(port, "port"), said, transport)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from meshcore.hosts import host_matches, is_wildcard
+from meshcore.hosts import hosts_overlap
 
 from galley.core.analysis.analyzer import Moment
 from galley.core.analysis.fix import Fix, KnownNames, use_instead
@@ -51,7 +51,7 @@ def _check(service: Resource, index: int, name: str, inputs: Inputs, known: dict
         served = list(_served(gateway, service.namespace))
     else:
         served = list(_listened(kubernetes)) if kubernetes is not None else []
-    if not any(_overlap(pattern, host) for pattern in served for host in hosts):
+    if not any(hosts_overlap(pattern, host) for pattern in served for host in hosts):
         full_name = f"{home}/{local}" if home else local
         fix = Fix(f"Add the hosts to the gateway's servers ({', '.join(served) or 'none'} now), or route others here.")
         yield Message(HOST_NOT_IN_GATEWAY, service, (hosts, service.full_name, full_name), line, fix)
@@ -80,12 +80,3 @@ def _listened(gateway: Resource) -> Iterator[str]:
     """The hosts of a Kubernetes Gateway's listeners; one without takes all."""
     for _, listener in mappings(gateway.spec, "listeners"):
         yield text(listener, "hostname") or "*"
-
-
-def _overlap(one: str, other: str) -> bool:
-    """Whether some name is covered by both; here a wildcard covers the empty rest too, as in Istio."""
-    if is_wildcard(one) and is_wildcard(other):
-        return one[1:].endswith(other[1:]) or other[1:].endswith(one[1:])
-    if is_wildcard(one):
-        return other.endswith(one[1:])
-    return one.endswith(other[1:]) if is_wildcard(other) else host_matches(one, other)

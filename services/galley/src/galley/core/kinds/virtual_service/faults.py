@@ -47,8 +47,6 @@ def _check_delay(report: Report, path: str, delay: FaultDelay) -> None:
     check_fraction(report, f"{path}.percentage", delay.percentage)
     if delay.exponential_delay is not None:
         report.error(f"{path}.exponentialDelay", "not supported", "fixedDelay")
-    elif delay.fixed_delay is None:
-        report.warn(path, "no fixedDelay: nothing is delayed")
     check_duration(report, f"{path}.fixedDelay", delay.fixed_delay)
 
 

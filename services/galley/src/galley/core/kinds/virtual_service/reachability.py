@@ -1,6 +1,8 @@
 """Rules that no request can reach, because an earlier one takes all of theirs (warnings, as IST0130 and IST0131)."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from meshcore.model.base import MeshModel
@@ -19,21 +21,30 @@ NEVER_REACHED = "the rule is never reached"
 NEVER_USED = "the match is never used"
 """How the warnings begin, by which analysis tells them from others."""
 
-_NO_METHOD = "GET"
+_NO_METHOD = "exact:GET"
 """A match without a method counts as one of GET when prefixes are compared, as in Istio."""
+_MOST_WARNINGS = 1000
+_MOST_COMPARISONS = 100_000
+"""Of two prefixes, for one object; matches behind that are not compared."""
 
 
 def warn_of_unreachable(report: Report, spec: VirtualServiceSpec) -> None:
     """Warn of every rule, and every match, that an earlier one covers."""
-    _warn_of_rules(report, "spec.http", spec.http)
+    reachable = _warn_of_rules(report, "spec.http", spec.http)
     _warn_of_rules(report, "spec.tls", spec.tls)
     _warn_of_rules(report, "spec.tcp", spec.tcp)
-    _warn_of_prefixes(report, spec.http)
+    for later, earlier in islice(_covered(spec.http, reachable), _MOST_WARNINGS):
+        where = f"spec.http[{later.rule}].match[{later.at}]"
+        report.warn(where, f"{NEVER_USED}: rule {earlier.rule} has the shorter prefix {earlier.prefix!r}")
 
 
-def _warn_of_rules(report: Report, path: str, routes: Sequence[HttpRoute | TlsRoute | TcpRoute]) -> None:
+def _warn_of_rules(
+    report: Report, path: str, routes: Sequence[HttpRoute | TlsRoute | TcpRoute]
+) -> list[tuple[int, int]]:
+    """The places (rule, match) of the matches that are the first of their kind."""
     seen: dict[str, int] = {}
     catch_all: int | None = None
+    first: list[tuple[int, int]] = []
     for index, route in enumerate(routes):
         where = f"{path}[{index}]"
         if catch_all is not None:
@@ -43,59 +54,80 @@ def _warn_of_rules(report: Report, path: str, routes: Sequence[HttpRoute | TlsRo
         if not route.match:
             catch_all = index
             continue
-        duplicates = 0
+        before = len(first)
         for at, match in enumerate(route.match):
             text = _text(match)
             if text in seen:
-                duplicates += 1
-                if duplicates < len(route.match):  # else the whole rule is reported
-                    report.warn(f"{where}.match[{at}]", f"{NEVER_USED}: rule {seen[text]} has the same")
-            seen.setdefault(text, index)
-        if duplicates == len(route.match):
+                report.warn(f"{where}.match[{at}]", f"{NEVER_USED}: rule {seen[text]} has the same")
+            else:
+                seen[text] = index
+                first.append((index, at))
+        if len(first) == before:
             report.warn(where, f"{NEVER_REACHED}: earlier rules have all of its matches")
+    return first
 
 
 def _text(match: MeshModel) -> str:
-    return match.model_dump_json(exclude={"name"})
+    return json.dumps(match.model_dump(mode="json", exclude={"name"}), sort_keys=True)
 
 
-def _warn_of_prefixes(report: Report, routes: Sequence[HttpRoute]) -> None:
-    """Every prefix is looked up among the shorter ones, so that ten thousand of them are no more than that."""
-    known: dict[tuple[object, ...], _Prefixes] = {}
-    order = 0
-    for index, route in enumerate(routes):
-        for at, match in enumerate(route.match):
-            prefix = match.uri.prefix if match.uri is not None else None
-            if not prefix:
-                continue
-            same = known.setdefault(_conditions(match), _Prefixes({}, set()))
-            covering = [same.first[prefix[:length]] for length in same.lengths if prefix[:length] in same.first]
-            covering = [found for found in covering if found[2] != prefix]
-            if covering:
-                _, rule, shorter = min(covering)
-                report.warn(
-                    f"spec.http[{index}].match[{at}]", f"{NEVER_USED}: rule {rule} has the shorter prefix {shorter!r}"
-                )
-            same.first.setdefault(prefix, (order, index, prefix))
-            same.lengths.add(len(prefix))
-            order += 1
+class _Prefix(NamedTuple):
+    """A match by prefix: where it stands, and its other conditions as Istio compares them."""
+
+    rule: int
+    at: int
+    prefix: str
+    conditions: tuple[str, ...]
 
 
 class _Prefixes(NamedTuple):
-    """What was seen under one set of conditions: of each prefix its first place, rule and text; their lengths."""
+    """What was seen of matches with conditions on the same things: by prefix, and the prefixes' lengths."""
 
-    first: dict[str, tuple[int, int, str]]
+    by_prefix: dict[str, list[_Prefix]]
     lengths: set[int]
 
 
-def _conditions(match: HttpMatchRequest) -> tuple[object, ...]:
-    method = match.method.model_dump_json() if match.method is not None else f'{{"exact":"{_NO_METHOD}"}}'
-    if match.method is not None and match.method.exact == _NO_METHOD:
-        method = f'{{"exact":"{_NO_METHOD}"}}'
-    authority = None if match.authority is None else _text(match.authority)
+def _covered(routes: Sequence[HttpRoute], places: Sequence[tuple[int, int]]) -> Iterator[tuple[_Prefix, _Prefix]]:
+    """Every later match with an earlier one that covers it, by a shorter prefix and conditions that ask no more."""
+    known: dict[tuple[object, ...], _Prefixes] = {}
+    left = _MOST_COMPARISONS
+    for rule, at in places:
+        match = routes[rule].match[at]
+        prefix = match.uri.prefix if match.uri is not None else None
+        if not prefix:
+            continue
+        this = _Prefix(rule, at, prefix, _conditions(match))
+        same = known.setdefault(_asked(match), _Prefixes({}, set()))
+        for length in sorted(same.lengths):
+            if length >= len(prefix):
+                break
+            for other in same.by_prefix.get(prefix[:length], ()):
+                left -= 1
+                if left < 0:
+                    return
+                if all(map(str.startswith, other.conditions, this.conditions)):
+                    yield this, other
+        same.by_prefix.setdefault(prefix, []).append(this)
+        same.lengths.add(len(prefix))
+
+
+def _asked(match: HttpMatchRequest) -> tuple[object, ...]:
+    """What a match has conditions on; only matches that agree in it are compared."""
     maps = (match.headers, match.query_params, match.without_headers)
-    return (match.port, method, authority, *(_sorted(one) for one in maps))
+    return (match.port, *(tuple(sorted(one)) for one in maps))
 
 
-def _sorted(matches: Mapping[str, StringMatch]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((name, _text(match)) for name, match in matches.items()))
+def _conditions(match: HttpMatchRequest) -> tuple[str, ...]:
+    maps = (match.headers, match.query_params, match.without_headers)
+    return (
+        _condition(match.method) or _NO_METHOD,
+        _condition(match.authority),
+        *(_condition(one[name]) for one in maps for name in sorted(one)),
+    )
+
+
+def _condition(match: StringMatch | None) -> str:
+    """A regular expression, and no condition at all, are empty: Istio compares neither."""
+    if match is not None and match.exact:
+        return f"exact:{match.exact}"
+    return f"prefix:{match.prefix}" if match is not None and match.prefix else ""

@@ -5,7 +5,15 @@ from meshcore.model.virtual_service import L4MatchAttributes, TcpRoute, TlsMatch
 
 from galley.core.kinds.virtual_service.destinations import check_weights
 from galley.core.rules.label_maps import check_labels
-from galley.core.rules.names import check_gateway_names, check_label, check_subnet, check_wildcard_host, is_ip
+from galley.core.rules.names import (
+    check_gateway_names,
+    check_label,
+    check_sni_auto_host,
+    check_subnet,
+    check_wildcard_host,
+    domain_fault,
+    is_ip,
+)
 from galley.core.rules.ports import check_port
 from galley.core.rules.report import Report
 
@@ -19,7 +27,7 @@ def check_tcp_route(report: Report, path: str, route: TcpRoute) -> None:
     check_weights(report, f"{path}.route", route.route)
 
 
-def check_tls_route(report: Report, path: str, route: TlsRoute, hosts: tuple[str, ...]) -> None:
+def check_tls_route(report: Report, path: str, route: TlsRoute, hosts: tuple[str, ...], *, in_mesh: bool) -> None:
     """Matches and destinations of one TLS rule; its SNI hosts are among the hosts of the VirtualService."""
     if not route.match:
         report.error(f"{path}.match", "required", "at least one match with sniHosts")
@@ -28,19 +36,19 @@ def check_tls_route(report: Report, path: str, route: TlsRoute, hosts: tuple[str
         if not match.sni_hosts:
             report.error(f"{where}.sniHosts", "required", "at least one host")
         for at, host in enumerate(match.sni_hosts):
-            _check_sni_host(report, f"{where}.sniHosts[{at}]", host, hosts)
+            _check_sni_host(report, f"{where}.sniHosts[{at}]", host, hosts, in_mesh=in_mesh)
         _check_l4_match(report, where, match)
     if not route.route:
         report.error(f"{path}.route", "required", "a destination")
     check_weights(report, f"{path}.route", route.route)
 
 
-def _check_sni_host(report: Report, path: str, host: str, hosts: tuple[str, ...]) -> None:
-    if is_ip(host):
+def _check_sni_host(report: Report, path: str, host: str, hosts: tuple[str, ...], *, in_mesh: bool) -> None:
+    if is_ip(host) and domain_fault(host, wildcard=True):
         report.warn(path, f"{host!r} is an address: clients send no SNI for addresses (RFC 6066)")
-    elif not check_wildcard_host(report, path, host):
         return
-    if not any(host_matches(pattern, host) for pattern in hosts):
+    check = check_wildcard_host if in_mesh else check_sni_auto_host
+    if check(report, path, host) and not any(host_matches(pattern, host) for pattern in hosts):
         report.error(path, f"{host!r} is not covered by the hosts of the VirtualService", "one of them, or narrower")
 
 

@@ -1,6 +1,6 @@
 """The rules of a VirtualService as a whole: what it is bound to, its hosts, its rules."""
 
-from meshcore.hosts import host_matches
+from meshcore.hosts import hosts_overlap
 from meshcore.model.virtual_service import VirtualService, VirtualServiceSpec
 
 from galley.core.kinds.virtual_service.http_route import HttpScope, check_http_route
@@ -27,11 +27,11 @@ def validate(virtual_service: VirtualService, report: Report) -> None:
     in_mesh = not spec.gateways or MESH in spec.gateways
     if not is_delegate:
         _check_hosts(spec, report, in_mesh=in_mesh)
-    scope = HttpScope(in_mesh=in_mesh and not is_delegate, is_delegate=is_delegate)
+    scope = HttpScope(in_mesh=in_mesh, is_delegate=is_delegate)
     for index, http in enumerate(spec.http):
         check_http_route(report, f"spec.http[{index}]", http, scope)
     for index, tls in enumerate(spec.tls):
-        check_tls_route(report, f"spec.tls[{index}]", tls, spec.hosts)
+        check_tls_route(report, f"spec.tls[{index}]", tls, spec.hosts, in_mesh=in_mesh)
     for index, tcp in enumerate(spec.tcp):
         check_tcp_route(report, f"spec.tcp[{index}]", tcp)
     check_export_to(report, "spec.exportTo", spec.export_to, virtual_service.metadata.namespace)
@@ -58,5 +58,5 @@ def _check_hosts(spec: VirtualServiceSpec, report: Report, *, in_mesh: bool) -> 
 def _check_overlap(spec: VirtualServiceSpec, report: Report) -> None:
     for index, host in enumerate(spec.hosts):
         for at, other in enumerate(spec.hosts[index + 1 :], index + 1):
-            if host_matches(host, other) or host_matches(other, host):
+            if hosts_overlap(host, other):
                 report.error(f"spec.hosts[{at}]", f"{other!r} and {host!r} overlap", "hosts that do not overlap")
