@@ -9,6 +9,7 @@ _CONFIG_MAP = "configmap://"
 
 def check_client_tls(report: Report, path: str, tls: ClientTlsSettings, namespace: str) -> None:
     """Which certificates go with which mode. A missing CA is a matter of analysis, not of validation."""
+    _check_config_map(report, f"{path}.credentialName", tls.credential_name, namespace)
     _check_skip_verify(report, path, tls)
     if tls.mode in (TlsMode.SIMPLE, TlsMode.MUTUAL) and tls.credential_name:
         for name, value in (
@@ -19,7 +20,6 @@ def check_client_tls(report: Report, path: str, tls: ClientTlsSettings, namespac
         ):
             if value:
                 report.error(f"{path}.{name}", "set together with credentialName", "one of them")
-        _check_config_map(report, f"{path}.credentialName", tls.credential_name, namespace)
     elif tls.mode is TlsMode.MUTUAL:
         if not tls.client_certificate:
             report.error(f"{path}.clientCertificate", "required in mode MUTUAL", "the path of a certificate")
@@ -46,5 +46,5 @@ def _check_config_map(report: Report, path: str, name: str, namespace: str) -> N
     parts = name.removeprefix(_CONFIG_MAP).split("/")
     if len(parts) != 2 or not all(parts):
         report.error(path, f"{name!r} is not the name of a ConfigMap", "configmap://NAMESPACE/NAME")
-    elif parts[0] != namespace:
+    elif not namespace or parts[0] != namespace:
         report.error(path, f"{name!r} is in another namespace", f"configmap://{namespace}/NAME")

@@ -15,14 +15,14 @@ def check_locality(report: Report, path: str, setting: LocalityLbSetting, *, has
     """Shares add up to 100, failover goes elsewhere; without outlier detection it never happens (warned of)."""
     if setting.distribute and setting.failover:
         report.error(path, "distribute and failover are both set", "one of them")
-    has_topology = any(item.partition("=")[0] in _TOPOLOGY_LABELS for item in setting.failover_priority)
+    has_topology = any(item in _TOPOLOGY_LABELS for item in setting.failover_priority)
     if setting.failover and has_topology:
         report.error(path, "failoverPriority has topology labels and failover is set", "one of them")
     sources = [item.from_ for item in setting.distribute]
-    _check_localities(report, f"{path}.distribute", sources)
+    _check_localities(report, f"{path}.distribute", sources, ordered=True)
     for index, item in enumerate(setting.distribute):
         where = f"{path}.distribute[{index}].to"
-        _check_localities(report, where, item.to)
+        _check_localities(report, where, item.to, ordered=False)
         for name, weight in item.to.items():
             if not 1 <= weight <= 100:
                 report.error(f"{where}[{name}]", f"{weight} is not a share", "1 to 100")
@@ -37,7 +37,7 @@ def check_zone_aware(
 ) -> None:
     """As locality failover, but priorities may not be topology labels."""
     for index, item in enumerate(setting.failover_priority):
-        if item.partition("=")[0] in _TOPOLOGY_LABELS:
+        if item in _TOPOLOGY_LABELS:
             report.error(f"{path}.failoverPriority[{index}]", f"{item!r} is a topology label", "another label")
     if setting.min_cluster_size is not None and setting.min_cluster_size < 1:
         report.error(f"{path}.minClusterSize", f"{setting.min_cluster_size} is too small", "1 or more")
@@ -62,24 +62,21 @@ def _check_failover(report: Report, path: str, failover: tuple[Failover, ...]) -
                 report.error(f"{where}.{name}", f"{region!r} has a wildcard", "a region")
 
 
-def _check_localities(report: Report, path: str, localities: Iterable[str]) -> None:
-    """Each `region/zone/subzone` with at most one `*`, at its end, and none inside another."""
+def _check_localities(report: Report, path: str, localities: Iterable[str], *, ordered: bool) -> None:
+    """Each `region/zone/subzone` with at most one `*`, at its end, and none inside another; in a list (`ordered`) a
+    wider one may follow the narrower ones, as the first that fits counts."""
     known: list[list[str]] = []
     for locality in localities:
-        parts = locality.split("/")
+        parts = locality.split("/", 2)
         if any(not part for part in parts):
             report.error(path, f"{locality!r} has an empty part", "region/zone/subzone")
         if locality.count("*") > 1 or ("*" in locality and not locality.endswith("*")):
             report.error(path, f"{locality!r} has a wildcard in the wrong place", "one '*', at the end")
-        if any(_overlap(parts, other) for other in known):
+        if any(_covers(other, parts) or (not ordered and _covers(parts, other)) for other in known):
             report.error(path, f"{locality!r} overlaps another locality", "localities that do not overlap")
         known.append(parts)
 
 
-def _overlap(one: list[str], other: list[str]) -> bool:
-    for left, right in zip(one, other, strict=False):
-        if "*" in (left, right):
-            return True
-        if left != right:
-            return False
-    return True
+def _covers(one: list[str], other: list[str]) -> bool:
+    """Whether every part that `other` names is the same in `one`, or any."""
+    return all(left in ("*", right) for left, right in zip((*one, "*", "*"), other, strict=False))

@@ -9,7 +9,7 @@ from galley.core.rules.report import Report
 
 _ONE = "{*}"
 _ANY = "{**}"
-_LITERAL = re.compile(r"[A-Za-z0-9\-._~%!$&'()+,;:@=]*")
+_LITERAL = re.compile(r"[A-Za-z0-9\-._~%!$&'()+,;:@=]+")
 """RFC 3986 pchar; `*` is an operator of templates."""
 
 
@@ -29,11 +29,6 @@ def check_operation(report: Report, path: str, operation: Operation | None) -> N
                 report.error(f"{where}[{index}]", fault, "a path, in which {*} is one segment and a last {**} the rest")
 
 
-def is_http_operation(operation: Operation) -> bool:
-    """Whether it looks at what only an HTTP request has."""
-    return any(getattr(operation, name) for name in Operation.model_fields if not name.endswith("ports"))
-
-
 def _check_port(report: Report, path: str, port: str) -> None:
     if not (port.isascii() and port.isdecimal() and int(port) <= 65535):
         report.error(path, f"{port!r} is not a port number", "0 to 65535")
@@ -43,7 +38,7 @@ def template_fault(path: str) -> str | None:
     """What is wrong with a path that has `{*}` or `{**}` in it, or with the braces of any other."""
     if _ONE not in path and _ANY not in path:
         return f"{path!r} has braces that are no operator" if "{" in path or "}" in path else None
-    segments = path.lstrip("/").split("/")
+    segments = path.strip("/").split("/")
     for index, segment in enumerate(segments):
         if segment == _ANY:
             if any(operator in later for later in segments[index + 1 :] for operator in (_ONE, _ANY)):

@@ -9,7 +9,8 @@ from galley.core.rules.names import check_subnet
 from galley.core.rules.report import Report
 
 _IDENTITY = ("principals", "request_principals", "namespaces", "service_accounts", "trust_domains")
-_OF_HTTP = ("request_principals", "not_request_principals", "remote_ip_blocks", "not_remote_ip_blocks")
+_OF_HTTP = ("request_principals", "trust_domains")
+"""What does not count as an attribute of a connection; of trust domains Istio says so."""
 _ACCOUNT_PART = re.compile(r"[^/*]+")
 
 
@@ -32,14 +33,9 @@ def check_source(report: Report, path: str, source: Source | None, action: Actio
                 check(report, f"{where}[{index}]", value)
 
 
-def is_http_source(source: Source) -> bool:
-    """Whether it looks at what only an HTTP request has."""
-    return any(getattr(source, name) for name in _OF_HTTP)
-
-
 def is_tcp_source(source: Source) -> bool:
     """Whether it looks at what every connection has."""
-    return any(getattr(source, name) for name in Source.model_fields if name not in _OF_HTTP)
+    return any(getattr(source, name) for name in Source.model_fields if name.removeprefix("not_") not in _OF_HTTP)
 
 
 def _check_account(report: Report, path: str, account: str) -> None:

@@ -3,13 +3,12 @@
 from meshcore.model.authorization_policy import Action, AuthorizationPolicy, AuthorizationPolicySpec, Rule
 
 from galley.core.kinds.authorization_policy.conditions import check_condition
-from galley.core.kinds.authorization_policy.operations import check_operation, is_http_operation
-from galley.core.kinds.authorization_policy.sources import check_source, is_http_source, is_tcp_source
+from galley.core.kinds.authorization_policy.operations import check_operation
+from galley.core.kinds.authorization_policy.sources import check_source, is_tcp_source
 from galley.core.rules.policy_target import check_policy_target
 from galley.core.rules.report import Report
 
 _DRY_RUN = "istio.io/dry-run"
-_HTTP_KEYS = ("request.headers", "request.auth.")
 
 
 def validate(policy: AuthorizationPolicy, report: Report) -> None:
@@ -25,13 +24,13 @@ def validate(policy: AuthorizationPolicy, report: Report) -> None:
 
 def _check_action(spec: AuthorizationPolicySpec, report: Report) -> None:
     if spec.action is Action.CUSTOM:
-        if spec.rules is None:
+        if not spec.rules:
             report.error("spec.rules", "required for action CUSTOM", "rules; [{}] is every request")
         if spec.provider is None or not spec.provider.name:
             report.error("spec.provider.name", "required for action CUSTOM", "an extension provider of the mesh config")
     elif spec.provider is not None:
         report.error("spec.provider", f"must not be set for action {spec.action}", "action CUSTOM")
-    if spec.action is Action.DENY and spec.rules is None:
+    if spec.action is Action.DENY and not spec.rules:
         report.error("spec.rules", "a DENY policy without rules denies nothing", "rules; [{}] is every request")
 
 
@@ -51,18 +50,10 @@ def _check_rule(report: Report, path: str, rule: Rule, action: Action) -> None:
 
 
 def _warn_of_tcp(report: Report, path: str, rule: Rule) -> None:
-    """On a TCP port attributes of HTTP are left out of a DENY rule; with nothing else in it, it denies everything."""
+    """On a TCP port attributes of HTTP are left out of a DENY rule: without any other it denies everything there."""
     sources = [item.source for item in rule.from_ or () if item.source is not None]
     operations = [target.operation for target in rule.to or () if target.operation is not None]
-    uses_http = (
-        any(map(is_http_source, sources))
-        or any(map(is_http_operation, operations))
-        or any(condition.key.startswith(_HTTP_KEYS) for condition in rule.when)
-    )
-    uses_tcp = (
-        any(map(is_tcp_source, sources))
-        or any(operation.ports or operation.not_ports for operation in operations)
-        or any(not condition.key.startswith(_HTTP_KEYS) for condition in rule.when)
-    )
-    if uses_http and not uses_tcp:
+    by_port = any(operation.ports or operation.not_ports for operation in operations)
+    by_connection = by_port if operations else any(map(is_tcp_source, sources))
+    if (sources or operations) and not by_connection:
         report.warn(path, "only attributes of HTTP in a DENY rule: it denies everything on TCP ports; name the ports")

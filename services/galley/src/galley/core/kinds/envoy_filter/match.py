@@ -47,11 +47,11 @@ def check_match(report: Report, path: str, match: ConfigObjectMatch | None, appl
         return True
     if match.proxy is not None and match.proxy.proxy_version:
         where = f"{path}.proxy.proxyVersion"
-        if fault := regex_fault(match.proxy.proxy_version):
-            report.error(where, f"the regular expression is not RE2: {fault}", "an RE2 pattern")
-            return False
         if len(match.proxy.proxy_version) > MAX_LENGTH:
             report.warn(where, f"longer than {MAX_LENGTH} characters: it is not used")
+        elif fault := regex_fault(match.proxy.proxy_version):
+            report.error(where, f"the regular expression is not RE2: {fault}", "an RE2 pattern")
+            return False
     objects = (match.listener, match.route_configuration, match.cluster)
     if all(item is None for item in objects):
         return True

@@ -51,9 +51,9 @@ def _check_dns(spec: ServiceEntrySpec, report: Report) -> None:
     names = {port.name for port in spec.ports}
     for index, endpoint in enumerate(spec.endpoints):
         path = f"spec.endpoints[{index}]"
-        if not endpoint.address and not endpoint.network:
+        if not endpoint.address:
             report.error(f"{path}.address", "required", "an IP address or a host name")
-        elif endpoint.address and not is_ip(endpoint.address) and (fault := domain_fault(endpoint.address)):
+        elif not is_ip(endpoint.address) and (fault := domain_fault(endpoint.address)):
             report.error(f"{path}.address", fault, "an IP address or a host name")
         check_labels(report, f"{path}.labels", endpoint.labels)
         for name, number in endpoint.ports.items():
@@ -76,8 +76,8 @@ def _check_dynamic(entry: ServiceEntry, report: Report) -> None:
     for index, port in enumerate(spec.ports):
         if port.protocol.lower() not in _DYNAMIC_PROTOCOLS:
             report.error(f"spec.ports[{index}].protocol", "DYNAMIC_DNS needs a host name", "HTTP, HTTP2, GRPC or TLS")
-    waypoint = entry.metadata.labels.get(_WAYPOINT, "none")
-    if spec.location is Location.MESH_INTERNAL and waypoint != "none":
+    waypoint = entry.metadata.labels.get(_WAYPOINT, "").lower()
+    if spec.location is Location.MESH_INTERNAL and waypoint not in ("", "none"):
         report.error("spec.location", "MESH_INTERNAL with a waypoint", "MESH_EXTERNAL, or no waypoint")
 
 

@@ -70,7 +70,9 @@ def _check_ports(spec: ServiceEntrySpec, report: Report) -> None:
 def _warn_of_tcp_without_address(entry: ServiceEntry, report: Report) -> None:
     """Without an address of its own a TCP port catches everything on its number."""
     spec = entry.spec
-    allocated = spec.resolution is not Resolution.NONE and entry.metadata.labels.get(_NO_AUTO_ALLOCATION) != "false"
+    allocated = (
+        spec.resolution is not Resolution.NONE and entry.metadata.labels.get(_NO_AUTO_ALLOCATION, "").lower() != "false"
+    )
     if spec.addresses or allocated:
         return
     for index, port in enumerate(spec.ports):

@@ -10,7 +10,7 @@ from galley.core.rules.scoped_hosts import check_scoped_host
 _UNIX = "unix://"
 
 
-def check_egress(report: Report, listeners: tuple[EgressListener, ...]) -> None:
+def check_egress(report: Report, listeners: tuple[EgressListener, ...], namespace: str) -> None:
     """Every listener; one without a port takes what the others leave, so it is alone and the last."""
     ports: set[int] = set()
     sockets: set[str] = set()
@@ -21,12 +21,8 @@ def check_egress(report: Report, listeners: tuple[EgressListener, ...]) -> None:
         report.error(f"spec.egress[{without_port[0]}]", "the listener without a port is not the last one", "the last")
     for index, listener in enumerate(listeners):
         path = f"spec.egress[{index}]"
-        if listener.port is None:
-            if listener.bind and not listener.bind.startswith(_UNIX):
-                check_ip(report, f"{path}.bind", listener.bind)
-        else:
-            _check_port(report, path, listener, ports, sockets)
-        _check_hosts(report, path, listener)
+        _check_port(report, path, listener, ports, sockets)
+        _check_hosts(report, path, listener, namespace)
 
 
 def _check_port(report: Report, path: str, listener: EgressListener, ports: set[int], sockets: set[str]) -> None:
@@ -35,6 +31,9 @@ def _check_port(report: Report, path: str, listener: EgressListener, ports: set[
         return
     if port.target_port:
         report.error(f"{path}.port.targetPort", "not supported here", "no targetPort")
+    if port.name:
+        check_port_name(report, f"{path}.port.name", port.name)
+    check_protocol(report, f"{path}.port.protocol", port.protocol)
     if port.number == 0:
         if not listener.bind.startswith(_UNIX):
             report.error(f"{path}.port.number", "port 0 is for sockets", "a port's number, or bind: unix:///path")
@@ -46,9 +45,6 @@ def _check_port(report: Report, path: str, listener: EgressListener, ports: set[
             report.error(f"{path}.bind", f"{listener.bind!r} is there twice")
         sockets.add(listener.bind)
         return
-    if port.name:
-        check_port_name(report, f"{path}.port.name", port.name)
-    check_protocol(report, f"{path}.port.protocol", port.protocol)
     check_port(report, f"{path}.port.number", port.number)
     if listener.bind:
         check_ip(report, f"{path}.bind", listener.bind)
@@ -57,23 +53,19 @@ def _check_port(report: Report, path: str, listener: EgressListener, ports: set[
     ports.add(port.number)
 
 
-def _check_hosts(report: Report, path: str, listener: EgressListener) -> None:
+def _check_hosts(report: Report, path: str, listener: EgressListener, namespace: str) -> None:
+    """Each is in one scope only: what a scope has already, or has whole, is warned of."""
     if not listener.hosts:
         report.error(f"{path}.hosts", "required", "NAMESPACE/HOST")
-    seen: set[str] = set()
-    whole: set[str] = set()
+    seen: dict[str, set[str]] = {}
     for index, host in enumerate(listener.hosts):
         where = f"{path}.hosts[{index}]"
-        if not check_scoped_host(report, where, host, at_gateway=False):
+        if not check_scoped_host(report, where, host, at_gateway=False) or host.startswith("~"):
             continue
         place, _, name = host.partition("/")
-        if host in seen:
-            report.warn(where, f"{host!r} is there twice")
-        elif place in whole:
-            report.warn(where, f"{host!r} is covered by {place}/*")
-        seen.add(host)
-        if name == "*":
-            whole.add(place)
-    places = {host.partition("/")[0] for host in seen}
-    if "*/*" in seen and any(place != "*" and not place.startswith("~") for place in places):
+        names = seen.setdefault(namespace if place == "." else place, set())
+        if names & {name, "*"} or (name == "*" and names):
+            report.warn(where, f"{host!r} and another host of the scope cover each other")
+        names.add(name)
+    if "*" in seen.get("*", ()) and len(seen) > 1:
         report.warn(f"{path}.hosts", "*/* covers every other namespace")

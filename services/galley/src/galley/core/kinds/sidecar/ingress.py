@@ -8,7 +8,7 @@ from galley.core.rules.ports import HTTP_PROTOCOLS, check_port, check_port_name,
 from galley.core.rules.report import Report
 from galley.core.rules.server_tls import check_server_tls
 
-_LOCAL_ADDRESSES = frozenset(("", "127.0.0.1", "0.0.0.0", "[::1]", "::1", "[::]", "::"))
+_LOCAL_ADDRESSES = frozenset(("", "127.0.0.1", "0.0.0.0", "[::1]", "[::]"))
 _UNIX = "unix://"
 
 
@@ -53,7 +53,7 @@ def _check_endpoint(report: Report, path: str, endpoint: str) -> None:
     host, colon, port = endpoint.rpartition(":")
     if not colon or host not in _LOCAL_ADDRESSES:
         report.error(path, f"{endpoint!r} is not on this workload", "127.0.0.1:PORT, 0.0.0.0:PORT or unix:///path")
-    elif not port.isdecimal():
+    elif not (port.isascii() and port.isdecimal()):
         report.error(path, f"{port!r} is not a port number", "1 to 65535")
     else:
         check_port(report, path, int(port))

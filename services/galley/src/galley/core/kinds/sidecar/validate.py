@@ -24,7 +24,7 @@ def validate(sidecar: Sidecar, report: Report) -> None:
         )
         return
     check_ingress(report, spec.ingress)
-    check_egress(report, spec.egress)
+    check_egress(report, spec.egress, sidecar.metadata.namespace)
     if spec.inbound_connection_pool is not None:
         check_connection_pool(report, "spec.inboundConnectionPool", spec.inbound_connection_pool)
     if spec.outbound_traffic_policy is not None:
