@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from galley.core.kinds.virtual_service.http_match import check_http_match
 from galley.core.references import missing_subsets
-from galley.core.rules import headers, names, patterns
+from galley.core.rules import headers, label_maps, names, patterns
 from galley.core.rules.report import Report
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +20,9 @@ def errors(check: Callable[..., object], *arguments: object) -> list[str]:
     return [violation.message for violation in report.errors]
 
 
-@pytest.mark.parametrize("host", ["reviews", "a.b", "A.b", "a.b.", "*", "*.b", "*-a.b", "*a.b", "xn--a.b", "1.a", "1"])
+@pytest.mark.parametrize(
+    "host", ["reviews", "a.b", "A.b", "a.b.", "*", "*.b", "*-a.b", "*a.b", "xn--a.b", "1.a", "1", "a.1."]
+)
 def test_good_wildcard_hosts(host: str) -> None:
     assert names.domain_fault(host, wildcard=True) is None
 
@@ -28,6 +30,19 @@ def test_good_wildcard_hosts(host: str) -> None:
 @pytest.mark.parametrize("host", ["", "a..b", "-a", "a-", "a_b", "a.*.b", "**", "a.1", "a" * 64, "a." * 200, "a b"])
 def test_bad_wildcard_hosts(host: str) -> None:
     assert names.domain_fault(host, wildcard=True) is not None
+
+
+@pytest.mark.parametrize(("host", "good"), [("a", True), ("1", False), ("1.", True), ("a.1", False), ("*.a", False)])
+def test_full_names(host: str, *, good: bool) -> None:
+    assert (names.domain_fault(host) is None) is good
+
+
+@pytest.mark.parametrize(
+    ("key", "good"),
+    [("app", True), ("A.b/app", True), ("a..b/app", False), ("-a/app", False), ("a/b/c", False), ("a" * 64, False)],
+)
+def test_keys_of_labels(key: str, *, good: bool) -> None:
+    assert (errors(label_maps.check_labels, {key: "v"}) == []) is good
 
 
 @pytest.mark.parametrize(

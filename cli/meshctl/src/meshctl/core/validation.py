@@ -74,15 +74,9 @@ def _verdict(document: Document) -> Verdict:
     return Verdict(document, tuple(map(document.locate, errors)), tuple(map(document.locate, warnings)))
 
 
-_INSTALLER = "install.istio.io"
-"""How somebody else's mesh is installed is not config of this one."""
-
-
 def _is_ours(api_version: str, kind: str) -> bool:
     """False for other people's kinds, which a file of Kubernetes objects may hold beside ours."""
     group = api_version.partition("/")[0] if "/" in api_version else ""
-    if group == _INSTALLER:
-        return False
     if group == _INSTALLER:
         return False
     if group.endswith("istio.io") or not api_version or not kind:

@@ -44,7 +44,7 @@ Int32 = Annotated[
 ]
 UInt32 = Annotated[int, Strict(), Field(ge=0, le=UINT32_MAX)]
 UInt64 = Annotated[int, Strict(), Field(ge=0)]
-Double = Annotated[float, Field(allow_inf_nan=False)]
+Double = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 IntOrString = Annotated[int, Strict()] | str
 Labels = Mapping[str, str]
 AnyDuration = Annotated[

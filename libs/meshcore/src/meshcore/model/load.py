@@ -67,14 +67,15 @@ def dump_object(value: MeshObject) -> dict[str, Any]:
 def without_nulls(document: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
     """A copy of a message without the fields whose value is null: an explicit null means absent (proto3 JSON).
 
-    A null in a list or a map is left, for the schema to refuse; what has no schema is copied as it is. INVALID for text
-    that is no Unicode (JSON can escape half a character), which nothing could store or send.
+    A null in a list or a map is left, for the schema to refuse, and so is that of an unknown field; what has no schema
+    is copied as it is. INVALID for text that is no Unicode (JSON can escape half a character), which nothing could
+    store or send.
     """
     fields = fields_by_name(model)
     return {
         _unicode(key): _inner_without_nulls(value, fields[key].shape if key in fields else Shape())
         for key, value in document.items()
-        if value is not None
+        if value is not None or key not in fields
     }
 
 

@@ -14,19 +14,14 @@ CIPHER_SUITES = frozenset(
         "ECDHE-RSA-AES128-SHA",
         "ECDHE-ECDSA-AES256-SHA",
         "ECDHE-RSA-AES256-SHA",
-        "ECDHE-PSK-AES128-CBC-SHA",
-        "ECDHE-PSK-AES256-CBC-SHA",
-        "ECDHE-PSK-CHACHA20-POLY1305",
         "AES128-GCM-SHA256",
         "AES256-GCM-SHA384",
         "AES128-SHA",
         "AES256-SHA",
-        "PSK-AES128-CBC-SHA",
-        "PSK-AES256-CBC-SHA",
         "DES-CBC3-SHA",
     )
 )
-"""What BoringSSL, Envoy's TLS library, can be told to use."""
+"""What BoringSSL, Envoy's TLS library, can be told to use with certificates."""
 
 ECDH_CURVES = frozenset(("P-224", "P-256", "P-384", "P-521", "X25519", "X25519Kyber768Draft00", "X25519MLKEM768"))
 """Its curves."""

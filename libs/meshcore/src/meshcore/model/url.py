@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 _BAD_CHARACTERS = re.compile(r"[\x00-\x20\x7f]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_BAD_HOST = re.compile(r"(?![A-Za-z0-9._~!$&'()*+,;:=<>\"%\[\]-])[\x00-\x7f]")
 
 
 def url_fault(text: str, schemes: tuple[str, ...]) -> str | None:
@@ -39,6 +40,8 @@ def _form_fault(text: str) -> str | None:
         _ = parts.port
     except ValueError as error:
         return f"{text!r} is not a URL: {error}"
+    if _BAD_HOST.search(parts.netloc.rpartition("@")[2]):
+        return f"{text!r} is not a URL: bad host"
     if _BAD_ESCAPE.search(parts.netloc + parts.path):
         return f"{text!r} is not a URL: bad escape"
     return None

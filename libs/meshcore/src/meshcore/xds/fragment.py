@@ -17,14 +17,6 @@ _TYPE = "@type"
 _TYPE_NAME = re.compile(r"(?P<package>(?:envoy|udpa|xds)(?:\.[a-z][a-z0-9_]*)+)\.[A-Z][A-Za-z0-9_.]*")
 _OTHER_PROXY = re.compile(r"(?:istio|io\.istio|stats)\.[A-Za-z0-9_.]+")
 _EMPTY = "type.googleapis.com/google.protobuf.Empty"
-_FILTERS = frozenset(
-    (
-        "envoy.config.listener.v3.Filter",
-        "envoy.config.listener.v3.ListenerFilter",
-        "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
-    )
-)
-
 FRAGMENTS: Mapping[str, str] = {
     "LISTENER": "envoy.config.listener.v3.Listener",
     "LISTENER_FILTER": "envoy.config.listener.v3.ListenerFilter",
@@ -177,8 +169,17 @@ def _doubts(part: message.Message) -> Iterator[str]:
         inner = registry.unpack(part)
         if inner is not None and _is_frozen(inner):
             yield f"{inner.DESCRIPTOR.full_name} is deprecated: Envoy no longer develops it"
-    elif part.DESCRIPTOR.full_name in _FILTERS and part.WhichOneof("config_type") is None:
-        yield f"the filter {getattr(part, 'name', '')!r} has neither typedConfig nor configDiscovery"
+    elif _is_extension(part.DESCRIPTOR) and not {"typed_config", "config_discovery"} & _fields_of(part):
+        yield f"the extension {getattr(part, 'name', '')!r} has neither typedConfig nor configDiscovery"
+
+
+def _is_extension(kind: descriptor.Descriptor) -> bool:
+    """Whether messages of that kind carry an extension's settings: Envoy finds none by the name alone."""
+    return "typed_config" in kind.fields_by_name
+
+
+def _fields_of(part: message.Message) -> set[str]:
+    return {field.name for field, _ in part.ListFields()}
 
 
 def _is_frozen(inner: message.Message) -> bool:

@@ -23,10 +23,13 @@ from galley.core.analysis.yaml_texts import read_mapping
 ROOT_NAMESPACE = "istio-system"
 MESH_CONFIG_MAP = "istio"
 INJECTOR_CONFIG_MAP = "istio-sidecar-injector"
+IGNORED_NAMESPACES = frozenset(("kube-system", "kube-public", "kube-node-lease", "local-path-storage"))
+"""What is in them is the cluster's own and not looked at."""
 
 
 class Inputs:
-    """Objects by kind, in the order in which they came; of two of one name (and cluster) the later counts."""
+    """Objects by kind, in the order in which they came; of two of one name (and cluster) the later counts. Namespaces
+    of Kubernetes itself are left out."""
 
     def __init__(
         self,
@@ -44,6 +47,8 @@ class Inputs:
         self._explicit_mesh_config = mesh_config
 
     def _add(self, resource: Resource) -> None:
+        if (resource.name if resource.kind == NAMESPACE else resource.namespace) in IGNORED_NAMESPACES:
+            return
         key = (resource.cluster, resource.namespace, resource.name)
         same = self._by_kind.setdefault(resource.kind, {})
         same.pop(key, None)

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from meshcore.model.extension_provider import ExtAuthzGrpc, ExtAuthzHttp, ExtensionProvider, ProviderService
 from pydantic.alias_generators import to_camel
 
-from galley.core.rules.names import domain_fault, is_ip, is_label
+from galley.core.rules.names import domain_fault, is_ip
 from galley.core.rules.ports import check_port
 from galley.core.rules.quantities import check_duration
 from galley.core.rules.report import Report
+from galley.core.rules.scoped_hosts import check_scoped_host
 
 _STATUS_CODES = frozenset(
     (
@@ -53,10 +54,9 @@ def check_extension_provider(report: Report, path: str, provider: ExtensionProvi
 
 
 def _check_service(report: Report, path: str, service: str) -> None:
-    if is_ip(service):
-        return
-    namespace, slash, host = service.rpartition("/")
-    if (slash and not is_label(namespace)) or domain_fault(host):
+    if "/" in service:
+        check_scoped_host(report, path, service, at_gateway=False)
+    elif not is_ip(service) and domain_fault(service):
         report.error(path, f"{service!r} is not the name of a service", "[NAMESPACE/]HOST, or an IP address")
 
 

@@ -66,8 +66,8 @@ def _check_cookie(report: Report, path: str, cookie: HttpCookie) -> None:
 
 
 def _is_prime(number: int) -> bool:
-    if number < 4:
-        return number > 1
+    if number < 4:  # Envoy counts 1 as prime
+        return number > 0
     if number % 2 == 0:
         return False
     return all(number % divisor for divisor in range(3, int(number**0.5) + 1, 2))

@@ -72,7 +72,7 @@ def _check_tls(report: Report, prefix: str, mesh: MeshConfig) -> None:
     seen: set[str] = set()
     for index, curve in enumerate(mesh.tls_defaults.ecdh_curves):
         where = f"{prefix}tlsDefaults.ecdhCurves[{index}]"
-        if curve not in ECDH_CURVES:
+        if curve and curve not in ECDH_CURVES:
             report.warn(where, f"{curve!r} is not known and not used")
         elif curve in seen:
             report.warn(where, f"{curve!r} is there twice")

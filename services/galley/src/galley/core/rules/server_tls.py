@@ -8,6 +8,7 @@ from galley.core.rules.report import Report
 _VERSIONS = list(TlsProtocol)
 _OLD_VERSIONS = (TlsProtocol.TLSV1_0, TlsProtocol.TLSV1_1)
 _MUTUAL = (ServerTlsMode.MUTUAL, ServerTlsMode.OPTIONAL_MUTUAL)
+_TERMINATING = (ServerTlsMode.SIMPLE, *_MUTUAL)
 
 
 def check_server_tls(report: Report, path: str, tls: ServerTlsSettings) -> None:
@@ -15,19 +16,24 @@ def check_server_tls(report: Report, path: str, tls: ServerTlsSettings) -> None:
 
     As in Istio, what makes a mode impossible ends the check, and certificates from a secret are not looked at here.
     """
-    if tls.insecure_skip_verify and tls.mode is not ServerTlsMode.OPTIONAL_MUTUAL:
-        report.warn(f"{path}.insecureSkipVerify", f"not used in mode {tls.mode.value}, only in OPTIONAL_MUTUAL")
     _check_digests(report, path, tls)
     _check_ciphers(report, path, tls)
     _check_versions(report, path, tls)
     if tls.mode is ServerTlsMode.ISTIO_MUTUAL:
         for name in _sources(tls):
             report.error(f"{path}.{name}", "mode ISTIO_MUTUAL has the mesh's own certificates", "no certificates")
-    elif tls.mode in (ServerTlsMode.PASSTHROUGH, ServerTlsMode.AUTO_PASSTHROUGH):
-        for name in _sources(tls):
+        return
+    if tls.mode not in _TERMINATING:
+        unused = _sources(tls) + (["caCrl"] if tls.ca_crl else [])
+        for name in unused:
             report.warn(f"{path}.{name}", f"mode {tls.mode.value} uses no certificates")
-    else:
+    whole = bool(tls.server_certificate and tls.private_key)
+    if sum(map(bool, (whole, tls.credential_name, tls.credential_names, tls.tls_certificates))) > 1:
+        report.error(path, "certificates come from several places", "files, tlsCertificates or a credential")
+    if tls.mode in _TERMINATING:
         _check_certificates(report, path, tls)
+    elif tls.ca_crl and tls.credential_name:
+        report.error(f"{path}.caCrl", "not supported with a credential", "no caCrl")
 
 
 def _sources(tls: ServerTlsSettings) -> list[str]:
@@ -52,15 +58,10 @@ def _check_versions(report: Report, path: str, tls: ServerTlsSettings) -> None:
 
 
 def _check_certificates(report: Report, path: str, tls: ServerTlsSettings) -> None:
-    whole = bool(tls.server_certificate and tls.private_key)
-    if sum(map(bool, (whole, tls.credential_name, tls.credential_names, tls.tls_certificates))) > 1:
-        report.error(path, "certificates come from several places", "files, tlsCertificates or a credential")
-    has_credential = bool(tls.credential_name or tls.credential_names)
-    if tls.ca_crl and (has_credential or tls.mode is ServerTlsMode.SIMPLE):
-        where = "with a credential" if has_credential else "in mode SIMPLE"
-        report.error(f"{path}.caCrl", f"not supported {where}", "no caCrl")
-    if has_credential:
+    if tls.credential_name or tls.credential_names:
         return
+    if tls.ca_crl and tls.mode is ServerTlsMode.SIMPLE:
+        report.error(f"{path}.caCrl", "not supported in mode SIMPLE", "no caCrl")
     if tls.mode in _MUTUAL and not tls.ca_certificates:
         report.error(f"{path}.caCertificates", f"required in mode {tls.mode.value}", "the path of a file")
     if not tls.tls_certificates:

@@ -33,8 +33,6 @@ def check_traffic_policy(report: Report, path: str, policy: TrafficPolicy, names
         where = f"{path}.portLevelSettings[{index}]"
         if port_policy.port is None:
             report.error(f"{where}.port", "required", "a port's number")
-        else:
-            check_port(report, f"{where}.port.number", port_policy.port.number)
         _check_says_something(report, where, port_policy)
         _check_settings(report, where, port_policy, namespace)
     if policy.tunnel is not None:

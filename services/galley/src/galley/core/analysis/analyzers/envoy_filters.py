@@ -24,16 +24,19 @@ _SET_PRIORITY = Fix("Set a priority, so that the order of the patches is known."
 
 
 def check_patches(inputs: Inputs, _: Moment) -> Iterator[Message]:
-    """All patches of all filters; what has a proxyVersion is remembered by the name of what it patches."""
+    """All patches of all filters, each fault once for a filter; what has a proxyVersion is remembered by the name of
+    what it patches."""
     versioned: set[str] = set()
     for envoy_filter in inputs.of(ENVOY_FILTER):
         prioritised = number(envoy_filter.spec, "priority") != 0
+        said: set[MessageType] = set()
         for index, entry in mappings(envoy_filter.spec, "configPatches"):
             if not isinstance(entry.get("patch"), Mapping):
                 break
             name = _patched(entry)
             found = _judge(text(entry, "patch", "operation"), text(entry, "applyTo"), prioritised, name in versioned)
-            if found is not None:
+            if found is not None and found not in said:
+                said.add(found)
                 has_value = at(entry, "patch", "value") is not None
                 line = envoy_filter.line_of(f"spec.configPatches[{index}].patch.value") if has_value else 0
                 relative = found in (RELATIVE_OPERATION, RELATIVE_OPERATION_WITH_VERSION)

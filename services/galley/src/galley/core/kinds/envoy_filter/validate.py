@@ -5,7 +5,6 @@ from meshcore.xds.fragment import check_fragment
 
 from galley.core.kinds.envoy_filter.match import check_match
 from galley.core.rules.label_maps import check_selector
-from galley.core.rules.policy_target import check_policy_target
 from galley.core.rules.report import Report
 
 INTERNALS = "it patches Envoy's configuration as it is generated today, which may change with any version"
@@ -19,7 +18,6 @@ def validate(envoy_filter: EnvoyFilter, report: Report) -> None:
         report, "spec.workloadSelector.labels", spec.workload_selector.labels
     ):
         return
-    check_policy_target(report, None, None, spec.target_refs)
     for index, patch in enumerate(spec.config_patches):
         if patch.match is None or patch.match.context is not PatchContext.WAYPOINT:
             _check_patch(report, f"spec.configPatches[{index}]", patch)

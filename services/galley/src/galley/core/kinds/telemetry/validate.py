@@ -4,7 +4,6 @@ from meshcore.model.telemetry import AccessLogging, Metrics, Telemetry, Tracing
 
 from galley.core.rules.cel import expression_fault
 from galley.core.rules.policy_target import check_policy_target
-from galley.core.rules.quantities import check_duration
 from galley.core.rules.report import Report
 
 
@@ -30,7 +29,6 @@ def _check_tracing(report: Report, path: str, tracing: Tracing) -> None:
 
 
 def _check_metrics(report: Report, path: str, metrics: Metrics) -> None:
-    check_duration(report, f"{path}.reportingInterval", metrics.reporting_interval)
     for index, override in enumerate(metrics.overrides):
         if "" in override.tag_overrides:
             report.warn(f"{path}.overrides[{index}].tagOverrides", "a tag has no name")

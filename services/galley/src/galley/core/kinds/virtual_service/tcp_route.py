@@ -7,7 +7,6 @@ from galley.core.kinds.virtual_service.destinations import check_weights
 from galley.core.rules.label_maps import check_labels
 from galley.core.rules.names import (
     check_gateway_names,
-    check_label,
     check_sni_auto_host,
     check_subnet,
     check_wildcard_host,
@@ -55,11 +54,7 @@ def _check_sni_host(report: Report, path: str, host: str, hosts: tuple[str, ...]
 def _check_l4_match(report: Report, path: str, match: L4MatchAttributes | TlsMatchAttributes) -> None:
     for index, subnet in enumerate(match.destination_subnets):
         check_subnet(report, f"{path}.destinationSubnets[{index}]", subnet)
-    if isinstance(match, L4MatchAttributes) and match.source_subnet:
-        check_subnet(report, f"{path}.sourceSubnet", match.source_subnet)
     if match.port:
         check_port(report, f"{path}.port", match.port)
     check_labels(report, f"{path}.sourceLabels", match.source_labels)
     check_gateway_names(report, f"{path}.gateways", match.gateways)
-    if match.source_namespace:
-        check_label(report, f"{path}.sourceNamespace", match.source_namespace)
