@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 
 import pytest
 from mesh import Mesh, client, destination_rule, route, service, virtual_service, wait_until, workload
+from meshcore.testing.ads_client import AdsClient, node
+from meshcore.xds.types import ROUTE_TYPE
 
 ECHO = "http://echo:9080/"
 
@@ -31,3 +35,24 @@ def test_each_pilot_tells_of_the_proxies_of_all(mesh: Mesh, pilot: int) -> None:
         assert receipt.proxies == 3
         replies = mesh.get_many(ECHO, 5)
         assert {reply.body["version"] for reply in replies} == {wanted}
+
+
+def told(mesh: Mesh) -> str:
+    """What the status of the VirtualService says of refusals."""
+    live = mesh.config.read_document(virtual_service("echo", []))
+    return "".join(str(one["message"]) for one in (live.get("status") or {}).get("conditions", ()))
+
+
+async def test_one_status_tells_of_the_refusals_at_all_pilots_and_survives_its_writer(mesh: Mesh) -> None:
+    mesh.config.apply(virtual_service("echo", [route("echo", "v1")]))
+    async with AsyncExitStack() as stack:
+        for pilot in (1, 2):
+            one = AdsClient(f"{mesh.stack.pilot(pilot)}:15010", node(f"odd-{pilot}", "default"))
+            one.refuse[ROUTE_TYPE] = "the virtual host echo.default.svc.cluster.local:9080 is odd"
+            await stack.enter_async_context(one)
+        both = await asyncio.to_thread(
+            wait_until, "both are told of", lambda: (text := told(mesh)).count("odd-") == 2 and text, 60
+        )
+        assert "odd-1.default, odd-2.default refuse rds 9080: the virtual host" in both
+        await asyncio.to_thread(mesh.kill, "pilot")
+    await asyncio.to_thread(wait_until, "nothing is told any more", lambda: not told(mesh), 60)
