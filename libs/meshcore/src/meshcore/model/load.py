@@ -23,6 +23,8 @@ from meshcore.model.yaml_loader import Loader, expanded_size
 _BYTE_ORDER_MARK = "\ufeff"
 _MAX_NODES = 500_000
 _MAX_DEPTH = 100
+_ANYTHING = Shape()
+_SCALARS = (str, int, float)
 
 
 def parse_object(document: Mapping[str, Any], *, strict: bool = True) -> MeshObject:
@@ -73,22 +75,24 @@ def without_nulls(document: Mapping[str, Any], model: type[BaseModel]) -> dict[s
     """
     fields = fields_by_name(model)
     return {
-        _unicode(key): _inner_without_nulls(value, fields[key].shape if key in fields else Shape())
+        _unicode(key): _inner_without_nulls(value, fields[key].shape if key in fields else _ANYTHING)
         for key, value in document.items()
         if value is not None or key not in fields
     }
 
 
 def _inner_without_nulls(value: Any, shape: Shape) -> Any:
+    if isinstance(value, _SCALARS):
+        return _unicode(value)
     if isinstance(value, Mapping):
         if shape.model is not None:
             return without_nulls(value, shape.model)
-        inner = shape.inner if shape.form is Form.MAP and shape.inner else Shape()
+        inner = shape.inner if shape.form is Form.MAP and shape.inner else _ANYTHING
         return {_unicode(key): _inner_without_nulls(item, inner) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        inner = shape.inner if shape.form is Form.LIST and shape.inner else Shape()
+        inner = shape.inner if shape.form is Form.LIST and shape.inner else _ANYTHING
         return [_inner_without_nulls(item, inner) for item in value]
-    return _unicode(value)
+    return value
 
 
 def _unicode(value: Any) -> Any:

@@ -23,9 +23,10 @@ class Form(Enum):
     MESSAGE = "message"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """A value: the rules on it, and what it consists of (`inner` of a list or map, `model` of a message)."""
+    """A value: the rules on it, and what it consists of (`inner` of a list or map, `model` of a message). There is one
+    for each place in a model, and it equals no other."""
 
     form: Form = Form.PLAIN
     rules: tuple[Rule, ...] = ()

@@ -3,7 +3,6 @@
 import re
 
 from meshcore.model.authorization_policy import Operation
-from pydantic.alias_generators import to_camel
 
 from galley.core.rules.report import Report
 
@@ -18,8 +17,8 @@ def check_operation(report: Report, path: str, operation: Operation | None) -> N
     if operation is None or not any(getattr(operation, name) for name in Operation.model_fields):
         report.error(path, "the operation says nothing", "at least one list of values")
         return
-    for name in Operation.model_fields:
-        where = f"{path}.{to_camel(name)}"
+    for name, field in Operation.model_fields.items():
+        where = f"{path}.{field.alias}"
         for index, value in enumerate(getattr(operation, name)):
             if not value:
                 report.error(f"{where}[{index}]", "the value is empty", "a value")

@@ -3,7 +3,6 @@
 import re
 
 from meshcore.model.authorization_policy import Action, Source
-from pydantic.alias_generators import to_camel
 
 from galley.core.rules.names import check_subnet
 from galley.core.rules.report import Report
@@ -19,9 +18,9 @@ def check_source(report: Report, path: str, source: Source | None, action: Actio
     if source is None or not any(getattr(source, name) for name in Source.model_fields):
         report.error(path, "the source says nothing", "at least one list of values")
         return
-    for name in Source.model_fields:
+    for name, field in Source.model_fields.items():
         values: tuple[str, ...] = getattr(source, name)
-        where = f"{path}.{to_camel(name)}"
+        where = f"{path}.{field.alias}"
         positive = name.removeprefix("not_")
         if action is Action.CUSTOM and values and positive in _IDENTITY:
             report.error(where, "not supported for action CUSTOM", "ipBlocks or remoteIpBlocks")
