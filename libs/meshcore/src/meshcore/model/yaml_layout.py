@@ -1,14 +1,16 @@
 """Where the fields of a YAML document stand. Most documents are never asked, so nothing is kept but their place in the
-text; one that is asked is composed once more.
+text; one that is asked for is composed once more.
 """
 
-from functools import cached_property
+from functools import lru_cache
 
 import yaml
 
 from meshcore.model.yaml_loader import Loader
 
 _ANOTHER = "---\n"
+_COMPOSED = 8
+"""Documents that stay composed: whoever asks for one line of a document soon asks for more of them."""
 
 
 class Layout:
@@ -18,13 +20,14 @@ class Layout:
         self._text = text
         self._end = root.end_mark.index
         self._begin = self._lines_before = 0
+        self._follows = before is not None
         if before is not None:
             self._begin = before.end_mark.index
             self._lines_before = before.end_mark.line - 1  # the line of `_ANOTHER` is in no file
 
     def line_of(self, path: str, line: int) -> int:
         """The line of the field, or of its nearest parent that is there; `line` is that of the document itself."""
-        node, rest = self._root, path
+        node, rest = _root(self._text[self._begin : self._end], follows=self._follows), path
         while node is not None and rest:
             step = step_into(node, rest)
             if step is None:
@@ -33,19 +36,19 @@ class Layout:
             line = found + self._lines_before
         return line
 
-    @cached_property
-    def _root(self) -> yaml.Node | None:
-        """The document's root. What stands before it (a comment, `...`) belongs to an empty document here."""
-        part = self._text[self._begin : self._end]
-        loader = Loader(f"{_ANOTHER}{part}" if self._begin else part)
-        try:
-            root = None
-            while loader.check_node():
-                root = loader.get_node()
+
+@lru_cache(_COMPOSED)
+def _root(part: str, *, follows: bool) -> yaml.Node | None:
+    """The root of a document. What stands before it (a comment, `...`) belongs to an empty document here."""
+    loader = Loader(f"{_ANOTHER}{part}" if follows else part)
+    try:
+        root = None
+        while loader.check_node():
+            root = loader.get_node()
             loader.construct_document(root)  # which puts what a `<<` merges into the node that it is merged into
-            return root
-        finally:
-            loader.dispose()
+        return root
+    finally:
+        loader.dispose()
 
 
 def step_into(node: yaml.Node, path: str) -> tuple[yaml.Node, int, str] | None:

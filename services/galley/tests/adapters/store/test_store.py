@@ -248,3 +248,15 @@ async def test_a_store_that_is_opened_again_goes_on_where_it_was(store: Store, d
         assert await again.store_id() == first
         assert (await again.write([op(Verb.CREATE, "b")], "x")).revision == 2
         assert [change_set.revision for change_set in await take(again, 0, 2)] == [1, 2]
+
+
+async def test_rules_are_found_by_the_host_that_they_are_about(store: Store):
+    hosts = {"a": "a.ns.svc", "b": "b.ns.svc", "any": "*.ns.svc", "list": ["a.ns.svc"]}
+    for namespace in ("here", "there"):
+        documents = {key(name, namespace): {"name": name, "spec": {"host": host}} for name, host in hosts.items()}
+        creates = [WriteOp(Verb.CREATE, one, {"spec": 1}, document) for one, document in documents.items()]
+        await store.write(creates, "x")
+    await store.write([WriteOp(Verb.CREATE, key("plain", "here"), {"spec": 1}, {"spec": 1})], "x")
+    found = await store.published_for_hosts(GROUP, PLURAL, ["here", "absent"], ["a.ns.svc", "c.ns.svc"])
+    assert sorted(rule["name"] for rule in found) == ["a", "any"]
+    assert await store.published_for_hosts(GROUP, "others", ["here"], ["a.ns.svc"]) == []

@@ -18,12 +18,8 @@ async def warnings(store: Store, admitted: Admitted) -> list[str]:
         return []
     own = admitted.parsed.metadata.namespace
     places = {own, ROOT_NAMESPACE, *(_namespace_of(host) for _, host, _ in wanted)} - {""}
-    rules = [
-        item.normalised
-        for namespace in sorted(places)
-        for item in (await store.list(NETWORKING, "destinationrules", namespace)).items
-        if item.normalised is not None
-    ]
+    hosts = {host for _, host, _ in wanted}
+    rules = await store.published_for_hosts(NETWORKING, "destinationrules", sorted(places), sorted(hosts))
     return missing_subsets(admitted.normalised, rules, DEFAULT_DOMAIN)
 
 

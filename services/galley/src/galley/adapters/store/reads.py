@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 from meshcore.distribution.keys import Key
 from meshcore.errors import ErrorCode, MeshError
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, tuple_
+from sqlalchemy import JSON, ColumnElement, Connection, Select, and_, bindparam, cast, func, or_, select, tuple_
 
-from galley.adapters.store.rows import Row, from_microseconds, key_text, stored_change, stored_object
+from galley.adapters.store.rows import Row, from_microseconds, from_text, key_text, stored_change, stored_object
 from galley.adapters.store.tables import change_sets, history, meta, objects
 from galley.core.change_set import missing
 from galley.core.continue_token import ContinueToken, parse_continue_token
@@ -65,6 +67,29 @@ def read_page(
         return Page(tuple(items), revision, None)
     last = items[limit - 1].key
     return Page(tuple(items[:limit]), revision, str(ContinueToken(revision, last.namespace, last.name)))
+
+
+def read_published_for_hosts(
+    connection: Connection, group: str, plural: str, namespaces: Sequence[str], hosts: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The normalised documents of a kind with one of these hosts, or any wildcard: the database looks into them, so
+    that one write does not decode all rules of a namespace."""
+    wanted = {"group": group, "plural": plural, "namespaces": namespaces, "hosts": hosts}
+    return [from_text(text) for text in connection.scalars(_published_for_hosts(connection.dialect.name), wanted)]
+
+
+@cache
+def _published_for_hosts(dialect: str) -> Select[str]:
+    if dialect == "sqlite":
+        host: ColumnElement[str] = func.json_extract(objects.c.normalised, "$.spec.host")
+    else:
+        host = cast(objects.c.normalised, JSON)[("spec", "host")].as_string()
+    return select(objects.c.normalised).where(
+        objects.c.api_group == bindparam("group"),
+        objects.c.plural == bindparam("plural"),
+        objects.c.namespace.in_(bindparam("namespaces", expanding=True)),
+        or_(host.in_(bindparam("hosts", expanding=True)), host.startswith("*")),
+    )
 
 
 def _of_kind(group: str, plural: str, namespace: str | None, after: ContinueToken | None) -> ColumnElement[bool]:

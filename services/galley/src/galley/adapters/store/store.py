@@ -145,6 +145,14 @@ class Store:
             lambda connection: reads.read_page(connection, group, plural, namespace, limit, continue_, as_of)
         )
 
+    async def published_for_hosts(
+        self, group: str, plural: str, namespaces: Sequence[str], hosts: Sequence[str]
+    ) -> Sequence[dict[str, Any]]:
+        """What consumers get of a kind in these namespaces whose `spec.host` is one of these, or a wildcard."""
+        return await self._read(
+            lambda connection: reads.read_published_for_hosts(connection, group, plural, namespaces, hosts)
+        )
+
     async def revision(self) -> int:
         """The newest revision."""
         return int((await self._read(reads.read_meta))["revision"])

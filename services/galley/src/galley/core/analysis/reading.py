@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+_MAPPING = (dict, Mapping)
+"""The same as `Mapping`, and sooner known of a dictionary."""
+
 
 def at(value: Any, *path: str) -> Any:
     """What is at that path of mappings; None where there is no such way."""
     for key in path:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, _MAPPING):
             return None
         value = value.get(key)
     return value
@@ -16,7 +19,7 @@ def at(value: Any, *path: str) -> Any:
 def mapping(value: Any, *path: str) -> Mapping[str, Any]:
     """The mapping there, or an empty one."""
     found = at(value, *path)
-    return found if isinstance(found, Mapping) else {}
+    return found if isinstance(found, _MAPPING) else {}
 
 
 def items(value: Any, *path: str) -> tuple[Any, ...]:
@@ -27,7 +30,7 @@ def items(value: Any, *path: str) -> tuple[Any, ...]:
 
 def mappings(value: Any, *path: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """The mappings of the list there, each with its place in the list."""
-    return ((index, item) for index, item in enumerate(items(value, *path)) if isinstance(item, Mapping))
+    return ((index, item) for index, item in enumerate(items(value, *path)) if isinstance(item, _MAPPING))
 
 
 def text(value: Any, *path: str) -> str:

@@ -32,17 +32,17 @@ def check_hosts(inputs: Inputs, _: Moment) -> Iterator[Message]:
 
 
 def _check_port(service: Resource, found: RouteDestination, known: KnownService) -> Iterator[Message]:
-    line = service.line_of(found.host_path)
     if found.destination.get("port") is None:
         if len(known.ports) > 1:
             patch = put_entry(service.body, "port", {"number": known.ports[0]}, *found.place)
             fix = Fix(f"Say which of {_listed(known)} is meant; the patch takes the first.", patch)
+            line = service.line_of(found.host_path)
             yield Message(PORT_REQUIRED, service, (found.host, known.ports), line, fix)
         return
     port = number(mapping(found.destination, "port"), "number")
     if port not in known.ports:
         parameters = ("host:port", f"{found.host}:{port}")
-        yield Message(NOT_FOUND, service, parameters, line, _port_fix(found, known))
+        yield Message(NOT_FOUND, service, parameters, service.line_of(found.host_path), _port_fix(found, known))
 
 
 def _port_fix(found: RouteDestination, known: KnownService) -> Fix | None:
