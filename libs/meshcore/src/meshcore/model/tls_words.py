@@ -24,7 +24,9 @@ CIPHER_SUITES = frozenset(
 """What BoringSSL, Envoy's TLS library, can be told to use with certificates."""
 
 ECDH_CURVES = frozenset(("P-224", "P-256", "P-384", "P-521", "X25519", "X25519Kyber768Draft00", "X25519MLKEM768"))
-"""Its curves."""
+"""Curves that may be named, Istio's list."""
+USED_CURVES = ECDH_CURVES - {"P-224", "X25519Kyber768Draft00"}
+"""Those of them that Envoy takes; the others make it refuse the certificate with them."""
 
 _SPKI = re.compile(r"[A-Za-z0-9+/]{43}=")
 _HASH = re.compile(r"(?:[0-9A-Fa-f]{64})|(?:[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){31})")

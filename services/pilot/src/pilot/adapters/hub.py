@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 import structlog
 from meshcore.distribution.events import ChangeSet, FullState
 from meshcore.errors import ErrorCode, MeshError
-from meshcore.xds.resource import ResourceSet
+from meshcore.xds.resource import EMPTY, ResourceSet
 from meshcore.xds.session import Front
 
 from pilot.adapters import telemetry
@@ -30,6 +30,7 @@ class Hub:
         self.has_state = asyncio.Event()
         self.secrets_wanted = asyncio.Event()
         """Set when other Secrets may be needed than before."""
+        self._secret_users: set[int] = set()
         self._arrived = asyncio.Event()
         self._wakes: dict[int, asyncio.Event] = {}
         self._progress = asyncio.Event()
@@ -79,8 +80,7 @@ class Hub:
     def target(self, stream: Stream) -> ResourceSet:
         """What a new stream is to have."""
         resources = self.engine.target(stream)
-        if resources.secrets:
-            self.secrets_wanted.set()
+        self._note_secrets(stream, resources)
         return resources
 
     def connect(self, proxy: Proxy, front: Front, address: str) -> tuple[Stream, asyncio.Event]:
@@ -94,7 +94,7 @@ class Hub:
         """The stream has ended."""
         self._wakes.pop(stream.number, None)
         telemetry.CONNECTED.labels(_version_label(stream.proxy.version)).dec()
-        self.secrets_wanted.set()
+        self._note_secrets(stream, EMPTY)
         if self.engine.disconnect(stream):
             self.progressed()
 
@@ -105,7 +105,7 @@ class Hub:
         if taken is None:
             return None
         push, resources = taken
-        self.secrets_wanted.set()
+        self._note_secrets(stream, resources)
         if stream.proxy_class is not None and (why := self.engine.broken.get(stream.proxy_class)) is not None:
             telemetry.INTERNAL_ERRORS.inc()
             _log.error("compile failed, the proxy keeps what it has", proxy=stream.proxy.id, error=why)
@@ -172,6 +172,12 @@ class Hub:
             if left <= 0:
                 return False
             await self.progress(left)
+
+    def _note_secrets(self, stream: Stream, resources: ResourceSet) -> None:
+        """Wake the source of secrets when this stream needs some, or needed some before."""
+        if resources.secrets or stream.number in self._secret_users:
+            self.secrets_wanted.set()
+        (self._secret_users.add if resources.secrets else self._secret_users.discard)(stream.number)
 
     def tell_health_known(self, stream: Stream) -> None:
         """Have the agent of this stream told that its workload's health is known everywhere."""

@@ -167,10 +167,10 @@ def _family(server: Server) -> Family:
 
 
 def _bound_port(server: Server, one: ProxyClass) -> int:
-    """The target of the gateway's own Service on that port; the port itself when no Service has it."""
+    """The target port of the gateway's own Service; the port itself when no Service has it; none on a socket."""
     number = server.port.number
     if server.bind.startswith(_UNIX):
-        return number
+        return 0
     return next((served.target for served in one.served if served.port == number), number)
 
 

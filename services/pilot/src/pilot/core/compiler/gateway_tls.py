@@ -7,7 +7,7 @@ from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tl
 from meshcore.model.gateway import Server
 from meshcore.model.mesh_config import MeshConfig, MeshTlsConfig
 from meshcore.model.sidecar import ServerTlsMode, ServerTlsSettings, TlsProtocol
-from meshcore.model.tls_words import CIPHER_SUITES, ECDH_CURVES, is_certificate_hash, is_spki
+from meshcore.model.tls_words import CIPHER_SUITES, USED_CURVES, is_certificate_hash, is_spki
 from meshcore.xds.names import ROOT_CERTIFICATE, WORKLOAD_CERTIFICATE
 from meshcore.xds.secret_names import file_key_pair, file_root
 
@@ -124,7 +124,7 @@ def _parameters(tls: ServerTlsSettings, defaults: MeshTlsConfig) -> common_pb2.T
     made = _Parameters(
         tls_minimum_protocol_version=_VERSIONS.get(lowest, _Parameters.TLSv1_2),
         cipher_suites=dict.fromkeys(item for item in ciphers if item in CIPHER_SUITES),
-        ecdh_curves=dict.fromkeys(item for item in defaults.ecdh_curves if item in ECDH_CURVES),
+        ecdh_curves=dict.fromkeys(item for item in defaults.ecdh_curves if item in USED_CURVES),
     )
     if tls.max_protocol_version in _VERSIONS:
         made.tls_maximum_protocol_version = _VERSIONS[tls.max_protocol_version]
