@@ -120,7 +120,8 @@ class GalleyProcess:
     def wait_ready(self) -> None:
         """Until the config API answers; RuntimeError with the end of its log if it does not."""
         deadline = time.monotonic() + START_DEADLINE
-        with httpx.Client(verify=self.client_context(), trust_env=False, timeout=2) as client:
+        # Patient: on a busy machine an attempt that is given up and made again costs what the answer would have.
+        with httpx.Client(verify=self.client_context(), trust_env=False, timeout=START_DEADLINE) as client:
             while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
                 with contextlib.suppress(httpx.TransportError):
                     if client.get(f"{self.url}/version").is_success:
