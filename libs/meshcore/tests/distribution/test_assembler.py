@@ -48,6 +48,17 @@ class ModelStore:
         previous, records = self.written[revision]
         return Head(self.name, fencing, revision, previous, tuple(records), self.digest(revision), "", NOW)
 
+    def step(self, published: int, most: int, fencing: int) -> list[tuple[str, ConfigRecord] | Head]:
+        """What a publisher writes: the last records of at most so many revisions after the published one, and a
+        head."""
+        revisions = sorted(number for number in self.written if number > published)[:most]
+        records: dict[str, ConfigRecord] = {}
+        for number in revisions:
+            records |= self.written[number][1]
+        newest = revisions[-1]
+        head = Head(self.name, fencing, newest, published, tuple(records), self.digest(newest), "", NOW)
+        return [*records.items(), head]
+
     def digest(self, revision: int) -> str:
         total = SetDigest()
         for record in self.states[revision].values():
@@ -69,7 +80,7 @@ class Mesh(RuleBasedStateMachine):
         self.stores = {"s0": self.store}
         self.fencing = 1
         self.published = 0
-        self.plan: list[object] = []
+        self.plan: list[tuple[str, ConfigRecord] | Head] = []
         self.bucket: dict[str, ConfigRecord] = {}
         self.bucket_head: Head | None = None
         self.wire: list[tuple[str, object]] = []
@@ -92,20 +103,18 @@ class Mesh(RuleBasedStateMachine):
     def commit(self, edits: dict[str, int | None], skip: int) -> None:
         self.store.commit(self.store.revision + skip, edits)
 
-    @rule(steps=st.integers(1, 8))
-    def publish(self, steps: int) -> None:
+    @rule(steps=st.integers(1, 8), most=st.integers(1, 3))
+    def publish(self, steps: int, most: int) -> None:
         for _ in range(steps):
             if not self.plan:
-                following = [n for n, (before, _) in self.store.written.items() if n > self.published]
-                if not following:
+                if self.published == self.store.revision:
                     self._put_head(self.store.head(self.published, self.fencing))
                     return
-                revision = min(following)
-                self.plan = [*self.store.written[revision][1].items(), revision]
+                self.plan = self.store.step(self.published, most, self.fencing)
             step = self.plan.pop(0)
-            if isinstance(step, int):
-                self._put_head(self.store.head(step, self.fencing))
-                self.published = step
+            if isinstance(step, Head):
+                self._put_head(step)
+                self.published = step.revision
             else:
                 self._put(*step)
 
@@ -256,10 +265,10 @@ class Mesh(RuleBasedStateMachine):
         """Whatever happened: when the network is well again, repeated heads and Galley's answers lead to the truth."""
         self.plan = []
         for _ in range(len(self.store.written)):
-            self.publish(100)
+            self.publish(100, 1)
         self.deliver(10_000)
         for _ in range(3):
-            self.publish(1)
+            self.publish(1, 1)
             self.deliver(10_000)
             if self.relist:
                 self.ask_galley()
@@ -315,6 +324,21 @@ def test_a_key_overwritten_by_a_later_revision_joins_both_into_one_step(store: M
     (applied,) = consumer.head(store.head(3, 5))
     assert isinstance(applied, ChangeSet)
     assert (applied.previous, applied.revision, len(applied.changes)) == (1, 3, 2)
+
+
+def test_several_revisions_published_together_are_one_step(store: ModelStore):
+    store.commit(4, {KEYS[1]: None})
+    consumer = consumer_at(store, 1)
+    *records, head = store.step(1, 3, 5)
+    assert isinstance(head, Head)
+    assert [record.revision for _, record in records] == [3, 4]
+    for key, record in records[:1]:
+        consumer.record(key, record)
+    assert consumer.head(head) == ()
+    consumer.record(*records[1])
+    (applied,) = consumer.head(head)
+    assert isinstance(applied, ChangeSet)
+    assert (applied.previous, applied.revision, len(applied.changes)) == (1, 4, 2)
 
 
 def test_a_lower_fencing_number_is_refused(store: ModelStore):

@@ -166,21 +166,21 @@ class Assembler:
     def _next_step(self) -> tuple[Head, dict[str, ConfigRecord]] | None:
         """The shortest run of heads whose last writers of each key are all in view."""
         by_previous = {head.previous: head for head in self._heads.values()}
-        wanted: dict[str, int] = {}
+        wanted: dict[str, Head] = {}
         at = self._revision
         while (head := by_previous.get(at)) is not None:
             at = head.revision
-            wanted |= dict.fromkeys(head.keys, head.revision)
+            wanted |= dict.fromkeys(head.keys, head)
             found = self._found(wanted)
             if found is not None:
                 return head, found
         return None
 
-    def _found(self, wanted: Mapping[str, int]) -> dict[str, ConfigRecord] | None:
+    def _found(self, wanted: Mapping[str, Head]) -> dict[str, ConfigRecord] | None:
         found: dict[str, ConfigRecord] = {}
-        for key, revision in wanted.items():
+        for key, head in wanted.items():
             record = self._view.get(key)
-            if record is None or record.store != self._store or record.revision != revision:
+            if record is None or record.store != self._store or not head.previous < record.revision <= head.revision:
                 return None
             found[key] = record
         return found

@@ -52,7 +52,8 @@ class ConfigRecord:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Says that a revision is complete: written after all of its keys, and repeated while nothing changes."""
+    """Says that a revision is complete: written after all of its keys, and repeated while nothing changes. When several
+    revisions wait to be published, the newest takes the others with it."""
 
     store: str
     fencing: int
@@ -61,7 +62,7 @@ class Head:
     previous: int
     """The published revision before this one, 0 for the first."""
     keys: tuple[str, ...]
-    """Bucket keys that this revision wrote."""
+    """Bucket keys that the revisions after the previous one wrote, up to this one."""
     digest: str
     """`SetDigest` of every published object at this revision."""
     traceparent: str

@@ -1,4 +1,4 @@
-"""Publishes the outbox to the bucket `mesh-config`: by lease, in order, each revision's keys before its head.
+"""Publishes the outbox to the bucket `mesh-config`: by lease, in order, the keys of what waits before its head.
 
 NATS is not trusted to keep anything: after each (re)connection the head in the bucket says where to go on, and the
 whole bucket is compared with the store. What was written before a crash is written again; records are the same at
@@ -21,7 +21,7 @@ from nats.js.errors import KeyWrongLastSequenceError
 
 from galley.adapters.bucket import ConfigBucket
 from galley.adapters.store import Store
-from galley.adapters.store.outbox import PUBLISHER_LEASE, Unpublished
+from galley.adapters.store.outbox import PUBLISHER_LEASE, Unpublished, pile
 from galley.core.reconciliation import reconcile
 
 LEASE_LENGTH = timedelta(seconds=15)
@@ -131,13 +131,12 @@ class Publisher:
             await self._renew()
             seen = await self._store.revision()
             waiting = await self._store.unpublished(self._published) if in_order else ()
-            for revision in waiting:
-                in_order = self._follows(revision)
-                if not in_order or self._bus.generation != generation:
-                    break
-                await self._publish(bucket, revision)
-            if waiting and in_order:
-                continue
+            if waiting:
+                step = pile(waiting, self._published)
+                in_order = step is not None
+                if step is not None:
+                    await self._publish(bucket, step)
+                    continue
             if not in_order or self._compare.is_set() or _now() - compared_at > COMPARE_EVERY:
                 await self._compare_all(bucket)
                 in_order, compared_at = True, _now()
@@ -163,10 +162,6 @@ class Publisher:
         self._head, self._published = replace(head, fencing=self._fencing), head.revision
         await self._write_head(bucket)
         return True
-
-    def _follows(self, waiting: Unpublished) -> bool:
-        """Whether the outbox still has this revision whole, right behind what is published."""
-        return waiting.head.previous == self._published and len(waiting.messages) == len(waiting.head.keys)
 
     async def _publish(self, bucket: ConfigBucket, waiting: Unpublished) -> None:
         await self._put_all(bucket, waiting.messages)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from galley.adapters.store import Store, tables
+from galley.adapters.store.outbox import pile
 from galley.core.retention import Retention
 from galley.core.storage import ChangeSet, ChangeType, Verb, WriteOp
 from meshcore.distribution.keys import Key
@@ -231,6 +233,26 @@ async def test_the_outbox_and_the_digest_follow_every_write(store: Store):
     state = await store.published_state()
     assert state.head.digest == second.head.digest
     assert list(state.records) == [str(key("a"))]
+
+
+async def test_what_waits_is_published_as_one_step_for_as_far_as_it_is_whole(store: Store):
+    await store.write([op(Verb.CREATE, "a"), op(Verb.CREATE, "b")], "x")
+    await store.write_status(key("a"), {"ok": True}, "x")
+    await store.write([op(Verb.UPDATE, "a", 2), WriteOp(Verb.DELETE, key("b"))], "x")
+    await store.write([op(Verb.CREATE, "b", 3)], "x")
+    await store.write([WriteOp(Verb.DELETE, key("a"))], "x")
+    waiting = await store.unpublished(0)
+    first, second, third, fourth = waiting
+    step = pile(waiting, 0)
+    assert step is not None
+    assert step.head == replace(fourth.head, previous=0, keys=(str(key("a")), str(key("b"))))
+    assert step.messages == (*fourth.messages, *third.messages)
+    assert step.deleted == (str(key("a")),)
+    assert pile([first], 0) == first
+    assert pile(waiting[1:], 0) is None
+    torn = replace(third, messages=())
+    assert pile([second, torn, fourth], 1) == second
+    assert pile([torn, fourth], 3) is None
 
 
 async def test_an_object_that_cannot_travel_is_too_large(store: Store):
