@@ -23,8 +23,8 @@ def domain_fault(text: str, *, wildcard: bool = False) -> str | None:
     if not 1 <= len(text) <= 255:
         return f"{text!r} is not 1 to 255 characters long" if len(text) < 60 else "longer than 255 characters"
     first, *rest = text.split(".")
-    last = rest[-1] if rest else first
-    if rest and not last:
+    ends_in_number = rest[-1].isdecimal() if rest else first.isdecimal() and not wildcard
+    if rest and not rest[-1]:
         rest = rest[:-1]
     first_ok = len(first) <= 63 and (_WILDCARD_LABEL if wildcard else _LABEL).fullmatch(first)
     if not first_ok:
@@ -32,7 +32,7 @@ def domain_fault(text: str, *, wildcard: bool = False) -> str | None:
     for label in rest:
         if not is_label(label):
             return f"{text!r} is not a domain name: bad label {label!r}"
-    if last.isdecimal() and not (wildcard and last is first):
+    if ends_in_number:
         return f"{text!r} is not a domain name: its last label is a number"
     return None
 
