@@ -47,6 +47,7 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
     app, other = NAMES[variant % 3], NAMES[(variant + 1) % 3]
     group = "security.istio.io/v1" if kind == "PeerAuthentication" else "networking.istio.io/v1"
     core = {
+        "Telemetry": "telemetry.istio.io/v1",
         "TrafficExtension": "extensions.istio.io/v1alpha1",
         "EnvoyFilter": "networking.istio.io/v1alpha3",
         "Service": "v1",
@@ -127,6 +128,13 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
                 **({"workloadSelector": {"labels": {"app": app}}} if variant % 2 else {}),
             }
         },
+        "Telemetry": {
+            "spec": {
+                **({"selector": {"matchLabels": {"app": app}}} if variant % 3 else {}),
+                "accessLogging": [{"providers": [{"name": "envoy"}], "disabled": variant % 4 == 0}],
+                "metrics": [{"providers": [{"name": "prometheus"}]}] if variant % 2 else [],
+            }
+        },
         "TrafficExtension": {
             "spec": {
                 "priority": variant % 2,
@@ -198,6 +206,7 @@ KINDS = (
     "Sidecar",
     "EnvoyFilter",
     "TrafficExtension",
+    "Telemetry",
     "ConfigMap",
 )
 STEPS = st.lists(

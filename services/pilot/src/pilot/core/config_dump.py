@@ -11,6 +11,8 @@ from meshcore.xds import registry
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
 
+from pilot.core.stats_scope import told_stats_scope
+
 
 def config_dump(resources: ResourceSet, version: str = "") -> dict[str, Any]:
     """Clusters, endpoints, listeners and routes as dynamic configs; `version` is the snapshot's, each has its own
@@ -46,7 +48,7 @@ def as_document(message: Message) -> dict[str, Any]:
     """Proto3 JSON with proto field names, in plain dicts and lists (`MessageToDict` leaves ordered ones inside
     `Any`)."""
     made: dict[str, Any] = json.loads(json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None))
-    ordered: dict[str, Any] = _with_sorted_maps(made)
+    ordered: dict[str, Any] = _with_sorted_maps(told_stats_scope(made))
     return ordered
 
 

@@ -17,10 +17,16 @@ from meshcore.model import (
     WasmPlugin,
     WorkloadGroup,
 )
+from meshcore.model.mesh_config import MeshConfig
 
 from pilot.core.registry.index import Registry
 from pilot.core.registry.service import Port, Service, ServiceKey
 
+CANONICAL_NAME = "service.istio.io/canonical-name"
+CANONICAL_REVISION = "service.istio.io/canonical-revision"
+WORKLOAD_NAME = "WORKLOAD_NAME"
+NAMING_LABELS = ("app", "version", CANONICAL_NAME, CANONICAL_REVISION)
+"""Labels of a workload that its metrics and traces name."""
 GATEWAY_NAME_LABEL = "gateway.networking.k8s.io/gateway-name"
 """On the proxies of a Gateway of the Gateway API: its name."""
 
@@ -86,6 +92,8 @@ def read_label_keys(item: MeshObject) -> tuple[str, ...]:
     if isinstance(item, (TrafficExtension, WasmPlugin, Telemetry)):
         policy: Any = item.spec
         found = list(policy.selector.match_labels) if policy.selector else []
+        if isinstance(item, Telemetry) and (item.spec.metrics or item.spec.tracing):
+            found += NAMING_LABELS
         refers = policy.target_refs or getattr(policy, "target_ref", None)
         return (*found, GATEWAY_NAME_LABEL) if refers else tuple(found)
     if isinstance(item, VirtualService):
@@ -102,7 +110,15 @@ def read_metadata_keys(item: MeshObject) -> tuple[str, ...]:
     if isinstance(item, EnvoyFilter):
         matches = [patch.match.proxy for patch in item.spec.config_patches if patch.match and patch.match.proxy]
         return tuple(key for match in matches for key in match.metadata)
+    if isinstance(item, Telemetry) and item.spec.metrics:
+        return (WORKLOAD_NAME,)
     return ()
+
+
+def read_by_mesh(mesh: MeshConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Labels and keys of metadata that the mesh config makes count: its metrics and traces name the workload."""
+    names = bool(mesh.default_providers.metrics or (mesh.enable_tracing and mesh.default_providers.tracing))
+    return (NAMING_LABELS, (WORKLOAD_NAME,)) if names else ((), ())
 
 
 def updated_selection(selection: Selection, before: Registry, after: Registry) -> Selection:

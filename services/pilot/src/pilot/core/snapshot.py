@@ -31,7 +31,14 @@ from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.peer_authentication import NamespaceMtls
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.registry.index import Registry, Source
-from pilot.core.selection import Selection, counted_keys, read_label_keys, read_metadata_keys, updated_selection
+from pilot.core.selection import (
+    Selection,
+    counted_keys,
+    read_by_mesh,
+    read_label_keys,
+    read_metadata_keys,
+    updated_selection,
+)
 
 Name = tuple[str, str]
 """(namespace, name)."""
@@ -206,7 +213,6 @@ class MeshSnapshot:
             self,
             configs=configs,
             by_namespace=_sorted_again(self.by_namespace, configs, touched),
-            selection=self.selection.with_keys(labels, metadata),
             key_counts=labels,
             metadata_counts=metadata,
         )
@@ -214,6 +220,9 @@ class MeshSnapshot:
             snapshot = _with_mesh_config(snapshot)
         if "PeerAuthentication" in touched or snapshot.mesh_config.root_namespace != self.mesh_config.root_namespace:
             snapshot = replace(snapshot, mtls_policies=_mtls_policies(snapshot, self.mtls_policies))
+        read_labels, read_metadata = read_by_mesh(snapshot.mesh_config)
+        selection = snapshot.selection.with_keys({*labels, *read_labels}, {*metadata, *read_metadata})
+        snapshot = replace(snapshot, selection=selection)
         registry_steps = [step for step in steps if step[0][0] in _REGISTRY_KINDS]
         return snapshot._with_registry(self.registry.updated(registry_steps)) if registry_steps else snapshot
 

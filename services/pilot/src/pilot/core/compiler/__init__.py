@@ -26,6 +26,7 @@ from pilot.core.compiler.listeners_inbound import inbound_listeners
 from pilot.core.compiler.listeners_outbound import outbound_listeners, route_names
 from pilot.core.compiler.outbound_plan import plan
 from pilot.core.compiler.routes import route_resources
+from pilot.core.compiler.telemetry import observed, telemetry_problems
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.proxy import Interception, ProxyClass, ProxyType
 from pilot.core.registry import Service
@@ -48,7 +49,7 @@ def compile_resources(
     """Everything that proxies of this class are to have in this mesh; `cache` only makes it faster."""
     work = Compilation(snapshot, proxy_class, cache if cache is not None else CompileCache())
     by_type: dict[str, dict[str, Compiled]] = {}
-    made = patched(work, extended(work, _compile(work)))
+    made = patched(work, observed(work, extended(work, _compile(work))))
     problems = set(made.diagnostics)
     for item in made.compiled:
         problems.update(item.diagnostics)
@@ -97,6 +98,7 @@ def _of_service(work: Compilation, service: Service) -> tuple[Compiled, ...]:
 def _problems(work: Compilation) -> Iterator[Diagnostic]:
     yield from inbound_conflicts(work)
     yield from extension_problems(work)
+    yield from telemetry_problems(work)
     one = work.proxy_class
     if one.type is ProxyType.ROUTER:
         yield from merged_servers(work).refused
