@@ -72,6 +72,22 @@ spec:
     route: [{destination: {host: reviews, subset: v1}}]
 ---
 """
+DELEGATION = """
+apiVersion: v1
+kind: Service
+metadata: {name: front, namespace: shop}
+spec: {clusterIP: 10.0.0.9, ports: [{name: http, port: 80}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: root, namespace: shop}
+spec: {hosts: [front], http: [{delegate: {name: leaf}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: leaf, namespace: shop}
+spec: {http: [{route: [{destination: {host: reviews, port: {number: 9080}}}]}]}
+"""
 ROUTES = ConfigRef("VirtualService", "shop", "reviews")
 RULE = ConfigRef("DestinationRule", "shop", "reviews")
 SERVICE = ConfigRef("Service", "shop", "reviews")
@@ -113,6 +129,15 @@ def test_each_step_names_the_objects_that_decided(ask):
     assert (found.works, found.endpoints) == (True, ("10.1.0.1:9080",))
     assert found.shares == (("outbound|9080|v1|reviews.shop.svc.cluster.local", 100.0),)
     assert found.document()["verdict"] == found.verdict
+
+
+def test_a_rule_of_a_delegate_names_both_who_wrote_it(ask):
+    found = ask("http://front/", DELEGATION)
+    assert at(found, "route").configs == (
+        ConfigRef("VirtualService", "shop", "root"),
+        ConfigRef("VirtualService", "shop", "leaf"),
+    )
+    assert found.works
 
 
 @pytest.mark.parametrize("to", ["reviews", "reviews.shop", "reviews.shop.svc", "reviews.shop.svc.cluster.local.:9080"])

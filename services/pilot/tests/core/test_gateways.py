@@ -3,11 +3,11 @@
 import pytest
 from meshcore.xds.resource import ResourceSet
 from pilot.core.compiler import compile_resources
+from pilot.core.gateway_name import gateway_name
 from pilot.core.proxy import classify, parse_node
 from pilot.core.simulation.calls import Call, Outcome
 from pilot.core.simulation.traffic import simulate
 from pilot.core.snapshot import MeshSnapshot
-from pilot.core.visibility.gateways import gateway_name
 
 REVIEWS = "outbound|9080||reviews.shop.svc.cluster.local"
 RATINGS = "outbound|9080||ratings.shop.svc.cluster.local"

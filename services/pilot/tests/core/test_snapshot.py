@@ -83,11 +83,12 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
         },
         "VirtualService": {
             "spec": {
-                "hosts": [app, "shared.example"],
+                "hosts": [app, "shared.example"] if variant % 5 else [],
                 "exportTo": [("*", ".", "~")[variant % 3]],
                 "gateways": ["mesh", "a", "shop/b"][variant % 2 :],
                 "tls": [{"match": [{"sniHosts": ["shared.example"]}], "route": [{"destination": {"host": other}}]}],
                 "http": [
+                    *([{"delegate": {"name": other, "namespace": "shop"}}] if variant % 5 == 1 else []),
                     {
                         "match": [{"sourceLabels": {"tier": other}}],
                         "route": [{"destination": {"host": other, "subset": "v1"}}],

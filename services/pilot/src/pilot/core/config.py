@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from meshcore.model import MeshObject
-from meshcore.xds.origin import ConfigRef
+from meshcore.xds.origin import ConfigRef, Origins
+
+from pilot.core.diagnostics import Diagnostic
 
 T = TypeVar("T", bound=MeshObject)
 
@@ -45,6 +47,20 @@ class Config(Generic[T]):
     def ref(self) -> ConfigRef:
         """How a resource that is made of it names it."""
         return ConfigRef(self.object.kind, self.namespace, self.name, self.revision)
+
+    @property
+    def refs(self) -> Origins:
+        """Every object that is in it: itself, unless it has been merged."""
+        return (self.ref,)
+
+    def refs_of(self, rule: int) -> Origins:
+        """The objects that made its rule of that number."""
+        return (self.ref,)
+
+    @property
+    def problems(self) -> tuple[Diagnostic, ...]:
+        """What was wrong with merging it."""
+        return ()
 
     @property
     def path(self) -> str:

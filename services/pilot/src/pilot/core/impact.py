@@ -45,7 +45,7 @@ from pilot.core.proxy import ProxyClass, ProxyType
 from pilot.core.registry.kubernetes import service_host
 from pilot.core.registry.service import ServiceKey
 from pilot.core.snapshot import MeshSnapshot
-from pilot.core.visibility.scoping import service_is_visible
+from pilot.core.visibility.scoping import service_is_visible, virtual_service_is_visible
 
 _C, _E, _L, _R, _N = CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, NAME_TABLE_TYPE
 _X = EXTENSION_CONFIG_TYPE
@@ -121,8 +121,7 @@ def _forms(change: Any, kind: str, snapshot: MeshSnapshot) -> Iterator[MeshObjec
 def _concerns(item: MeshObject, one: ProxyClass, snapshot: MeshSnapshot) -> bool:
     mesh, owner = snapshot.mesh_config, item.metadata.namespace
     if isinstance(item, VirtualService):
-        targets = item.spec.export_to or mesh.default_virtual_service_export_to
-        return exported(targets, owner, one.namespace)
+        return _sees_routes(item, one, snapshot)
     if isinstance(item, DestinationRule):
         if item.spec.workload_selector is not None:
             return owner == one.namespace and selects(item.spec.workload_selector.match_labels, one.label_map)
@@ -143,6 +142,16 @@ def _concerns(item: MeshObject, one: ProxyClass, snapshot: MeshSnapshot) -> bool
     if isinstance(item, (Service, EndpointSlice, Endpoints)):
         return owner == one.namespace or _sees_host(_host_of(item), owner, one, snapshot)
     return owner == one.namespace or _sees_services_of(owner, one, snapshot)
+
+
+def _sees_routes(item: VirtualService, one: ProxyClass, snapshot: MeshSnapshot) -> bool:
+    """A delegate is seen by who sees a VirtualService that names it."""
+    if item.spec.hosts:
+        return virtual_service_is_visible(snapshot, Config(item), one.namespace)
+    return any(
+        item.namespaced_name in config.named and virtual_service_is_visible(snapshot, config, one.namespace)
+        for config in snapshot.delegating.values()
+    )
 
 
 def _host_of(item: MeshObject) -> str:

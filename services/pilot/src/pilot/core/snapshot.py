@@ -27,6 +27,7 @@ from meshcore.model.load import parse_object
 from meshcore.model.mesh_config import CONFIG_MAP_NAME, MESH_KEY, ROOT_NAMESPACE
 
 from pilot.core.config import Config, as_written, oldest_first
+from pilot.core.delegates import Delegating, delegating
 from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.peer_authentication import NamespaceMtls
 from pilot.core.registry import RegisteredWorkload
@@ -96,6 +97,8 @@ class MeshSnapshot:
     metadata_counts: Mapping[str, int] = field(default_factory=dict)
     by_namespace: Mapping[str, Mapping[str, tuple[Config, ...]]] = field(default_factory=dict)  # type: ignore[type-arg]
     """By kind, then by namespace, oldest first."""
+    delegating: Mapping[Name, Delegating] = field(default_factory=dict)
+    """VirtualServices with the rules of their delegates; `by_namespace` has these, `configs` what was written."""
     mtls_policies: Mapping[str, NamespaceMtls] = field(default_factory=dict)
     diagnostics: Mapping[tuple[str, str, str], Diagnostic] = field(default_factory=dict)
     """By (kind, namespace, name): objects that could not be read."""
@@ -218,6 +221,8 @@ class MeshSnapshot:
         )
         if "ConfigMap" in touched:
             snapshot = _with_mesh_config(snapshot)
+        if "VirtualService" in touched or snapshot.mesh_config is not self.mesh_config:
+            snapshot = _with_delegates(snapshot, touched.get("VirtualService", set()))
         if "PeerAuthentication" in touched or snapshot.mesh_config.root_namespace != self.mesh_config.root_namespace:
             snapshot = replace(snapshot, mtls_policies=_mtls_policies(snapshot, self.mtls_policies))
         read_labels, read_metadata = read_by_mesh(snapshot.mesh_config)
@@ -265,6 +270,22 @@ def _with_mesh_config(snapshot: MeshSnapshot) -> MeshSnapshot:
     except MeshError as error:
         return replace(snapshot, diagnostics={**snapshot.diagnostics, source: _unreadable(source, error)})
     return snapshot if parsed == snapshot.mesh_config else replace(snapshot, mesh_config=parsed)
+
+
+def _with_delegates(snapshot: MeshSnapshot, touched: set[str]) -> MeshSnapshot:
+    """`touched` are namespaces of which `by_namespace` has VirtualServices as they were written."""
+    written: Mapping[Name, Config[VirtualService]] = snapshot.configs.get("VirtualService", {})
+    before = snapshot.delegating
+    after = delegating(written, before, snapshot.mesh_config.default_virtual_service_export_to)
+    changed = {name[0] for name in {*before, *after} if before.get(name) is not after.get(name)}
+    if not changed and not after:
+        return snapshot
+    spaces = dict(snapshot.by_namespace.get("VirtualService", {}))
+    for namespace in (touched | changed) & spaces.keys():
+        names = ((namespace, config.name) for config in spaces[namespace])
+        spaces[namespace] = tuple(after.get(name, written[name]) for name in names)
+    by_namespace = {**snapshot.by_namespace, "VirtualService": spaces}
+    return replace(snapshot, by_namespace=by_namespace, delegating=after)
 
 
 def _mtls_policies(snapshot: MeshSnapshot, before: Mapping[str, NamespaceMtls]) -> Mapping[str, NamespaceMtls]:

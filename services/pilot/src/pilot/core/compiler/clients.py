@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from meshcore.labels import selects
 from meshcore.model.virtual_service import HttpMatchRequest, L4MatchAttributes, TlsMatchAttributes
 
+from pilot.core.gateway_name import MESH_GATEWAY, gateway_names
 from pilot.core.proxy import ProxyClass
-from pilot.core.visibility.gateways import gateway_names
-from pilot.core.visibility.scoping import MESH_GATEWAY
 
 
 @dataclass(frozen=True)

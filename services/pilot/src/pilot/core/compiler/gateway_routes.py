@@ -79,7 +79,7 @@ def _configuration(work: Compilation, name: str, servers: list[GatewayServer]) -
             for host in claimed if routes else ():
                 slot = hosts.setdefault(host, _Host())
                 slot.routes.extend(routes)
-                slot.origins += [config.ref, server.config.ref.unversioned]
+                slot.origins += [*config.refs, server.config.ref.unversioned]
                 slot.redirects |= server.redirects
         if server.redirects:
             for host in server.names():

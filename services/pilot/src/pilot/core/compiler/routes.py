@@ -147,7 +147,7 @@ def _makers(work: Compilation, service: Service, port: Port) -> Origins:
     """What a service's virtual host is made of: its VirtualService, or the rule that says how to hash, and itself."""
     config = host_rules(work).of(service.host)
     if config is not None and config.object.spec.http:
-        return config.ref, service.ref
+        return *config.refs, service.ref
     rule = work.rule(service)
     settings = rule.policy_of(port.number).load_balancer
     hashing = rule.makers() if settings is not None and settings.consistent_hash is not None else ()
@@ -207,7 +207,7 @@ def _add_unknown_hosts(work: Compilation, hosts: _Hosts, number: int, *, proxy: 
             continue
         body, problems = _rules_of(work, config, number)
         domains = with_port((host,), number) if proxy else (host,)
-        hosts.add(virtual_host_name(host, number), domains, body, (config.ref,))
+        hosts.add(virtual_host_name(host, number), domains, body, config.refs)
         hosts.problems.extend(problems)
 
 

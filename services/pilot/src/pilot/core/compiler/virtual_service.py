@@ -76,17 +76,13 @@ def mirrors_of(route: HttpRoute) -> tuple[MirrorPolicy, ...]:
 def http_routes(rules: Rules, mesh: MeshConfig) -> tuple[list[route_components_pb2.Route], tuple[Diagnostic, ...]]:
     """The routes; whatever follows a rule without conditions cannot be reached and is left out."""
     made: list[route_components_pb2.Route] = []
-    problems: dict[Diagnostic, None] = {}
-    for route, kept in zip(rules.config.object.spec.http, rules.survivors, strict=True):
+    problems: dict[Diagnostic, None] = dict.fromkeys(rules.config.problems)
+    for number, (route, kept) in enumerate(zip(rules.config.object.spec.http, rules.survivors, strict=True)):
         if kept is None:
-            continue
-        if route.delegate is not None:
-            text = "A rule that delegates to another VirtualService is left out: delegates are not supported yet."
-            problems[Diagnostic("delegate-unsupported", rules.config.path, text)] = None
             continue
         matches: Sequence[HttpMatchRequest | None] = [route.match[index] for index in kept] or [None]
         for match in matches:
-            built, found = _route(rules, route, match, mesh)
+            built, found = _route(rules, number, match, mesh)
             problems.update(dict.fromkeys(found))
             made.append(built)
             if is_catch_all(match):
@@ -110,12 +106,13 @@ def default_route(
 
 
 def _route(
-    rules: Rules, route: HttpRoute, match: HttpMatchRequest | None, mesh: MeshConfig
+    rules: Rules, number: int, match: HttpMatchRequest | None, mesh: MeshConfig
 ) -> tuple[route_components_pb2.Route, list[Diagnostic]]:
     config = rules.config
+    route = config.object.spec.http[number]
     name = ".".join(part for part in (route.name, match.name if match else "") if part)
     made = Route(name=name, match=route_match(match))
-    made.metadata.CopyFrom(provenance(config.path, origins=(config.ref,)))
+    made.metadata.CopyFrom(provenance(config.path, origins=config.refs_of(number)))
     apply_headers(made, route.headers)
     problems: list[Diagnostic] = []
     if route.redirect is not None:

@@ -10,9 +10,10 @@ from meshcore.labels import selects
 from meshcore.model import Gateway, VirtualService
 
 from pilot.core.config import Config, oldest_first
+from pilot.core.gateway_name import MESH_GATEWAY, gateway_names
 from pilot.core.proxy import ProxyClass, ProxyType
 from pilot.core.snapshot import MeshSnapshot
-from pilot.core.visibility.scoping import MESH_GATEWAY, visible_routes
+from pilot.core.visibility.scoping import visible_routes
 
 
 def gateways_for(snapshot: MeshSnapshot, proxy_class: ProxyClass) -> tuple[Config[Gateway], ...]:
@@ -22,25 +23,6 @@ def gateways_for(snapshot: MeshSnapshot, proxy_class: ProxyClass) -> tuple[Confi
     labels = proxy_class.label_map
     every: Mapping[tuple[str, str], Config[Gateway]] = snapshot.configs.get("Gateway", {})
     return oldest_first(config for config in every.values() if selects(config.object.spec.selector, labels))
-
-
-def gateway_name(text: str, namespace: str) -> str:
-    """`namespace/name` of a gateway that config of `namespace` names; `mesh` stays.
-
-    Forms: `ns/gw`, `./gw`, `gw`, and the old `gw.ns` with or without the rest of a host name.
-    """
-    if text == MESH_GATEWAY:
-        return text
-    place, slash, name = text.partition("/")
-    if slash:
-        return f"{namespace if place in ('.', '') else place}/{name}"
-    name, dot, rest = text.partition(".")
-    return f"{rest.split('.')[0]}/{name}" if dot else f"{namespace}/{name}"
-
-
-def gateway_names(names: tuple[str, ...], namespace: str) -> frozenset[str]:
-    """All of a list, spelled out."""
-    return frozenset(gateway_name(name, namespace) for name in names)
 
 
 def bound_routes(snapshot: MeshSnapshot, namespace: str) -> Mapping[str, tuple[Config[VirtualService], ...]]:

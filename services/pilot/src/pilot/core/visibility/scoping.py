@@ -15,11 +15,10 @@ from meshcore.model.mesh_config import MeshOutboundMode
 from meshcore.model.sidecar import EgressListener, OutboundMode
 
 from pilot.core.config import PUBLIC, Config, exported
+from pilot.core.gateway_name import MESH_GATEWAY
 from pilot.core.proxy import ProxyClass, ProxyType
 from pilot.core.registry import Service
 from pilot.core.snapshot import MeshSnapshot
-
-MESH_GATEWAY = "mesh"
 
 
 @dataclass(frozen=True, eq=False)
