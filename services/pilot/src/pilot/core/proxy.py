@@ -18,6 +18,8 @@ from google.protobuf.message import Message
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.hosts import DEFAULT_DOMAIN
 from meshcore.labels import selects
+from meshcore.model.default_proxy_config import ProxyHeaders
+from pydantic import ValidationError
 
 from pilot.core.registry import Locality, Port, Service, ServiceKey
 from pilot.core.registry.endpoint import NOWHERE
@@ -92,6 +94,8 @@ class ProxyClass:
     """Whether it may not bind ports below 1024."""
     topology: GatewayTopology | None = None
     """None: as MeshConfig says."""
+    headers: ProxyHeaders | None = None
+    """Which headers of its own it adds; None: as MeshConfig says."""
     metadata: tuple[tuple[str, str], ...] = ()
     """Text of the node's metadata under the keys that some config reads."""
 
@@ -132,6 +136,7 @@ class Proxy:
     http_proxy_port: int = 0
     status_port: int = 15020
     unprivileged: bool = False
+    headers: ProxyHeaders | None = None
     topology: GatewayTopology | None = None
     auto_register_group: str = ""
     workload: str = ""
@@ -195,6 +200,7 @@ def parse_node(node: Message | Mapping[str, Any]) -> Proxy:
         http_proxy_port=_number(metadata, "HTTP_PROXY_PORT", 0),
         status_port=_number(metadata, "ENVOY_STATUS_PORT", 15020),
         unprivileged=_text(metadata, "UNPRIVILEGED_POD").lower() == "true",
+        headers=_headers(metadata.get("PROXY_CONFIG")),
         topology=_topology(metadata.get("PROXY_CONFIG")) if parts[0] == ProxyType.ROUTER else None,
         auto_register_group=_text(metadata, "AUTO_REGISTER_GROUP"),
         workload=_text(metadata, "WORKLOAD_NAME"),
@@ -231,6 +237,7 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
         status_port=proxy.status_port,
         unprivileged=proxy.unprivileged and proxy.type is ProxyType.ROUTER,
         topology=proxy.topology,
+        headers=proxy.headers,
         metadata=tuple((key, text) for key in sorted(selection.read_metadata) if (text := _text(proxy.metadata, key))),
     )
 
@@ -270,6 +277,17 @@ def _number(metadata: Mapping[str, Any], key: str, default: int) -> int:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return int(value)
     return int(value) if isinstance(value, str) and value.isdigit() else default
+
+
+def _headers(config: Any) -> ProxyHeaders | None:
+    """`proxyHeaders` of the proxy's ProxyConfig; None when it has none, or none that can be read."""
+    found = config.get("proxyHeaders") if isinstance(config, Mapping) else None
+    if not isinstance(found, Mapping):
+        return None
+    try:
+        return ProxyHeaders.model_validate(found)
+    except ValidationError:
+        return None
 
 
 def _topology(config: Any) -> GatewayTopology | None:

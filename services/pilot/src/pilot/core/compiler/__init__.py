@@ -25,6 +25,7 @@ from pilot.core.compiler.inbound_ports import inbound_conflicts
 from pilot.core.compiler.listeners_inbound import inbound_listeners
 from pilot.core.compiler.listeners_outbound import outbound_listeners, route_names
 from pilot.core.compiler.outbound_plan import plan
+from pilot.core.compiler.proxy_headers import with_proxy_headers
 from pilot.core.compiler.routes import route_resources
 from pilot.core.compiler.telemetry import observed, telemetry_problems
 from pilot.core.diagnostics import Diagnostic
@@ -49,7 +50,7 @@ def compile_resources(
     """Everything that proxies of this class are to have in this mesh; `cache` only makes it faster."""
     work = Compilation(snapshot, proxy_class, cache if cache is not None else CompileCache())
     by_type: dict[str, dict[str, Compiled]] = {}
-    made = patched(work, observed(work, extended(work, _compile(work))))
+    made = patched(work, observed(work, extended(work, with_proxy_headers(work, _compile(work)))))
     problems = set(made.diagnostics)
     for item in made.compiled:
         problems.update(item.diagnostics)
