@@ -12,7 +12,6 @@ from meshcore.testing.identity import make_ca
 from meshcore.xds.types import SECRET_TYPE
 
 ME = SpiffeId("cluster.local", "shop", "front")
-NOW = datetime.now(UTC)
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +19,19 @@ def ca():
     return make_ca()
 
 
+@pytest.fixture
+def now():
+    """When the test runs, not when it was collected: certificates are made in it."""
+    return datetime.now(UTC)
+
+
 def elements(identity):
     return [identity.chain.decode(), identity.root.decode()]
 
 
-def test_what_the_ca_sends_becomes_an_identity(ca):
+def test_what_the_ca_sends_becomes_an_identity(ca, now):
     made = ca.issue(str(ME))
-    issued = read_issued(elements(made), made.key, ME, NOW)
+    issued = read_issued(elements(made), made.key, ME, now)
     assert issued.chain == made.chain + made.root
     assert (issued.root, issued.spiffe, issued.not_after) == (made.root, ME, made.not_after)
 
@@ -43,18 +48,18 @@ def test_what_the_ca_sends_becomes_an_identity(ca):
         ("no certificate", "not a certificate"),
     ],
 )
-def test_a_wrong_answer_never_becomes_an_identity(ca, situation, reason):
+def test_a_wrong_answer_never_becomes_an_identity(ca, now, situation, reason):
     made = ca.issue(str(ME))
-    key, answer, now = made.key, elements(made), NOW
+    key, answer = made.key, elements(made)
     if situation == "another key":
         key = ca.issue(str(ME)).key
     elif situation == "another identity":
         made = ca.issue("spiffe://cluster.local/ns/shop/sa/other")
         key, answer = made.key, elements(made)
     elif situation == "expired":
-        now = NOW + timedelta(hours=2)
+        now += timedelta(hours=2)
     elif situation == "not yet valid":
-        now = NOW - timedelta(hours=1)
+        now -= timedelta(hours=1)
     elif situation == "another root":
         answer = [answer[0], make_ca().root_pem.decode()]
     elif situation == "no chain":
@@ -67,10 +72,10 @@ def test_a_wrong_answer_never_becomes_an_identity(ca, situation, reason):
     assert "PRIVATE" not in str(caught.value)
 
 
-def test_a_stored_pair_is_usable_until_it_expires_and_only_for_its_owner(ca):
+def test_a_stored_pair_is_usable_until_it_expires_and_only_for_its_owner(ca, now):
     made = ca.issue(str(ME))
-    assert is_usable(made, ME, NOW)
-    assert not is_usable(made, SpiffeId("cluster.local", "shop", "other"), NOW)
+    assert is_usable(made, ME, now)
+    assert not is_usable(made, SpiffeId("cluster.local", "shop", "other"), now)
     assert not is_usable(made, ME, made.not_after)
 
 
