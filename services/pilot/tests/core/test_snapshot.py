@@ -52,6 +52,9 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
         "EnvoyFilter": "networking.istio.io/v1alpha3",
         "Service": "v1",
         "EndpointSlice": "discovery.k8s.io/v1",
+        "Pod": "v1",
+        "Namespace": "v1",
+        "Node": "v1",
         "ConfigMap": "v1",
     }
     metadata: dict[str, Any] = {"name": name, "namespace": namespace}
@@ -60,6 +63,7 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
             "spec": {
                 "clusterIP": ("None", "10.0.0.1", "")[variant % 3],
                 **({"selector": {"app": app}} if variant % 4 else {}),
+                "internalTrafficPolicy": ("Cluster", "Local")[variant % 5 == 0],
                 "ports": [{"name": ("http", "tcp", "any")[variant % 3], "port": 80 + variant % 2, "targetPort": 8080}],
             }
         },
@@ -79,8 +83,18 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
         "EndpointSlice": {
             "addressType": "IPv4",
             "ports": [{"name": "http", "port": 8080}],
-            "endpoints": [{"addresses": [f"10.2.0.{variant}"]}],
+            "endpoints": [
+                {
+                    "addresses": [f"10.2.0.{variant}"],
+                    "targetRef": {"kind": "Pod", "name": other},
+                    "nodeName": app,
+                    "conditions": {"ready": variant % 3 > 0},
+                }
+            ],
         },
+        "Pod": {"spec": {"serviceAccountName": other, "nodeName": app, "containers": [{"name": "main"}]}},
+        "Node": {"spec": {}},
+        "Namespace": {},
         "VirtualService": {
             "spec": {
                 "hosts": [app, "shared.example"] if variant % 5 else [],
@@ -114,7 +128,13 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
             "spec": {
                 "host": (f"{app}.{namespace}.svc.cluster.local", app, "*.example")[variant % 3],
                 "subsets": [{"name": "v1", "labels": {"app": app}}],
-                "trafficPolicy": {"loadBalancer": {"simple": ("RANDOM", "ROUND_ROBIN")[variant % 2]}},
+                "trafficPolicy": {
+                    "loadBalancer": {
+                        "simple": ("RANDOM", "ROUND_ROBIN")[variant % 2],
+                        **({"localityLbSetting": {"failoverPriority": ["tier", "app=a"]}} if variant % 3 == 1 else {}),
+                    },
+                    "outlierDetection": {"consecutive5xxErrors": 3},
+                },
             }
         },
         "PeerAuthentication": {
@@ -184,11 +204,23 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
             }
         },
         "ConfigMap": {
-            "data": {"mesh": f"proxyHttpPort: {15000 + variant % 2}\nenableAutoMtls: {str(variant % 3 > 0).lower()}"}
+            "data": {
+                "mesh": f"proxyHttpPort: {15000 + variant % 2}\nenableAutoMtls: {str(variant % 3 > 0).lower()}\n"
+                + ("discoverySelectors: [{matchLabels: {in: a}}]\n" if variant % 4 == 1 else "")
+                + ("localityLbSetting: {failoverPriority: [tier]}\n" if variant % 4 == 2 else "")
+            }
         },
     }
     if kind == "EndpointSlice":
         metadata["labels"] = {"kubernetes.io/service-name": app}
+    if kind == "Pod":
+        metadata["labels"] = {"app": other, "security.istio.io/tlsMode": ("istio", "disabled")[variant % 2]}
+    if kind == "Node":
+        metadata = {"name": name, "labels": {"topology.kubernetes.io/region": f"r{variant % 2}"}}
+    if kind == "Namespace":
+        spoken = ("", "PreferClose", "PreferSameNode")[variant % 3]
+        annotations = {"networking.istio.io/traffic-distribution": spoken}
+        metadata = {"name": namespace, "labels": {"in": name}, "annotations": annotations}
     if kind == "ConfigMap":
         metadata = {"name": "istio", "namespace": "istio-system"}
     return {"apiVersion": core.get(kind, group), "kind": kind, "metadata": metadata, **bodies[kind]}
@@ -200,6 +232,9 @@ KINDS = (
     "WorkloadEntry",
     "WorkloadGroup",
     "EndpointSlice",
+    "Pod",
+    "Node",
+    "Namespace",
     "VirtualService",
     "Gateway",
     "DestinationRule",
@@ -257,7 +292,7 @@ def changes_of(steps) -> list[Change]:
     for revision, (kind, namespace, name, variant) in enumerate(steps, start=1):
         body = document(kind, namespace, name, max(variant, 0))
         info = by_kind(body["apiVersion"], kind)
-        key = (info.group, info.plural, body["metadata"]["namespace"], body["metadata"]["name"])
+        key = (info.group, info.plural, body["metadata"].get("namespace", ""), body["metadata"]["name"])
         record = Record(revision, None if variant < 0 else dump_object(parse_object(body)))
         changes.append(Change(key, record, last.get(key)))
         last[key] = record

@@ -181,7 +181,7 @@ class Row:
     @property
     def namespaces(self) -> tuple[str, ...]:
         """Where its objects are, by name."""
-        return tuple(sorted({item["metadata"]["namespace"] for item in self.config if item["kind"] != "Namespace"}))
+        return tuple(sorted({item["metadata"]["namespace"] for item in self.config if "namespace" in item["metadata"]}))
 
 
 class Feature(_Strict):
@@ -288,7 +288,7 @@ def _objects(config: str | list[Any]) -> list[Any]:
 
 
 def _placed(item: Mapping[str, Any], namespace: str) -> Mapping[str, Any]:
-    if item["kind"] == "Namespace":
+    if item["kind"] in ("Namespace", "Node"):
         return item
     return {**item, "metadata": {"namespace": namespace, **item["metadata"]}}
 

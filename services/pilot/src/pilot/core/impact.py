@@ -43,7 +43,7 @@ from pilot.core.config import Config, exported
 from pilot.core.policy_target import is_target
 from pilot.core.proxy import ProxyClass, ProxyType
 from pilot.core.registry.kubernetes import service_host
-from pilot.core.registry.service import ServiceKey
+from pilot.core.registry.service import DISTRIBUTION, ServiceKey
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.visibility.scoping import service_is_visible, virtual_service_is_visible
 
@@ -59,6 +59,9 @@ AFFECTS: Mapping[str, frozenset[str]] = MappingProxyType(
         # Endpoints decide the SANs of clusters, the listeners of headless services, and their names.
         "EndpointSlice": frozenset({_C, _E, _L, _N}),
         "Endpoints": frozenset({_C, _E, _L, _N}),
+        # A pod says who its endpoints are, its node where they are.
+        "Pod": frozenset({_C, _E, _L, _N}),
+        "Node": frozenset({_C, _E, _L, _N}),
         "WorkloadEntry": frozenset({_C, _E, _L, _N}),
         "WorkloadGroup": frozenset({_C, _E, _L, _N}),
         "VirtualService": frozenset({_C, _E, _L, _R}),
@@ -71,7 +74,8 @@ AFFECTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "WasmPlugin": frozenset({_L, _X}),
         "Telemetry": frozenset({_L}),
         "ConfigMap": _EVERYTHING,
-        "Namespace": _NOTHING,
+        # Which namespaces count, and what their services prefer.
+        "Namespace": _EVERYTHING,
         "ServiceAccount": _NOTHING,
     }
 )
@@ -100,8 +104,13 @@ def affects(change: Any, proxy_class: ProxyClass, snapshot: MeshSnapshot) -> boo
     if not affected_types(change):
         return False
     kind = kind_of(change)
-    if kind == "ConfigMap":
+    if kind in ("ConfigMap", "Node"):
         return True
+    if kind == "Namespace":
+        forms = list(_forms(change, kind, snapshot))
+        return bool(snapshot.mesh_config.discovery_selectors) or any(
+            DISTRIBUTION in item.metadata.annotations for item in forms
+        )
     return any(_concerns(item, proxy_class, snapshot) for item in _forms(change, kind, snapshot))
 
 

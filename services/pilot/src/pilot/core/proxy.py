@@ -22,7 +22,8 @@ from meshcore.model.default_proxy_config import ProxyHeaders
 from pydantic import ValidationError
 
 from pilot.core.registry import Locality, Port, Service, ServiceKey
-from pilot.core.registry.endpoint import NOWHERE
+from pilot.core.registry.endpoint import HOST_LABEL, NOWHERE
+from pilot.core.registry.pods import UNKNOWN_PLACE
 from pilot.core.registry.workload import entry_target, group_labels, kubernetes_target
 from pilot.core.selection import Selection
 
@@ -215,7 +216,10 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
     It stays the same as long as the selection is the same object.
     """
     group = selection.groups.get((proxy.namespace, proxy.auto_register_group)) if proxy.auto_register_group else None
-    labels = {**(group_labels(group) if group else {}), **proxy.labels}
+    place = selection.places.get(proxy.id, UNKNOWN_PLACE) if proxy.type is not ProxyType.WAYPOINT else UNKNOWN_PLACE
+    node = place.node or _text(proxy.metadata, "NODE_NAME")
+    labels = {HOST_LABEL: node} if node else {}
+    labels |= {**(group_labels(group) if group else {}), **proxy.labels}
     ports = {**(group.spec.template.ports if group else {}), **proxy.pod_ports}
     own = proxy.interception is Interception.NONE and bool(proxy.app_address)
     return ProxyClass(
@@ -223,7 +227,7 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
         namespace=proxy.namespace,
         service_account=proxy.service_account,
         labels=tuple(sorted((key, value) for key, value in labels.items() if key in selection.read_keys)),
-        locality=proxy.locality,
+        locality=place.locality if any(place.locality) else proxy.locality,
         network=proxy.network,
         cluster=proxy.cluster,
         version=proxy.version,

@@ -9,7 +9,9 @@ from meshcore.model import (
     EnvoyFilter,
     Gateway,
     MeshObject,
+    Namespace,
     PeerAuthentication,
+    ServiceEntry,
     Sidecar,
     Telemetry,
     TrafficExtension,
@@ -17,10 +19,15 @@ from meshcore.model import (
     WasmPlugin,
     WorkloadGroup,
 )
+from meshcore.model import Service as KubernetesService
+from meshcore.model.core_v1 import ServiceSpec
+from meshcore.model.destination_rule import LocalityLbSetting
 from meshcore.model.mesh_config import MeshConfig
 
+from pilot.core.registry.endpoint import HOST_LABEL
 from pilot.core.registry.index import Registry
-from pilot.core.registry.service import Port, Service, ServiceKey
+from pilot.core.registry.pods import Place
+from pilot.core.registry.service import DISTRIBUTION, LOCAL, Distribution, Port, Service, ServiceKey
 
 CANONICAL_NAME = "service.istio.io/canonical-name"
 CANONICAL_REVISION = "service.istio.io/canonical-revision"
@@ -44,7 +51,9 @@ class Selection:
     """The same object in the next snapshot unless some proxy's class may have changed."""
 
     read_keys: frozenset[str] = frozenset()
-    """Labels of a proxy that some selector reads."""
+    """Labels of a proxy that some selector or failover reads."""
+    place_keys: frozenset[str] = frozenset()
+    """Those that failover reads."""
     read_metadata: frozenset[str] = frozenset()
     """Keys of a node's metadata that some config reads."""
     selecting: Mapping[str, tuple[Service, ...]] = field(default_factory=dict)
@@ -52,13 +61,16 @@ class Selection:
     by_address: Mapping[str, tuple[Listed, ...]] = field(default_factory=dict)
     """Services that list endpoints instead of selecting them."""
     groups: Mapping[tuple[str, str], WorkloadGroup] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
+    """Where the pods run, by the ids of their proxies."""
 
-    def with_keys(self, labels: Iterable[str], metadata: Iterable[str]) -> "Selection":
-        """With these labels and keys of metadata read."""
-        wanted = frozenset(labels), frozenset(metadata)
-        if wanted == (self.read_keys, self.read_metadata):
+    def with_keys(self, labels: Iterable[str], place: Iterable[str], metadata: Iterable[str]) -> "Selection":
+        """With these labels read by selectors, these by failover, and these keys of metadata."""
+        places = frozenset(place)
+        wanted = places.union(labels), places, frozenset(metadata)
+        if wanted == (self.read_keys, self.place_keys, self.read_metadata):
             return self
-        return replace(self, read_keys=wanted[0], read_metadata=wanted[1])
+        return replace(self, read_keys=wanted[0], place_keys=wanted[1], read_metadata=wanted[2])
 
 
 def counted_keys(
@@ -105,6 +117,28 @@ def read_label_keys(item: MeshObject) -> tuple[str, ...]:
     return ()
 
 
+def read_place_keys(item: MeshObject) -> tuple[str, ...]:
+    """The labels of a proxy that this object makes count for failover."""
+    if isinstance(item, DestinationRule):
+        policies = [item.spec.traffic_policy, *(subset.traffic_policy for subset in item.spec.subsets)]
+        present = [policy for policy in policies if policy is not None]
+        balancers = [policy.load_balancer for policy in present]
+        balancers += [port.load_balancer for policy in present for port in policy.port_level_settings]
+        found = [one.locality_lb_setting for one in balancers if one is not None]
+        return tuple(key for setting in found if setting is not None for key in failover_keys(setting))
+    if isinstance(item, (KubernetesService, ServiceEntry, Namespace)):
+        said = item.metadata.annotations.get(DISTRIBUTION)
+        spec = item.spec if isinstance(item, KubernetesService) else ServiceSpec()
+        words = Distribution.parse(said), Distribution.parse(spec.traffic_distribution)
+        return (HOST_LABEL,) if Distribution.SAME_NODE in words or spec.internal_traffic_policy == LOCAL else ()
+    return ()
+
+
+def failover_keys(setting: LocalityLbSetting) -> tuple[str, ...]:
+    """The labels of the client that `failoverPriority` compares."""
+    return tuple(key for key in setting.failover_priority if "=" not in key)
+
+
 def read_metadata_keys(item: MeshObject) -> tuple[str, ...]:
     """The keys of a node's metadata that this object makes count."""
     if isinstance(item, EnvoyFilter):
@@ -135,9 +169,10 @@ def updated_selection(selection: Selection, before: Registry, after: Registry) -
     listing = [key for key in changed if _lists(before, key) or _lists(after, key)]
     if listing:
         by_address = _readdressed(by_address, listing, after)
-    if selecting == selection.selecting and by_address == selection.by_address and after.groups == selection.groups:
+    parts = selecting, by_address, after.groups, after.pods.places
+    if parts == (selection.selecting, selection.by_address, selection.groups, selection.places):
         return selection
-    return replace(selection, selecting=selecting, by_address=by_address, groups=after.groups)
+    return replace(selection, selecting=selecting, by_address=by_address, groups=parts[2], places=parts[3])
 
 
 def _differs(before: Registry, after: Registry, key: ServiceKey) -> bool:

@@ -29,22 +29,40 @@ from meshcore.model.mesh_config import CONFIG_MAP_NAME, MESH_KEY, ROOT_NAMESPACE
 from pilot.core.config import Config, as_written, oldest_first
 from pilot.core.delegates import Delegating, delegating
 from pilot.core.diagnostics import Diagnostic, Severity
+from pilot.core.discovery import is_discovered
 from pilot.core.peer_authentication import NamespaceMtls
 from pilot.core.registry import RegisteredWorkload
-from pilot.core.registry.index import Registry, Source
+from pilot.core.registry.index import Registry
+from pilot.core.registry.pods import Source
 from pilot.core.selection import (
     Selection,
     counted_keys,
+    failover_keys,
     read_by_mesh,
     read_label_keys,
     read_metadata_keys,
+    read_place_keys,
     updated_selection,
 )
 
 Name = tuple[str, str]
 """(namespace, name)."""
 
-_REGISTRY_KINDS = frozenset({"Service", "ServiceEntry", "EndpointSlice", "Endpoints", "WorkloadEntry", "WorkloadGroup"})
+_REGISTRY_KINDS = frozenset(
+    {
+        "Service",
+        "ServiceEntry",
+        "EndpointSlice",
+        "Endpoints",
+        "Pod",
+        "Node",
+        "WorkloadEntry",
+        "WorkloadGroup",
+        "Namespace",
+    }
+)
+_FRAME = frozenset({"Namespace", "ConfigMap"})
+"""Kinds that decide which objects of other kinds count; they always do."""
 _INDEXED_KINDS = frozenset(
     {
         "VirtualService",
@@ -95,11 +113,14 @@ class MeshSnapshot:
     selection: Selection = field(default_factory=Selection)
     key_counts: Mapping[str, int] = field(default_factory=dict)
     metadata_counts: Mapping[str, int] = field(default_factory=dict)
+    place_counts: Mapping[str, int] = field(default_factory=dict)
     by_namespace: Mapping[str, Mapping[str, tuple[Config, ...]]] = field(default_factory=dict)  # type: ignore[type-arg]
     """By kind, then by namespace, oldest first."""
     delegating: Mapping[Name, Delegating] = field(default_factory=dict)
     """VirtualServices with the rules of their delegates; `by_namespace` has these, `configs` what was written."""
     mtls_policies: Mapping[str, NamespaceMtls] = field(default_factory=dict)
+    hidden: Mapping[Source, Config] = field(default_factory=dict)  # type: ignore[type-arg]
+    """Objects of namespaces that do not count (`discoverySelectors`)."""
     diagnostics: Mapping[tuple[str, str, str], Diagnostic] = field(default_factory=dict)
     """By (kind, namespace, name): objects that could not be read."""
 
@@ -198,10 +219,22 @@ class MeshSnapshot:
         return replace(self, diagnostics=problems)._with(steps)._at(revision)
 
     def _with(self, steps: Iterable[tuple[Source, Config | None]]) -> "MeshSnapshot":  # type: ignore[type-arg]
-        steps = list(steps)
+        """What decides which namespaces count comes first."""
+        frame: list[tuple[Source, Config | None]] = []  # type: ignore[type-arg]
+        rest: list[tuple[Source, Config | None]] = []  # type: ignore[type-arg]
+        for step in steps:
+            (frame if step[0][0] in _FRAME else rest).append(step)
+        framed = self._stepped(frame) if frame else self
+        if not framed.mesh_config.discovery_selectors and not framed.hidden:
+            return framed._stepped(rest) if rest or not frame else framed
+        shown, hidden = _discovered(framed, rest, again=bool(frame))
+        return replace(framed, hidden=hidden)._stepped(shown)
+
+    def _stepped(self, steps: list[tuple[Source, Config | None]]) -> "MeshSnapshot":  # type: ignore[type-arg]
         turns = [(self._object(source), new.object if new else None) for source, new in steps]
         labels = counted_keys(self.key_counts, turns, read_label_keys)
         metadata = counted_keys(self.metadata_counts, turns, read_metadata_keys)
+        places = counted_keys(self.place_counts, turns, read_place_keys)
         configs = dict(self.configs)
         touched: dict[str, set[str]] = {}
         for (kind, namespace, name), config in steps:
@@ -218,6 +251,7 @@ class MeshSnapshot:
             by_namespace=_sorted_again(self.by_namespace, configs, touched),
             key_counts=labels,
             metadata_counts=metadata,
+            place_counts=places,
         )
         if "ConfigMap" in touched:
             snapshot = _with_mesh_config(snapshot)
@@ -226,7 +260,8 @@ class MeshSnapshot:
         if "PeerAuthentication" in touched or snapshot.mesh_config.root_namespace != self.mesh_config.root_namespace:
             snapshot = replace(snapshot, mtls_policies=_mtls_policies(snapshot, self.mtls_policies))
         read_labels, read_metadata = read_by_mesh(snapshot.mesh_config)
-        selection = snapshot.selection.with_keys({*labels, *read_labels}, {*metadata, *read_metadata})
+        read_places = {*places, *failover_keys(snapshot.mesh_config.locality_lb_setting)}
+        selection = snapshot.selection.with_keys({*labels, *read_labels}, read_places, {*metadata, *read_metadata})
         snapshot = replace(snapshot, selection=selection)
         registry_steps = [step for step in steps if step[0][0] in _REGISTRY_KINDS]
         return snapshot._with_registry(self.registry.updated(registry_steps)) if registry_steps else snapshot
@@ -237,6 +272,39 @@ class MeshSnapshot:
 
     def _with_registry(self, registry: Registry) -> "MeshSnapshot":
         return replace(self, registry=registry, selection=updated_selection(self.selection, self.registry, registry))
+
+
+def _discovered(
+    snapshot: MeshSnapshot,
+    steps: Iterable[tuple[Source, Config | None]],  # type: ignore[type-arg]
+    *,
+    again: bool,
+) -> tuple[list[tuple[Source, Config | None]], Mapping[Source, Config]]:  # type: ignore[type-arg]
+    """The steps that show, and all that is hidden; `again` when which namespaces count may have changed."""
+    spaces = snapshot.configs.get("Namespace", {})
+    counts: dict[str, bool] = {"": True}
+    wanted: dict[Source, Config | None] = {}  # type: ignore[type-arg]
+    if again:
+        wanted = {(kind, *name): one for kind, named in snapshot.configs.items() for name, one in named.items()}
+        wanted = {source: one for source, one in wanted.items() if source[0] not in _FRAME}
+        wanted |= snapshot.hidden
+    wanted |= dict(steps)
+    shown: list[tuple[Source, Config | None]] = []  # type: ignore[type-arg]
+    hidden = dict(snapshot.hidden)
+    for source, config in wanted.items():
+        kind, namespace, name = source
+        if namespace not in counts:
+            found = spaces.get(("", namespace))
+            labels = found.object.metadata.labels if found else {}
+            counts[namespace] = is_discovered(snapshot.mesh_config, namespace, labels)
+        hidden.pop(source, None)
+        if not counts[namespace] and config is not None:
+            hidden[source] = config
+        known = snapshot.configs.get(kind, {}).get((namespace, name))
+        after = config if counts[namespace] else None
+        if after is not known:
+            shown.append((source, after))
+    return shown, hidden
 
 
 _NO_POLICY = NamespaceMtls((), ())

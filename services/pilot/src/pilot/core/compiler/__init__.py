@@ -84,6 +84,7 @@ def _of_services(work: Compilation) -> Iterator[Compiled]:
         one.interception,
         one.bind_address,
         one.locality,
+        tuple(sorted(work.place_labels.items())),
         Same(work.mesh),
         Same(work.snapshot.mtls_policies),
     )

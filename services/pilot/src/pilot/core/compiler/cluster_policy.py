@@ -23,6 +23,7 @@ from meshcore.model.mesh_config import MeshConfig
 from meshcore.protocol import Protocol
 
 from pilot.core.compiler.messages import UINT32_MAX, any_of, duration, uint32
+from pilot.core.compiler.priorities import PlaceSetting
 
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _OPTIONS = http_protocol_options_pb2.HttpProtocolOptions
@@ -90,15 +91,10 @@ def apply_load_balancer(cluster: Any, settings: LoadBalancerSettings | None) -> 
         _apply_slow_start(cluster, settings)
 
 
-def apply_locality_weights(
-    cluster: Any, settings: LoadBalancerSettings | None, outliers: OutlierDetection | None, mesh: MeshConfig
-) -> None:
+def apply_locality_weights(cluster: Any, place: PlaceSetting, outliers: OutlierDetection | None) -> None:
     """Without this Envoy does not look at the weights of localities. Set where they count: with `distribute`, and with
     failover of one's own where that acts."""
-    rule = (settings.locality_lb_setting if settings else None) or mesh.locality_lb_setting
-    if cluster.type == cluster_pb2.Cluster.ORIGINAL_DST or rule.enabled is False:
-        return
-    if rule.distribute or (outliers is not None and (rule.failover or rule.failover_priority)):
+    if cluster.type != cluster_pb2.Cluster.ORIGINAL_DST and place.has_weights(outliers):
         cluster.common_lb_config.locality_weighted_lb_config.SetInParent()
 
 

@@ -34,7 +34,7 @@ from pilot.core.compiler.cluster_policy import (
     apply_outlier_detection,
 )
 from pilot.core.compiler.context import Compilation, Compiled, accounts_of, packed
-from pilot.core.compiler.endpoints import load_assignment, placement_of
+from pilot.core.compiler.endpoints import load_assignment, place_of, placement_of
 from pilot.core.compiler.messages import ads_source, any_of, duration, provenance, source_bind, struct, uint32
 from pilot.core.compiler.priorities import Placement
 from pilot.core.compiler.sds import secrets_of_client
@@ -105,7 +105,7 @@ def _outbound(work: Compilation, target: _Target) -> Compiled | None:
         one.type,
         one.interception is not Interception.NONE and one.type is not ProxyType.ROUTER,
         "" if service.external else one.bind_address,
-        placement_of(work, policy) if by_name else Placement(),
+        placement_of(work, service, policy) if by_name else Placement(),
     )
     accounts = accounts_of(endpoints)
     original = not is_eds(one, service) and not by_name
@@ -161,7 +161,7 @@ def _build(
         cluster.common_lb_config.healthy_panic_threshold.value = 0.0
     apply_connection_pool(cluster, mesh, policy.connection_pool, policy.retry_budget)
     apply_load_balancer(cluster, policy.load_balancer)
-    apply_locality_weights(cluster, policy.load_balancer, policy.outlier_detection, mesh)
+    apply_locality_weights(cluster, place_of(service, policy, mesh), policy.outlier_detection)
     apply_outlier_detection(cluster, policy.outlier_detection)
     problems += _apply_tls(cluster, target, policy, mesh, mutual, endpoints, traits)
     asks_for_tls = policy.tls is not None and policy.tls.mode in (TlsMode.SIMPLE, TlsMode.MUTUAL)

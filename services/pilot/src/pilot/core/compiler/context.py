@@ -15,6 +15,7 @@ from pilot.core.diagnostics import Diagnostic
 from pilot.core.peer_authentication import NamespaceMtls
 from pilot.core.proxy import ProxyClass
 from pilot.core.registry import Endpoint, Port, Service
+from pilot.core.registry.endpoint import topology_labels
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.visibility.destination_rules import (
     RuleSpace,
@@ -56,6 +57,13 @@ class Compilation:
         """The object with the mesh config; nothing while the mesh has its defaults."""
         found = self.snapshot.configs.get("ConfigMap", {}).get((ROOT_NAMESPACE, CONFIG_MAP_NAME))
         return (found.ref,) if found is not None else ()
+
+    @cached_property
+    def place_labels(self) -> dict[str, str]:
+        """Where this class is, as labels, with the other labels that failover looks at."""
+        one = self.proxy_class
+        labels = topology_labels(one.locality, one.network, one.cluster, "")
+        return labels | {key: text for key, text in one.labels if key in self.snapshot.selection.place_keys}
 
     @cached_property
     def scope(self) -> Scope:

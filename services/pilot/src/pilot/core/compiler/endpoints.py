@@ -10,6 +10,7 @@ from envoy.config.core.v3 import health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from meshcore.labels import selects
 from meshcore.model.destination_rule import Subset, TlsMode
+from meshcore.model.mesh_config import MeshConfig
 from meshcore.model.peer_authentication import MtlsMode
 from meshcore.protocol import Protocol
 from meshcore.xds.names import outbound_cluster
@@ -19,10 +20,19 @@ from meshcore.xds.types import ENDPOINT_TYPE
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled, packed
 from pilot.core.compiler.messages import socket_address
-from pilot.core.compiler.priorities import Placement, distributed, placement, priorities
+from pilot.core.compiler.priorities import (
+    Group,
+    Placement,
+    PlaceSetting,
+    distributed,
+    group_of,
+    place_setting,
+    placement,
+    priorities,
+)
 from pilot.core.peer_authentication import NamespaceMtls
-from pilot.core.registry import Endpoint, Locality, Port, Service
-from pilot.core.registry.endpoint import ISTIO_TLS, canonical_name, canonical_revision
+from pilot.core.registry import Endpoint, Port, Service
+from pilot.core.registry.endpoint import HOST_LABEL, ISTIO_TLS, PLACE_LABELS, canonical_name, canonical_revision
 from pilot.core.visibility.destination_rules import PortPolicy, ServiceRule
 
 _SOCKET_MATCH = "envoy.transport_socket_match"
@@ -45,7 +55,7 @@ def endpoint_resources(work: Compilation, service: Service) -> Iterator[Compiled
             policy = rule.policy_of(port.number, subset.name if subset else "")
             if is_passed_through(policy):
                 continue
-            where = placement_of(work, policy)
+            where = placement_of(work, service, policy)
             key = (
                 ENDPOINT_TYPE,
                 Same(service),
@@ -59,10 +69,17 @@ def endpoint_resources(work: Compilation, service: Service) -> Iterator[Compiled
             yield work.memo(key, partial(_build, service, port, subset, rule, endpoints, mtls, where))
 
 
-def placement_of(work: Compilation, policy: PortPolicy) -> Placement:
-    """Where this class stands towards a cluster with that policy."""
+def place_of(service: Service, policy: PortPolicy, mesh: MeshConfig) -> PlaceSetting:
+    """What says how places count for a cluster of the service with that policy."""
     rule = policy.load_balancer.locality_lb_setting if policy.load_balancer else None
-    return placement(work.proxy_class.locality, policy.outlier_detection, rule, work.mesh.locality_lb_setting)
+    return place_setting(rule, service, mesh.locality_lb_setting)
+
+
+def placement_of(work: Compilation, service: Service, policy: PortPolicy) -> Placement:
+    """Where this class stands towards that cluster."""
+    place = place_of(service, policy, work.mesh)
+    where = placement(work.proxy_class.locality, policy.outlier_detection, place, work.place_labels)
+    return where._replace(node=work.place_labels.get(HOST_LABEL, "")) if service.node_local else where
 
 
 def policies_of(work: Compilation, service: Service, endpoints: tuple[Endpoint, ...]) -> dict[str, NamespaceMtls]:
@@ -100,38 +117,41 @@ def load_assignment(
     mtls: dict[str, NamespaceMtls] | None = None,
 ) -> endpoint_pb2.ClusterLoadAssignment:
     """Also for DNS clusters, whose endpoints are names. Localities always have a weight: gRPC clients insist on one."""
-    by_locality: dict[Locality, list[Endpoint]] = {}
+    groups: dict[Group, list[Endpoint]] = {}
+    by_place = subset is not None and not PLACE_LABELS.isdisjoint(subset.labels)
     for item in endpoints:
         if item.port_name != port.name or not item.address or (mtls is not None and not is_address(item.address)):
             continue  # EDS has no names: those are for DNS clusters
-        if subset is None or selects(subset.labels, item.labels):
-            by_locality.setdefault(item.locality, []).append(item)
-    by_locality = _in_range(by_locality)
-    weights = {locality: sum(item.weight for item in found) for locality, found in by_locality.items()}
+        if where.node is not None and item.node != where.node:
+            continue
+        if subset is None or selects(subset.labels, item.placed_labels if by_place else item.labels):
+            groups.setdefault(group_of(where, item), []).append(item)
+    groups = _in_range(groups)
+    weights = {group: sum(item.weight for item in found) for group, found in groups.items()}
     weights = distributed(where, weights)
-    ordered = sorted(locality for locality in by_locality if weights[locality])
+    ordered = sorted(group for group in groups if weights[group])
     levels = priorities(where, ordered)
     made = endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
-    for locality in sorted(ordered, key=lambda item: (levels[item], item)):
-        group = made.endpoints.add(priority=levels[locality])
-        group.load_balancing_weight.value = weights[locality]
-        if any(locality):
-            group.locality.region, group.locality.zone, group.locality.sub_zone = locality
-        for item in by_locality[locality]:
-            _add(group, item, accepts_mtls(item, policy, service, mtls or {}))
+    for group in sorted(ordered, key=lambda item: (levels[item], item)):
+        part = made.endpoints.add(priority=levels[group])
+        part.load_balancing_weight.value = weights[group]
+        if any(group.locality):
+            part.locality.region, part.locality.zone, part.locality.sub_zone = group.locality
+        for item in groups[group]:
+            _add(part, item, accepts_mtls(item, policy, service, mtls or {}))
     return made
 
 
-def _in_range(by_locality: dict[Locality, list[Endpoint]]) -> dict[Locality, list[Endpoint]]:
+def _in_range(groups: dict[Group, list[Endpoint]]) -> dict[Group, list[Endpoint]]:
     """The same shares in numbers whose sum Envoy can hold (32 bits): one object's weights must not stop every push."""
-    everyone = [item for found in by_locality.values() for item in found]
+    everyone = [item for found in groups.values() for item in found]
     total = sum(item.weight for item in everyone)
     if total <= _LARGEST_SUM:
-        return by_locality
+        return groups
     room = _LARGEST_SUM - len(everyone)
     return {
-        locality: [replace(item, weight=max(1, item.weight * room // total)) for item in found]
-        for locality, found in by_locality.items()
+        group: [replace(item, weight=max(1, item.weight * room // total)) for item in found]
+        for group, found in groups.items()
     }
 
 

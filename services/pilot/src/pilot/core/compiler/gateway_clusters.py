@@ -19,7 +19,7 @@ from pilot.core.compiler.cluster_policy import (
     apply_outlier_detection,
 )
 from pilot.core.compiler.context import Compilation, Compiled, packed
-from pilot.core.compiler.endpoints import accepts_mtls, load_assignment, placement_of, policies_of
+from pilot.core.compiler.endpoints import accepts_mtls, load_assignment, place_of, placement_of, policies_of
 from pilot.core.compiler.gateway_chains import serves
 from pilot.core.compiler.gateway_servers import merged_servers
 from pilot.core.compiler.messages import ads_source, source_bind
@@ -47,10 +47,10 @@ def _of(work: Compilation, service: Service, port: Port, subset: Subset | None) 
     name = cluster_sni(port.number, subset.name if subset else "", service.host)
     policy = rule.policy_of(port.number, subset.name if subset else "")
     origins = (service.ref, *rule.makers(subset.name if subset else ""))
-    where, source = placement_of(work, policy), work.proxy_class.bind_address
+    where, source = placement_of(work, service, policy), work.proxy_class.bind_address
     yield work.memo(
         (CLUSTER_TYPE, name, Same(service), Same(rule), Same(mesh), source),
-        partial(_cluster, name, policy, mesh, source, origins),
+        partial(_cluster, name, service, policy, mesh, source, origins),
     )
 
     def assignment() -> Compiled:
@@ -62,14 +62,16 @@ def _of(work: Compilation, service: Service, port: Port, subset: Subset | None) 
     yield work.memo((*key, tuple(map(Same, mtls.values()))), assignment)
 
 
-def _cluster(name: str, policy: PortPolicy, mesh: MeshConfig, source: str, origins: Origins) -> Compiled:
+def _cluster(
+    name: str, service: Service, policy: PortPolicy, mesh: MeshConfig, source: str, origins: Origins
+) -> Compiled:
     cluster = cluster_pb2.Cluster(name=name, alt_stat_name=f"{name};", type=cluster_pb2.Cluster.EDS)
     cluster.eds_cluster_config.eds_config.CopyFrom(ads_source())
     cluster.eds_cluster_config.service_name = name
     cluster.common_lb_config.healthy_panic_threshold.value = 0.0
     apply_connection_pool(cluster, mesh, policy.connection_pool, policy.retry_budget)
     apply_load_balancer(cluster, policy.load_balancer)
-    apply_locality_weights(cluster, policy.load_balancer, policy.outlier_detection, mesh)
+    apply_locality_weights(cluster, place_of(service, policy, mesh), policy.outlier_detection)
     apply_outlier_detection(cluster, policy.outlier_detection)
     if source:
         cluster.upstream_bind_config.CopyFrom(source_bind(source))

@@ -9,6 +9,12 @@ from meshcore.xds.origin import ConfigRef
 TLS_MODE_LABEL = "security.istio.io/tlsMode"
 ISTIO_TLS = "istio"
 DISABLED_TLS = "disabled"
+HOST_LABEL = "kubernetes.io/hostname"
+REGION_LABEL, ZONE_LABEL = "topology.kubernetes.io/region", "topology.kubernetes.io/zone"
+SUBZONE_LABEL = "topology.istio.io/subzone"
+NETWORK_LABEL = "topology.istio.io/network"
+CLUSTER_LABEL = "topology.istio.io/cluster"
+PLACE_LABELS = frozenset({HOST_LABEL, REGION_LABEL, ZONE_LABEL, SUBZONE_LABEL, NETWORK_LABEL, CLUSTER_LABEL})
 _NAME_LABELS = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
 _REVISION_LABELS = ("service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
 
@@ -59,6 +65,10 @@ class Endpoint:
     weight: int = 1
     workload: str = ""
     cluster: str = ""
+    node: str = ""
+    """The Kubernetes node that it runs on."""
+    hostname: str = ""
+    """Its own name below the service's, as stateful pods have one."""
     source: ConfigRef | None = field(default=None, compare=False)
     """The object that describes it, where that is not the service's own."""
 
@@ -66,6 +76,24 @@ class Endpoint:
     def sort_key(self) -> tuple[str, int, str, str]:
         """A total order that does not depend on the order of arrival."""
         return self.address, self.port, self.workload, self.namespace
+
+    @property
+    def placed_labels(self) -> Mapping[str, str]:
+        """Its labels and, under Kubernetes' and Istio's names, where it is: what subsets and failover look at."""
+        return {**topology_labels(self.locality, self.network, self.cluster, self.node), **self.labels}
+
+
+def topology_labels(locality: Locality, network: str, cluster: str, node: str) -> dict[str, str]:
+    """A place as labels; what is not known has none."""
+    found = {
+        REGION_LABEL: locality.region,
+        ZONE_LABEL: locality.zone,
+        SUBZONE_LABEL: locality.sub_zone,
+        NETWORK_LABEL: network,
+        CLUSTER_LABEL: cluster,
+        HOST_LABEL: node,
+    }
+    return {key: text for key, text in found.items() if text}
 
 
 def canonical_name(labels: Mapping[str, str], workload: str) -> str:

@@ -16,7 +16,8 @@ from pilot.core.registry.kubernetes import (
     service_host,
     service_of_kubernetes,
 )
-from pilot.core.registry.service import GALLEY, Resolution, Service, ServiceKey, preferred
+from pilot.core.registry.pods import Pods, PodsUpdate, Source
+from pilot.core.registry.service import DISTRIBUTION, GALLEY, Distribution, Resolution, Service, ServiceKey, preferred
 from pilot.core.registry.service_entry import inline_endpoints, services_of_entry
 from pilot.core.registry.workload import (
     RegisteredWorkload,
@@ -27,9 +28,7 @@ from pilot.core.registry.workload import (
     workload_of_registered,
 )
 
-Source = tuple[str, str, str]
-"""(kind, namespace, name) of the object that something was made of."""
-
+POD = "Pod"
 _GALLEY_SHARD = ShardKey(GALLEY, "")
 
 
@@ -63,6 +62,9 @@ class Registry:
     """By namespace: services that select workloads."""
     slices: Mapping[ServiceKey, Mapping[Source, EndpointSlice | Endpoints]] = field(default_factory=dict)
     slice_of: Mapping[Source, ServiceKey] = field(default_factory=dict)
+    pods: Pods = field(default_factory=Pods)
+    distributions: Mapping[str, Distribution] = field(default_factory=dict)
+    """By namespace: what its annotation says for its services."""
     groups: Mapping[tuple[str, str], WorkloadGroup] = field(default_factory=dict)
     registered: Mapping[tuple[str, str], RegisteredWorkload] = field(default_factory=dict)
     touched: frozenset[ServiceKey] = field(default=frozenset(), compare=False)
@@ -99,6 +101,8 @@ class _Update:
         self._hosts = dict(before.hosts)
         self._selecting = dict(before.selecting)
         self._slice_of = dict(before.slice_of)
+        self._pods = PodsUpdate(before.pods)
+        self._distributions = dict(before.distributions)
         self._dirty: set[ServiceKey] = set()
         self._changed_workloads: list[tuple[str, Workload | None, Workload | None]] = []
 
@@ -109,11 +113,17 @@ class _Update:
             self._services(source, config)
         elif kind in ("EndpointSlice", "Endpoints"):
             self._slice(source, config.object if config else None)
+        elif kind == "Pod":
+            self._pods.pod(source[1:], config.object if config else None)
+        elif kind == "Node":
+            self._pods.node(source[2], config.object if config else None)
         elif kind == "WorkloadEntry":
             made = None
             if config is not None and isinstance(config.object, WorkloadEntry):
                 made = workload_of_entry(config.object, config.revision)
             self._workload(source, made)
+        elif kind == "Namespace":
+            self._namespace(source[2], config)
         elif kind == "WorkloadGroup":
             self._group(source, config.object if config else None)
 
@@ -145,6 +155,7 @@ class _Update:
 
     def _slice(self, source: Source, part: object) -> None:
         old = self._slice_of.pop(source, None)
+        self._pods.slice(source, self._slices[old][source] if old is not None else None, part)
         if old is not None:
             self._dirty.add(old)
             self._slices[old] = {other: item for other, item in self._slices[old].items() if other != source}
@@ -157,6 +168,15 @@ class _Update:
         self._slices[key] = {**self._slices.get(key, {}), source: part}
         self._slice_of[source] = key
         self._dirty.add(key)
+
+    def _namespace(self, name: str, config: Config | None) -> None:  # type: ignore[type-arg]
+        said = Distribution.parse(config.object.metadata.annotations.get(DISTRIBUTION)) if config else None
+        if said is self._distributions.get(name):
+            return
+        self._distributions.pop(name, None)
+        if said is not None:
+            self._distributions[name] = said
+        self._dirty.update(key for key in self._described if key.namespace == name)
 
     def _group(self, source: Source, group: object) -> None:
         key = source[1:]
@@ -190,6 +210,10 @@ class _Update:
 
     def finish(self) -> Registry:
         """Derive what is dirty, keep the rest as it is."""
+        pods = self._pods.finish()
+        for name in self._pods.changed:
+            self._dirty.update(self._slice_of[source] for source in self._pods.users(name))
+            self._workload((POD, *name), pods.selectable(name))
         self._mark_selecting_services()
         services, by_host, endpoints = (
             dict(self._before.services),
@@ -199,9 +223,11 @@ class _Update:
         for key in self._dirty:
             described = self._described.get(key, {})
             service = preferred(tuple(item.service for item in described.values()))
+            if service is not None and service.distribution is None and key.namespace in self._distributions:
+                service = replace(service, distribution=self._distributions[key.namespace])
             self._set_service(key, service, services, by_host)
             self._note_selecting(key, described)
-            found = self._endpoints(key, described)
+            found = self._endpoints(key, described, pods)
             if found != endpoints.get(key, ()):
                 endpoints[key] = found
             if not found:
@@ -218,6 +244,8 @@ class _Update:
             selecting=self._selecting,
             slices=self._slices,
             slice_of=self._slice_of,
+            pods=pods,
+            distributions=self._distributions,
             groups=self._groups,
             registered=self._registered,
             touched=frozenset(self._dirty),
@@ -258,17 +286,19 @@ class _Update:
         else:
             by_host.pop(key.host, None)
 
-    def _endpoints(self, key: ServiceKey, described: Mapping[Source, _Described]) -> tuple[Endpoint, ...]:
+    def _endpoints(self, key: ServiceKey, described: Mapping[Source, _Described], pods: Pods) -> tuple[Endpoint, ...]:
         shards: dict[ShardKey, list[Endpoint]] = {}
         for item in described.values():
             listed = shards.setdefault(_GALLEY_SHARD, [])
             if isinstance(item.config.object, ServiceEntry):
                 listed.extend(inline_endpoints(item.config.object, item.service))
             else:
-                listed.extend(self._listed(key, item))
+                listed.extend(self._listed(key, item, pods))
             if item.service.selector is None:
                 continue
-            for workload in self._workloads.get(key.namespace, {}).values():
+            for (kind, *_), workload in self._workloads.get(key.namespace, {}).items():
+                if kind == POD and item.service.from_kubernetes:
+                    continue  # its slices list the pods
                 if selects(item.service.selector, workload.labels):
                     shards.setdefault(workload.shard, []).extend(_selected(item.service, workload))
         merged: dict[tuple[str, int, str], Endpoint] = {}
@@ -277,15 +307,16 @@ class _Update:
                 merged.setdefault((endpoint.address, endpoint.port, endpoint.port_name), endpoint)
         return tuple(merged.values())
 
-    def _listed(self, key: ServiceKey, item: _Described) -> Iterable[Endpoint]:
+    def _listed(self, key: ServiceKey, item: _Described, pods: Pods) -> Iterable[Endpoint]:
         parts = [part for _, part in sorted(self._slices.get(key, {}).items())]
         slices = [part for part in parts if isinstance(part, EndpointSlice)]
+        spec = item.config.object.spec
         if slices:
-            yield from endpoints_of_slices(item.service, slices, item.config.object.spec.publish_not_ready_addresses)
+            yield from endpoints_of_slices(item.service, slices, spec, pods)
             return
         for part in parts:
             if isinstance(part, Endpoints):
-                yield from endpoints_of_endpoints(item.service, part)
+                yield from endpoints_of_endpoints(item.service, part, spec, pods)
 
 
 def _selected(service: Service, workload: Workload) -> Iterable[Endpoint]:

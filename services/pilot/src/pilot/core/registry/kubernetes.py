@@ -1,16 +1,20 @@
 """Kubernetes' Service, EndpointSlice and Endpoints as registry services and endpoints. Pure."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from meshcore.hosts import DEFAULT_DOMAIN
 from meshcore.model import Endpoints, EndpointSlice
 from meshcore.model import Service as KubernetesService
-from meshcore.model.endpoint_slice import Endpoint as SliceEndpoint
+from meshcore.model.core_v1 import ServiceSpec
+from meshcore.model.endpoint_slice import EndpointConditions
 from meshcore.protocol import select_protocol
 from meshcore.xds.origin import ConfigRef
 
-from pilot.core.registry.endpoint import DISABLED_TLS, Endpoint, Locality
-from pilot.core.registry.service import Port, Resolution, Service
+from pilot.core.registry.endpoint import Endpoint, Locality
+from pilot.core.registry.pods import Pods
+from pilot.core.registry.service import DISTRIBUTION, LOCAL, Distribution, Port, Resolution, Service
+from pilot.core.registry.workload import Workload
 
 EXPORT_TO = "networking.istio.io/exportTo"
 
@@ -48,66 +52,89 @@ def service_of_kubernetes(source: KubernetesService, revision: int = 0) -> Servi
         export_to=tuple(part.strip() for part in exported.split(",") if part.strip()),
         selector=dict(spec.selector) if spec.selector and not alias else None,
         labels=metadata.labels,
+        distribution=Distribution.parse(spec.traffic_distribution or metadata.annotations.get(DISTRIBUTION)),
+        node_local=spec.internal_traffic_policy == LOCAL,
         alias_of=spec.external_name.rstrip(".").lower() if alias else "",
         revision=revision,
     )
 
 
 def endpoints_of_slices(
-    service: Service, slices: Iterable[EndpointSlice], publish_not_ready: bool
+    service: Service, slices: Iterable[EndpointSlice], spec: ServiceSpec, pods: Pods
 ) -> Iterator[Endpoint]:
-    """Endpoints of a Service's slices; terminating ones are left out, unready ones are unhealthy."""
+    """Endpoints of a Service's slices; ending ones are left out, unready ones are unhealthy unless the Service
+    publishes them."""
     for part in slices:
         if part.address_type == "FQDN":
             continue
         numbers = {port.name: port.port for port in part.ports}
         source = ConfigRef("EndpointSlice", *part.namespaced_name)
         for item in part.endpoints:
-            if item.conditions is not None and item.conditions.terminating:
+            conditions = item.conditions or EndpointConditions()
+            if conditions.terminating and not conditions.ready:
                 continue
-            ready = item.conditions is None or item.conditions.ready is not False or publish_not_ready
+            base = Endpoint(
+                address=item.addresses[0],
+                port=0,
+                port_name="",
+                namespace=service.namespace,
+                labels={},
+                locality=_locality(item.zone, pods.localities.get(item.node_name or "")),
+                healthy=conditions.ready is not False or spec.publish_not_ready_addresses,
+                workload=str((item.target_ref or {}).get("name", "")),
+                node=item.node_name or "",
+                hostname=item.hostname or "",
+                source=source,
+            )
+            base = _of_pod(base, pods.of(service.namespace, item.target_ref))
             for port in service.ports:
-                number = numbers.get(port.name)
-                if number:
-                    yield _slice_endpoint(service, item, port.name, number, ready, source)
+                if number := numbers.get(port.name):
+                    yield replace(base, port=number, port_name=port.name)
 
 
-def _slice_endpoint(
-    service: Service, item: SliceEndpoint, port_name: str, number: int, ready: bool, source: ConfigRef
-) -> Endpoint:
-    reference = item.target_ref or {}
-    return Endpoint(
-        address=item.addresses[0],
-        port=number,
-        port_name=port_name,
-        namespace=service.namespace,
-        labels={},
-        locality=Locality("", item.zone or "", ""),
-        tls_mode=DISABLED_TLS,
-        healthy=ready,
-        workload=str(reference.get("name", "")),
-        source=source,
-    )
-
-
-def endpoints_of_endpoints(service: Service, source: Endpoints) -> Iterator[Endpoint]:
+def endpoints_of_endpoints(service: Service, source: Endpoints, spec: ServiceSpec, pods: Pods) -> Iterator[Endpoint]:
     """Endpoints in the older form; used where a Service has no slice."""
     origin = ConfigRef("Endpoints", *source.namespaced_name)
     for subset in source.subsets:
         numbers = {port.name: port.port for port in subset.ports}
         addresses = [(address, True) for address in subset.addresses]
-        addresses += [(address, False) for address in subset.not_ready_addresses]
+        addresses += [(address, spec.publish_not_ready_addresses) for address in subset.not_ready_addresses]
         for address, ready in addresses:
+            base = Endpoint(
+                address=address.ip,
+                port=0,
+                port_name="",
+                namespace=service.namespace,
+                labels={},
+                locality=_locality(None, pods.localities.get(address.node_name or "")),
+                healthy=ready,
+                workload=str((address.target_ref or {}).get("name", "")),
+                node=address.node_name or "",
+                hostname=address.hostname,
+                source=origin,
+            )
+            base = _of_pod(base, pods.of(service.namespace, address.target_ref))
             for port in service.ports:
                 if number := numbers.get(port.name):
-                    workload = str((address.target_ref or {}).get("name", ""))
-                    yield Endpoint(
-                        address.ip,
-                        number,
-                        port.name,
-                        service.namespace,
-                        {},
-                        healthy=ready,
-                        workload=workload,
-                        source=origin,
-                    )
+                    yield replace(base, port=number, port_name=port.name)
+
+
+def _locality(zone: str | None, node: Locality | None) -> Locality:
+    return node if node is not None else Locality("", zone or "", "")
+
+
+def _of_pod(base: Endpoint, pod: Workload | None) -> Endpoint:
+    """With what the pod says about itself."""
+    if pod is None:
+        return base
+    return replace(
+        base,
+        namespace=pod.namespace,
+        labels=pod.labels,
+        locality=pod.locality if any(pod.locality) else base.locality,
+        service_account=pod.service_account,
+        tls_mode=pod.tls_mode,
+        network=pod.network,
+        workload=pod.group,
+        node=pod.node or base.node,
+    )

@@ -14,6 +14,11 @@ GALLEY = "galley"
 KUBERNETES_HOST = ".svc."
 """Part of every host of a Kubernetes Service."""
 
+LOCAL = "Local"
+"""The internal traffic policy that keeps to the caller's node."""
+DISTRIBUTION = "networking.istio.io/traffic-distribution"
+"""Annotation of services, entries and namespaces."""
+
 
 class ServiceKey(NamedTuple):
     """Hosts are unique per namespace only: two namespaces may each describe the same external host."""
@@ -37,6 +42,25 @@ class Resolution(StrEnum):
     """The name in the request, resolved when it is asked for."""
     ALIAS = "alias"
     """Another name of a service (Kubernetes' ExternalName); it has no cluster of its own."""
+
+
+class Distribution(StrEnum):
+    """Kubernetes' `trafficDistribution`, and Istio's annotation of that name."""
+
+    SAME_ZONE = "PreferSameZone"
+    SAME_NODE = "PreferSameNode"
+
+    @classmethod
+    def parse(cls, text: str | None) -> "Distribution | None":
+        """`PreferClose` is the older word for the same zone; None for anything that is not known."""
+        return _DISTRIBUTIONS.get((text or "").lower())
+
+
+_DISTRIBUTIONS = {
+    "preferclose": Distribution.SAME_ZONE,
+    "prefersamezone": Distribution.SAME_ZONE,
+    "prefersamenode": Distribution.SAME_NODE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +98,10 @@ class Service:
     labels: Mapping[str, str] = field(default_factory=dict)
     subject_alt_names: tuple[str, ...] = ()
     alias_of: str = ""
+    distribution: Distribution | None = None
+    """Which endpoints are preferred where no DestinationRule says it."""
+    node_local: bool = False
+    """Whether only endpoints on the caller's own node are used (`internalTrafficPolicy: Local`)."""
     revision: int = field(default=0, compare=False)
     """The one that last changed any of this."""
 

@@ -8,7 +8,7 @@ from meshcore.model.service_entry import Resolution as EntryResolution
 from meshcore.protocol import parse_protocol
 
 from pilot.core.registry.endpoint import Endpoint
-from pilot.core.registry.service import Port, Resolution, Service
+from pilot.core.registry.service import DISTRIBUTION, Distribution, Port, Resolution, Service
 from pilot.core.registry.workload import entry_target, workload_of_spec
 
 _RESOLUTION = {
@@ -39,6 +39,7 @@ def services_of_entry(entry: ServiceEntry, revision: int = 0) -> tuple[Service, 
             external=spec.location is Location.MESH_EXTERNAL,
             selector=dict(spec.workload_selector.labels) if spec.workload_selector else None,
             labels=metadata.labels,
+            distribution=Distribution.parse(metadata.annotations.get(DISTRIBUTION)),
             subject_alt_names=spec.subject_alt_names,
             revision=revision,
         )

@@ -50,6 +50,8 @@ class Workload:
     weight: int = 1
     tls_mode: str = ISTIO_TLS
     healthy: bool = True
+    node: str = ""
+    """The Kubernetes node that it runs on."""
     source: ConfigRef | None = field(default=None, compare=False)
     """The object that describes it; None for what a service lists itself."""
 
@@ -74,6 +76,7 @@ class Workload:
             weight=self.weight,
             workload=self.group or self.name,
             cluster=self.shard.cluster,
+            node=self.node,
             source=self.source,
         )
 
