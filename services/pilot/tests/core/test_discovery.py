@@ -1,8 +1,8 @@
 """discoverySelectors: what is in other namespaces is as if it were not there, and comes back."""
 
 import pytest
-from meshcore.model.mesh_config import MeshConfig, parse_mesh_config
 from meshcore.model.load import parse_object
+from meshcore.model.mesh_config import MeshConfig, parse_mesh_config
 from pilot.core.discovery import is_discovered
 from pilot.core.snapshot import MeshSnapshot
 

@@ -30,3 +30,39 @@ def test_a_service_has_its_own_address():
 
 def test_a_host_without_any_address_is_left_to_dns():
     assert not table(service("reviews", clusterIP="None"))
+
+
+def slice_of(name, *endpoints):
+    document = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": name, "namespace": "shop", "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": 80}],
+        "endpoints": list(endpoints),
+    }
+    return parse_object(document)
+
+
+def test_a_headless_service_is_its_ready_endpoints_and_stateful_pods_have_names():
+    found = table(
+        service("web", clusterIP="None"),
+        slice_of(
+            "web",
+            {"addresses": ["10.1.0.1"], "hostname": "web-0"},
+            {"addresses": ["10.1.0.2"], "hostname": "web-1"},
+            {"addresses": ["10.1.0.3"], "hostname": "web-2", "conditions": {"ready": False}},
+        ),
+    )
+    assert {host: list(entry.ips) for host, entry in found.items()} == {
+        "web.shop.svc.cluster.local": ["10.1.0.1", "10.1.0.2"],
+        "web-0.web.shop.svc.cluster.local": ["10.1.0.1"],
+        "web-1.web.shop.svc.cluster.local": ["10.1.0.2"],
+    }
+    assert found["web-0.web.shop.svc.cluster.local"].shortname == "web-0.web"
+
+
+def test_a_service_that_publishes_what_is_not_ready_names_it():
+    unready = {"addresses": ["10.1.0.3"], "hostname": "web-2", "conditions": {"ready": False}}
+    spec = {"clusterIP": "None", "publishNotReadyAddresses": True}
+    assert list(table(service("web", **spec), slice_of("web", unready))["web.shop.svc.cluster.local"].ips)
