@@ -19,6 +19,9 @@ ONE, OTHER = make_ca().root_pem, make_ca("other").root_pem
         (ONE + OTHER[:100], 0),
         (b"-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n", 0),
         (b"-----BEGIN CERTIFICATE-----\nAAA\n-----END CERTIFICATE-----\n", 0),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", 0),
+        (ONE + b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", 2),
+        (ONE + b"-----BEGIN CERTIFICATE-----\nMIAA\n-----END CERTIFICATE-----\n", 0),
     ],
 )
 def test_what_is_counted(pem: bytes, count: int) -> None:

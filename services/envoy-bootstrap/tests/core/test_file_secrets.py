@@ -34,8 +34,8 @@ def test_a_pair():
     [
         (Contents(chain=PAIR.chain), "missing"),
         (Contents(key=PAIR.key.pem), "missing"),
-        (Contents(chain=PAIR.chain[:100], key=PAIR.key.pem), "not PEM"),
-        (Contents(chain=PAIR.chain, key=b""), "not PEM"),
+        (Contents(chain=PAIR.chain[:100], key=PAIR.key.pem), "no PEM certificate"),
+        (Contents(chain=PAIR.chain, key=b""), "no PEM key"),
         (Contents(chain=OTHER.chain, key=PAIR.key.pem), "not the key"),
     ],
 )

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from meshcore.testing.identity import make_ca
 from meshcore.xds import delta
@@ -35,6 +42,24 @@ def served(made: SecretBook, name: str = NAME, namespace: str = "edge") -> secre
     return secret_pb2.Secret.FromString(found[name].body) if name in found else None
 
 
+def _signed_by(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> dict[str, bytes]:
+    """A Secret with a certificate of that key, signed by itself."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a.test")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return {"tls.crt": builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), "tls.key": pem}
+
+
+def _of_unknown_key() -> dict[str, bytes]:
+    """A certificate whose key is of a kind that nobody knows: the OID of EC keys with its last arc changed."""
+    made = _signed_by(ec.generate_private_key(ec.SECP256R1()))
+    der = ssl.PEM_cert_to_DER_cert(made["tls.crt"].decode()).replace(
+        b"\x2a\x86\x48\xce\x3d\x02\x01", b"*\x86H\xce=\x02\x09"
+    )
+    return made | {"tls.crt": ssl.DER_cert_to_PEM_cert(der).encode()}
+
+
 @pytest.mark.parametrize("keys", [("tls.crt", "tls.key"), ("cert", "key")])
 def test_both_forms_of_a_key_pair(keys: tuple[str, str]) -> None:
     found = served(book(dict(zip(keys, (PAIR.chain, PAIR.key.pem), strict=True))))
@@ -58,7 +83,11 @@ def test_the_root_of_the_secret_or_of_its_sibling(key: str, holder: str) -> None
         ({"tls.crt": PAIR.chain}, "no key pair"),
         ({"tls.crt": b"x", "tls.key": PAIR.key.pem}, "no PEM certificate"),
         ({"tls.crt": PAIR.chain, "tls.key": b"x"}, "no PEM key"),
-        ({"tls.crt": PAIR.chain, "tls.key": OTHER.key.pem}, "not the key of its certificate"),
+        ({"tls.crt": PAIR.chain, "tls.key": OTHER.key.pem}, "not the key of the certificate"),
+        ({"tls.crt": PAIR.chain + PAIR.chain[:100], "tls.key": PAIR.key.pem}, "no PEM certificate"),
+        (_of_unknown_key(), "cannot be read"),
+        (_signed_by(rsa.generate_private_key(65537, 1024)), "Envoy takes RSA keys from 2048 bits"),
+        (_signed_by(ec.generate_private_key(ec.SECP256K1())), "Envoy takes RSA keys from 2048 bits"),
     ],
 )
 def test_what_cannot_be_used_is_told_and_the_last_good_form_stays(data: Mapping[str, bytes], why: str) -> None:

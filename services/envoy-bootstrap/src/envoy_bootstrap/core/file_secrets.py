@@ -7,9 +7,8 @@ import hashlib
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
+from meshcore.key_pair import pair_fault
 from meshcore.pem import count_certificates
 from meshcore.xds.secret_names import FileReference
 
@@ -42,7 +41,7 @@ def file_secret(name: str, reference: FileReference, contents: Contents) -> Vers
     if reference.chain:
         if contents.chain is None or contents.key is None:
             return "a file is missing or cannot be read"
-        problem = _pair_problem(contents.chain, contents.key)
+        problem = pair_fault(contents.chain, contents.key)
         if problem:
             return problem
         secret.tls_certificate.certificate_chain.inline_bytes = contents.chain
@@ -58,15 +57,6 @@ def file_secret(name: str, reference: FileReference, contents: Contents) -> Vers
     if contents.revoked is not None:
         secret.validation_context.crl.inline_bytes = contents.revoked
     return Versioned(_version(contents.root, contents.revoked or b""), secret.SerializeToString(deterministic=True))
-
-
-def _pair_problem(chain: bytes, key: bytes) -> str:
-    try:
-        certificate = x509.load_pem_x509_certificates(chain)[0]
-        private = load_pem_private_key(key, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return "a file is not PEM, or the key has a password"
-    return "" if private.public_key() == certificate.public_key() else "the key is not the key of the certificate"
 
 
 def _is_list(pem: bytes) -> bool:

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, replace
 from operator import is_
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
+from meshcore.key_pair import pair_fault
 from meshcore.pem import count_certificates
 from meshcore.xds.resource import PackedResource, Resources
 from meshcore.xds.secret_names import SecretReference, secret_reference
@@ -130,16 +129,9 @@ def _key_pair(name: str, data: Mapping[str, bytes]) -> secret_pb2.Secret | str:
     chain, key = _first(data, "tls.crt", "cert"), _first(data, "tls.key", "key")
     if not chain or not key:
         return "it has no key pair (tls.crt and tls.key, or cert and key)"
-    try:
-        certificate = x509.load_pem_x509_certificates(chain)[0]
-    except ValueError:
-        return "its certificate is no PEM certificate"
-    try:
-        private = load_pem_private_key(key, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return "its key is no PEM key without a password"
-    if private.public_key() != certificate.public_key():
-        return "its key is not the key of its certificate"
+    fault = pair_fault(chain, key)
+    if fault:
+        return fault
     made = secret_pb2.Secret(name=name)
     made.tls_certificate.certificate_chain.inline_bytes = chain
     made.tls_certificate.private_key.inline_bytes = key
