@@ -32,7 +32,9 @@ from meshctl.adapters.config_api import Applied, ConfigApi
 from meshctl.adapters.demo_stack import wait_for_receipt
 from meshctl.adapters.loopback import StackLock, lock_free_stack
 from meshctl.adapters.pilot_api import PilotApi
+from meshctl.adapters.processes import records
 from meshctl.adapters.stack_client import stack_status
+from meshctl.adapters.stack_files import running_settings
 from meshctl.adapters.traffic import MeshConnection, Reply, Traffic
 from meshctl.core.layout import Layout
 from meshctl.core.receipts import Convergence
@@ -192,6 +194,7 @@ class Mesh:
         self.layout = Layout(str(self.home / "meshcore" / f"stack-{self.stack.number}"))
         self.options = options
         self.environment = os.environ | {"XDG_STATE_HOME": str(self.home), "MESHCORE_STACK": str(self.stack.number)}
+        self.environment |= self._lock.environment
         self._entries = list(entries)
         self._apis = contextlib.ExitStack()
         self._pilots: dict[int, PilotApi] = {}
@@ -200,7 +203,6 @@ class Mesh:
 
     def start(self) -> Mesh:
         """Brings the stack up with its workloads and the config of each."""
-        self.release()
         try:
             self.up("--workloads", str(self.workloads_file(self._entries)))
         except BaseException:
@@ -208,9 +210,10 @@ class Mesh:
             raise
         return self
 
-    def release(self) -> None:
-        """Gives the stack's number over to its supervisor."""
-        self._lock.release()
+    @property
+    def locks(self) -> tuple[int, ...]:
+        """What a command of this mesh inherits: the stack's number stays ours from the choice to the end."""
+        return self._lock.descriptors
 
     def workloads_file(self, entries: Sequence[Mapping[str, Any]]) -> Path:
         """A workloads file with the groups of its workloads as config."""
@@ -229,7 +232,13 @@ class Mesh:
         """Runs the command line on this stack."""
         command = [sys.executable, "-m", "meshctl", *arguments]
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=UP_TIMEOUT + 60, check=False
+            command,
+            env=self.environment,
+            pass_fds=self.locks,
+            capture_output=True,
+            text=True,
+            timeout=UP_TIMEOUT + 60,
+            check=False,
         )
         assert not check or done.returncode == 0, f"meshctl {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
         return done
@@ -356,11 +365,7 @@ class Mesh:
 
     def kill(self, name: str) -> None:
         """kill -9 of a service, its worker processes too."""
-        pid = int(self.service(name)["pid"])
-        for member in _session(pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(member, signal.SIGKILL)
-        wait_until(f"{name} is dead", lambda: not is_running(pid))
+        _kill_sessions([int(self.service(name)["pid"])])
 
     def logs(self) -> Iterator[tuple[str, str]]:
         """Name and text of every log of the stack."""
@@ -368,18 +373,40 @@ class Mesh:
             yield path.name, path.read_text(errors="replace")
 
     def close(self) -> None:
-        """Takes the stack down and removes its files. Keeps them when MESHCORE_KEEP_STATE is set."""
+        """Takes the stack down and removes its files. Keeps them when MESHCORE_KEEP_STATE is set.
+
+        Fails when `meshctl down` does; the processes are ended all the same.
+        """
         self._apis.close()
-        self.meshctl("down", check=False)
-        self._lock.release()
-        if "MESHCORE_KEEP_STATE" not in os.environ:
-            shutil.rmtree(self.home, ignore_errors=True)
+        try:
+            self.meshctl("down")
+        except BaseException:
+            self._kill_all()
+            raise
+        finally:
+            self._lock.release()
+            if "MESHCORE_KEEP_STATE" not in os.environ:
+                shutil.rmtree(self.home, ignore_errors=True)
+
+    def _kill_all(self) -> None:
+        """The supervisor first, so that it starts nothing again; then all that the pid files name."""
+        supervisor = int(running_settings(self.layout).get("supervisor", 0))
+        _kill_sessions([supervisor] if supervisor else [])
+        _kill_sessions([record.pid for record in records(self.layout)])
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + " }"
     return json.dumps(value)
+
+
+def _kill_sessions(leaders: Sequence[int]) -> None:
+    members = [member for leader in leaders for member in _session(leader)]
+    for member in members:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(member, signal.SIGKILL)
+    wait_until(f"processes {members} are dead", lambda: not any(map(is_running, members)))
 
 
 def _session(leader: int) -> list[int]:

@@ -25,10 +25,18 @@ def processes_of(stack: int) -> list[str]:
 
 def test_the_demo_keeps_its_promises() -> None:
     lock = lock_free_stack(first=2)
-    lock.release()
     command = [sys.executable, "-m", "meshctl", "demo", "--stack", str(lock.number), "--changes", "10"]
-    environment = os.environ | {"MESHCORE_STACK": str(lock.number)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    environment = os.environ | {"MESHCORE_STACK": str(lock.number)} | lock.environment
+    done = subprocess.run(
+        command,
+        env=environment,
+        pass_fds=lock.descriptors,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    lock.release()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "First mTLS 200 after" in done.stdout
     assert "spiffe://cluster.local/ns/default/sa/reviews" in done.stdout

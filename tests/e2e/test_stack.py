@@ -9,9 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from mesh import Mesh, wait_until
 from meshcore.testing.processes import is_running
-from meshctl.adapters.loopback import lock_free_stack
+from meshctl.adapters.loopback import lock_free_stack, lock_stack
 from meshctl.adapters.stack_files import running_settings
 
 
@@ -55,9 +56,10 @@ def test_a_stack_from_up_to_down() -> None:
 def test_in_the_foreground_the_stack_goes_with_its_terminal() -> None:
     mesh = Mesh([])
     try:
-        mesh.release()
         command = [sys.executable, "-m", "meshctl", "up", "--foreground"]
-        running = subprocess.Popen(command, env=mesh.environment, stdout=subprocess.PIPE, text=True)
+        running = subprocess.Popen(
+            command, env=mesh.environment, pass_fds=mesh.locks, stdout=subprocess.PIPE, text=True
+        )
         assert running.stdout is not None
         with running.stdout:
             assert running.stdout.readline().split() == ["NAME", "STATE", "PID", "ADDRESS"]
@@ -75,7 +77,6 @@ def test_an_address_that_is_taken_is_named() -> None:
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # an earlier stack may have had this number
             taken.bind((mesh.stack.galley, 8081))
             taken.listen()
-            mesh.release()
             done = mesh.meshctl("up", check=False)
         assert done.returncode == 1
         assert f"{mesh.stack.galley}:8081 is in use by process {os.getpid()}" in done.stderr
@@ -84,12 +85,38 @@ def test_an_address_that_is_taken_is_named() -> None:
         mesh.close()
 
 
+def test_the_number_of_a_stack_is_never_free_between_its_choice_and_its_end() -> None:
+    mesh = Mesh([])
+    number = mesh.stack.number
+    try:
+        assert lock_stack(number) is None
+        mesh.start()
+        assert lock_stack(number) is None
+        mesh.meshctl("down")
+        assert lock_stack(number) is None
+    finally:
+        mesh.close()
+    again = lock_stack(number)
+    assert again is not None
+    again.release()
+
+
+def test_a_stack_that_cannot_be_taken_down_is_told_and_leaves_no_process() -> None:
+    mesh = Mesh([]).start()
+    before = [*pids(mesh).values(), int(running_settings(mesh.layout)["supervisor"])]
+    mesh.environment["MESHCORE_STACK"] = "none"
+    with pytest.raises(AssertionError, match="not a stack number"):
+        mesh.close()
+    assert not [pid for pid in before if is_running(pid)]
+    assert listeners(mesh.stack.number) == []
+    assert not mesh.home.exists()
+
+
 def test_two_users_never_share_a_stack() -> None:
     lock = lock_free_stack(first=2)
     mesh = Mesh([])
     try:
         assert mesh.stack.number != lock.number
-        mesh.release()
         done = mesh.meshctl("up", "--stack", str(lock.number), check=False)
         assert done.returncode == 1
         assert "held by another supervisor" in done.stderr

@@ -15,13 +15,29 @@ from meshcore.errors import ErrorCode, MeshError
 
 from meshctl.core.topology import MAX_STACK
 
+HANDED_LOCK = "MESHCORE_STACK_LOCK"
+"""Environment variable: the descriptor of a lock that whoever started this process handed over to it."""
+
 
 class StackLock:
-    """A stack number, held until `release()` or the end of this process. All users of a machine share its loopback."""
+    """A stack number, held until `release()` or the end of this process. All users of a machine share its loopback.
+
+    A process that gets the descriptor holds it too: the number is free again when the last of them is done.
+    """
 
     def __init__(self, number: int, descriptor: int) -> None:
         self.number = number
         self._descriptor: int | None = descriptor
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What a process must be given (`pass_fds`) to hold the number as well; nothing after `release`."""
+        return () if self._descriptor is None else (self._descriptor,)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What tells such a process so."""
+        return {} if self._descriptor is None else {HANDED_LOCK: str(self._descriptor)}
 
     def release(self) -> None:
         """Gives the number back; safe to call twice."""
@@ -31,8 +47,11 @@ class StackLock:
 
 
 def lock_stack(number: int) -> StackLock | None:
-    """The lock of one stack number, or None when another supervisor holds it."""
+    """The lock of one stack number, handed over or taken; None when another supervisor holds it."""
     path = _lock_directory() / f"stack-{number}"
+    handed = _handed(path)
+    if handed is not None:
+        return StackLock(number, handed)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -46,6 +65,30 @@ def lock_stack(number: int) -> StackLock | None:
         os.close(descriptor)
         return None
     return StackLock(number, descriptor)
+
+
+def handed_locks() -> tuple[int, ...]:
+    """The descriptor that was handed to this process, to hand it on; none if there is no such thing."""
+    text = os.environ.get(HANDED_LOCK, "")
+    if not text.isascii() or not text.isdecimal():
+        return ()
+    try:
+        os.fstat(int(text))
+    except (OSError, OverflowError):
+        return ()
+    return (int(text),)
+
+
+def _handed(path: Path) -> int | None:
+    """A copy of the descriptor that was handed over, if it is the lock of that file and nobody else holds it."""
+    for descriptor in handed_locks():
+        try:
+            if os.path.samestat(os.fstat(descriptor), path.lstat()):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return os.dup(descriptor)
+        except OSError:
+            continue
+    return None
 
 
 def lock_free_stack(first: int = 2) -> StackLock:

@@ -12,6 +12,7 @@ from typing import Any
 from meshcore.errors import ErrorCode, MeshError
 
 from meshctl.adapters.control import send_order
+from meshctl.adapters.loopback import handed_locks
 from meshctl.adapters.processes import last_lines, records, start_ticks, stop_all_recorded
 from meshctl.adapters.stack_files import running_settings
 from meshctl.core.failure import StackFailure
@@ -80,6 +81,7 @@ def _start_supervisor(settings: StackSettings, restart: bool) -> subprocess.Pope
             stderr=output,
             cwd=settings.layout.root,
             start_new_session=True,
+            pass_fds=handed_locks(),
         )
     deadline = time.monotonic() + SUPERVISOR_START
     while not supervisor_answers(settings.layout):
