@@ -146,6 +146,7 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
         "Sidecar": {
             "spec": {
                 "egress": [{"hosts": [("./*", "*/*", f"other/{app}.other.svc.cluster.local")[variant % 3]]}],
+                **({"ingress": [_ingress(variant)]} if variant % 4 == 3 else {}),
                 **({"workloadSelector": {"labels": {"app": app}}} if variant % 2 else {}),
             }
         },
@@ -224,6 +225,16 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
     if kind == "ConfigMap":
         metadata = {"name": "istio", "namespace": "istio-system"}
     return {"apiVersion": core.get(kind, group), "kind": kind, "metadata": metadata, **bodies[kind]}
+
+
+def _ingress(variant: int) -> dict[str, Any]:
+    return {
+        "port": {"number": 8080 + variant % 2, "protocol": ("HTTP", "TCP", "GRPC")[variant % 3], "name": "in"},
+        "captureMode": ("DEFAULT", "NONE")[variant // 2 % 2],
+        "bind": ("", "127.0.0.9")[variant % 5 % 2],
+        "defaultEndpoint": ("", "127.0.0.1:9090", "0.0.0.0:9090", "unix:///app")[variant % 7 % 4],
+        **({"connectionPool": {"tcp": {"maxConnections": variant}}} if variant % 5 else {}),
+    }
 
 
 KINDS = (

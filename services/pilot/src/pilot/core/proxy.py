@@ -71,7 +71,8 @@ class GatewayTopology(NamedTuple):
 class ProxyClass:
     """All of a proxy that a compiled resource may depend on; hashable, so it is a key.
 
-    `instance_ips`, `app_address` and `http_proxy_port` are set only where listeners bind the instance's own addresses.
+    `instance_ips` are set only where traffic is not captured, `app_address` only where listeners bind the instance's
+    own addresses.
     """
 
     type: ProxyType
@@ -235,7 +236,7 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
         domain=proxy.domain,
         generator=proxy.generator,
         served=tuple(sorted(set(_served(proxy, selection, labels, ports)))),
-        instance_ips=proxy.instance_ips if own else (),
+        instance_ips=proxy.instance_ips if proxy.interception is Interception.NONE else (),
         app_address=proxy.app_address if own else "",
         http_proxy_port=proxy.http_proxy_port,
         status_port=proxy.status_port,

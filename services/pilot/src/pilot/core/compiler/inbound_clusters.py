@@ -6,6 +6,7 @@ LOCALHOST policy 127.0.0.1 is. On the one-machine topology (no capture) the appl
 
 from collections.abc import Iterator
 from functools import partial
+from typing import NamedTuple
 
 from envoy.config.cluster.v3 import cluster_pb2
 from meshcore.model.destination_rule import ConnectionPoolSettings
@@ -20,8 +21,11 @@ from pilot.core.compiler.cluster_policy import apply_connection_pool, apply_http
 from pilot.core.compiler.clusters import LOOP_SOURCE
 from pilot.core.compiler.context import Compilation, Compiled, packed
 from pilot.core.compiler.inbound_ports import InboundPort, inbound_ports
+from pilot.core.compiler.ingress_ports import UNIX, Ingress
 from pilot.core.compiler.messages import provenance, socket_address, source_bind
+from pilot.core.proxy import Interception
 
+LOCALHOST = "127.0.0.1"
 _Type = cluster_pb2.Cluster
 _FOR_EVER_SECONDS = 9_223_372_035
 """As long as Envoy's clock can count: destinations of one's own application never go stale."""
@@ -36,33 +40,55 @@ def inbound_clusters(work: Compilation) -> Iterator[Compiled]:
         sidecar = work.scope.sidecar
         if sidecar is not None and sidecar.object.spec.inbound_connection_pool is not None:
             pool, owner = sidecar.object.spec.inbound_connection_pool, (sidecar.ref,)
-        key = (
-            CLUSTER_TYPE,
-            port.target,
-            port.protocol,
-            tuple(map(Same, port.services)),
-            Same(pool),
-            Same(work.mesh),
-            work.proxy_class.app_address,
-        )
-        yield work.memo(key, partial(_build, port, pool, work.mesh, work.proxy_class.app_address, owner))
+        if port.ingress is not None and port.ingress.pool is not None:
+            pool, owner = port.ingress.pool, (port.service.ref,)
+        place = _place(work, port)
+        key = (CLUSTER_TYPE, port.key, Same(pool), Same(work.mesh), place)
+        yield work.memo(key, partial(_build, port, pool, work.mesh, place, owner))
+
+
+class _Place(NamedTuple):
+    """Where the application is: an address (empty: the one that was dialled) and a port (0: likewise)."""
+
+    address: str
+    port: int
+    from_loop_source: bool
+    """Whether capture must not take the connection for a call of the workload."""
+
+
+def _place(work: Compilation, port: InboundPort) -> _Place:
+    one, said = work.proxy_class, port.ingress or Ingress()
+    if said.socket:
+        return _Place(said.socket, 0, from_loop_source=False)
+    number = said.port or port.target
+    if one.app_address:
+        return _Place(one.app_address, number, from_loop_source=not one.app_address.startswith(UNIX))
+    if one.interception is Interception.NONE:
+        return _Place(one.instance_ips[0] if said.on_own_address else LOCALHOST, number, from_loop_source=False)
+    if said.port and not said.on_own_address:
+        return _Place(LOCALHOST, number, from_loop_source=False)
+    if work.mesh.inbound_traffic_policy.mode is InboundMode.LOCALHOST and not said.on_own_address:
+        return _Place(LOCALHOST, number, from_loop_source=False)
+    return _Place("", said.port, from_loop_source=True)
 
 
 def _build(
-    port: InboundPort, pool: ConnectionPoolSettings | None, mesh: MeshConfig, app_address: str, pool_owner: Origins
+    port: InboundPort, pool: ConnectionPoolSettings | None, mesh: MeshConfig, place: _Place, pool_owner: Origins
 ) -> Compiled:
     name = inbound_cluster(port.target)
     cluster = _Type(name=name, alt_stat_name=f"{name};")
-    address = app_address or ("127.0.0.1" if mesh.inbound_traffic_policy.mode is InboundMode.LOCALHOST else "")
+    address = place.address
     if address:
         cluster.type = _Type.STATIC
         cluster.load_assignment.cluster_name = name
         host = cluster.load_assignment.endpoints.add().lb_endpoints.add()
-        host.endpoint.address.CopyFrom(socket_address(address, port.target))
+        host.endpoint.address.CopyFrom(socket_address(address, place.port))
     else:
         cluster.type = _Type.ORIGINAL_DST
         cluster.cleanup_interval.seconds = _FOR_EVER_SECONDS
-    if (app_address or not address) and not app_address.startswith("unix://"):
+        if place.port:
+            cluster.original_dst_lb_config.upstream_port_override.value = place.port
+    if place.from_loop_source:
         cluster.upstream_bind_config.CopyFrom(source_bind(LOOP_SOURCE))
     apply_connection_pool(cluster, mesh, pool)
     if address:
@@ -74,5 +100,5 @@ def _build(
     made = provenance(extra={"services": services})
     if made is not None:
         cluster.metadata.CopyFrom(made)
-    origins = (*(item.ref for item in port.services), *pool_owner)
+    origins = (*port.makers, *pool_owner)
     return packed(CLUSTER_TYPE, name, cluster, origins=origins)

@@ -1,14 +1,19 @@
 """On which ports a workload serves, for which services, in which protocol. Pure.
 
+A Sidecar with `ingress` says it all; otherwise services do.
+
 Two services on one target port: the oldest decides (creation, then host); another protocol leaves a diagnostic.
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 from meshcore.protocol import Protocol
+from meshcore.xds.origin import Origins, distinct
 
+from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
+from pilot.core.compiler.ingress_ports import Ingress, ingress_ports
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.proxy import ProxyType
 from pilot.core.registry import Port, Service
@@ -25,6 +30,22 @@ class InboundPort:
     service: Service
     port: Port
     services: tuple[Service, ...]
+    ingress: Ingress | None = None
+
+    @property
+    def makers(self) -> Origins:
+        """The objects to which there is such a port."""
+        found = [item.ref for item in self.services]
+        return distinct([self.service.ref, *found] if self.ingress is not None else found)
+
+    @property
+    def key(self) -> tuple[Hashable, ...]:
+        """Stands for it in keys of memos."""
+        if self.ingress is None:
+            return self.target, self.protocol, *map(Same, self.services)
+        said = (self.ingress.bind, self.ingress.is_bound, self.ingress.socket, self.ingress.port)
+        more = (self.ingress.on_own_address, Same(self.ingress.pool), Same(self.service))
+        return self.target, self.protocol, *said, *more, *map(Same, self.services)
 
     @property
     def protocol(self) -> Protocol:
@@ -46,7 +67,7 @@ def inbound_conflicts(work: Compilation) -> tuple[Diagnostic, ...]:
                 f"Port {port.target} of {port.service.host} is one of the proxy's own ports: nothing is served there."
             )
             found.append(Diagnostic("inbound-port-reserved", port.service.path, text))
-        for service in port.services[1:]:
+        for service in port.services[1:] if port.ingress is None else ():
             other = next((item for item in service.ports if _serves(work, service, item, port.target)), None)
             if other is not None and other.protocol is not port.protocol:
                 text = (
@@ -70,6 +91,16 @@ def _reserved(work: Compilation) -> frozenset[int]:
 def _ports(work: Compilation, reserved: frozenset[int]) -> Iterable[InboundPort]:
     if work.proxy_class.type is not ProxyType.SIDECAR:
         return  # what a gateway serves is its Gateways' to say
+    sidecar = work.scope.sidecar
+    if sidecar is None or not sidecar.object.spec.ingress:
+        yield from _of_services(work, reserved)
+        return
+    for target, service, port, reached, said in ingress_ports(work, sidecar):
+        if target not in reserved:
+            yield InboundPort(target, service, port, reached, said)
+
+
+def _of_services(work: Compilation, reserved: frozenset[int]) -> Iterable[InboundPort]:
     services = work.snapshot.registry.services
     by_target: dict[int, list[tuple[Service, Port]]] = {}
     for served in work.proxy_class.served:

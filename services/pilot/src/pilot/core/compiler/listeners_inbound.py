@@ -29,7 +29,7 @@ from pilot.core.compiler.listener_filters import http_inspector, original_dst, o
 from pilot.core.compiler.messages import duration, provenance, socket_address, uint32
 from pilot.core.compiler.tcp_proxy import tcp_proxy
 from pilot.core.compiler.tls import downstream_socket
-from pilot.core.proxy import Interception, ProxyType
+from pilot.core.proxy import Interception, ProxyClass, ProxyType
 
 WILDCARD = "0.0.0.0"
 Chain = listener_components_pb2.FilterChain
@@ -47,12 +47,14 @@ def inbound_listeners(work: Compilation) -> Iterator[Compiled]:
         for number in (*(port.target for port, _ in ports), -1)
         for origin in policies.decider(one.label_map, number)
     )
-    if one.on_own_addresses:
-        for port, mode in ports:
+    for port, mode in ports:
+        if one.on_own_addresses or _is_bound(port):
+            address = _address(one, port)
             decider = policies.decider(one.label_map, port.target)
-            key = (LISTENER_TYPE, one.bind_address, *_port_key(port, mode), decider, Same(mesh))
-            yield work.memo(key, partial(_own_listener, one.bind_address, port, mode, mesh, decider))
-    elif one.interception is not Interception.NONE:
+            key = (LISTENER_TYPE, address, *_port_key(port, mode), decider, Same(mesh))
+            yield work.memo(key, partial(_own_listener, address, port, mode, mesh, decider))
+    if one.interception is not Interception.NONE:
+        ports = tuple((port, mode) for port, mode in ports if not _is_bound(port))
         extra = tuple(
             (number, policies.mode(one.label_map, number))
             for number in policies.ports(one.label_map)
@@ -75,18 +77,29 @@ def _workload_mode(work: Compilation) -> MtlsMode:
 
 
 def _port_key(port: InboundPort, mode: MtlsMode) -> tuple[object, ...]:
-    return port.target, port.protocol, mode, *map(Same, port.services)
+    return mode, *port.key
+
+
+def _address(one: ProxyClass, port: InboundPort) -> str:
+    """The one that the Sidecar names; else the instance's where nothing is captured, so that the application may have
+    the port on the loopback address."""
+    said = port.ingress.bind if port.ingress is not None else ""
+    return said or (one.instance_ips[0] if one.interception is Interception.NONE else WILDCARD)
+
+
+def _is_bound(port: InboundPort) -> bool:
+    return port.ingress is not None and port.ingress.is_bound
 
 
 def _own_listener(address: str, port: InboundPort, mode: MtlsMode, mesh: MeshConfig, decider: Origins) -> Compiled:
-    """Bound to the instance's address; the destination port needs no match, the socket is the port's own."""
+    """Bound, as a rule to the instance's address; the destination port needs no match, the socket is the port's own."""
     name = listener_name(address, port.target)
     shapes = chain_shapes(port.protocol, mode)
     listener = _listener(name, address, port.target)
     listener.listener_filters.extend(_inspectors(shapes))
     listener.filter_chains.extend(_service_chains(name, port, shapes, mesh, match_port=False))
     _set_detection(listener, mesh)
-    origins = (*(item.ref for item in port.services), *decider)
+    origins = (*port.makers, *decider)
     return packed(LISTENER_TYPE, name, listener, origins=origins)
 
 
@@ -121,7 +134,7 @@ def _virtual_inbound(
     listener.listener_filters.append(http_inspector(except_ports=known))
     listener.continue_on_listener_filters_timeout = True
     listener.listener_filters_timeout.CopyFrom(duration(mesh.protocol_detection_timeout))
-    origins = (*(item.ref for port, _ in ports for item in port.services), *deciders)
+    origins = (*(maker for port, _ in ports for maker in port.makers), *deciders)
     return packed(LISTENER_TYPE, VIRTUAL_INBOUND, listener, origins=origins, beside=() if origins else of_mesh)
 
 
@@ -180,7 +193,7 @@ def _service_chains(
         if shape.terminates:
             chain.transport_socket.CopyFrom(downstream_socket(mesh))
         services = [{"host": item.host, "name": item.name, "namespace": item.namespace} for item in port.services]
-        made = provenance(extra={"services": services}, origins=tuple(item.ref.unversioned for item in port.services))
+        made = provenance(extra={"services": services}, origins=tuple(item.unversioned for item in port.makers))
         if made is not None:
             chain.metadata.CopyFrom(made)
         yield chain

@@ -20,6 +20,9 @@ DISTRIBUTION = "networking.istio.io/traffic-distribution"
 """Annotation of services, entries and namespaces."""
 
 
+_WRITTEN = {"Service": ("v1", "service"), "Sidecar": ("networking.istio.io/v1", "sidecar")}
+
+
 class ServiceKey(NamedTuple):
     """Hosts are unique per namespace only: two namespaces may each describe the same external host."""
 
@@ -118,10 +121,8 @@ class Service:
     @property
     def path(self) -> str:
         """The object that describes it, as diagnostics and metadata name objects."""
-        kind = (
-            "v1/namespaces/{}/service" if self.from_kubernetes else "networking.istio.io/v1/namespaces/{}/service-entry"
-        )
-        return f"/apis/{kind.format(self.namespace)}/{self.name}"
+        group, kind = _WRITTEN.get(self.kind, ("networking.istio.io/v1", "service-entry"))
+        return f"/apis/{group}/namespaces/{self.namespace}/{kind}/{self.name}"
 
     @property
     def ref(self) -> ConfigRef:

@@ -1,0 +1,82 @@
+"""Ports that a Sidecar's `ingress` says the workload serves on, in the place of what services say. Pure.
+
+`defaultEndpoint` leads to a socket or to a port: on 127.0.0.1 (`local`), or on the workload's own address (`own`), as
+0.0.0.0 means (xds.md §3). Where the application has an address of its own both are that address.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from meshcore.model import Sidecar
+from meshcore.model.destination_rule import ConnectionPoolSettings
+from meshcore.model.sidecar import CaptureMode, IngressListener
+from meshcore.protocol import Protocol, parse_protocol
+
+from pilot.core.compiler.cache import Same
+from pilot.core.compiler.context import Compilation
+from pilot.core.config import Config
+from pilot.core.proxy import Interception
+from pilot.core.registry import Port, Service
+
+UNIX = "unix://"
+ANYWHERE = frozenset({"", "0.0.0.0", "::"})
+_OWN = frozenset({"0.0.0.0", "[::]"})
+
+
+@dataclass(frozen=True)
+class Ingress:
+    """What a Sidecar says of one port."""
+
+    bind: str = ""
+    """Empty: every address of the workload."""
+    is_bound: bool = False
+    """Whether a socket of its own is bound, instead of taking what is captured."""
+    socket: str = ""
+    """`unix://<path>` of the application."""
+    port: int = 0
+    """Of the application; 0: the one that was dialled."""
+    on_own_address: bool = False
+    """Whether the application is dialled on the workload's address, not on the loopback one."""
+    pool: ConnectionPoolSettings | None = None
+
+
+def ingress_ports(
+    work: Compilation, sidecar: Config[Sidecar]
+) -> Iterator[tuple[int, Service, Port, tuple[Service, ...], Ingress]]:
+    """Port number, who stands for it, its port, the services that are reached there, and what the Sidecar says."""
+    alone = work.memo(("ingress-service", Same(sidecar)), lambda: _service_of(sidecar))
+    known = work.snapshot.registry.services
+    for listener in sorted(sidecar.object.spec.ingress, key=lambda item: item.port.number):
+        number = listener.port.number
+        served = [item for item in work.proxy_class.served if item.target == number]
+        found = {item.service: known[item.service] for item in served if item.service in known}
+        reached = tuple(sorted(found.values(), key=lambda service: (service.created, service.host)))
+        port = next(port for port in alone.ports if port.number == number)
+        if port.protocol is not Protocol.UDP:
+            yield number, alone, port, reached, _ingress(listener, work.proxy_class.interception)
+
+
+def _service_of(sidecar: Config[Sidecar]) -> Service:
+    """Stands in for a service, which such a port need not have."""
+    ports = tuple(
+        Port(item.port.number, item.port.name, parse_protocol(item.port.protocol))
+        for item in sidecar.object.spec.ingress
+    )
+    return Service(
+        f"{sidecar.name}.{sidecar.namespace}",
+        sidecar.namespace,
+        sidecar.name,
+        kind="Sidecar",
+        ports=ports,
+        revision=sidecar.revision,
+    )
+
+
+def _ingress(listener: IngressListener, interception: Interception) -> Ingress:
+    bound = listener.capture_mode is CaptureMode.NONE or interception is Interception.NONE
+    bind = "" if listener.bind in ANYWHERE else listener.bind
+    text, pool = listener.default_endpoint, listener.connection_pool
+    if text.startswith(UNIX):
+        return Ingress(bind, bound, socket=text, pool=pool)
+    host, _, port = text.rpartition(":")
+    return Ingress(bind, bound, port=int(port or 0), on_own_address=host in _OWN, pool=pool)
