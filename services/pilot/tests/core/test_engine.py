@@ -6,6 +6,7 @@ import pytest
 from meshcore.distribution.events import Change, ChangeSet, FullState
 from meshcore.distribution.keys import Key, kv_key
 from meshcore.distribution.records import make_record
+from meshcore.model.kinds import NETWORKING
 from meshcore.xds import delta
 from meshcore.xds.request import Request
 from meshcore.xds.resource import PackedResource, ResourceSet
@@ -14,6 +15,7 @@ from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
 from pilot.core.proxy import parse_node
 from pilot.core.receipt import Knowledge
+from pilot.core.registry import RegisteredWorkload
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -172,3 +174,39 @@ def test_what_was_acknowledged_of_another_store_acknowledges_nothing_of_this_one
     session.request_received(Request(type_url=CLUSTER_TYPE, nonce=sent.nonce), 1.0)
     assert pilot.receipts.settled(stream.number, session.settled_revision, 1.0)
     assert pilot.receipts.answer(4).acked == 1
+
+
+def service_that_is_seen(to, where: str):
+    document = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "reviews", "namespace": "shop", "annotations": {"networking.istio.io/exportTo": where}},
+        "spec": {"ports": [{"name": "http", "port": 80}], "clusterIP": "10.0.0.1", "selector": {"app": "reviews"}},
+    }
+    group = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "WorkloadGroup",
+        "metadata": {"name": "reviews", "namespace": "shop"},
+        "spec": {"metadata": {"labels": {"app": "reviews"}}, "template": {}},
+    }
+    service, its_group = Key("", "services", "shop", "reviews"), Key(NETWORKING, "workloadgroups", "shop", "reviews")
+    changes = [
+        Change(key, make_record(kv_key(*key), "s", 2, body, "", NOW), None)
+        for key, body in ((service, document), (its_group, group))
+    ]
+    to.take_changes(ChangeSet("s", 2, 1, "", NOW, tuple(changes)), 1.0)
+
+
+@pytest.mark.parametrize(("where", "both"), [(".", False), ("*", True)])
+def test_a_workload_that_registers_concerns_only_who_sees_its_services(where, both):
+    pilot = engine()
+    service_that_is_seen(pilot, where)
+    inside, outside = connect(pilot, "a"), connect(pilot, "b", namespace="bank")
+    pilot.release_pushes()
+    for stream in (inside, outside):
+        pilot.target(stream)
+        stream.settled_generation = stream.target_generation
+    pilot.take_registered([RegisteredWorkload("r", "shop", "reviews", "10.1.0.1")], 2.0)
+    assert pilot.release_pushes() == ([inside.number, outside.number] if both else [inside.number])
+    assert inside.settled_generation < pilot.generation
+    assert (outside.settled_generation == pilot.generation) is not both, "it has all that there is for it"

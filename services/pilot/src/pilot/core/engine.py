@@ -17,6 +17,7 @@ from meshcore.xds.resource import ResourceSet
 from meshcore.xds.session import AdsSession, Front
 
 from pilot.core.debounce import Debounce
+from pilot.core.impact import endpoints_affect
 from pilot.core.name_table import name_table
 from pilot.core.proxy import Proxy, ProxyClass, classify
 from pilot.core.push_queue import Push, PushQueue
@@ -106,16 +107,9 @@ class Engine:
     def take_changes(self, changes: ChangeSet, now: float) -> None:
         """A change set: who must get it is fixed here, before anything is compiled."""
         reclassified = self._replace(self.snapshot.apply(changes.changes, changes.revision))
-        concerned: dict[ProxyClass, bool] = {}
-        affected = []
-        for stream in self.streams.values():
-            one = stream.proxy_class
-            if one is None:
-                continue
-            if one not in concerned:
-                concerned[one] = any(self.affects(change, one, self.snapshot) for change in changes.changes)
-            if concerned[one] or stream.number in reclassified:
-                affected.append(stream)
+        affected = self._affected(
+            lambda one: any(self.affects(change, one, self.snapshot) for change in changes.changes), reclassified
+        )
         due = {stream.number: stream.proxy.id for stream in affected}
         self.receipts.opened(changes.previous, changes.revision, changes.commit_time.timestamp(), due)
         agents = [stream for stream in self.streams.values() if stream.proxy_class is None]
@@ -126,8 +120,11 @@ class Engine:
         self._registered = tuple(workloads)
         after = self.snapshot.with_registered(self._registered)
         if after is not self.snapshot:
-            self._replace(after)
-            self._touch(self.streams.values(), "endpoint", now)
+            reclassified = self._replace(after)
+            changed = after.registry.touched
+            affected = self._affected(lambda one: endpoints_affect(changed, one, after), reclassified)
+            agents = [stream for stream in self.streams.values() if stream.proxy_class is None]
+            self._touch([*affected, *agents], "endpoint", now)
 
     def take_secret(self, name: SecretName, state: SecretState, now: float) -> None:
         """What a Secret is now: told to those whose config refers to it; no config revision, so no receipt."""
@@ -256,6 +253,25 @@ class Engine:
                     stream.proxy_class = proxy_class
                     moved.add(stream.number)
         return frozenset(moved)
+
+    def _affected(self, concerns: Callable[[ProxyClass], bool], reclassified: frozenset[int]) -> list[Stream]:
+        """The streams that the newest snapshot may alter something for. The others are as far as they were: what they
+        have is what it would give them."""
+        concerned: dict[ProxyClass, bool] = {}
+        affected = []
+        for stream in self.streams.values():
+            one = stream.proxy_class
+            if one is None:
+                continue
+            if one not in concerned:
+                concerned[one] = concerns(one)
+            if concerned[one] or stream.number in reclassified:
+                affected.append(stream)
+            elif stream.target_generation == self.generation - 1:
+                if stream.settled_generation == stream.target_generation:
+                    stream.settled_generation = self.generation
+                stream.target_generation = self.generation
+        return affected
 
     def _leave_class(self, proxy_class: ProxyClass | None) -> None:
         """One stream fewer; what nobody is of any more is forgotten."""

@@ -114,6 +114,14 @@ def affects(change: Any, proxy_class: ProxyClass, snapshot: MeshSnapshot) -> boo
     return any(_concerns(item, proxy_class, snapshot) for item in _forms(change, kind, snapshot))
 
 
+def endpoints_affect(services: Iterable[ServiceKey], proxy_class: ProxyClass, snapshot: MeshSnapshot) -> bool:
+    """Whether other endpoints of these services can alter what this class is to have."""
+    return any(
+        key.namespace == proxy_class.namespace or _sees_host(key.host, key.namespace, proxy_class, snapshot)
+        for key in services
+    )
+
+
 def _forms(change: Any, kind: str, snapshot: MeshSnapshot) -> Iterator[MeshObject]:
     """The object as it is now and as it was."""
     config: Config[Any] | None = snapshot.configs.get(kind, {}).get((change.key[2], change.key[3]))

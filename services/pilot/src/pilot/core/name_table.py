@@ -18,7 +18,9 @@ def name_table(snapshot: MeshSnapshot) -> ResourceSet:
     each of which may have a name of its own (`web-0.web.shop.svc.cluster.local`)."""
     table = nds_pb2.NameTable()
     for key, service in sorted(snapshot.registry.services.items()):
-        addresses = [address for address in service.addresses if address not in _UNSPECIFIED and "/" not in address]
+        addresses = [
+            address for address in service.addressed.addresses if address not in _UNSPECIFIED and "/" not in address
+        ]
         if not addresses and service.headless:
             addresses = sorted(_add_endpoints(table, service, snapshot))
         if not addresses or key.host.startswith("*"):

@@ -94,6 +94,8 @@ class ProxyClass:
     """The agent's port; a service on it is the agent's business."""
     unprivileged: bool = False
     """Whether it may not bind ports below 1024."""
+    captures_dns: bool = False
+    """Whether its workload's DNS questions are answered from the name table, with addresses that were given out."""
     topology: GatewayTopology | None = None
     """None: as MeshConfig says."""
     headers: ProxyHeaders | None = None
@@ -138,6 +140,7 @@ class Proxy:
     http_proxy_port: int = 0
     status_port: int = 15020
     unprivileged: bool = False
+    captures_dns: bool = False
     headers: ProxyHeaders | None = None
     topology: GatewayTopology | None = None
     auto_register_group: str = ""
@@ -203,6 +206,7 @@ def parse_node(node: Message | Mapping[str, Any]) -> Proxy:
         status_port=_number(metadata, "ENVOY_STATUS_PORT", 15020),
         unprivileged=_text(metadata, "UNPRIVILEGED_POD").lower() == "true",
         headers=_headers(metadata.get("PROXY_CONFIG")),
+        captures_dns=_text(metadata, "DNS_CAPTURE").lower() == "true",
         topology=_topology(metadata.get("PROXY_CONFIG")) if parts[0] == ProxyType.ROUTER else None,
         auto_register_group=_text(metadata, "AUTO_REGISTER_GROUP"),
         workload=_text(metadata, "WORKLOAD_NAME"),
@@ -241,6 +245,7 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
         http_proxy_port=proxy.http_proxy_port,
         status_port=proxy.status_port,
         unprivileged=proxy.unprivileged and proxy.type is ProxyType.ROUTER,
+        captures_dns=proxy.captures_dns,
         topology=proxy.topology,
         headers=proxy.headers,
         metadata=tuple((key, text) for key in sorted(selection.read_metadata) if (text := _text(proxy.metadata, key))),

@@ -100,7 +100,7 @@ def _outbound(work: Compilation, target: _Target) -> Compiled | None:
     policies = work.mtls(service.namespace)
     mode = policies.namespace_mode if mesh.enable_auto_mtls else MtlsMode.DISABLE
     decider = policies.decider(None) if mesh.enable_auto_mtls and mode is MtlsMode.DISABLE else ()
-    policy = rule.policy_of(port.number, subset.name if subset else "")
+    policy = rule.policy_of(port.number, subset.name if subset else "", mesh)
     traits = _Traits(
         one.type,
         one.interception is not Interception.NONE and one.type is not ProxyType.ROUTER,
@@ -174,6 +174,8 @@ def _build(
         auto_sni=auto_sni,
         mesh_upgrades=mesh.h2_upgrade_policy is DefaultH2Upgrade.UPGRADE,
     )
+    if policy.proxy_protocol is not None:
+        tls.announce_caller(cluster, policy.proxy_protocol.version)
     if traits.source:
         cluster.upstream_bind_config.CopyFrom(source_bind(traits.source))
     _describe(cluster, service, subset, rule, alpn_is_fixed=asks_for_tls)
@@ -291,7 +293,8 @@ def _catch_all(mesh: MeshConfig, proxy_type: ProxyType, origins: Origins) -> Ite
         return
     for name in (PASSTHROUGH_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER):
         cluster = _Type(name=name, alt_stat_name=f"{name};", type=_Type.ORIGINAL_DST)
-        apply_connection_pool(cluster, mesh, None)
+        general = mesh.default_traffic_policy
+        apply_connection_pool(cluster, mesh, general.connection_pool if general else None)
         apply_load_balancer(cluster, None)
         _follow_callers(cluster)
         if name == INBOUND_PASSTHROUGH_CLUSTER:

@@ -74,6 +74,7 @@ class Compilation:
             one.type,
             one.namespace,
             one.labels,
+            one.captures_dns,
             Same(snapshot.registry.by_host),
             Same(snapshot.by_namespace.get("VirtualService")),
             Same(snapshot.by_namespace.get("Sidecar")),

@@ -52,7 +52,7 @@ def endpoint_resources(work: Compilation, service: Service) -> Iterator[Compiled
         if port.protocol is Protocol.UDP:
             continue
         for subset in (None, *rule.subsets):
-            policy = rule.policy_of(port.number, subset.name if subset else "")
+            policy = rule.policy_of(port.number, subset.name if subset else "", work.mesh)
             if is_passed_through(policy):
                 continue
             where = placement_of(work, service, policy)

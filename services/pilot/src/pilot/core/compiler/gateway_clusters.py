@@ -45,7 +45,7 @@ def _of(work: Compilation, service: Service, port: Port, subset: Subset | None) 
     rule, endpoints, mesh = work.rule(service), work.endpoints(service), work.mesh
     mtls = policies_of(work, service, endpoints)
     name = cluster_sni(port.number, subset.name if subset else "", service.host)
-    policy = rule.policy_of(port.number, subset.name if subset else "")
+    policy = rule.policy_of(port.number, subset.name if subset else "", mesh)
     origins = (service.ref, *rule.makers(subset.name if subset else ""))
     where, source = placement_of(work, service, policy), work.proxy_class.bind_address
     yield work.memo(

@@ -6,11 +6,13 @@ Stock Envoy has no metadata exchange filter, so `istio-peer-exchange` is matched
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from envoy.config.core.v3 import base_pb2
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import base_pb2, proxy_protocol_pb2
+from envoy.extensions.transport_sockets.proxy_protocol.v3 import upstream_proxy_protocol_pb2
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
 from envoy.type.matcher.v3 import string_pb2
-from meshcore.model.destination_rule import ClientTlsSettings, TlsMode
+from meshcore.model.destination_rule import ClientTlsSettings, ProxyProtocolVersion, TlsMode
 from meshcore.model.mesh_config import MeshConfig
 from meshcore.model.sidecar import TlsProtocol
 from meshcore.xds.names import ROOT_CERTIFICATE, WORKLOAD_CERTIFICATE
@@ -19,6 +21,7 @@ from meshcore.xds.secret_names import file_key_pair, file_root
 from pilot.core.compiler.messages import any_of, boolean
 from pilot.core.compiler.sds import ca_of, key_pair_of, sds_secret
 
+PROXY_PROTOCOL_SOCKET = "envoy.transport_sockets.upstream_proxy_protocol"
 TLS_SOCKET = "envoy.transport_sockets.tls"
 RAW_SOCKET = "envoy.transport_sockets.raw_buffer"
 ISTIO_ALPN = ("istio",)
@@ -117,6 +120,17 @@ def configured_socket(
 def raw_socket() -> base_pb2.TransportSocket:
     """Plaintext."""
     return base_pb2.TransportSocket(name=RAW_SOCKET, typed_config=any_of(raw_buffer_pb2.RawBuffer()))
+
+
+def announce_caller(cluster: cluster_pb2.Cluster, version: ProxyProtocolVersion) -> None:
+    """Begin each connection with a PROXY protocol header, before whatever the sockets of the cluster do."""
+    if not cluster.transport_socket_matches and not cluster.HasField("transport_socket"):
+        cluster.transport_socket.CopyFrom(raw_socket())
+    sockets = [item.transport_socket for item in cluster.transport_socket_matches]
+    for socket in sockets or [cluster.transport_socket]:
+        config = upstream_proxy_protocol_pb2.ProxyProtocolUpstreamTransport(transport_socket=socket)
+        config.config.version = proxy_protocol_pb2.ProxyProtocolConfig.Version.Value(version)
+        socket.CopyFrom(base_pb2.TransportSocket(name=PROXY_PROTOCOL_SOCKET, typed_config=any_of(config)))
 
 
 def tls_socket(context: Any) -> base_pb2.TransportSocket:

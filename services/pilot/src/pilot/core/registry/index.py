@@ -9,6 +9,7 @@ from meshcore.model import Service as KubernetesService
 from meshcore.model.endpoint_slice import SERVICE_NAME_LABEL
 
 from pilot.core.config import Config
+from pilot.core.registry.auto_addresses import give_addresses
 from pilot.core.registry.endpoint import Endpoint, ShardKey
 from pilot.core.registry.kubernetes import (
     endpoints_of_endpoints,
@@ -225,6 +226,9 @@ class _Update:
             service = preferred(tuple(item.service for item in described.values()))
             if service is not None and service.distribution is None and key.namespace in self._distributions:
                 service = replace(service, distribution=self._distributions[key.namespace])
+            known = services.get(key)
+            if service is not None and service.wants_address and known is not None:
+                service = replace(service, given_address=known.given_address)
             self._set_service(key, service, services, by_host)
             self._note_selecting(key, described)
             found = self._endpoints(key, described, pods)
@@ -232,6 +236,7 @@ class _Update:
                 endpoints[key] = found
             if not found:
                 endpoints.pop(key, None)
+        self._give_addresses(services, by_host)
         same = all(services.get(key) is self._before.services.get(key) for key in self._dirty)
         return replace(
             self._before,
@@ -265,6 +270,17 @@ class _Update:
             self._selecting[key.namespace] = known | {key} if is_selecting else known - {key}
             if not self._selecting[key.namespace]:
                 del self._selecting[key.namespace]
+
+    def _give_addresses(self, services: dict[ServiceKey, Service], by_host: dict[str, tuple[Service, ...]]) -> None:
+        """To whoever wants one; looked at only when somebody may have come or gone."""
+        sides = ((self._before.services.get(key), services.get(key)) for key in self._dirty)
+        if not any(old is not new and any(one and one.wants_address for one in (old, new)) for old, new in sides):
+            return
+        given = give_addresses(services.values())
+        for key, service in list(services.items()):
+            if service.given_address != given.get(key, ""):
+                self._dirty.add(key)
+                self._set_service(key, replace(service, given_address=given.get(key, "")), services, by_host)
 
     def _set_service(
         self,

@@ -1,8 +1,9 @@
 """A service as every registry describes it: a host, ports, addresses, and where its endpoints come from. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import NamedTuple
 
 from meshcore.protocol import Protocol
@@ -101,6 +102,9 @@ class Service:
     labels: Mapping[str, str] = field(default_factory=dict)
     subject_alt_names: tuple[str, ...] = ()
     alias_of: str = ""
+    wants_address: bool = False
+    """Whether it is given an address (`auto_addresses`)."""
+    given_address: str = ""
     distribution: Distribution | None = None
     """Which endpoints are preferred where no DestinationRule says it."""
     node_local: bool = False
@@ -112,6 +116,11 @@ class Service:
     def key(self) -> ServiceKey:
         """Host and namespace."""
         return ServiceKey(self.host, self.namespace)
+
+    @cached_property
+    def addressed(self) -> "Service":
+        """As callers see it whose DNS answers with given addresses; always the same object."""
+        return replace(self, addresses=(self.given_address,)) if self.given_address else self
 
     @property
     def from_kubernetes(self) -> bool:

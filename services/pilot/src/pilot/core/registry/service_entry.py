@@ -18,6 +18,7 @@ _RESOLUTION = {
     EntryResolution.DNS_ROUND_ROBIN: Resolution.DNS_ROUND_ROBIN,
     EntryResolution.DYNAMIC_DNS: Resolution.DYNAMIC_DNS,
 }
+_GIVEN_LABEL = "networking.istio.io/enable-autoallocate-ip"
 _NO_ADDRESS = ("0.0.0.0", "::")
 
 
@@ -25,6 +26,9 @@ def services_of_entry(entry: ServiceEntry, revision: int = 0) -> tuple[Service, 
     """One service per host; they share ports, addresses and endpoints."""
     spec, metadata = entry.spec, entry.metadata
     ports = tuple(Port(port.number, port.name, parse_protocol(port.protocol), port.target_port) for port in spec.ports)
+    addresses = tuple(address for address in spec.addresses if address not in _NO_ADDRESS)
+    wanting = not addresses and spec.resolution is not EntryResolution.NONE
+    wanting &= metadata.labels.get(_GIVEN_LABEL, "").lower() != "false"
     return tuple(
         Service(
             host=host.lower(),
@@ -33,7 +37,8 @@ def services_of_entry(entry: ServiceEntry, revision: int = 0) -> tuple[Service, 
             kind="ServiceEntry",
             created=metadata.creation_timestamp or "",
             ports=ports,
-            addresses=tuple(address for address in spec.addresses if address not in _NO_ADDRESS),
+            addresses=addresses,
+            wants_address=wanting and not host.startswith("*"),
             resolution=_RESOLUTION[spec.resolution],
             export_to=spec.export_to,
             external=spec.location is Location.MESH_EXTERNAL,

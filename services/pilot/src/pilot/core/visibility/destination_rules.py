@@ -67,8 +67,21 @@ class ServiceRule:
             defining = next(named, None)
         return distinct(config.ref for config in (defining, policy) if config is not None)
 
-    def policy_of(self, port: int, subset: str = "") -> PortPolicy:
-        """Port-level settings replace the whole policy of their level; a subset's policy overrides block by block."""
+    def policy_of(self, port: int, subset: str = "", mesh: MeshConfig | None = None) -> PortPolicy:
+        """Port-level settings replace the whole policy of their level; a subset's policy overrides block by block.
+
+        With `mesh` the blocks that nothing sets are those of its `defaultTrafficPolicy`."""
+        found = self._policy_of(port, subset)
+        general = mesh.default_traffic_policy if mesh is not None else None
+        if general is None:
+            return found
+        return replace(
+            found,
+            connection_pool=found.connection_pool or general.connection_pool,
+            outlier_detection=found.outlier_detection or general.outlier_detection,
+        )
+
+    def _policy_of(self, port: int, subset: str) -> PortPolicy:
         general = _at_port(self.policy, port)
         found = self.subset(subset) if subset else None
         if found is None or found.traffic_policy is None:

@@ -77,6 +77,8 @@ def scope_for(
         ordered = _ordered(services)
     else:
         ordered = visible() if visible is not None else visible_services(snapshot, namespace)
+    if proxy_class.captures_dns:
+        ordered = tuple(service.addressed for service in ordered)
     return Scope(
         ordered,
         {service.host: service for service in ordered},
