@@ -157,7 +157,11 @@ async def test_a_publisher_process_that_is_killed_in_the_middle_is_followed_by_t
                 *(sys.executable, "-c", WRITER, url, server.url, str(puts), account(server, "galley").user_file),
                 stderr=subprocess.DEVNULL,
             )
-            assert await asyncio.wait_for(process.wait(), DEADLINE) == -signal.SIGKILL
+            try:
+                assert await asyncio.wait_for(process.wait(), DEADLINE) == -signal.SIGKILL
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
             assert {len(values) for _, values in consumer.shown} <= {0}
         async with galley(server, tmp_path):
             await consumer.until(lambda c: len(c.values) == 50)
