@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 MEMBERS := libs/meshcore services/galley services/pilot services/citadel services/injector services/envoy-bootstrap cli/meshctl
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-compose test-capture test-kubectl test-kubernetes has-engine has-root has-api-server conformance crds faults bench lint golden lock clean
+.PHONY: setup demo test test-compose test-capture test-kubectl test-kubernetes has-engine has-root has-api-server conformance crds faults soak bench lint golden lock clean
 
 setup: $(STAMP)
 
@@ -62,6 +62,11 @@ conformance: setup
 # The long form of tests/faults. FAULT_SEED=N repeats a run.
 faults: setup
 	FAULT_ROUNDS=$${FAULT_ROUNDS:-200} FAULT_SEED=$${FAULT_SEED:-$$RANDOM} $(PYTEST) tests/faults -s -p no:xdist $(ARGS)
+
+# The long form of tests/properties: other drawn configs than those of `make test`. SOAK_SEED=N repeats a run.
+soak: setup
+	@seed=$${SOAK_SEED:-$$RANDOM}; echo "SOAK_SEED=$$seed"; \
+		SOAK_EXAMPLES=$${SOAK_EXAMPLES:-1000} SOAK_SEED=$$seed $(PYTEST) tests/properties -s -p no:xdist $(ARGS)
 
 # What 10,000 config objects cost; docs/performance.md says how it is measured.
 bench: setup

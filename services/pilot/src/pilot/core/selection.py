@@ -199,6 +199,8 @@ def _readdressed(
             continue
         ports: dict[str, Port] = {port.name: port for port in service.ports}
         for endpoint in registry.endpoints.get(key, ()):
-            item = Listed(key, ports[endpoint.port_name].number, endpoint.port)
-            after.setdefault(endpoint.address, []).append(item)
+            # Two ServiceEntries of one host merge their endpoints, and the older one's ports are the service's.
+            if (port := ports.get(endpoint.port_name)) is not None:
+                item = Listed(key, port.number, endpoint.port)
+                after.setdefault(endpoint.address, []).append(item)
     return {address: tuple(sorted(set(listed))) for address, listed in after.items()}

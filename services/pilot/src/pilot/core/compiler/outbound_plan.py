@@ -15,7 +15,7 @@ from meshcore.xds.origin import ConfigRef, Origins, distinct
 
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
-from pilot.core.compiler.tcp_routes import TcpTarget, tcp_targets
+from pilot.core.compiler.tcp_routes import TcpTarget, distinct_networks, tcp_targets
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.registry import Port, Resolution, Service
 
@@ -167,7 +167,7 @@ def _binds(work: Compilation, service: Service) -> list[tuple[str, tuple[str, ..
     if service.headless:
         addresses = sorted({item.address for item in work.endpoints(service)})
         return [(address, ()) for address in addresses if not address.startswith("unix://")]
-    networks = tuple(address for address in service.addresses if "/" in address and not _is_single(address))
+    networks = distinct_networks(item for item in service.addresses if "/" in item and not _is_single(item))
     singles = [address.split("/")[0] for address in service.addresses if "/" not in address or _is_single(address)]
     found: list[tuple[str, tuple[str, ...]]] = [(address, ()) for address in singles]
     if networks:

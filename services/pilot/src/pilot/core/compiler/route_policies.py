@@ -137,11 +137,11 @@ def apply_direct_response(route: Any, response: HttpDirectResponse) -> None:
 
 
 def hash_policy(settings: ConsistentHash) -> route_components_pb2.RouteAction.HashPolicy | None:
-    """What a request's key is for consistent hashing."""
+    """What a request's key is for consistent hashing; None where nothing is named, which Envoy refuses."""
     policy = route_components_pb2.RouteAction.HashPolicy()
-    if settings.http_header_name is not None:
+    if settings.http_header_name:
         policy.header.header_name = settings.http_header_name
-    elif settings.http_cookie is not None:
+    elif settings.http_cookie is not None and settings.http_cookie.name:
         policy.cookie.name = settings.http_cookie.name
         policy.cookie.path = settings.http_cookie.path
         if settings.http_cookie.ttl is not None:
@@ -150,7 +150,7 @@ def hash_policy(settings: ConsistentHash) -> route_components_pb2.RouteAction.Ha
             policy.cookie.attributes.add(name=attribute.name, value=attribute.value)
     elif settings.use_source_ip:
         policy.connection_properties.source_ip = True
-    elif settings.http_query_parameter_name is not None:
+    elif settings.http_query_parameter_name:
         policy.query_parameter.name = settings.http_query_parameter_name
     else:
         return None

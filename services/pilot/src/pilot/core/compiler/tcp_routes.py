@@ -1,7 +1,8 @@
 """Where TCP and TLS connections go: VirtualService's tcp and tls rules as filter chains. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from envoy.config.listener.v3 import listener_components_pb2
 from meshcore.model import VirtualService
@@ -71,6 +72,11 @@ def server_names(hosts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def distinct_networks(subnets: Iterable[str]) -> tuple[str, ...]:
+    """As Envoy compares them, each once: it refuses a chain that matches the same network twice."""
+    return tuple(dict.fromkeys(str(ip_network(subnet, strict=False)) for subnet in subnets))
+
+
 def needs_sni(service: Service) -> bool:
     """Whether only the TLS server name tells the service from others: it has no address of its own."""
     return not service.addresses or any("/" in address for address in service.addresses)
@@ -134,7 +140,8 @@ def l4_target(
         problems.append(Diagnostic("no-destination", config.path, text, Severity.ERROR))
     prefix = clusters[0][0] if len(clusters) == 1 else f"{config.name}.{config.namespace}"
     origins = (config.ref, maker)
-    return TcpTarget(tuple(clusters), prefix, subnets, server_names(names), config.path, origins, sniffed)
+    networks = distinct_networks(subnets)
+    return TcpTarget(tuple(clusters), prefix, networks, server_names(names), config.path, origins, sniffed)
 
 
 def _is_sniffed(work: Compilation, found: Resolved, destination: Destination, listen_port: int) -> bool:

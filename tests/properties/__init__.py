@@ -1,0 +1,1 @@
+"""What holds of every config, over all services: drawn configs, judged by real parts."""
