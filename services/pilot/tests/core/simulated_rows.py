@@ -113,7 +113,8 @@ class SimulatedMesh:
         for cluster, share in outcome.shares.items():
             found = list(self._hosts(resources, cluster))
             if not found:
-                yield Answer(503, headers=Partly(), body=UNKNOWN, weight=left * share / 100)
+                status = 503 if route is not None else 0  # a connection of bytes is closed
+                yield Answer(status, headers=Partly(), body=UNKNOWN, weight=left * share / 100)
             for place, weight, mutual, hop in found:
                 if place is not None and place.is_gateway:
                     onward = self._asked(call, place, hop.address, hop.port, sni=hop.sni)

@@ -145,7 +145,10 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
         },
         "Sidecar": {
             "spec": {
-                "egress": [{"hosts": [("./*", "*/*", f"other/{app}.other.svc.cluster.local")[variant % 3]]}],
+                "egress": [
+                    *([_egress(variant)] if variant % 4 == 1 else []),
+                    {"hosts": [("./*", "*/*", f"other/{app}.other.svc.cluster.local")[variant % 3]]},
+                ],
                 **({"ingress": [_ingress(variant)]} if variant % 4 == 3 else {}),
                 **({"workloadSelector": {"labels": {"app": app}}} if variant % 2 else {}),
             }
@@ -234,6 +237,19 @@ def _ingress(variant: int) -> dict[str, Any]:
         "bind": ("", "127.0.0.9")[variant % 5 % 2],
         "defaultEndpoint": ("", "127.0.0.1:9090", "0.0.0.0:9090", "unix:///app")[variant % 7 % 4],
         **({"connectionPool": {"tcp": {"maxConnections": variant}}} if variant % 5 else {}),
+    }
+
+
+def _egress(variant: int) -> dict[str, Any]:
+    return {
+        "port": {
+            "number": 80 + variant % 2,
+            "protocol": ("HTTP", "TCP", "TLS", "HTTP_PROXY")[variant // 2 % 4],
+            "name": "out",
+        },
+        "captureMode": ("DEFAULT", "NONE")[variant % 3 % 2],
+        "bind": ("", "127.0.0.9")[variant % 5 % 2],
+        "hosts": [("./*", "*/*", "~shop/a.shop.svc.cluster.local")[variant % 7 % 3], "*/shared.example"],
     }
 
 

@@ -13,6 +13,7 @@ from meshcore.xds.resource import ResourceSet
 from pilot.core.compiler.cache import CompileCache, Same
 from pilot.core.compiler.clusters import catch_all_clusters, outbound_clusters
 from pilot.core.compiler.context import Compilation, Compiled
+from pilot.core.compiler.egress_listeners import egress_plan
 from pilot.core.compiler.endpoints import endpoint_resources
 from pilot.core.compiler.envoy_filter import patched
 from pilot.core.compiler.extensions import extended, extension_problems
@@ -104,5 +105,7 @@ def _problems(work: Compilation) -> Iterator[Diagnostic]:
     one = work.proxy_class
     if one.type is ProxyType.ROUTER:
         yield from merged_servers(work).refused
-    if one.type is ProxyType.SIDECAR and one.interception is not Interception.NONE:
-        yield from plan(work).diagnostics
+    if one.type is ProxyType.SIDECAR:
+        yield from egress_plan(work).diagnostics
+        if one.interception is not Interception.NONE:
+            yield from plan(work).diagnostics

@@ -23,6 +23,7 @@ from meshcore.xds.types import LISTENER_TYPE
 
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled, packed
+from pilot.core.compiler.egress_listeners import egress_plan
 from pilot.core.compiler.http_connection_manager import Outbound, outbound_manager
 from pilot.core.compiler.listener_filters import http_inspector, tls_inspector
 from pilot.core.compiler.messages import duration, provenance, socket_address, uint32
@@ -43,6 +44,9 @@ def outbound_listeners(work: Compilation) -> Iterator[Compiled]:
         return
     captured = one.interception is not Interception.NONE
     allow = work.scope.allow_any
+    for item in egress_plan(work).listeners:
+        made = (LISTENER_TYPE, item, allow and not item.is_bound, Same(mesh))
+        yield work.memo(made, partial(_listener, item, mesh, allow=allow and not item.is_bound))
     if captured:
         for item in plan(work).listeners:
             key = (LISTENER_TYPE, item, allow, Same(mesh))
@@ -66,25 +70,34 @@ def route_names(work: Compilation) -> Iterable[str]:
     one, mesh = work.proxy_class, work.mesh
     if one.type is not ProxyType.SIDECAR:
         return
+    planned = egress_plan(work).listeners
     if one.interception is not Interception.NONE:
-        for item in plan(work).listeners:
-            if item.route_name:
-                yield item.route_name
+        planned += plan(work).listeners
+    yield from (item.route_name for item in planned if item.route_name)
     if one.http_proxy_port or mesh.proxy_http_port:
         yield HTTP_PROXY_ROUTE
 
 
 def _listener(item: Planned, mesh: MeshConfig, *, allow: bool) -> Compiled:
-    name = listener_name(item.bind, item.port)
+    name = listener_name(item.bind, item.port) if item.port else item.bind
     listener = _outbound(name, item.bind, item.port)
-    listener.bind_to_port.value = False
+    if not item.is_bound:
+        listener.bind_to_port.value = False
     chains = []
+    only_http = item.is_bound and not item.targets
     if item.route_name:
-        manager = Outbound(f"outbound_{name};", item.route_name, sniffs=item.sniffs_service, grpc_web=item.grpc_web)
-        match = listener_components_pb2.FilterChainMatch(
-            transport_protocol="raw_buffer", application_protocols=PLAIN_HTTP_ALPN
+        manager = Outbound(
+            f"outbound_{name};",
+            item.route_name,
+            is_forward_proxy=item.route_name == HTTP_PROXY_ROUTE,
+            sniffs=item.sniffs_service,
+            grpc_web=item.grpc_web,
         )
-        chains.append(Chain(filter_chain_match=match, filters=[outbound_manager(manager, mesh)]))
+        chain = Chain(filters=[outbound_manager(manager, mesh)])
+        if not only_http:
+            chain.filter_chain_match.transport_protocol = "raw_buffer"
+            chain.filter_chain_match.application_protocols.extend(PLAIN_HTTP_ALPN)
+        chains.append(chain)
     chains += [tcp_chain(target, mesh) for target in item.targets]
     open_ended = [chain for chain in chains if not chain.filter_chain_match.ByteSize()]
     listener.filter_chains.extend(chain for chain in chains if chain.filter_chain_match.ByteSize())
@@ -98,7 +111,7 @@ def _listener(item: Planned, mesh: MeshConfig, *, allow: bool) -> Compiled:
         listener.default_filter_chain.CopyFrom(_rest(mesh, allow=allow))
     if any(chain.filter_chain_match.server_names for chain in chains):
         listener.listener_filters.append(tls_inspector())
-    if item.route_name:
+    if item.route_name and not only_http:
         listener.listener_filters.append(http_inspector())
         listener.listener_filters_timeout.CopyFrom(duration(mesh.protocol_detection_timeout))
     else:

@@ -5,6 +5,7 @@ Services come oldest first. On one bind address and port: HTTP joins HTTP (virtu
 says so.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import NamedTuple
@@ -36,6 +37,8 @@ class Planned(NamedTuple):
     targets: tuple[TcpTarget, ...]
     makers: Origins
     """The first of the services that have the port."""
+    is_bound: bool = False
+    """Whether the workload dials it, instead of being captured on its way elsewhere."""
 
 
 class Plan(NamedTuple):
@@ -60,32 +63,37 @@ class _Slot:
 @dataclass
 class _Making:
     work: Compilation
+    bind: str = ""
+    """Of a listener that is shared by all, whatever their addresses."""
     slots: dict[tuple[str, int], _Slot] = field(default_factory=dict)
     problems: list[Diagnostic] = field(default_factory=list)
 
     def service(self, service: Service) -> None:
-        if service.resolution in (Resolution.ALIAS, Resolution.DYNAMIC_DNS):
-            return
         for port in service.ports:
-            if port.protocol is Protocol.UDP or port.number in self._own_ports:
-                continue
-            if port.protocol.is_http:
-                slot = self.slots.setdefault((WILDCARD, port.number), _Slot())
-                slot.route_name = str(port.number)
-                slot.grpc_web |= port.protocol is Protocol.GRPC_WEB
-                if len(slot.makers) < _MAKERS:
-                    slot.makers.append(service.ref)
-            else:
-                self._bytes(service, port)
+            hosts = self.work.scope.hosts_on(port.number)
+            if port.number not in self._own_ports and (hosts is None or service.host in hosts):
+                self.port(service, port)
+
+    def port(self, service: Service, port: Port) -> None:
+        if service.resolution in (Resolution.ALIAS, Resolution.DYNAMIC_DNS) or port.protocol is Protocol.UDP:
+            return
+        if port.protocol.is_http:
+            slot = self.slots.setdefault((self.bind or WILDCARD, port.number), _Slot())
+            slot.route_name = str(port.number)
+            slot.grpc_web |= port.protocol is Protocol.GRPC_WEB
+            if len(slot.makers) < _MAKERS:
+                slot.makers.append(service.ref)
+        else:
+            self._bytes(service, port)
 
     @property
     def _own_ports(self) -> tuple[int, int]:
         return self.work.mesh.proxy_listen_port, self.work.mesh.proxy_inbound_listen_port
 
     def _bytes(self, service: Service, port: Port) -> None:
-        targets, problems = tcp_targets(self.work, service, port)
+        targets, problems = tcp_targets(self.work, service, port, by_address=not self.bind)
         self.problems.extend(problems)
-        for bind, subnets in _binds(self.work, service):
+        for bind, subnets in [(self.bind, ())] if self.bind else _binds(self.work, service):
             slot = self.slots.setdefault((bind, port.number), _Slot())
             if (
                 slot.protocols
@@ -96,7 +104,7 @@ class _Making:
                 continue
             slot.protocols.add(port.protocol)
             if port.protocol is Protocol.AUTO:
-                own = bind != WILDCARD
+                own = bind not in (WILDCARD, self.bind)
                 slot.route_name = slot.route_name or (
                     service_route_name(service.host, port.number) if own else str(port.number)
                 )
@@ -138,6 +146,7 @@ def plan(work: Compilation) -> Plan:
         Same(scope.services),
         tuple(map(Same, scope.virtual_services)),
         Same(work.snapshot.registry.endpoints) if by_endpoints else None,
+        *((listener.port.number if listener.port else 0, hosts) for listener, hosts in scope.ports),
     )
     return work.memo(key, lambda: _plan(work))
 
@@ -146,6 +155,22 @@ def _plan(work: Compilation) -> Plan:
     making = _Making(work)
     for service in work.scope.services:
         making.service(service)
+    return _planned(making)
+
+
+def plan_at(
+    work: Compilation, bind: str, number: int, protocol: Protocol, hosts: Container[str], *, is_bound: bool
+) -> Plan:
+    """The one listener of these hosts on one address and port, in the protocol that the listener says."""
+    making = _Making(work, bind)
+    for service in work.scope.services:
+        port = service.port(number)
+        if service.host in hosts and port is not None:
+            making.port(service, replace(port, protocol=protocol))
+    return _planned(making, is_bound=is_bound)
+
+
+def _planned(making: _Making, *, is_bound: bool = False) -> Plan:
     listeners = tuple(
         Planned(
             bind,
@@ -155,6 +180,7 @@ def _plan(work: Compilation) -> Plan:
             slot.grpc_web,
             tuple(slot.targets),
             distinct(slot.makers),
+            is_bound,
         )
         for (bind, port), slot in sorted(making.slots.items())
     )

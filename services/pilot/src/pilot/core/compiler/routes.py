@@ -100,23 +100,31 @@ def _index(scope: Scope, domain: str) -> HostRules:
 def port_routes(work: Compilation, number: int) -> Compiled:
     """The route configuration of a captured port."""
     hosts = _Hosts()
+    imported = work.scope.hosts_on(number)
     for service in work.scope.services:
+        if imported is not None and service.host not in imported:
+            continue
         port = service.port(number)
-        if port is not None and _is_routed(port) and service.resolution is not Resolution.ALIAS:
+        if (
+            port is not None
+            and (_is_routed(port) or imported is not None)
+            and service.resolution is not Resolution.ALIAS
+        ):
             _add_service(work, hosts, service, port, proxy=False)
     _add_unknown_hosts(work, hosts, number, proxy=False)
     return _finished(work, str(number), hosts, catch_all=True, ignore_port=True)
 
 
-def proxy_routes(work: Compilation) -> Compiled:
-    """The route configuration of the HTTP proxy: every HTTP port of every service, told apart by the host's port."""
+def proxy_routes(work: Compilation, name: str = HTTP_PROXY_ROUTE) -> Compiled:
+    """The route configuration of the HTTP proxy, or of a socket: every HTTP port of every service, told apart by the
+    host's port."""
     hosts = _Hosts()
     for service in work.scope.services:
         for port in service.ports:
             if _is_routed(port) and service.resolution is not Resolution.ALIAS:
                 _add_service(work, hosts, service, port, proxy=True)
     _add_unknown_hosts(work, hosts, 80, proxy=True)
-    return _finished(work, HTTP_PROXY_ROUTE, hosts, catch_all=True, ignore_port=False)
+    return _finished(work, name, hosts, catch_all=True, ignore_port=False)
 
 
 def service_routes(work: Compilation, service: Service, port: Port) -> Compiled:
@@ -218,7 +226,7 @@ def _covers_known(host: str, work: Compilation) -> bool:
 
 def _finished(work: Compilation, name: str, hosts: _Hosts, *, catch_all: bool, ignore_port: bool) -> Compiled:
     if catch_all:
-        uncaptured = work.proxy_class.interception is Interception.NONE and work.proxy_class.on_own_addresses
+        uncaptured = work.proxy_class.interception is Interception.NONE
         allow = work.scope.allow_any and not uncaptured  # nothing was dialled that could be passed on to
         key, body = _catch_all(allow)
         hosts.add(key, ("*",), body)
@@ -255,7 +263,8 @@ def _catch_all(allow: bool) -> tuple[str, bytes]:
 def route_resources(work: Compilation, names: Iterable[str]) -> Iterator[Compiled]:
     """The route configurations of these names; see `listeners_outbound.route_names`."""
     scope, one = work.scope, work.proxy_class
-    traits = (one.domain, one.on_own_addresses, scope.allow_any, work.rules_key)
+    ports = tuple((listener.port.number if listener.port else 0, hosts) for listener, hosts in scope.ports)
+    traits = (one.domain, one.interception is Interception.NONE, scope.allow_any, ports, work.rules_key)
     for name in sorted(set(names)):
         key = (ROUTE_TYPE, name, traits, Same(scope.services), tuple(map(Same, scope.virtual_services)))
         made = work.memo(key, partial(_route_resource, work, name))
@@ -264,8 +273,8 @@ def route_resources(work: Compilation, names: Iterable[str]) -> Iterator[Compile
 
 
 def _route_resource(work: Compilation, name: str) -> Compiled | None:
-    if name == HTTP_PROXY_ROUTE:
-        return proxy_routes(work)
+    if name == HTTP_PROXY_ROUTE or name.startswith("unix://"):
+        return proxy_routes(work, name)
     if name.isdigit():
         return port_routes(work, int(name))
     host, _, number = name.rpartition(":")

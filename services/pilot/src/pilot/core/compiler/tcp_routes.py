@@ -47,9 +47,12 @@ class TcpTarget:
 
 
 def tcp_targets(
-    work: Compilation, service: Service, port: Port
+    work: Compilation, service: Service, port: Port, *, by_address: bool = True
 ) -> tuple[tuple[TcpTarget, ...], tuple[Diagnostic, ...]]:
-    """Chains for a service's port in order; the last one takes every connection to the service."""
+    """Chains for a service's port in order; the last one takes every connection to the service.
+
+    `by_address`: whether an address of its own tells the service's connections from others.
+    """
     config = host_rules(work).of(service.host)
     problems: list[Diagnostic] = []
     found: list[TcpTarget] = []
@@ -59,7 +62,7 @@ def tcp_targets(
             if not target.subnets and not target.server_names:
                 return tuple(found), tuple(problems)
     cluster = outbound_cluster(port.number, "", service.host)
-    names = server_names((service.host,)) if port.protocol.is_tls and needs_sni(service) else ()
+    names = server_names((service.host,)) if port.protocol.is_tls and (not by_address or needs_sni(service)) else ()
     found.append(TcpTarget(((cluster, 1),), cluster, (), names, origins=(service.ref,)))
     return tuple(found), tuple(problems)
 

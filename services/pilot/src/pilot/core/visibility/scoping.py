@@ -32,6 +32,15 @@ class Scope:
     sidecar: Config[Sidecar] | None
     allow_any: bool
     """Whether traffic to hosts that nobody knows is passed through."""
+    ports: tuple[tuple[EgressListener, frozenset[str]], ...] = ()
+    """The Sidecar's egress listeners with a port, and the hosts that each imports."""
+
+    def hosts_on(self, number: int) -> frozenset[str] | None:
+        """The hosts that a port is for; None when no egress listener has it, so that it is for all that have it."""
+        found = [
+            hosts for listener, hosts in self.ports if listener.port is not None and listener.port.number == number
+        ]
+        return found[0] if found else None
 
 
 def sidecar_for(snapshot: MeshSnapshot, namespace: str, labels: Mapping[str, str]) -> Config[Sidecar] | None:
@@ -73,9 +82,10 @@ def scope_for(
         sidecar = sidecar_for(snapshot, namespace, proxy_class.label_map)
     routes = _mesh_routes(snapshot, namespace)
     if sidecar is not None and sidecar.object.spec.egress:
-        services, routes = _imported(sidecar, _visible_hosts(snapshot, namespace), routes, namespace)
+        services, routes, ports = _imported(sidecar, _visible_hosts(snapshot, namespace), routes, namespace)
         ordered = _ordered(services)
     else:
+        ports = ()
         ordered = visible() if visible is not None else visible_services(snapshot, namespace)
     if proxy_class.captures_dns:
         ordered = tuple(service.addressed for service in ordered)
@@ -85,6 +95,7 @@ def scope_for(
         tuple(routes),
         sidecar,
         _allows_any(snapshot, sidecar),
+        ports,
     )
 
 
@@ -153,30 +164,42 @@ def _imported(
     candidates: Mapping[str, tuple[Service, ...]],
     routes: list[Config[VirtualService]],
     namespace: str,
-) -> tuple[list[Service], list[Config[VirtualService]]]:
+) -> tuple[list[Service], list[Config[VirtualService]], tuple[tuple[EgressListener, frozenset[str]], ...]]:
     """Services and routes that some egress listener names; a listener with a port imports that port only."""
     chosen: dict[str, Service] = {}
     kept: dict[int, Config[VirtualService]] = {}
+    ports: list[tuple[EgressListener, frozenset[str]]] = []
     for listener in sidecar.object.spec.egress:
         patterns = _patterns(listener, namespace)
         for config in routes:
             hosts = route_hosts(config, "cluster.local")
             if any(_names(patterns, config.namespace, host, both_ways=True) for host in hosts):
                 kept[id(config)] = config
-        imported = _of_listener(patterns, candidates, namespace)
+        imported = _of_listener(patterns, _excluded(listener, namespace), candidates, namespace)
+        if listener.port is not None:  # what it is for, which is less than what can be reached through it
+            ports.append((listener, frozenset(service.host for service in imported)))
         imported += _destinations(kept.values(), candidates, namespace)
         for service in imported:
             part = _on_port(service, listener)
             if part is not None:
                 known = chosen.get(service.host)
                 chosen[service.host] = _united(known, part, service) if known else part
-    return list(chosen.values()), [config for config in routes if id(config) in kept]
+    return list(chosen.values()), [config for config in routes if id(config) in kept], tuple(ports)
 
 
 def _patterns(listener: EgressListener, namespace: str) -> list[tuple[str, str]]:
     """(namespace or `*`, host) of each entry; `./` is the Sidecar's own namespace, `~/` none."""
-    parts = [tuple(text.split("/", 1)) if "/" in text else ("*", text) for text in listener.hosts]
-    return [(namespace if owner == "." else owner, host.lower()) for owner, host in parts if owner != "~"]
+    return _scoped((text for text in listener.hosts if not text.startswith("~")), namespace)
+
+
+def _excluded(listener: EgressListener, namespace: str) -> list[tuple[str, str]]:
+    """What `~namespace/host` takes out of the rest."""
+    return _scoped((text[1:] for text in listener.hosts if text.startswith("~") and text[1:2] != "/"), namespace)
+
+
+def _scoped(texts: Iterable[str], namespace: str) -> list[tuple[str, str]]:
+    parts = [tuple(text.split("/", 1)) if "/" in text else ("*", text) for text in texts]
+    return [(namespace if owner == "." else owner, host.lower()) for owner, host in parts]
 
 
 def _names(patterns: Iterable[tuple[str, str]], owner: str, host: str, *, both_ways: bool = False) -> bool:
@@ -185,11 +208,18 @@ def _names(patterns: Iterable[tuple[str, str]], owner: str, host: str, *, both_w
 
 
 def _of_listener(
-    patterns: list[tuple[str, str]], candidates: Mapping[str, tuple[Service, ...]], namespace: str
+    patterns: list[tuple[str, str]],
+    excluded: list[tuple[str, str]],
+    candidates: Mapping[str, tuple[Service, ...]],
+    namespace: str,
 ) -> list[Service]:
     found = []
     for host, services in candidates.items():
-        named = tuple(service for service in services if _names(patterns, service.namespace, host))
+        named = tuple(
+            service
+            for service in services
+            if _names(patterns, service.namespace, host) and not _names(excluded, service.namespace, host)
+        )
         if named:
             found.append(_chosen(named, namespace))
     return found
@@ -210,7 +240,7 @@ def _destinations(
 
 
 def _on_port(service: Service, listener: EgressListener) -> Service | None:
-    if listener.port is None or listener.port.protocol.upper() == "HTTP_PROXY":
+    if listener.port is None or not listener.port.number or listener.port.protocol.upper() == "HTTP_PROXY":
         return service
     ports = tuple(port for port in service.ports if port.number == listener.port.number)
     return replace(service, ports=ports) if ports else None
