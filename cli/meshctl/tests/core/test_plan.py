@@ -41,6 +41,12 @@ def test_a_sidecar_binds_its_own_address_and_knows_its_workload() -> None:
     assert ("127.2.0.5", 9080) in spec.listens
 
 
+def test_an_agent_is_told_its_proxy_config() -> None:
+    assert "PROXY_CONFIG" not in proxy_spec(SETTINGS, WORKLOAD, 5).environment
+    told = proxy_spec(SETTINGS, WORKLOAD, 5, {"concurrency": 2}).environment["PROXY_CONFIG"]
+    assert told == '{"concurrency": 2}'
+
+
 def test_sidecars_are_shared_out_among_the_pilots() -> None:
     addresses = [proxy_spec(SETTINGS, WORKLOAD, number).environment["PILOT_ADDR"] for number in (1, 2, 3)]
     assert addresses == ["127.2.255.2:15012", "127.2.255.12:15012", "127.2.255.2:15012"]

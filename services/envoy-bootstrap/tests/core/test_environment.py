@@ -35,6 +35,22 @@ def test_istios_defaults():
     assert config.status == HostPort("127.0.0.1", 15020)
 
 
+@pytest.mark.parametrize(
+    ("argument", "proxy_config", "limit", "threads"),
+    [
+        (None, "", "", 1),
+        (None, "", "2", 2),
+        (None, "concurrency: 3", "2", 3),
+        (None, "concurrency: 0", "2", 0),
+        (4, "concurrency: 3", "2", 4),
+        (0, "concurrency: 3", "2", 3),
+    ],
+)
+def test_threads_are_those_of_the_command_line_of_proxy_config_or_of_the_limit(argument, proxy_config, limit, threads):
+    environment = {**MINIMAL, "PROXY_CONFIG": proxy_config, "ISTIO_CPU_LIMIT": limit}
+    assert parse_environment(environment, Arguments(concurrency=argument)).concurrency == threads
+
+
 def test_every_missing_variable_is_named_at_once():
     with pytest.raises(MeshError) as caught:
         parse_environment({}, Arguments())
@@ -54,6 +70,7 @@ def test_every_missing_variable_is_named_at_once():
         ("MESHCORE_APP_PROBE", "ftp://x"),
         ("EXIT_ON_ZERO_ACTIVE_CONNECTIONS", "maybe"),
         ("ENVOY_STATUS_PORT", "x"),
+        ("ISTIO_CPU_LIMIT", "half"),
     ],
 )
 def test_a_wrong_variable_is_named(name, value):

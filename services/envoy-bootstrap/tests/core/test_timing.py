@@ -58,6 +58,13 @@ def test_proxy_config_of_istio_is_read_and_kept_whole():
         parse_proxy_config("{")
 
 
+def test_envoy_itself_counts_the_cores_where_no_number_of_threads_is_asked_for():
+    def given(threads):
+        return envoy_arguments("/run/b.json", drain=timedelta(seconds=45), concurrency=threads, log_level="info")
+
+    assert given(2) == [*given(0), "--concurrency", "2"]
+
+
 def test_envoy_never_uses_hot_restart_and_drains_at_once():
     arguments = envoy_arguments(
         "/run/b.json", drain=timedelta(seconds=45), concurrency=1, log_level="info", component_log_level="misc:error"

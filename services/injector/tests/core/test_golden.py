@@ -7,6 +7,7 @@ import pytest
 import yaml
 from injector.core.config import InjectionConfig, parse_injection_config
 from injector.core.kube_inject import kube_inject
+from injector.core.proxy_config import ProxyConfigs
 from meshcore.errors import MeshError
 from meshcore.testing.golden import case_directories
 
@@ -18,7 +19,8 @@ def config_of(case: Path) -> InjectionConfig:
         return InjectionConfig()
     document = yaml.safe_load((case / "config.yaml").read_text())
     texts = [yaml.safe_dump(document.get(key) or {}) for key in ("config", "values")]
-    return parse_injection_config(*texts, mesh=document.get("mesh"))
+    proxy_configs = ProxyConfigs.of("istio-system", document.get("proxyConfigs") or ())
+    return parse_injection_config(*texts, mesh=document.get("mesh"), proxy_configs=proxy_configs)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -69,6 +69,19 @@ def test_labels_of_namespaces_follow_the_feed():
     assert set(state.replaced([namespace("new")]).namespace_labels) == {"new"}
 
 
+def test_proxy_configs_follow_the_feed():
+    key = Key("networking.istio.io", "proxyconfigs", "shop", "threads")
+    document = {"metadata": {"namespace": "shop", "name": "threads"}, "spec": {"concurrency": 2}}
+
+    def effective(state):
+        return state.config.proxy_configs.effective("shop", {}, default={}, annotation={})
+
+    state = empty().applied([(key, document), config_map(INJECTOR, config="policy: disabled")])
+    assert effective(state) == {"concurrency": 2}
+    assert effective(state.applied([(key, None)])) == {}
+    assert effective(state.replaced([])) == {}
+
+
 def test_the_network_is_the_label_of_the_root_namespace_unless_values_say():
     state = empty().applied([namespace("istio-system", **{"topology.istio.io/network": "east"})])
     assert state.network == "east"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from meshcore.errors import MeshError
+from meshcore.model.kinds import by_kind
 
 from meshctl.adapters.config_api import ConfigApi, open_config_api
 from meshctl.adapters.config_files import read_documents
@@ -13,6 +14,7 @@ from meshctl.adapters.processes import write_private
 from meshctl.core import mesh_objects
 from meshctl.core.failure import StackFailure
 from meshctl.core.plan import StackSettings
+from meshctl.core.proxy_settings import ProxySettings
 from meshctl.core.workloads import Workload
 
 
@@ -42,6 +44,16 @@ class Seeding:
         name = f"meshcore-{self._settings.stack.number}"
         kubeconfig = mesh_objects.kubeconfig(self._url, ca, token, name)
         write_private(Path(self._layout.kubeconfig), json.dumps(kubeconfig, indent=2) + "\n")
+
+    def proxy_settings(self) -> ProxySettings:
+        """What the mesh says of its proxies now. Raises StackFailure."""
+        try:
+            with self._api() as api:
+                config_map = api.read(by_kind("v1", "ConfigMap"), mesh_objects.ROOT_NAMESPACE, "istio")
+                configs = api.list_objects(by_kind("networking.istio.io/v1beta1", "ProxyConfig"), None)
+        except MeshError as error:
+            raise StackFailure("galley", str(error)) from None
+        return ProxySettings.of_mesh(config_map, configs["items"])
 
     def write_token(self, workload: Workload, number: int) -> None:
         """A fresh token where Galley gives one; a sidecar that has its certificate already can do without."""

@@ -7,6 +7,7 @@ sidecars; everything ready. Each step finds what is already there, so `ensure` m
 import asyncio
 import json
 import subprocess
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -82,8 +83,7 @@ class Supervisor:
             await asyncio.to_thread(lambda: self._seeding)
             await self._units["galley"].wait_ready(deadline)
             await asyncio.to_thread(self._seed, added)
-            for workload, number, _ in self._workloads.values():
-                self._run_proxy(workload, number)
+            await self._run_proxies()
             async with asyncio.TaskGroup() as waits:
                 for unit in self._units.values():
                     waits.create_task(unit.wait_ready(deadline))
@@ -92,7 +92,14 @@ class Supervisor:
         unit = self._units.setdefault(spec.name, Unit(spec, self._layout, restart=self._restart))
         unit.ensure_running(self._tasks)
 
-    def _run_proxy(self, workload: Workload, number: int) -> None:
+    async def _run_proxies(self) -> None:
+        new = any(name not in self._units for name in self._workloads)
+        settings = await asyncio.to_thread(self._seeding.proxy_settings) if new else None
+        for workload, number, _ in self._workloads.values():
+            proxy_config = None if settings is None else settings.effective(workload)
+            self._run_proxy(workload, number, proxy_config)
+
+    def _run_proxy(self, workload: Workload, number: int, proxy_config: Mapping[str, Any] | None) -> None:
         if workload.name not in self._units:
             Path(self._layout.workload(number)).mkdir(parents=True, exist_ok=True, mode=0o700)
             make_key(Path(self._layout.state_key(workload.namespace, workload.name)), STATE_KEY_BYTES)
@@ -100,7 +107,7 @@ class Supervisor:
             async def refresh_token() -> None:
                 await asyncio.to_thread(self._seeding.write_token, workload, number)
 
-            spec = proxy_spec(self._settings, workload, number)
+            spec = proxy_spec(self._settings, workload, number, proxy_config)
             self._units[workload.name] = Unit(spec, self._layout, restart=self._restart, before_start=refresh_token)
         self._units[workload.name].ensure_running(self._tasks)
 

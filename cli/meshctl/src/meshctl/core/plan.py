@@ -6,6 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from hashlib import sha256
 from json import dumps
+from typing import Any
 
 from meshctl.core import topology as t
 from meshctl.core.layout import Layout
@@ -146,8 +147,13 @@ def application_spec(settings: StackSettings, workload: Workload, number: int, d
     )
 
 
-def proxy_spec(settings: StackSettings, workload: Workload, number: int) -> ProcessSpec:
-    """The proxy of a workload, a sidecar or a gateway: the node agent, which runs the Envoy."""
+def proxy_spec(
+    settings: StackSettings, workload: Workload, number: int, proxy_config: Mapping[str, Any] | None = None
+) -> ProcessSpec:
+    """The proxy of a workload, a sidecar or a gateway: the node agent, which runs the Envoy.
+
+    `proxy_config` is what the mesh and the workload say together (`meshctl.core.proxy_settings`).
+    """
     stack, layout = settings.stack, settings.layout
     address = stack.proxy(number)
     pilot = stack.pilot((number - 1) % settings.pilots + 1)
@@ -177,6 +183,7 @@ def proxy_spec(settings: StackSettings, workload: Workload, number: int) -> Proc
     }
     if workload.group:
         environment["ISTIO_META_AUTO_REGISTER_GROUP"] = workload.group
+    told = {"PROXY_CONFIG": dumps(proxy_config, sort_keys=True)} if proxy_config else {}
     ports = (t.STATUS_PORT, t.HEALTH_PORT, t.ENVOY_STATS_PORT, *workload.ports)
     if workload.type == ROUTER:
         environment["ISTIO_META_UNPRIVILEGED_POD"] = "true"
@@ -186,7 +193,7 @@ def proxy_spec(settings: StackSettings, workload: Workload, number: int) -> Proc
         name=workload.name,
         role=Role.PROXY,
         argv=(settings.python, "-m", "envoy_bootstrap", "proxy", workload.type),
-        environment=environment | dict(workload.proxy_env),
+        environment=environment | dict(workload.proxy_env) | told,
         listens=tuple((address, port) for port in ports),
         ready_url=f"http://{address}:{t.STATUS_PORT}/healthz/ready",
         grace=timedelta(seconds=15),

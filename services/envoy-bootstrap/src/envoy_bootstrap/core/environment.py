@@ -53,6 +53,7 @@ class AgentConfig:
     grace_ratio: float
     grace_jitter: float
     rsa_key_size: int | None
+    cpu_limit: int
     minimum_drain: timedelta
     exit_on_zero_connections: bool
     health_port: int
@@ -75,9 +76,10 @@ class AgentConfig:
 
     @property
     def concurrency(self) -> int:
-        """Envoy's worker threads."""
-        given = self.arguments.concurrency
-        return max(1, given if given is not None else self.proxy.concurrency)
+        """Envoy's worker threads, 0 for one a core: the command line's word, ProxyConfig's, or the limit of CPUs."""
+        if (self.arguments.concurrency or 0) > 0:
+            return self.arguments.concurrency or 0
+        return self.cpu_limit if self.proxy.concurrency is None else self.proxy.concurrency
 
 
 def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> AgentConfig:
@@ -106,6 +108,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> A
     sans = tuple(filter(None, environment.get("PILOT_SAN", "").split(","))) or (
         f"spiffe://{trust_domain}/ns/{root_namespace}/sa/pilot",
     )
+    cpus = reader.number("ISTIO_CPU_LIMIT", 1)
     health_port = reader.number("ENVOY_STATUS_PORT", 15021)
     prometheus_port = reader.number("ENVOY_PROMETHEUS_PORT", 15090)
     node = None
@@ -161,6 +164,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> A
         grace_ratio=ratio,
         grace_jitter=jitter,
         rsa_key_size=rsa,
+        cpu_limit=cpus,
         minimum_drain=drain,
         exit_on_zero_connections=exit_on_zero,
         health_port=health_port,

@@ -12,7 +12,7 @@ def envoy_arguments(
     component_log_level: str = "",
     ipv6: bool = False,
 ) -> list[str]:
-    """The arguments after the program's name.
+    """The arguments after the program's name; `concurrency` 0 leaves it to Envoy: a worker thread for each core.
 
     Hot restart is off: two Envoys of one workload overlap by SO_REUSEPORT instead, and nothing in shared memory can be
     left in a state that blocks the next start.
@@ -33,9 +33,9 @@ def envoy_arguments(
         "--skip-deprecated-logs",
         "-l",
         log_level,
-        "--concurrency",
-        str(concurrency),
     ]
+    if concurrency:
+        arguments += ["--concurrency", str(concurrency)]
     if component_log_level:
         arguments += ["--component-log-level", component_log_level]
     return arguments

@@ -26,7 +26,7 @@ class ProxyConfig:
     config_path: str = "./etc/istio/proxy"
     drain_duration: timedelta = timedelta(seconds=45)
     termination_drain_duration: timedelta = timedelta(seconds=5)
-    concurrency: int = 1
+    concurrency: int | None = None
     status_port: int = 15020
     service_cluster: str = "istio-proxy"
     runtime_values: Mapping[str, str] = field(default_factory=dict)
@@ -60,7 +60,7 @@ def parse_proxy_config(text: str) -> ProxyConfig:
         config_path=reader.text("configPath", default.config_path),
         drain_duration=reader.duration("drainDuration", default.drain_duration),
         termination_drain_duration=reader.duration("terminationDrainDuration", default.termination_drain_duration),
-        concurrency=reader.number("concurrency", default.concurrency),
+        concurrency=None if document.get("concurrency") is None else reader.number("concurrency", 0),
         status_port=reader.number("statusPort", default.status_port),
         service_cluster=reader.text("serviceCluster", default.service_cluster),
         runtime_values={key: str(value) for key, value in reader.mapping("runtimeValues").items()},

@@ -1,8 +1,8 @@
 """The injector's configuration as frozen data, and how it is read from the mesh's objects. Pure.
 
-Three sources, all of them config objects: MeshConfig (ConfigMap `istio`), the injector's own ConfigMap
-`istio-sidecar-injector` with Istio's keys `config` (policy, selectors, templates) and `values`, and the labels of
-namespaces.
+Four sources, all of them config objects: MeshConfig (ConfigMap `istio`), the injector's own ConfigMap
+`istio-sidecar-injector` with Istio's keys `config` (policy, selectors, templates) and `values`, the objects of kind
+ProxyConfig, and the labels of namespaces.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,6 +14,7 @@ from meshcore.errors import ErrorCode, MeshError, Violation
 
 from injector.core.decision import InjectionPolicy, PodSelector, SelectorRequirement
 from injector.core.merge import strategic_merge
+from injector.core.proxy_config import ProxyConfigs
 from injector.core.template import compile_template, shipped_templates
 from injector.core.values import DEFAULT_VALUES
 from injector.core.yaml_documents import read_document
@@ -45,13 +46,19 @@ class InjectionConfig:
     injected_annotations: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=lambda: DEFAULT_VALUES)
     mesh: Mapping[str, Any] = field(default_factory=dict)
+    proxy_configs: ProxyConfigs = field(default_factory=ProxyConfigs)
     revision: str = "default"
     cluster_id: str = "Kubernetes"
     trust_domain: str = "cluster.local"
 
 
 def parse_injection_config(
-    config_text: str, values_text: str = "", *, mesh: Mapping[str, Any] | None = None, **fixed: str
+    config_text: str,
+    values_text: str = "",
+    *,
+    mesh: Mapping[str, Any] | None = None,
+    proxy_configs: ProxyConfigs | None = None,
+    **fixed: str,
 ) -> InjectionConfig:
     """Read the two keys of ConfigMap `istio-sidecar-injector`; INVALID with every violation.
 
@@ -91,6 +98,7 @@ def parse_injection_config(
         injected_annotations=_string_map(document.get("injectedAnnotations"), "config.injectedAnnotations", violations),
         values=strategic_merge(DEFAULT_VALUES, values),
         mesh=mesh or {},
+        proxy_configs=proxy_configs or ProxyConfigs(),
         **fixed,
     )
     if violations:

@@ -1,7 +1,7 @@
 """What a template may read: one flat map of names, all plain data. Pure.
 
-Order of authority for each of them is Istio's: the pod's annotation, then ProxyConfig (the pod's
-`proxy.istio.io/config` over the mesh's `defaultConfig`), then the installation's values.
+Order of authority for each of them is Istio's: the pod's annotation, then ProxyConfig (merged in
+`injector.core.proxy_config`), then the installation's values.
 """
 
 import json
@@ -12,7 +12,6 @@ from typing import Any
 
 from injector.core import annotations as named
 from injector.core.config import InjectionConfig
-from injector.core.merge import strategic_merge
 from injector.core.proxy_image import proxy_image
 from injector.core.workload import Workload
 from injector.core.workload_labels import mesh_labels
@@ -51,10 +50,13 @@ class PodFacts:
 
     @cached_property
     def proxy_config(self) -> dict[str, Any]:
-        """ProxyConfig as written: the mesh's, the pod's annotation over it."""
-        own = read_document(self.annotations.get(named.PROXY_CONFIG, "")) or {}
-        merged: dict[str, Any] = strategic_merge(self.config.mesh.get("defaultConfig") or {}, own)
-        return merged
+        """ProxyConfig of this pod, merged from all that have a say in it."""
+        return self.config.proxy_configs.effective(
+            self.namespace,
+            self.labels,
+            default=self.config.mesh.get("defaultConfig") or {},
+            annotation=read_document(self.annotations.get(named.PROXY_CONFIG, "")) or {},
+        )
 
     @property
     def status_port(self) -> int:

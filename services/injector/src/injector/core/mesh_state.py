@@ -12,6 +12,7 @@ from meshcore.distribution.keys import Key
 from meshcore.errors import MeshError
 
 from injector.core.config import InjectionConfig, parse_injection_config
+from injector.core.proxy_config import ProxyConfigs
 from injector.core.trial import trial_problems
 from injector.core.yaml_documents import read_document
 
@@ -35,7 +36,8 @@ class MeshState:
     @classmethod
     def empty(cls, root_namespace: str, **fixed: str) -> "MeshState":
         """The state before anything is known: the shipped template and Istio's defaults."""
-        return cls(root_namespace=root_namespace, fixed=fixed, config=InjectionConfig(**fixed))  # type: ignore[arg-type]
+        config = InjectionConfig(proxy_configs=ProxyConfigs(root_namespace), **fixed)  # type: ignore[arg-type]
+        return cls(root_namespace=root_namespace, fixed=fixed, config=config)
 
     @property
     def network(self) -> str:
@@ -50,23 +52,30 @@ class MeshState:
 
     def replaced(self, entries: Iterable[tuple[Key, Mapping[str, Any] | None]]) -> "MeshState":
         """The state that the whole list of objects makes; what is not in it is gone."""
-        return replace(self, namespace_labels={}, texts={}).applied(entries)
+        config = replace(self.config, proxy_configs=ProxyConfigs(self.root_namespace))
+        return replace(self, namespace_labels={}, texts={}, config=config).applied(entries)
 
     def applied(self, entries: Iterable[tuple[Key, Mapping[str, Any] | None]]) -> "MeshState":
         """The state after these objects (None: deleted) have changed."""
         labels = dict(self.namespace_labels)
         texts = dict(self.texts)
+        proxy_configs = dict(self.config.proxy_configs.objects)
         for key, document in entries:
             match key:
                 case Key("", "namespaces", "", name):
                     labels.pop(name, None)
                     if document is not None:
                         labels[name] = (document.get("metadata") or {}).get("labels") or {}
+                case Key("networking.istio.io", "proxyconfigs", namespace, name):
+                    proxy_configs.pop((namespace, name), None)
+                    if document is not None:
+                        proxy_configs[namespace, name] = document
                 case Key("", "configmaps", self.root_namespace, "istio-sidecar-injector" | "istio" as name):
                     texts = {place: text for place, text in texts.items() if place[0] != name}
                     data = (document or {}).get("data") or {}
                     texts |= {(name, field): str(text) for field, text in data.items()}
-        state = replace(self, namespace_labels=labels, texts=texts)
+        config = replace(self.config, proxy_configs=ProxyConfigs(self.root_namespace, proxy_configs))
+        state = replace(self, namespace_labels=labels, texts=texts, config=config)
         return state if texts == self.texts and not self.problems else state._configured()
 
     def _configured(self) -> "MeshState":
@@ -78,6 +87,7 @@ class MeshState:
                 self.texts.get((CONFIG_MAP, "config"), ""),
                 self.texts.get((CONFIG_MAP, "values"), ""),
                 mesh=mesh,
+                proxy_configs=self.config.proxy_configs,
                 **self.fixed,
             )
         except yaml.YAMLError as error:
