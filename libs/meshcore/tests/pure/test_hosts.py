@@ -13,6 +13,9 @@ from meshcore.hosts import (
 
 LABEL = st.text("abc", min_size=1, max_size=3)
 HOST = st.lists(LABEL, min_size=1, max_size=4).map(".".join)
+PATTERN = st.builds(
+    str.__add__, st.sampled_from(("", "", "*", "*.")), st.sampled_from(("", "a", "b.a", "ab.a", "a.b.a"))
+)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +64,32 @@ def test_overlap_is_symmetric(one, other):
 def test_what_two_lists_of_hosts_both_cover_is_the_narrower_of_each_pair():
     assert intersection(("*.shop.com", "news.com"), ("*", "a.shop.com")) == ("*.shop.com", "a.shop.com", "news.com")
     assert intersection(("*.shop.com",), ("shop.com",)) == ()
+
+
+@given(st.lists(PATTERN, max_size=6), st.lists(PATTERN, max_size=6))
+def test_the_parts_of_two_lists_are_those_of_their_pairs_in_order(some, others):
+    pairs = ((one, other) for one in some for other in others if hosts_overlap(one, other))
+    expected = dict.fromkeys(one if host_matches(other, one) else other for one, other in pairs)
+    assert intersection(some, others) == tuple(expected)
+
+
+def test_thousands_of_hosts_on_both_sides_are_not_compared_each_with_each():
+    class Counted(str):
+        compared = 0
+
+        def endswith(self, *args):
+            Counted.compared += 1
+            return super().endswith(*args)
+
+        def __eq__(self, other):
+            Counted.compared += 1
+            return super().__eq__(other)
+
+        __hash__ = str.__hash__
+
+    hosts = [Counted(f"h{number}.example") for number in range(2000)]
+    assert len(intersection(hosts, [*hosts, Counted("*.other")])) == 2000
+    assert Counted.compared < 20 * len(hosts)
 
 
 def test_hosts_of_other_namespaces_are_left_out():
