@@ -2,6 +2,7 @@
 
 import pytest
 from meshcore.xds.resource import ResourceSet
+from meshcore.xds.types import LISTENER_TYPE
 from pilot.core.compiler import compile_resources
 from pilot.core.gateway_name import gateway_name
 from pilot.core.proxy import classify, parse_node
@@ -179,6 +180,29 @@ def test_of_two_servers_for_one_name_the_older_gateways_counts(compiled):
     resources = compiled(text + bound("young", "[a.example]", to("ratings"), "[edge/young]"))
     assert at(resources, "a.example", 8443, tls=True, sni="a.example").shares == {REVIEWS: 100.0}
     assert [item.code for item in resources.diagnostics] == ["gateway-server-refused"]
+
+
+def test_no_gateway_takes_a_port_of_the_proxy_itself(compiled):
+    ports = (15000, 15020, 15021, 15090, 80)
+    resources = compiled(gateway("public", *(server(port, "HTTP", '["*"]', name=f"p{port}") for port in ports)))
+    assert list(resources.resources[LISTENER_TYPE]) == ["0.0.0.0_8080"]
+    assert [item.code for item in resources.diagnostics] == ["gateway-server-refused"] * 4
+    assert "port 15000 is one of the proxy's own" in resources.diagnostics[0].message
+
+
+def test_a_server_name_that_is_not_for_the_namespace_is_not_taken_through_a_host_that_is(compiled):
+    passing = "{mode: PASSTHROUGH}"
+    shared = gateway(
+        "public",
+        server(443, "TLS", '["shop/*.shop.test"]', passing, "shop"),
+        server(443, "TLS", '["bank/pay.test"]', passing, "bank"),
+    )
+    both = "[x.shop.test, pay.test]"
+    theirs = bound("pay", "[pay.test]", tls("pay.test", "reviews.shop.svc.cluster.local"), age=2)
+    theirs = theirs.replace("namespace: shop", "namespace: bank")
+    resources = compiled(shared + bound("greedy", both, tls("pay.test", "ratings")) + theirs)
+    assert at(resources, "", 8443, tls=True, sni="pay.test", is_http=False).shares == {REVIEWS: 100.0}
+    assert at(resources, "", 8443, tls=True, sni="x.shop.test", is_http=False).refused
 
 
 def test_bytes_go_to_the_first_rule_that_fits(compiled):

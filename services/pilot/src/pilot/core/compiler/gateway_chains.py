@@ -4,7 +4,7 @@ Pure."""
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from meshcore.hosts import host_matches
+from meshcore.hosts import host_matches, intersection
 from meshcore.protocol import Protocol
 from meshcore.xds.names import cluster_sni
 
@@ -41,7 +41,10 @@ def tcp_target(work: Compilation, server: GatewayServer, problems: list[Diagnost
 
 
 def passed_through(work: Compilation, server: GatewayServer, problems: list[Diagnostic]) -> Iterator[PassedThrough]:
-    """The chains of a server that leaves TLS alone, in order of precedence."""
+    """The chains of a server that leaves TLS alone, in order of precedence.
+
+    Of a rule's server names those count that the server lets the rule's namespace have: the others are somebody else's.
+    """
     if server.is_auto_passthrough:
         yield from _by_cluster_name(work, server)
         return
@@ -50,10 +53,13 @@ def passed_through(work: Compilation, server: GatewayServer, problems: list[Diag
     for config in routes_of(work, server):
         if not claimed_hosts(work, server, config):
             continue
+        allowed = server.hosts_for(config.namespace)
         for rule in config.object.spec.tls:
             for match in rule.match:
                 if client.meets(match, port, config.namespace):
-                    hosts = tuple(host.lower() for host in match.sni_hosts)
+                    hosts = intersection(allowed, tuple(host.lower() for host in match.sni_hosts))
+                    if not hosts:
+                        continue
                     subnets, maker = match.destination_subnets, server.config.ref
                     yield PassedThrough(l4_target(work, config, rule.route, port, problems, subnets, hosts, maker))
 

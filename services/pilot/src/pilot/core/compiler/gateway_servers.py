@@ -18,6 +18,7 @@ from meshcore.xds.names import gateway_http_route, gateway_https_route
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
 from pilot.core.compiler.gateway_tls import unusable
+from pilot.core.compiler.own_ports import reserved_ports
 from pilot.core.config import Config
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.proxy import ProxyClass
@@ -105,8 +106,9 @@ def merged_servers(work: Compilation) -> Merged:
     one, snapshot = work.proxy_class, work.snapshot
     every = ("gateways", one.type, one.labels, Same(snapshot.configs.get("Gateway")))
     gateways = work.memo(every, lambda: gateways_for(snapshot, one))
-    place = (one.served, one.bind_address, one.unprivileged)
-    return work.memo(("gateway-servers", Same(gateways), place), lambda: _merged(gateways, one))
+    reserved = reserved_ports(work)
+    place = (one.served, one.bind_address, one.unprivileged, reserved)
+    return work.memo(("gateway-servers", Same(gateways), place), lambda: _merged(gateways, one, reserved))
 
 
 @dataclass
@@ -117,12 +119,12 @@ class _Slot:
     """Which Gateway has a server name."""
 
 
-def _merged(gateways: Iterable[Config[Gateway]], one: ProxyClass) -> Merged:
+def _merged(gateways: Iterable[Config[Gateway]], one: ProxyClass, reserved: frozenset[int]) -> Merged:
     slots: dict[tuple[str, int], _Slot] = {}
     problems: dict[Diagnostic, None] = {}
     for config in gateways:
         for server in config.object.spec.servers:
-            found = _add(slots, config, server, one)
+            found = _add(slots, config, server, one, reserved)
             if found:
                 text = f"Server {server.port.name!r} of Gateway {config.namespace}/{config.name} is left out: {found}."
                 problems[Diagnostic("gateway-server-refused", config.path, text)] = None
@@ -130,9 +132,17 @@ def _merged(gateways: Iterable[Config[Gateway]], one: ProxyClass) -> Merged:
     return Merged(tuple(listeners), tuple(problems))
 
 
-def _add(slots: dict[tuple[str, int], _Slot], config: Config[Gateway], server: Server, one: ProxyClass) -> str:
+def _add(
+    slots: dict[tuple[str, int], _Slot],
+    config: Config[Gateway],
+    server: Server,
+    one: ProxyClass,
+    reserved: frozenset[int],
+) -> str:
     """Why the server cannot be had; empty when it can."""
     port = _bound_port(server, one)
+    if port in reserved:
+        return f"port {port} is one of the proxy's own"
     if one.unprivileged and 0 < port < _FIRST_UNPRIVILEGED:
         return f"the proxy may not bind port {port}, which is below {_FIRST_UNPRIVILEGED}"
     bind = server.bind if server.bind and server.bind != WILDCARD else one.bind_address or WILDCARD

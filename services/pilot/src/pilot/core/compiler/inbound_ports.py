@@ -14,12 +14,10 @@ from meshcore.xds.origin import Origins, distinct
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
 from pilot.core.compiler.ingress_ports import Ingress, ingress_ports
+from pilot.core.compiler.own_ports import reserved_ports
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.proxy import ProxyType
 from pilot.core.registry import Port, Service
-
-_MESH_PORTS = (15020, 15021, 15090)
-"""The agent's status, health and Prometheus listeners, beside the proxy."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +53,14 @@ class InboundPort:
 
 def inbound_ports(work: Compilation) -> tuple[InboundPort, ...]:
     """Sorted by target port; ports of the mesh's own listeners are left out."""
-    return tuple(_ports(work, _reserved(work)))
+    return tuple(_ports(work, reserved_ports(work)))
 
 
 def inbound_conflicts(work: Compilation) -> tuple[Diagnostic, ...]:
     """Services that cannot have their protocol, or any listener at all, because another one has the port."""
     found = []
     for port in _ports(work, frozenset()):
-        if port.target in _reserved(work):
+        if port.target in reserved_ports(work):
             text = (
                 f"Port {port.target} of {port.service.host} is one of the proxy's own ports: nothing is served there."
             )
@@ -76,16 +74,6 @@ def inbound_conflicts(work: Compilation) -> tuple[Diagnostic, ...]:
                 )
                 found.append(Diagnostic("inbound-port-conflict", service.path, text))
     return tuple(found)
-
-
-def _reserved(work: Compilation) -> frozenset[int]:
-    one, mesh = work.proxy_class, work.mesh
-    own = {one.status_port, *_MESH_PORTS}
-    if one.on_own_addresses:
-        own.add(one.http_proxy_port or mesh.proxy_http_port)
-    else:
-        own |= {mesh.proxy_listen_port, mesh.proxy_inbound_listen_port}
-    return frozenset(own)
 
 
 def _ports(work: Compilation, reserved: frozenset[int]) -> Iterable[InboundPort]:
