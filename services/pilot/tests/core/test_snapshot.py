@@ -48,6 +48,12 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
     group = "security.istio.io/v1" if kind == "PeerAuthentication" else "networking.istio.io/v1"
     core = {
         "Telemetry": "telemetry.istio.io/v1",
+        "WasmPlugin": "extensions.istio.io/v1alpha1",
+        "ProxyConfig": "networking.istio.io/v1beta1",
+        "RequestAuthentication": "security.istio.io/v1",
+        "AuthorizationPolicy": "security.istio.io/v1",
+        "Endpoints": "v1",
+        "Secret": "v1",
         "TrafficExtension": "extensions.istio.io/v1alpha1",
         "EnvoyFilter": "networking.istio.io/v1alpha3",
         "Service": "v1",
@@ -121,6 +127,11 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
                         "hosts": [("*.local", "*.example", f"{namespace}/{app}.example")[variant % 3]],
                         "tls": {"mode": ("AUTO_PASSTHROUGH", "PASSTHROUGH", "ISTIO_MUTUAL")[variant % 3]},
                     },
+                    {
+                        "port": {"number": 8443, "name": "c", "protocol": "HTTPS"},
+                        "hosts": ["*"],
+                        "tls": {"mode": ("SIMPLE", "MUTUAL")[variant % 2], "credentialName": f"cert-{other}"},
+                    },
                 ],
             }
         },
@@ -160,6 +171,44 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
                 "metrics": [{"providers": [{"name": "prometheus"}]}] if variant % 2 else [],
             }
         },
+        "WasmPlugin": {
+            "spec": {
+                "url": ("http://b.example/b.wasm", "oci://hub.example/a", "http://a.example/a.wasm")[variant % 3],
+                **({"sha256": f"{variant:064x}"} if variant % 2 else {}),
+                "type": ("HTTP", "NETWORK")[variant // 2 % 2],
+                "phase": ("AUTHN", "AUTHZ", "STATS")[variant % 3],
+                **({"selector": {"matchLabels": {"app": app}}} if variant % 4 else {}),
+                "pluginConfig": {"n": variant},
+            }
+        },
+        "ProxyConfig": {
+            "spec": {
+                **({"selector": {"matchLabels": {"app": app}}} if variant % 2 else {}),
+                "concurrency": variant,
+            }
+        },
+        "RequestAuthentication": {
+            "spec": {
+                **({"selector": {"matchLabels": {"app": app}}} if variant % 2 else {}),
+                "jwtRules": [{"issuer": f"https://{other}.example", "jwks": '{"keys": []}'}],
+            }
+        },
+        "AuthorizationPolicy": {
+            "spec": {
+                **({"selector": {"matchLabels": {"app": app}}} if variant % 2 else {}),
+                "action": ("ALLOW", "DENY")[variant % 2],
+                "rules": [{"from": [{"source": {"namespaces": [other]}}]}],
+            }
+        },
+        "Endpoints": {
+            "subsets": [
+                {
+                    "addresses": [{"ip": f"10.4.0.{variant + 1}"}],
+                    "ports": [{"name": "http", "port": 8080 + variant % 2}],
+                }
+            ]
+        },
+        "Secret": {"type": "Opaque", "data": {"ca.crt": ("YQ==", "Yg==")[variant % 2]}},
         "TrafficExtension": {
             "spec": {
                 "priority": variant % 2,
@@ -269,6 +318,12 @@ KINDS = (
     "Sidecar",
     "EnvoyFilter",
     "TrafficExtension",
+    "WasmPlugin",
+    "ProxyConfig",
+    "RequestAuthentication",
+    "AuthorizationPolicy",
+    "Endpoints",
+    "Secret",
     "Telemetry",
     "ConfigMap",
 )
@@ -330,7 +385,8 @@ def compiled(snapshot: MeshSnapshot, cache: CompileCache | None = None):
     found = []
     for node in NODES:
         resources = compile_resources(snapshot, classify(parse_node(node), snapshot.selection), cache)
-        found.append(({t: dict(m) for t, m in resources.resources.items()}, resources.diagnostics))
+        by_type = {t: dict(m) for t, m in resources.resources.items()}
+        found.append((by_type, resources.diagnostics, resources.secrets))
     return found
 
 
@@ -374,7 +430,8 @@ def test_what_is_said_to_be_unaffected_compiles_to_the_same(steps):
             proxy = parse_node(node)
             old, new = classify(proxy, before.selection), classify(proxy, snapshot.selection)
             if old == new and not affects(change, new, snapshot):
-                assert compile_resources(before, old).resources == compile_resources(snapshot, new).resources
+                was, now = compile_resources(before, old), compile_resources(snapshot, new)
+                assert (was.resources, was.secrets) == (now.resources, now.secrets)
 
 
 @settings(max_examples=100)

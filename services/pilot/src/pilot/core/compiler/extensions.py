@@ -6,7 +6,7 @@ so a new version of a script changes no listener.
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -126,8 +126,14 @@ def extension_problems(work: Compilation) -> Iterator[Diagnostic]:
 
 def _selected(work: Compilation, configs: list[Config[Any]]) -> tuple[Extension, ...]:
     chosen = [item for item in configs if is_target(item.object, work.proxy_class, work.mesh.root_namespace)]
-    chosen.sort(key=lambda item: (-(item.object.spec.priority or 0), item.age))
-    return tuple(sorted((_read(item) for item in chosen), key=lambda item: item.slot))
+    chosen.sort(key=lambda item: item.age)
+    first: dict[str, Extension] = {}
+    read = []
+    for item in map(_read, chosen):
+        older = first.setdefault(item.name, item)
+        read.append(item if older is item else replace(item, problem=_name_fault(older)))
+    read.sort(key=lambda item: -(item.config.object.spec.priority or 0))
+    return tuple(sorted(read, key=lambda item: item.slot))
 
 
 def _read(config: Config[Any]) -> Extension:
@@ -239,6 +245,14 @@ def _code(wasm: WasmSettings) -> base_pb2.AsyncDataSource:
     code.remote.http_uri.timeout.seconds = _FETCH_SECONDS
     code.remote.sha256 = wasm.sha256
     return code
+
+
+def _name_fault(older: Extension) -> str:
+    """Both would have one extension config: Envoy would give one filter the other's content, and refuse it."""
+    kind = older.config.object.kind
+    return (
+        f"There is a {kind} of this name in the namespace, and it is older: the two would share one extension config."
+    )
 
 
 def _module_fault(wasm: WasmSettings) -> str:
