@@ -15,6 +15,12 @@ LIMIT = "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.Lo
     [
         ("CLUSTER", {"name": "a", "connect_timeout": "1s"}, []),
         ("CLUSTER", {"connect_timeout": "1s"}, ["name must not be empty"]),
+        ("HTTP_ROUTE", {"match": {"safe_regex": {"regex": "/a.*"}}, "route": {"cluster": "a"}}, []),
+        (
+            "HTTP_ROUTE",
+            {"match": {"safe_regex": {"regex": "(a+)+("}}, "route": {"cluster": "a"}},
+            ["match.safe_regex.regex is no regular expression of RE2: missing ): (a+)+("],
+        ),
         ("CLUSTER", {"name": "a", "connect_timeout": "0s"}, ["connect_timeout must be greater than 0:00:00"]),
         (
             "CLUSTER",

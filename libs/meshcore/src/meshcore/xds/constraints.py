@@ -1,7 +1,8 @@
 """Envoy's own constraints on single fields, as its API states them (protoc-gen-validate rules in the descriptors).
 
-Python's messages carry these rules and do not check them; Envoy refuses a resource that breaks one. Patterns, which
-nearly always guard names of headers, are left to Envoy. Pure.
+Python's messages carry these rules and do not check them; Envoy refuses a resource that breaks one, as it refuses a
+regular expression that RE2 does not compile. Patterns of the rules, which nearly always guard names of headers, are
+left to Envoy. Pure.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -9,11 +10,13 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
+import re2
 from google.protobuf import any_pb2, descriptor, duration_pb2, message, unknown_fields
 from validate import validate_pb2
 
 from meshcore.xds import registry
 
+_REGEX = "envoy.type.matcher.v3.RegexMatcher"
 _WRAPPERS = frozenset(
     f"google.protobuf.{name}Value"
     for name in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")
@@ -43,6 +46,8 @@ def _of_message(part: message.Message, path: str) -> Iterator[str]:
         return
     if len(unknown_fields.UnknownFieldSet(part)):
         return  # written for a newer API than this one, which may ask for something else
+    if part.DESCRIPTOR.full_name == _REGEX and (fault := _regex_fault(part.regex)):  # type: ignore[attr-defined]
+        yield f"{_at(path, 'regex')} is no regular expression of RE2: {fault}"
     for oneof in part.DESCRIPTOR.oneofs:
         if _is_required(oneof) and part.WhichOneof(oneof.name) is None:
             names = ", ".join(field.name for field in oneof.fields)
@@ -148,6 +153,18 @@ def _outside(value: Any, wanted: Any, path: str, read: Callable[[Any], Any]) -> 
 
 def _length(value: duration_pb2.Duration) -> timedelta:
     return timedelta(seconds=value.seconds, microseconds=value.nanos // 1000)
+
+
+@lru_cache(maxsize=4096)
+def _regex_fault(pattern: str) -> str:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(pattern, options)
+    except re2.error as error:
+        reason = error.args[0] if error.args else "it does not compile"
+        return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+    return ""
 
 
 def _at(path: str, name: str) -> str:
