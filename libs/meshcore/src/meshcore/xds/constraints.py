@@ -46,7 +46,7 @@ def _of_message(part: message.Message, path: str) -> Iterator[str]:
         return
     if len(unknown_fields.UnknownFieldSet(part)):
         return  # written for a newer API than this one, which may ask for something else
-    if part.DESCRIPTOR.full_name == _REGEX and (fault := _regex_fault(part.regex)):  # type: ignore[attr-defined]
+    if part.DESCRIPTOR.full_name == _REGEX and (fault := _regex_fault(part.regex)):
         yield f"{_at(path, 'regex')} is no regular expression of RE2: {fault}"
     for oneof in part.DESCRIPTOR.oneofs:
         if _is_required(oneof) and part.WhichOneof(oneof.name) is None:
