@@ -1,8 +1,15 @@
 """Config that is odd but valid: Pilot takes it, and Envoy takes what is made of it."""
 
+import pytest
+from envoy.config.cluster.v3 import cluster_pb2
+from meshcore.model import MeshConfig
+from meshcore.model.virtual_service import HttpRetry
 from meshcore.testing.envoy import validate
+from meshcore.xds.types import CLUSTER_TYPE
 from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import compile_resources
+from pilot.core.compiler.retry_policy import retry_policy
+from pilot.core.compiler.route_match import claim_path
 from pilot.core.proxy import classify, parse_node
 from pilot.core.snapshot import MeshSnapshot
 
@@ -80,3 +87,56 @@ def test_two_entries_of_one_host_with_different_ports_are_one_service(objects):
     old = entry("a", "{number: 80, name: http, protocol: HTTP}", endpoints)
     new = entry("b", "{number: 90, name: other, protocol: TCP}", endpoints)
     assert taken(objects, old + new).diagnostics == taken(objects, old).diagnostics
+
+
+def rule(policy: str) -> str:
+    return f"""
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: d, namespace: shop}}
+spec: {{host: reviews, trafficPolicy: {policy}}}
+"""
+
+
+def cluster(resources, name: str) -> cluster_pb2.Cluster:
+    return cluster_pb2.Cluster.FromString(resources.of_type(CLUSTER_TYPE)[name].body)
+
+
+def test_a_ring_is_no_larger_than_envoy_takes(objects):
+    made = taken(objects, rule("{loadBalancer: {consistentHash: {useSourceIp: true, minimumRingSize: 1099511627776}}}"))
+    found = cluster(made, "outbound|9080||reviews.shop.svc.cluster.local")
+    assert found.ring_hash_lb_config.minimum_ring_size.value == 8_388_608
+
+
+def test_statistics_of_clusters_are_called_as_the_mesh_says(objects):
+    mesh = """
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: "outboundClusterStatName: '%SERVICE%_%SERVICE_PORT_NAME%'"}
+"""
+    found = cluster(taken(objects, mesh), "outbound|9080||reviews.shop.svc.cluster.local")
+    assert found.alt_stat_name == "reviews.shop_http;"
+
+
+@pytest.mark.parametrize(("asked", "elsewhere"), [(None, False), (True, True), (False, False)])
+def test_retries_of_hashed_requests_go_elsewhere_only_when_asked(asked, elsewhere):
+    policy = retry_policy(HttpRetry(attempts=2, retry_ignore_previous_hosts=asked), MeshConfig(), consistent_hash=True)
+    assert bool(policy.retry_host_predicate) is elsewhere
+
+
+@pytest.mark.parametrize(
+    ("header", "path"),
+    [
+        ("@request.auth.claims.sub", ("sub",)),
+        ("@request.auth.claims.group.name", ("group", "name")),
+        ("@request.auth.claims[group][example.com/name]", ("group", "example.com/name")),
+        ("@request.auth.claims", ()),
+        ("@request.auth.claims-sub", ()),
+        ("@request.auth.claims[sub", ()),
+    ],
+)
+def test_a_claim_is_named_with_dots_or_brackets(header, path):
+    assert claim_path(header) == path

@@ -28,6 +28,8 @@ from pilot.core.compiler.priorities import PlaceSetting
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _OPTIONS = http_protocol_options_pb2.HttpProtocolOptions
 _MIN_RING_SIZE = 1024
+_LARGEST_RING = 8_388_608
+"""Envoy takes no larger one."""
 _KEEPALIVE_TIMEOUT = timedelta(seconds=10)
 """Envoy insists on one; the API does not."""
 _SLOW_START_MIN_PERCENT = 10.0
@@ -106,7 +108,7 @@ def _apply_consistent_hash(cluster: Any, settings: ConsistentHash) -> None:
         return
     cluster.lb_policy = cluster_pb2.Cluster.RING_HASH
     size = (settings.ring_hash.minimum_ring_size if settings.ring_hash else 0) or settings.minimum_ring_size
-    cluster.ring_hash_lb_config.minimum_ring_size.value = size or _MIN_RING_SIZE
+    cluster.ring_hash_lb_config.minimum_ring_size.value = min(size or _MIN_RING_SIZE, _LARGEST_RING)
 
 
 def _is_prime(number: int) -> bool:

@@ -10,7 +10,7 @@ from meshcore.xds.names import outbound_cluster
 from pilot.core.compiler.context import Compilation, service_port
 from pilot.core.config import Config
 from pilot.core.diagnostics import Diagnostic, Severity
-from pilot.core.registry import Service
+from pilot.core.registry import Resolution, Service
 from pilot.core.visibility.destination_rules import NO_RULE, ServiceRule
 
 
@@ -60,6 +60,9 @@ def _problem(
     if found.service is None:
         text = f"Host {found.host} is not known here: requests to it are answered with 503."
         return Diagnostic("unknown-host", owner.path, text, Severity.ERROR)
+    if found.service.resolution is Resolution.DYNAMIC_DNS:
+        text = f"Host {found.host} is resolved anew for each call, which is not done: requests are answered with 503."
+        return Diagnostic("unsupported-resolution", owner.path, text, Severity.ERROR)
     if found.service.port(number) is None:
         text = f"Host {found.host} has no port {number}: requests to it are answered with 503."
         return Diagnostic("unknown-port", owner.path, text, Severity.ERROR)

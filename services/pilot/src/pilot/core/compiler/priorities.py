@@ -86,7 +86,7 @@ def placement(
     if not locality.region:
         return Placement()
     for item in settings.distribute:
-        if _covers(item.from_, locality):
+        if covers(item.from_, locality):
             return Placement(locality, (), tuple(sorted(item.to.items())))
     if settings.distribute or not acts:
         return Placement()
@@ -116,7 +116,7 @@ def distributed(where: Placement, weights: dict[Group, int]) -> dict[Group, int]
     result = dict.fromkeys(weights, 0)
     left = set(weights)
     for pattern, percent in where.distribute:
-        matching = [group for group in sorted(left) if _covers(pattern, group.locality)]
+        matching = [group for group in sorted(left) if covers(pattern, group.locality)]
         left -= set(matching)
         total = sum(weights[group] for group in matching)
         for group in matching:
@@ -147,7 +147,8 @@ def _first_difference(own: Iterable[str], other: Iterable[str]) -> int:
     return 0
 
 
-def _covers(pattern: str, locality: Locality) -> bool:
+def covers(pattern: str, locality: Locality) -> bool:
+    """Whether a place lies within `region/zone/*` or `region`: parts that are not named do not matter."""
     wanted = pattern.split("/")
     for part, value in zip(wanted, locality, strict=False):
         if part == "*":

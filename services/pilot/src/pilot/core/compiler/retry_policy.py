@@ -18,13 +18,14 @@ _SELECTION_ATTEMPTS = 5
 def retry_policy(
     retries: HttpRetry | None, mesh: MeshConfig, *, consistent_hash: bool
 ) -> route_components_pb2.RetryPolicy | None:
-    """None when retries are switched off. With consistent hashing another host would be the wrong one."""
+    """None when retries are switched off. With consistent hashing another host is the wrong one, unless asked for."""
     settings = retries or mesh.default_http_retry_policy
     if settings is None:
         return _default(consistent_hash)
     if settings.attempts <= 0:
         return None
-    policy = _default(consistent_hash or settings.retry_ignore_previous_hosts is False)
+    elsewhere = settings.retry_ignore_previous_hosts
+    policy = _default(consistent_hash if elsewhere is None else not elsewhere)
     policy.num_retries.CopyFrom(uint32(settings.attempts))
     if settings.retry_on:
         words, codes = _conditions(settings.retry_on)

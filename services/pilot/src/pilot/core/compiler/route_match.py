@@ -1,6 +1,8 @@
 """Conditions of a VirtualService's HTTP match as Envoy's route match; what is decided per proxy is decided here.
 Pure."""
 
+import re
+
 from envoy.config.route.v3 import route_components_pb2
 from envoy.type.matcher.v3 import metadata_pb2, regex_pb2, string_pb2, value_pb2
 from meshcore.model.virtual_service import HttpMatchRequest, HttpRoute, StringMatch
@@ -9,7 +11,7 @@ from pilot.core.compiler.clients import Client
 from pilot.core.compiler.messages import boolean
 
 JWT_METADATA = "envoy.filters.http.jwt_authn"
-_CLAIMS = "@request.auth.claims"
+_CLAIMS = re.compile(r"@request\.auth\.claims(?:\.(?P<dotted>.+)|(?P<listed>(?:\[[^][]+\])+))", re.IGNORECASE)
 _Match = route_components_pb2.RouteMatch
 _Header = route_components_pb2.HeaderMatcher
 
@@ -32,13 +34,13 @@ def route_match(match: HttpMatchRequest | None) -> route_components_pb2.RouteMat
     if match.ignore_uri_case:
         made.case_sensitive.CopyFrom(boolean(False))
     for name, value in sorted(match.headers.items()):
-        if name.startswith(_CLAIMS):
-            made.dynamic_metadata.append(_claim(name, value))
+        if claim := claim_path(name):
+            made.dynamic_metadata.append(_claim(claim, value))
         else:
             made.headers.append(_header(name, value))
     for name, value in sorted(match.without_headers.items()):
-        if name.startswith(_CLAIMS):
-            made.dynamic_metadata.append(_claim(name, value, invert=True))
+        if claim := claim_path(name):
+            made.dynamic_metadata.append(_claim(claim, value, invert=True))
         else:
             header = _header(name, value)
             header.invert_match = True
@@ -102,10 +104,18 @@ def _query(name: str, value: StringMatch) -> route_components_pb2.QueryParameter
     return route_components_pb2.QueryParameterMatcher(name=name, string_match=string_matcher(value))
 
 
-def _claim(name: str, value: StringMatch, *, invert: bool = False) -> metadata_pb2.MetadataMatcher:
-    """`@request.auth.claims.sub` or `@request.auth.claims[group][name]`: what the JWT filter left in metadata."""
-    rest = name.removeprefix(_CLAIMS)
-    keys = rest.strip("[]").split("][") if rest.startswith("[") else rest.strip(".").split(".")
+def claim_path(name: str) -> tuple[str, ...]:
+    """The claim that a header's name stands for, outermost key first: `@request.auth.claims.group.name`, or
+    `@request.auth.claims[group][name]`; nothing when the name is a header's."""
+    found = _CLAIMS.fullmatch(name)
+    if found is None:
+        return ()
+    listed = found["listed"]
+    return tuple(listed[1:-1].split("][") if listed else found["dotted"].split("."))
+
+
+def _claim(keys: tuple[str, ...], value: StringMatch, *, invert: bool = False) -> metadata_pb2.MetadataMatcher:
+    """A match on what the JWT filter left in metadata."""
     one = value_pb2.ValueMatcher(string_match=string_matcher(value))
     either = value_pb2.ValueMatcher(
         or_match=value_pb2.OrMatcher(
