@@ -14,8 +14,8 @@ _UNIT_SECONDS = {
     "m": Decimal(60),
     "h": Decimal(3600),
 }
-_MAX_SECONDS = Decimal(315_576_000_000)
-"""google.protobuf.Duration's limit: 10,000 years."""
+_MAX_SECONDS = Decimal("9223372036.854775807")
+"""What fits 64 bits of nanoseconds, as Go counts: 292 years."""
 
 
 def parse_duration(value: object) -> timedelta:
@@ -33,7 +33,7 @@ def parse_duration(value: object) -> timedelta:
         raise ValueError("a duration is a string such as 1.5s, 100ms or 1h30m")
     seconds = sum((Decimal(number) * _UNIT_SECONDS[unit] for number, unit in parts), Decimal(0))
     if seconds > _MAX_SECONDS:
-        raise ValueError("a duration is at most 10,000 years")
+        raise ValueError("a duration is at most 292 years")
     microseconds = seconds * 1_000_000
     if microseconds % 1:
         raise ValueError("a duration is in whole microseconds")

@@ -15,7 +15,8 @@ from meshcore.model.url import is_absolute_url, url_fault
     "expression",
     [
         "a",
-        "response.code >= 400 && !(has(request.headers['x-a']))",
+        "response.code >= 400 && !(has(request.headers)) || 'x-a' in request.headers",
+        "source.namespace == 'a' && [,] == {,}.items",
         'x.all(i, i > 0) ? \'a\' : "b\\"c"',
         "r'\\d+' in y || b'x' == z",
         "-1 - -2 < .5e3",
@@ -31,7 +32,11 @@ def test_expressions_of_cel(expression: str) -> None:
 
 @pytest.mark.parametrize(
     "expression",
-    ["", "a = 1", "a &&", "(a", "a)", "a b", "a..b", "f(a,)", "'open", "a ? b", "while", "1 + + 2", "a.in", "(" * 500],
+    [
+        *("", "a = 1", "a &&", "(a", "a)", "a b", "a..b", "f(a,)", "'open", "a ? b", "while", "1 + + 2", "a.in"),
+        *("has(a)", "has(a['b'])", "a.all(1, x)", "a.?b", "a[?0]", "'\\q'", "`a`", "a.true", "1.a{}", ".true"),
+        *("99999999999999999999", "(" * 500),
+    ],
 )
 def test_what_is_no_expression_of_cel(expression: str) -> None:
     assert expression_fault(expression)

@@ -8,9 +8,10 @@ from galley.core.kinds.virtual_service.http_match import check_http_match
 from galley.core.references import missing_subsets
 from galley.core.rules import headers, label_maps, names, patterns
 from galley.core.rules.report import Report
+from galley.core.rules.retries import check_retries
 from hypothesis import given
 from hypothesis import strategies as st
-from meshcore.model.virtual_service import HttpMatchRequest, StringMatch
+from meshcore.model.virtual_service import HttpMatchRequest, HttpRetry, StringMatch
 from meshcore.testing.golden import check_golden
 
 
@@ -64,14 +65,14 @@ def test_subnets(text: str, *, good: bool) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "plain", "100%%", "%REQ(:path)%", "%START_TIME%", '%DYNAMIC_METADATA(["a","b"])%', "a %REQ(x?y):10% b", "\t"],
+    ["", "plain", "100%%", "%REQ(:path)%", "%A:10%", '%DYNAMIC_METADATA(["a","b"])%', "a %REQ(x?y)% b", "\t"],
 )
 def test_good_header_values(value: str) -> None:
     assert errors(headers.check_value, value) == []
 
 
 @pytest.mark.parametrize(
-    "value", ["100%", "%", "%REQ(x%", "%req(x)%", "%REQ(x)", '%A(["a)%', "%A(x))%", "a\nb", "\x7f"]
+    "value", ["100%", "%", "%REQ(x%", "%req(x)%", "%REQ(x)", '%A(["a)%', "%A(x))%", "%REQ(x):10%", "a\nb", "\x7f"]
 )
 def test_bad_header_values(value: str) -> None:
     assert errors(headers.check_value, value)
@@ -103,6 +104,13 @@ def test_patterns_are_re2(pattern: str, *, good: bool) -> None:
 )
 def test_sni_hosts_of_gateways(host: str, *, good: bool) -> None:
     assert (errors(names.check_sni_auto_host, host) == []) is good
+
+
+@pytest.mark.parametrize(
+    ("conditions", "good"), [("5xx,503", True), ("5xx, 503", False), ("5xx,", False), ("999", False), ("reset", True)]
+)
+def test_conditions_of_retries(conditions: str, *, good: bool) -> None:
+    assert (errors(check_retries, HttpRetry(attempts=1, retry_on=conditions)) == []) is good
 
 
 def test_subset_is_found_in_any_rule_that_covers_the_host() -> None:

@@ -128,10 +128,9 @@ def pattern(text: str) -> Keyword:
 
 def _is_base64(text: str) -> bool:
     try:
-        base64.b64decode(text, validate=True)
+        return bool(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError):
         return False
-    return True
 
 
 BASE64 = Keyword("format", "byte", "not base64", "base64 with padding", _is_base64)

@@ -1,16 +1,19 @@
-"""The syntax of CEL expressions (google/cel-spec, langdef.md). Names and types are not looked at: what a filter may
-name is Envoy's to say."""
+"""The syntax of CEL expressions (google/cel-spec, langdef.md), with what macros must be given. Other names, and types,
+are not looked at: what a filter may name is Envoy's to say."""
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 
+_ESCAPE = r"""\\(?:[abfnrtv\\?"'`]|[xX][0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|[0-3][0-7]{2})"""
 _TOKEN = re.compile(
-    r"""(?P<space>[\s]+|//[^\n]*)
-    |(?P<string>(?:[rR][bB]?|[bB][rR]?)?(?:\"\"\"(?:[^\\]|\\.)*?\"\"\"|'''(?:[^\\]|\\.)*?'''
-        |"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))
+    rf"""(?P<space>[\s]+|//[^\n]*)
+    |(?P<string>(?:[rR][bB]?|[bB][rR])(?:\"\"\".*?\"\"\"|'''.*?'''|"[^"\n]*"|'[^'\n]*')
+        |[bB]?(?:\"\"\"(?:[^\\]|{_ESCAPE})*?\"\"\"|'''(?:[^\\]|{_ESCAPE})*?'''
+        |"(?:[^"\\\n]|{_ESCAPE})*"|'(?:[^'\\\n]|{_ESCAPE})*'))
     |(?P<number>0[xX][0-9A-Fa-f]+[uU]?|[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+|[0-9]+[uU]?)
     |(?P<name>[_A-Za-z][_A-Za-z0-9]*|`[^`]+`)
-    |(?P<operator>&&|\|\||==|!=|<=|>=|[-+*/%<>!?:.,()\[\]{}])""",
+    |(?P<operator>&&|\|\||==|!=|<=|>=|[-+*/%<>!?:.,()\[\]{{}}])""",
     re.VERBOSE | re.DOTALL,
 )
 _RELATIONS = frozenset(("==", "!=", "<", "<=", ">", ">=", "in"))
@@ -21,12 +24,25 @@ _RESERVED = frozenset(
         *("namespace", "return", "var", "void", "while"),
     )
 )
+_LITERALS = frozenset(("true", "false", "null"))
+_WORDS = _LITERALS | {"in"}
+_NO_NAMES = _RESERVED | _WORDS
+_MACROS = {"all": (2,), "exists": (2,), "exists_one": (2,), "existsOne": (2,), "map": (2, 3), "filter": (2,)}
+"""Macros that are called on something, with the numbers of arguments that they have; the first is a name."""
 _LONGEST = 100_000
 _DEEPEST = 100
 
 
 class _SyntaxFaultError(Exception):
     """Where and why the expression cannot be read."""
+
+
+class _Form(Enum):
+    """What an expression looks like, as far as macros ask."""
+
+    NAME = "name"
+    SELECTION = "selection"
+    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,90 +87,140 @@ class _Reader:
         self._next = 0
         self._depth = 0
 
-    def read_expression(self) -> None:
+    def read_expression(self) -> _Form:
         """Operands between binary operators, then perhaps `? … : …`."""
         self._depth += 1
         if self._depth > _DEEPEST:
             raise _SyntaxFaultError(f"nested deeper than {_DEEPEST}")
-        self._read_operand()
+        form = self._read_operand()
         while self._tokens[self._next].text in _BINARY and self._tokens[self._next].kind in ("operator", "name"):
             self._next += 1
             self._read_operand()
+            form = _Form.OTHER
         if self._take("?"):
             self.read_expression()
             self._expect(":")
             self.read_expression()
+            form = _Form.OTHER
         self._depth -= 1
+        return form
 
     def expect_end(self) -> None:
         """Nothing may be left."""
         if self._tokens[self._next].kind != "end":
             raise self._unexpected()
 
-    def _read_operand(self) -> None:
+    def _read_operand(self) -> _Form:
+        negated = False
         while self._tokens[self._next].text in ("!", "-"):
+            negated = True
             self._next += 1
-        self._read_primary()
+        form, named = self._read_primary()
         while True:
             if self._take("."):
-                self._take("?")
-                self._expect_name()
+                name = self._read_selector()
+                form, named = _Form.SELECTION, named and not name.startswith("`")
                 if self._take("("):
-                    self._read_list(")")
-                elif self._peek("{"):
-                    self._read_fields()
+                    self._check_call(name, self._read_list(")"))
+                    form, named = _Form.OTHER, False
+                elif named and self._peek("{"):
+                    self._read_fields(named=True)
+                    form, named = _Form.OTHER, False
             elif self._take("["):
-                self._take("?")
                 self.read_expression()
                 self._expect("]")
+                form, named = _Form.OTHER, False
             else:
-                return
+                return _Form.OTHER if negated else form
 
-    def _read_primary(self) -> None:
+    def _read_primary(self) -> tuple[_Form, bool]:
+        """What was read, and whether it may be the beginning of a message's name."""
         token = self._tokens[self._next]
-        if token.kind in ("string", "number"):
+        if token.kind == "number":
+            self._check_number(token)
+        if token.kind in ("string", "number") or token.text in _LITERALS:
             self._next += 1
-        elif self._take("("):
-            self.read_expression()
+            return _Form.OTHER, False
+        if self._take("("):
+            form = self.read_expression()
             self._expect(")")
-        elif self._take("["):
+            return form, False
+        if self._take("["):
             self._read_list("]")
-        elif token.text == "{":
+            return _Form.OTHER, False
+        if token.text == "{":
             self._read_fields()
-        else:
-            self._take(".")
-            self._expect_name()
-            if self._take("("):
-                self._read_list(")")
-            elif self._peek("{"):
-                self._read_fields()
+            return _Form.OTHER, False
+        return self._read_name()
 
-    def _read_list(self, closing: str) -> None:
+    def _read_name(self) -> tuple[_Form, bool]:
+        self._take(".")
+        token = self._tokens[self._next]
+        if token.kind != "name" or token.text in _NO_NAMES or token.text.startswith("`"):
+            raise self._unexpected()
+        self._next += 1
+        if self._take("("):
+            forms = self._read_list(")")
+            if token.text == "has" and len(forms) == 1 and forms[0] is not _Form.SELECTION:
+                raise _SyntaxFaultError("has() is given what is no field")
+            return _Form.OTHER, False
+        if self._peek("{"):
+            self._read_fields(named=True)
+            return _Form.OTHER, False
+        return _Form.NAME, True
+
+    def _read_selector(self) -> str:
+        token = self._tokens[self._next]
+        if token.kind != "name" or token.text in _WORDS:
+            raise self._unexpected()
+        self._next += 1
+        return token.text
+
+    def _check_call(self, name: str, forms: list[_Form]) -> None:
+        if len(forms) in _MACROS.get(name, ()) and forms[0] is not _Form.NAME:
+            raise _SyntaxFaultError(f"the first argument of {name}() is not a name")
+
+    def _check_number(self, token: _Token) -> None:
+        text = token.text.lower()
+        unsigned = text.endswith("u")
+        digits = text.removesuffix("u")
+        if not digits.startswith("0x") and not digits.isdecimal():
+            return
+        bits = 64 if unsigned else 63
+        if int(digits, 16 if digits.startswith("0x") else 10) >= 2**bits:
+            raise _SyntaxFaultError(f"{token.text} at position {token.at + 1} is too large")
+
+    def _read_list(self, closing: str) -> list[_Form]:
         """Expressions with commas between them; a list may end with one, arguments may not."""
+        forms: list[_Form] = []
+        if closing == "]" and self._take(","):
+            self._expect(closing)
+            return forms
         while not self._take(closing):
-            self.read_expression()
+            forms.append(self.read_expression())
             if not self._take(","):
                 self._expect(closing)
-                return
+                return forms
             if closing == ")" and self._peek(")"):
                 raise self._unexpected()
+        return forms
 
-    def _read_fields(self) -> None:
+    def _read_fields(self, *, named: bool = False) -> None:
+        """Entries of a map, or (`named`) fields of a message."""
         self._expect("{")
+        if self._take(","):
+            self._expect("}")
+            return
         while not self._take("}"):
-            self._take("?")
-            self.read_expression()
+            if named:
+                self._read_selector()
+            else:
+                self.read_expression()
             self._expect(":")
             self.read_expression()
             if not self._take(","):
                 self._expect("}")
                 return
-
-    def _expect_name(self) -> None:
-        token = self._tokens[self._next]
-        if token.kind != "name" or token.text in _RESERVED or token.text == "in":
-            raise self._unexpected()
-        self._next += 1
 
     def _peek(self, text: str) -> bool:
         token = self._tokens[self._next]

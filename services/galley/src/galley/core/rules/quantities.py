@@ -48,10 +48,10 @@ def _shown(value: timedelta) -> str:
     return f"{value.total_seconds():g}s"
 
 
-def check_percent(report: Report, path: str, value: int) -> None:
+def check_percent(report: Report, path: str, value: float) -> None:
     """0 to 100."""
     if not 0 <= value <= 100:
-        report.error(path, f"{value} is not a percentage", "0 to 100")
+        report.error(path, f"{value:g} is not a percentage", "0 to 100")
 
 
 def check_fraction(report: Report, path: str, value: Percent | None) -> None:

@@ -47,7 +47,6 @@ def check_retries(report: Report, path: str, retries: HttpRetry, *, zero_with_se
     check_duration(report, f"{path}.perTryTimeout", retries.per_try_timeout)
     check_duration(report, f"{path}.backoff", retries.backoff)
     if retries.retry_on:
-        for item in retries.retry_on.split(","):
-            name = item.strip()
+        for name in retries.retry_on.split(","):
             if name not in POLICIES and name not in _STATUSES:
                 report.error(f"{path}.retryOn", f"{name!r} is nothing to retry on", "a retry policy or an HTTP status")

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from meshcore.model.virtual_service import Headers, HttpRoute, HttpRouteDestination, RouteDestination
+from meshcore.model.virtual_service import Headers, HttpRoute, HttpRouteDestination, Percent, RouteDestination
 
 from galley.core.rules.destination import check_destination
 from galley.core.rules.headers import check_plain_name, check_value, check_written_name
-from galley.core.rules.quantities import check_fraction
+from galley.core.rules.quantities import check_percent
 from galley.core.rules.report import Report
 
 
@@ -55,7 +55,13 @@ def check_mirrors(report: Report, path: str, route: HttpRoute) -> None:
         report.warn(f"{path}.mirrorPercent", "deprecated: use mirrorPercentage")
         if percent > 100:
             report.error(f"{path}.mirrorPercent", f"{percent} is not a percentage", "0 to 100")
-    check_fraction(report, f"{path}.mirrorPercentage", route.mirror_percentage)
+    _check_share(report, f"{path}.mirrorPercentage", route.mirror_percentage)
     for index, mirror in enumerate(route.mirrors):
         check_destination(report, f"{path}.mirrors[{index}].destination", mirror.destination)
-        check_fraction(report, f"{path}.mirrors[{index}].percentage", mirror.percentage)
+        _check_share(report, f"{path}.mirrors[{index}].percentage", mirror.percentage)
+
+
+def _check_share(report: Report, path: str, share: Percent | None) -> None:
+    """0 to 100; of a mirror Istio takes any share, also one too small for Envoy, which is none."""
+    if share is not None:
+        check_percent(report, f"{path}.value", share.value)
