@@ -81,6 +81,8 @@ def _apply_keepalive(cluster: Any, general: TcpKeepalive | None, special: TcpKee
 
 def apply_load_balancer(cluster: Any, settings: LoadBalancerSettings | None) -> None:
     """LEAST_REQUEST unless the rule says otherwise; ORIGINAL_DST clusters choose for themselves."""
+    if cluster.HasField("cluster_type"):
+        return  # it chooses for itself, and says so
     if cluster.type == cluster_pb2.Cluster.ORIGINAL_DST:
         cluster.lb_policy = cluster_pb2.Cluster.CLUSTER_PROVIDED
         return
@@ -96,7 +98,8 @@ def apply_load_balancer(cluster: Any, settings: LoadBalancerSettings | None) -> 
 def apply_locality_weights(cluster: Any, place: PlaceSetting, outliers: OutlierDetection | None) -> None:
     """Without this Envoy does not look at the weights of localities. Set where they count: with `distribute`, and with
     failover of one's own where that acts."""
-    if cluster.type != cluster_pb2.Cluster.ORIGINAL_DST and place.has_weights(outliers):
+    chooses = cluster.HasField("cluster_type") or cluster.type == cluster_pb2.Cluster.ORIGINAL_DST
+    if not chooses and place.has_weights(outliers):
         cluster.common_lb_config.locality_weighted_lb_config.SetInParent()
 
 

@@ -6,9 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from envoy.config.cluster.v3 import cluster_pb2
-from envoy.config.core.v3 import extension_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
-from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb2
 from google.protobuf import duration_pb2
 from meshcore.model.destination_rule import SimpleLb, Subset, TlsMode
 from meshcore.model.mesh_config import DefaultH2Upgrade, MeshConfig
@@ -34,6 +32,7 @@ from pilot.core.compiler.cluster_policy import (
     apply_outlier_detection,
 )
 from pilot.core.compiler.context import Compilation, Compiled, accounts_of, packed
+from pilot.core.compiler.dynamic_dns import apply_dynamic, cares_resolver, is_dynamic
 from pilot.core.compiler.endpoints import load_assignment, place_of, placement_of
 from pilot.core.compiler.messages import ads_source, any_of, duration, provenance, source_bind, struct, uint32
 from pilot.core.compiler.priorities import Placement
@@ -69,12 +68,13 @@ class _Target(NamedTuple):
 
 def outbound_clusters(work: Compilation, service: Service) -> Iterator[Compiled]:
     """One cluster per port of a service, and per subset of its rule."""
-    if service.resolution in (Resolution.ALIAS, Resolution.DYNAMIC_DNS):
+    if service.resolution is Resolution.ALIAS:
         return
     rule = work.rule(service)
+    dynamic = service.resolution is Resolution.DYNAMIC_DNS
     for port in service.ports:
-        if port.protocol is not Protocol.UDP:
-            for subset in (None, *rule.subsets):
+        if port.protocol is not Protocol.UDP and (not dynamic or is_dynamic(service, port)):
+            for subset in (None,) if dynamic else (None, *rule.subsets):
                 made = _outbound(work, _Target(service, port, subset, rule))
                 if made is not None:
                     yield made
@@ -109,9 +109,10 @@ def _outbound(work: Compilation, target: _Target) -> Compiled | None:
         placement_of(work, service, policy) if by_name else Placement(),
     )
     accounts = accounts_of(endpoints)
-    original = not is_eds(one, service) and not by_name
+    dynamic = is_dynamic(service, port)
+    original = not is_eds(one, service) and not by_name and not dynamic
     all_mutual = original and bool(endpoints) and all(item.tls_mode == ISTIO_TLS for item in endpoints)
-    mutual = mode is not MtlsMode.DISABLE and not service.external and (all_mutual or not original)
+    mutual = mode is not MtlsMode.DISABLE and not service.external and not dynamic and (all_mutual or not original)
     key = (
         CLUSTER_TYPE,
         Same(service),
@@ -145,7 +146,9 @@ def _build(
     spoken = stat_prefix(pattern, service, port, subset.name if subset else "") if pattern else name
     cluster = _Type(name=name, alt_stat_name=f"{spoken};")
     problems: list[Diagnostic] = []
-    if original or is_passed_through(policy):
+    if is_dynamic(service, port):
+        apply_dynamic(cluster, mesh)
+    elif original or is_passed_through(policy):
         cluster.type = _Type.ORIGINAL_DST
         if isinstance(port.target, int) and port.target not in (0, port.number):
             cluster.original_dst_lb_config.upstream_port_override.CopyFrom(uint32(port.target))
@@ -202,10 +205,7 @@ def _resolve_by_dns(cluster: cluster_pb2.Cluster, service: Service, mesh: MeshCo
     cluster.dns_refresh_rate.CopyFrom(duration(mesh.dns_refresh_rate))
     cluster.dns_jitter.CopyFrom(duration_pb2.Duration(nanos=100_000_000))
     cluster.respect_dns_ttl = True
-    resolver = cares_dns_resolver_pb2.CaresDnsResolverConfig(udp_max_queries=uint32(100))
-    cluster.typed_dns_resolver_config.CopyFrom(
-        extension_pb2.TypedExtensionConfig(name="envoy.network.dns_resolver.cares", typed_config=any_of(resolver))
-    )
+    cluster.typed_dns_resolver_config.CopyFrom(cares_resolver())
 
 
 def _keep_one_name(assignment: endpoint_pb2.ClusterLoadAssignment, service: Service) -> list[Diagnostic]:

@@ -14,6 +14,7 @@ from meshcore.xds.origin import Origins
 
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
+from pilot.core.compiler.dynamic_dns import has_dynamic
 from pilot.core.compiler.inbound_ports import inbound_ports
 from pilot.core.compiler.outbound_plan import Plan, Planned, plan_at
 from pilot.core.diagnostics import Diagnostic
@@ -46,7 +47,10 @@ def egress_plan(work: Compilation) -> Plan:
             continue
         if egress.protocol is Protocol.HTTP_PROXY or (egress.bind.startswith(UNIX) and egress.protocol.is_http):
             name = egress.bind if egress.bind.startswith(UNIX) else HTTP_PROXY_ROUTE
-            listeners.append(Planned(egress.bind, egress.port, name, False, False, (), _sidecar(work), egress.is_bound))
+            dynamic = has_dynamic(work)
+            listeners.append(
+                Planned(egress.bind, egress.port, name, False, False, dynamic, (), _sidecar(work), egress.is_bound)
+            )
             continue
         key = ("egress", egress, one.domain, work.rules_key, Same(scope.services))
         found = work.memo(

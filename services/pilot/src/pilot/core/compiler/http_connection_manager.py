@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2
 from meshcore.model.mesh_config import MeshConfig, Normalization
 
 from pilot.core.compiler.access_log import access_logs
+from pilot.core.compiler.dynamic_dns import dynamic_dns_filter
 from pilot.core.compiler.filter_order import ordered
 from pilot.core.compiler.http_filters import default_filters
 from pilot.core.compiler.messages import ads_source, any_of, boolean, duration
@@ -34,6 +35,7 @@ class Outbound:
     is_forward_proxy: bool = False
     sniffs: bool = False
     grpc_web: bool = False
+    dynamic_dns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,10 @@ def outbound_manager(options: Outbound, mesh: MeshConfig) -> listener_components
     manager.rds.route_config_name = options.route_name
     if options.is_forward_proxy:
         manager.http_protocol_options.allow_absolute_url.value = True
-    manager.http_filters.extend(ordered(default_filters(sniffs=options.sniffs, grpc_web=options.grpc_web)))
+    filters = default_filters(sniffs=options.sniffs, grpc_web=options.grpc_web)
+    if options.dynamic_dns:
+        filters.append(dynamic_dns_filter(mesh))
+    manager.http_filters.extend(ordered(filters))
     return listener_components_pb2.Filter(name=NAME, typed_config=any_of(manager))
 
 

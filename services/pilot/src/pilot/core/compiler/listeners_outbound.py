@@ -23,6 +23,7 @@ from meshcore.xds.types import LISTENER_TYPE
 
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled, packed
+from pilot.core.compiler.dynamic_dns import has_dynamic
 from pilot.core.compiler.egress_listeners import egress_plan
 from pilot.core.compiler.http_connection_manager import Outbound, outbound_manager
 from pilot.core.compiler.listener_filters import http_inspector, tls_inspector
@@ -59,9 +60,10 @@ def outbound_listeners(work: Compilation) -> Iterator[Compiled]:
     port = one.http_proxy_port or mesh.proxy_http_port
     if port:
         address = one.bind_address or LOCALHOST
+        dynamic = has_dynamic(work)
         yield work.memo(
-            (LISTENER_TYPE, HTTP_PROXY_ROUTE, address, port, Same(mesh)),
-            lambda: _http_proxy(address, port, mesh, work.mesh_origins),
+            (LISTENER_TYPE, HTTP_PROXY_ROUTE, address, port, dynamic, Same(mesh)),
+            lambda: _http_proxy(address, port, mesh, work.mesh_origins, dynamic=dynamic),
         )
 
 
@@ -92,6 +94,7 @@ def _listener(item: Planned, mesh: MeshConfig, *, allow: bool) -> Compiled:
             is_forward_proxy=item.route_name == HTTP_PROXY_ROUTE,
             sniffs=item.sniffs_service,
             grpc_web=item.grpc_web,
+            dynamic_dns=item.dynamic_dns,
         )
         chain = Chain(filters=[outbound_manager(manager, mesh)])
         if not only_http:
@@ -154,10 +157,10 @@ def _virtual_outbound(mesh: MeshConfig, origins: Origins, *, allow: bool, transp
     return packed(LISTENER_TYPE, VIRTUAL_OUTBOUND, listener, beside=origins)
 
 
-def _http_proxy(address: str, port: int, mesh: MeshConfig, origins: Origins) -> Compiled:
+def _http_proxy(address: str, port: int, mesh: MeshConfig, origins: Origins, *, dynamic: bool) -> Compiled:
     name = listener_name(address, port)
     listener = _outbound(name, address, port)
-    manager = Outbound(f"outbound_{name};", HTTP_PROXY_ROUTE, is_forward_proxy=True)
+    manager = Outbound(f"outbound_{name};", HTTP_PROXY_ROUTE, is_forward_proxy=True, dynamic_dns=dynamic)
     listener.filter_chains.add(filters=[outbound_manager(manager, mesh)])
     return packed(LISTENER_TYPE, name, listener, beside=origins)
 

@@ -16,6 +16,7 @@ from meshcore.xds.origin import ConfigRef, Origins, distinct
 
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
+from pilot.core.compiler.dynamic_dns import is_dynamic
 from pilot.core.compiler.tcp_routes import TcpTarget, distinct_networks, tcp_targets
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.registry import Port, Resolution, Service
@@ -34,6 +35,7 @@ class Planned(NamedTuple):
     route_name: str
     sniffs_service: bool
     grpc_web: bool
+    dynamic_dns: bool
     targets: tuple[TcpTarget, ...]
     makers: Origins
     """The first of the services that have the port."""
@@ -53,6 +55,7 @@ class _Slot:
     route_name: str = ""
     sniffs_service: bool = False
     grpc_web: bool = False
+    dynamic_dns: bool = False
     targets: list[TcpTarget] = field(default_factory=list)
     makers: list[ConfigRef] = field(default_factory=list)
     taken: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -75,12 +78,16 @@ class _Making:
                 self.port(service, port)
 
     def port(self, service: Service, port: Port) -> None:
-        if service.resolution in (Resolution.ALIAS, Resolution.DYNAMIC_DNS) or port.protocol is Protocol.UDP:
+        if service.resolution is Resolution.ALIAS or port.protocol is Protocol.UDP:
+            return
+        if service.resolution is Resolution.DYNAMIC_DNS and not is_dynamic(service, port):
+            self._conflict(service, port, "names of TLS connections are not looked up yet")
             return
         if port.protocol.is_http:
             slot = self.slots.setdefault((self.bind or WILDCARD, port.number), _Slot())
             slot.route_name = str(port.number)
             slot.grpc_web |= port.protocol is Protocol.GRPC_WEB
+            slot.dynamic_dns |= is_dynamic(service, port)
             if len(slot.makers) < _MAKERS:
                 slot.makers.append(service.ref)
         else:
@@ -178,6 +185,7 @@ def _planned(making: _Making, *, is_bound: bool = False) -> Plan:
             slot.route_name,
             slot.sniffs_service,
             slot.grpc_web,
+            slot.dynamic_dns,
             tuple(slot.targets),
             distinct(slot.makers),
             is_bound,

@@ -1,0 +1,69 @@
+"""Hosts that are looked up when a request names them (ServiceEntry resolution DYNAMIC_DNS). Pure.
+
+A cluster of Envoy's dynamic forward proxy goes wherever the request's host leads; an HTTP filter looks the name up
+first. Both share one cache of names. Only names that a wildcard host of an entry covers get a route to such a cluster.
+"""
+
+from typing import Any
+
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import extension_pb2
+from envoy.extensions.clusters.dynamic_forward_proxy.v3 import cluster_pb2 as dynamic_pb2
+from envoy.extensions.common.dynamic_forward_proxy.v3 import dns_cache_pb2
+from envoy.extensions.filters.http.dynamic_forward_proxy.v3 import dynamic_forward_proxy_pb2
+from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb2
+from meshcore.model.mesh_config import MeshConfig
+
+from pilot.core.compiler.cache import Same
+from pilot.core.compiler.context import Compilation
+from pilot.core.compiler.filter_order import HttpFilter, HttpSlot
+from pilot.core.compiler.messages import any_of, duration, uint32
+from pilot.core.registry import Port, Resolution, Service
+
+CACHE = "dynamic_dns"
+_CLUSTER = "envoy.clusters.dynamic_forward_proxy"
+
+
+def is_dynamic(service: Service, port: Port) -> bool:
+    """Whether the port's requests go where their host leads."""
+    return service.resolution is Resolution.DYNAMIC_DNS and port.protocol.is_http
+
+
+def has_dynamic(work: Compilation) -> bool:
+    """Whether any service in scope needs the filter."""
+    services = work.scope.services
+    return work.memo(
+        ("dynamic-dns", Same(services)),
+        lambda: any(is_dynamic(service, port) for service in services for port in service.ports),
+    )
+
+
+def apply_dynamic(cluster: Any, mesh: MeshConfig) -> None:
+    """Make it a cluster that goes where the request's host leads."""
+    # Whether names are checked in TLS is the rule's to say, as in every cluster.
+    config = dynamic_pb2.ClusterConfig(dns_cache_config=_cache(mesh), allow_insecure_cluster_options=True)
+    cluster.cluster_type.name = _CLUSTER
+    cluster.cluster_type.typed_config.CopyFrom(any_of(config))
+    cluster.lb_policy = cluster_pb2.Cluster.CLUSTER_PROVIDED
+
+
+def dynamic_dns_filter(mesh: MeshConfig) -> tuple[HttpSlot, HttpFilter]:
+    """Look up the hosts of requests that such a cluster gets; others pass."""
+    config = dynamic_forward_proxy_pb2.FilterConfig(dns_cache_config=_cache(mesh))
+    made = HttpFilter(name="envoy.filters.http.dynamic_forward_proxy", typed_config=any_of(config))
+    return HttpSlot.DYNAMIC_FORWARD_PROXY, made
+
+
+def cares_resolver() -> extension_pb2.TypedExtensionConfig:
+    """How names are looked up everywhere."""
+    resolver = cares_dns_resolver_pb2.CaresDnsResolverConfig(udp_max_queries=uint32(100))
+    return extension_pb2.TypedExtensionConfig(name="envoy.network.dns_resolver.cares", typed_config=any_of(resolver))
+
+
+def _cache(mesh: MeshConfig) -> dns_cache_pb2.DnsCacheConfig:
+    return dns_cache_pb2.DnsCacheConfig(
+        name=CACHE,
+        dns_lookup_family=cluster_pb2.Cluster.V4_ONLY,
+        dns_refresh_rate=duration(mesh.dns_refresh_rate),
+        typed_dns_resolver_config=cares_resolver(),
+    )
