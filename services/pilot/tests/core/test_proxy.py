@@ -95,6 +95,8 @@ def test_a_named_target_port_is_looked_up_in_the_pods_ports(objects):
     described = node("10.1.0.7", "web", LABELS={"app": "web"}, POD_PORTS=ports)
     served = classify(parse_node(described), snapshot.selection).served
     assert [item.target for item in served] == [8081, 9000]
+    described["metadata"]["POD_PORTS"] = "[" * 100_000
+    assert parse_node(described).pod_ports == {}
     described["metadata"]["POD_PORTS"] = "not json"
     assert [item.target for item in classify(parse_node(described), snapshot.selection).served] == [9000]
 
@@ -128,6 +130,13 @@ def test_gateways_and_agents_are_known(objects):
         ({"id": "toaster~1.2.3.4~web.shop~shop.svc.cluster.local"}, "type"),
         ({"id": "sidecar~nowhere~web.shop~shop.svc.cluster.local"}, "IP address"),
         (node("1.2.3.4", "web", INTERCEPTION_MODE="MAGIC"), "INTERCEPTION_MODE"),
+        (node("1.2.3.4", "web", HTTP_PROXY_PORT="²"), "HTTP_PROXY_PORT '²' is no whole number from 0 to 65535"),
+        (node("1.2.3.4", "web", HTTP_PROXY_PORT=-1), "HTTP_PROXY_PORT"),
+        (node("1.2.3.4", "web", ENVOY_STATUS_PORT=float("inf")), "ENVOY_STATUS_PORT"),
+        (node("1.2.3.4", "web", ENVOY_STATUS_PORT="9" * 5000), "ENVOY_STATUS_PORT"),
+        (node("1.2.3.4", "web", LABELS=["app"]), "LABELS"),
+        (node("1.2.3.4", "web", POD_PORTS='[{"name": "a", "containerPort": "http"}]'), "containerPort"),
+        (node("1.2.3.4", "web", POD_PORTS='[{"name": "a", "containerPort": [1]}]'), "containerPort"),
         ({}, "form"),
     ],
 )

@@ -44,6 +44,7 @@ class Interception(StrEnum):
     NONE = "NONE"
 
 
+_MAX_UINT32 = 2**32 - 1
 AGENT_GENERATOR = "agent"
 """The agent's own light stream: it is never compiled for."""
 GRPC_GENERATOR = "grpc"
@@ -183,6 +184,8 @@ def parse_node(node: Message | Mapping[str, Any]) -> Proxy:
     if interception not in set(Interception):
         raise _invalid(f"INTERCEPTION_MODE {interception!r} is none of {', '.join(Interception)}")
     labels = metadata.get("LABELS") or {}
+    if not isinstance(labels, Mapping):
+        raise _invalid("LABELS is no map of labels")
     place = document.get("locality") or {}
     return Proxy(
         id=parts[2],
@@ -282,11 +285,16 @@ def _text(metadata: Mapping[str, Any], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _number(metadata: Mapping[str, Any], key: str, default: int) -> int:
+def _number(metadata: Mapping[str, Any], key: str, default: int, most: int = 65535) -> int:
+    """A whole number, or text of one; a port unless `most` says otherwise."""
     value = metadata.get(key)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return int(value)
-    return int(value) if isinstance(value, str) and value.isdigit() else default
+    if value is None or value == "":
+        return default
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= len(str(most)):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most or value != int(value):
+        raise _invalid(f"{key} {str(value)[:40]!r} is no whole number from 0 to {most}")
+    return int(value)
 
 
 def _headers(config: Any) -> ProxyHeaders | None:
@@ -306,17 +314,17 @@ def _topology(config: Any) -> GatewayTopology | None:
     if not isinstance(found, Mapping):
         return None
     forward = _text(found, "forwardClientCertDetails")
-    return GatewayTopology(_number(found, "numTrustedProxies", 0), forward, "proxyProtocol" in found)
+    return GatewayTopology(_number(found, "numTrustedProxies", 0, _MAX_UINT32), forward, "proxyProtocol" in found)
 
 
 def _pod_ports(value: Any) -> dict[str, int]:
     """POD_PORTS is JSON in a string: a list of container ports."""
     try:
         ports = json.loads(value) if isinstance(value, str) and value else value or []
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     found = [item for item in ports if isinstance(item, dict) and item.get("name")] if isinstance(ports, list) else []
-    return {str(item["name"]): int(item.get("containerPort", 0)) for item in found}
+    return {str(item["name"]): _number(item, "containerPort", 0) for item in found}
 
 
 def _is_address(text: str) -> bool:
