@@ -104,7 +104,9 @@ def test_a_new_object_is_the_youngest_and_a_changed_one_keeps_its_age(objects):
         }
     )
     before = MeshSnapshot.of([*objects(MESH), older], 7)
-    assert consequences(before, before.supposing([(routes, False)]), PROXIES, compile_resources) == ()
+    [told] = consequences(before, before.supposing([(routes, False)]), PROXIES, compile_resources)
+    assert told.changes == ()
+    assert told.problems == ("Host reviews.shop.svc.cluster.local has the rules of shop/z: these are not used for it.",)
     [changed] = objects(ROUTES.replace("3s", "4s").replace("name: reviews, namespace", "name: z, namespace"))
     after = before.supposing([(changed, False)])
     assert after.configs["VirtualService"]["shop", "z"].object.metadata.creation_timestamp == "2020-01-01T00:00:00Z"

@@ -21,6 +21,7 @@ from pilot.core.compiler.gateway_clusters import gateway_clusters
 from pilot.core.compiler.gateway_listeners import gateway_listeners
 from pilot.core.compiler.gateway_routes import gateway_routes
 from pilot.core.compiler.gateway_servers import merged_servers
+from pilot.core.compiler.host_rules import host_conflicts
 from pilot.core.compiler.inbound_clusters import inbound_clusters
 from pilot.core.compiler.inbound_ports import inbound_conflicts
 from pilot.core.compiler.listeners_inbound import inbound_listeners
@@ -106,6 +107,7 @@ def _problems(work: Compilation) -> Iterator[Diagnostic]:
     if one.type is ProxyType.ROUTER:
         yield from merged_servers(work).refused
     if one.type is ProxyType.SIDECAR:
+        yield from host_conflicts(work)
         yield from egress_plan(work).diagnostics
         if one.interception is not Interception.NONE:
             yield from plan(work).diagnostics

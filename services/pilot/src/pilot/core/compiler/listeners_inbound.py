@@ -179,12 +179,12 @@ def _service_chains(
     name: str, port: InboundPort, shapes: Sequence[ChainShape], mesh: MeshConfig, *, match_port: bool
 ) -> Iterator[listener_components_pb2.FilterChain]:
     cluster = inbound_cluster(port.target)
-    host = port.service.host
+    host, retries = port.service.host, mesh.default_inbound_http_retry_policy
     for shape in shapes:
         chain = Chain(name=name, filter_chain_match=shape.match(port.target if match_port else None))
         if shape.is_http:
             routes = inbound_routes(
-                cluster, f"inbound|http|{port.port.number}", f"{host}:{port.port.number}/*", port.protocol
+                cluster, f"inbound|http|{port.port.number}", f"{host}:{port.port.number}/*", port.protocol, retries
             )
             options = Inbound(f"inbound_{name};", routes, grpc_web=port.protocol is Protocol.GRPC_WEB)
             chain.filters.append(inbound_manager(options, mesh))
@@ -208,7 +208,9 @@ def _passthrough_chains(
         name = f"{VIRTUAL_INBOUND}-catchall-http" if shape.is_http else VIRTUAL_INBOUND
         chain = Chain(name=name, filter_chain_match=shape.match(port))
         if shape.is_http:
-            routes = inbound_routes(cluster, f"inbound|http|{port or 0}", ":0/*", Protocol.AUTO)
+            routes = inbound_routes(
+                cluster, f"inbound|http|{port or 0}", ":0/*", Protocol.AUTO, mesh.default_inbound_http_retry_policy
+            )
             chain.filters.append(inbound_manager(Inbound(f"{cluster};", routes), mesh))
         else:
             chain.filters.append(tcp_proxy(cluster, mesh))

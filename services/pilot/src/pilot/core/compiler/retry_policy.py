@@ -26,7 +26,22 @@ def retry_policy(
         return None
     elsewhere = settings.retry_ignore_previous_hosts
     policy = _default(consistent_hash if elsewhere is None else not elsewhere)
-    policy.num_retries.CopyFrom(uint32(settings.attempts))
+    apply_conditions(policy, settings, DEFAULT_CONDITIONS, DEFAULT_ATTEMPTS)
+    if settings.retry_remote_localities:
+        config = previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=2)
+        policy.retry_priority.name = "envoy.retry_priorities.previous_priorities"
+        policy.retry_priority.typed_config.CopyFrom(any_of(config))
+    return policy
+
+
+def apply_conditions(
+    policy: route_components_pb2.RetryPolicy, settings: HttpRetry | None, conditions: str, attempts: int
+) -> None:
+    """When, how often and how long; `conditions` and `attempts` hold as far as nothing is said."""
+    policy.retry_on = conditions
+    policy.num_retries.CopyFrom(uint32(settings.attempts if settings is not None else attempts))
+    if settings is None:
+        return
     if settings.retry_on:
         words, codes = _conditions(settings.retry_on)
         policy.retry_on = ",".join(words)
@@ -35,11 +50,6 @@ def retry_policy(
         policy.per_try_timeout.CopyFrom(duration(settings.per_try_timeout))
     if settings.backoff:
         policy.retry_back_off.base_interval.CopyFrom(duration(settings.backoff))
-    if settings.retry_remote_localities:
-        config = previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=2)
-        policy.retry_priority.name = "envoy.retry_priorities.previous_priorities"
-        policy.retry_priority.typed_config.CopyFrom(any_of(config))
-    return policy
 
 
 def _default(same_host: bool) -> route_components_pb2.RetryPolicy:

@@ -7,7 +7,6 @@ configuration is joined from them.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import NamedTuple
 
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from google.protobuf import duration_pb2
@@ -27,35 +26,21 @@ from meshcore.xds.origin import VIRTUAL_HOST_METADATA, ConfigRef, Origins, disti
 from meshcore.xds.types import ROUTE_TYPE
 
 from pilot.core.compiler.cache import Same
-from pilot.core.compiler.clients import client_of
+from pilot.core.compiler.clients import Client, client_of
 from pilot.core.compiler.context import Compilation, Compiled, packed
 from pilot.core.compiler.destinations import Chosen, resolve
 from pilot.core.compiler.domains import domains_of, with_port
+from pilot.core.compiler.host_rules import host_rules
 from pilot.core.compiler.messages import boolean, uint32
 from pilot.core.compiler.virtual_service import Rules, default_route, destinations_of, http_routes, survivors_of
 from pilot.core.config import Config
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.proxy import Interception
 from pilot.core.registry import Port, Resolution, Service
-from pilot.core.visibility.scoping import Scope, route_hosts
 
 MAX_DIRECT_RESPONSE = 1 << 20
 _HOST = route_components_pb2.VirtualHost
 _SERVICES = frozenset({"Service", "ServiceEntry"})
-
-
-class HostRules(NamedTuple):
-    """VirtualServices of a scope by host; of several for one host the first in order of precedence."""
-
-    exact: dict[str, Config[VirtualService]]
-    wildcard: dict[str, Config[VirtualService]]
-
-    def of(self, host: str) -> Config[VirtualService] | None:
-        """The most specific one that covers the host."""
-        if host in self.exact:
-            return self.exact[host]
-        pattern = most_specific(self.wildcard, host)
-        return self.wildcard[pattern] if pattern is not None else None
 
 
 @dataclass
@@ -81,20 +66,6 @@ class _Hosts:
             made += metadata_field(VIRTUAL_HOST_METADATA, written)
         self.named[name] = made
         self.origins.extend(origins)
-
-
-def host_rules(work: Compilation) -> HostRules:
-    """The index of this scope's VirtualServices."""
-    scope, domain = work.scope, work.proxy_class.domain
-    return work.memo(("host-rules", Same(scope), domain), lambda: _index(scope, domain))
-
-
-def _index(scope: Scope, domain: str) -> HostRules:
-    rules = HostRules({}, {})
-    for config in scope.virtual_services:
-        for host in route_hosts(config, domain):
-            (rules.wildcard if is_wildcard(host) else rules.exact).setdefault(host, config)
-    return rules
 
 
 def port_routes(work: Compilation, number: int) -> Compiled:
@@ -141,20 +112,20 @@ def _is_routed(port: Port) -> bool:
 def _add_service(
     work: Compilation, hosts: _Hosts, service: Service, port: Port, *, proxy: bool, only: bool = False
 ) -> None:
-    body, problems = _routes_of(work, service, port)
+    config = _config_for(work, service.host, port.number)
+    body, problems = _routes_of(work, service, port, config)
     one = work.proxy_class
     aliases = [item for item in work.scope.services if item.alias_of == service.host] if _has_aliases(work) else []
     domains = ("*",) if only else domains_of(service, aliases, one.namespace, one.domain)
     if proxy:
         domains = with_port(domains, port.number)
-    hosts.add(virtual_host_name(service.host, port.number), domains, body, _makers(work, service, port))
+    hosts.add(virtual_host_name(service.host, port.number), domains, body, _makers(work, service, port, config))
     hosts.problems.extend(problems)
 
 
-def _makers(work: Compilation, service: Service, port: Port) -> Origins:
+def _makers(work: Compilation, service: Service, port: Port, config: Config[VirtualService] | None) -> Origins:
     """What a service's virtual host is made of: its VirtualService, or the rule that says how to hash, and itself."""
-    config = host_rules(work).of(service.host)
-    if config is not None and config.object.spec.http:
+    if config is not None:
         return *config.refs, service.ref
     rule = work.rule(service)
     settings = rule.policy_of(port.number).load_balancer
@@ -167,14 +138,25 @@ def _has_aliases(work: Compilation) -> bool:
     return work.memo(("aliases", Same(scope)), lambda: any(item.alias_of for item in scope.services))
 
 
-def _routes_of(work: Compilation, service: Service, port: Port) -> tuple[bytes, tuple[Diagnostic, ...]]:
-    config = host_rules(work).of(service.host)
+def _routes_of(
+    work: Compilation, service: Service, port: Port, config: Config[VirtualService] | None
+) -> tuple[bytes, tuple[Diagnostic, ...]]:
     mesh = work.mesh
-    if config is None or not config.object.spec.http:
+    if config is None:
         rule = work.rule(service)
         key = ("default-route", service.host, port.number, Same(rule), Same(mesh))
         return work.memo(key, lambda: (_default_body(service, port, rule.policy_of(port.number), mesh), ()))
     return _rules_of(work, config, port.number)
+
+
+def _config_for(work: Compilation, host: str, port: int) -> Config[VirtualService] | None:
+    """The first VirtualService of which some rule counts for this class on this port; others leave the host alone."""
+    client = client_of(work.proxy_class)
+    return next((config for config in host_rules(work).of(host).http if _counts(config, port, client)), None)
+
+
+def _counts(config: Config[VirtualService], port: int, client: Client) -> bool:
+    return any(kept is not None for kept in survivors_of(config, port, client))
 
 
 def _rules_of(work: Compilation, config: Config[VirtualService], port: int) -> tuple[bytes, tuple[Diagnostic, ...]]:
@@ -210,8 +192,9 @@ def _add_unknown_hosts(work: Compilation, hosts: _Hosts, number: int, *, proxy: 
         return
     known = work.scope.by_host
     rules = host_rules(work)
-    for host, config in (*rules.exact.items(), *rules.wildcard.items()):
-        if host in known or not config.object.spec.http or _covers_known(host, work):
+    for host in (*rules.exact, *rules.wildcard):
+        config = _config_for(work, host, number)
+        if host in known or config is None or _covers_known(host, work):
             continue
         body, problems = _rules_of(work, config, number)
         domains = with_port((host,), number) if proxy else (host,)

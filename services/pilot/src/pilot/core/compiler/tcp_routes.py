@@ -16,7 +16,7 @@ from meshcore.xds.origin import ConfigRef, Origins
 from pilot.core.compiler.clients import client_of
 from pilot.core.compiler.context import Compilation, service_port
 from pilot.core.compiler.destinations import Resolved, choose, resolve
-from pilot.core.compiler.routes import host_rules
+from pilot.core.compiler.host_rules import host_rules
 from pilot.core.compiler.tcp_proxy import bytes_alpn, tcp_proxy, weighted_tcp_proxy
 from pilot.core.config import Config
 from pilot.core.diagnostics import Diagnostic, Severity
@@ -53,7 +53,7 @@ def tcp_targets(
 
     `by_address`: whether an address of its own tells the service's connections from others.
     """
-    config = host_rules(work).of(service.host)
+    config = next(iter(host_rules(work).of(service.host).of_bytes), None)
     problems: list[Diagnostic] = []
     found: list[TcpTarget] = []
     if config is not None:
