@@ -17,6 +17,10 @@ _TYPE = "@type"
 _TYPE_NAME = re.compile(r"(?P<package>(?:envoy|udpa|xds)(?:\.[a-z][a-z0-9_]*)+)\.[A-Z][A-Za-z0-9_.]*")
 _OTHER_PROXY = re.compile(r"(?:istio|io\.istio|stats)\.[A-Za-z0-9_.]+")
 _EMPTY = "type.googleapis.com/google.protobuf.Empty"
+_DEEPEST = 70
+"""Levels of a patch: the rest is for what it becomes a part of."""
+_LEVELS = {"google.protobuf.Struct": 2}
+"""A map has messages for its entries."""
 FRAGMENTS: Mapping[str, str] = {
     "LISTENER": "envoy.config.listener.v3.Listener",
     "LISTENER_FILTER": "envoy.config.listener.v3.ListenerFilter",
@@ -53,6 +57,8 @@ def check_fragment(kind: str, value: Mapping[str, Any]) -> FragmentCheck:
         read = json_format.ParseDict(document, target(), ignore_unknown_fields=True)
     except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
         return FragmentCheck((_words(error),))
+    if fault := _depth_fault(read):
+        return FragmentCheck((fault,))
     try:
         json_format.ParseDict(document, target())
     except json_format.ParseError as error:
@@ -77,8 +83,31 @@ def read_fragment(kind: str, value: Mapping[str, Any]) -> message.Message:
     except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise MeshError(ErrorCode.INVALID, _words(error)) from error
     read: message.Message = target
+    if fault := _depth_fault(read):
+        raise MeshError(ErrorCode.INVALID, fault)
     _make_canonical(read)
     return read
+
+
+def _depth_fault(whole: message.Message) -> str:
+    """Why it cannot be read again once it is part of a resource: protobuf's parsers give up at 100 levels."""
+    try:
+        depth = _depth(whole)
+    except (message.DecodeError, RecursionError):
+        depth = _DEEPEST + 1
+    return f"it is nested more than {_DEEPEST} levels deep" if depth > _DEEPEST else ""
+
+
+def _depth(part: message.Message) -> int:
+    """Levels of messages; what is in an `Any` is read by itself, so it starts anew."""
+    if isinstance(part, any_pb2.Any):
+        inner = registry.unpack(part)
+        depth = _depth(inner) if inner is not None else 0
+        return depth if depth > _DEEPEST else 1
+    below = 0
+    for child in _children(part):
+        below = max(below, _depth(child))
+    return below + _LEVELS.get(part.DESCRIPTOR.full_name, 1)
 
 
 def _make_canonical(whole: message.Message) -> None:
