@@ -15,12 +15,13 @@ from pilot.core.compiler.clusters import catch_all_clusters, outbound_clusters
 from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.egress_listeners import egress_plan
 from pilot.core.compiler.endpoints import endpoint_resources
-from pilot.core.compiler.envoy_filter import patched
+from pilot.core.compiler.envoy_filter import Patched, patched
 from pilot.core.compiler.extensions import extended, extension_problems
 from pilot.core.compiler.gateway_clusters import gateway_clusters
 from pilot.core.compiler.gateway_listeners import gateway_listeners
 from pilot.core.compiler.gateway_routes import gateway_routes
 from pilot.core.compiler.gateway_servers import merged_servers
+from pilot.core.compiler.grpc_clients import grpc_resources
 from pilot.core.compiler.host_rules import host_conflicts
 from pilot.core.compiler.inbound_clusters import inbound_clusters
 from pilot.core.compiler.inbound_ports import inbound_conflicts
@@ -31,7 +32,7 @@ from pilot.core.compiler.proxy_headers import with_proxy_headers
 from pilot.core.compiler.routes import route_resources
 from pilot.core.compiler.telemetry import observed, telemetry_problems
 from pilot.core.diagnostics import Diagnostic
-from pilot.core.proxy import Interception, ProxyClass, ProxyType
+from pilot.core.proxy import GRPC_GENERATOR, Interception, ProxyClass, ProxyType
 from pilot.core.registry import Service
 from pilot.core.snapshot import MeshSnapshot
 
@@ -52,7 +53,10 @@ def compile_resources(
     """Everything that proxies of this class are to have in this mesh; `cache` only makes it faster."""
     work = Compilation(snapshot, proxy_class, cache if cache is not None else CompileCache())
     by_type: dict[str, dict[str, Compiled]] = {}
-    made = patched(work, observed(work, extended(work, with_proxy_headers(work, _compile(work)))))
+    if proxy_class.generator == GRPC_GENERATOR:
+        made = Patched(grpc_resources(work), ())
+    else:
+        made = patched(work, observed(work, extended(work, with_proxy_headers(work, _compile(work)))))
     problems = set(made.diagnostics)
     for item in made.compiled:
         problems.update(item.diagnostics)

@@ -60,10 +60,11 @@ def _problem(
     if found.service is None:
         text = f"Host {found.host} is not known here: requests to it are answered with 503."
         return Diagnostic("unknown-host", owner.path, text, Severity.ERROR)
-    if found.service.resolution is Resolution.DYNAMIC_DNS:
-        text = f"Host {found.host} is resolved anew for each call, which is not done: requests are answered with 503."
+    port = found.service.port(number)
+    if found.service.resolution is Resolution.DYNAMIC_DNS and (port is None or not port.protocol.is_http):
+        text = f"Port {number} of {found.host} is not HTTP, so no request names the host to look up: 503 is the answer."
         return Diagnostic("unsupported-resolution", owner.path, text, Severity.ERROR)
-    if found.service.port(number) is None:
+    if port is None:
         text = f"Host {found.host} has no port {number}: requests to it are answered with 503."
         return Diagnostic("unknown-port", owner.path, text, Severity.ERROR)
     if destination.subset and found.rule.subset(destination.subset) is None:
