@@ -55,6 +55,7 @@ class CapturedMesh:
                     "ports": [
                         {"name": "http", "port": 80, "targetPort": 8080},
                         {"name": "tcp", "port": 9000, "targetPort": 9000},
+                        {"name": "any", "port": 7000, "targetPort": 8081},
                     ],
                 },
             },

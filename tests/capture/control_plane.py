@@ -26,6 +26,7 @@ PLURALS = {
     "ServiceAccount": "api/v1/namespaces/{}/serviceaccounts",
     "WorkloadGroup": "apis/networking.istio.io/v1/namespaces/{}/workloadgroups",
     "PeerAuthentication": "apis/security.istio.io/v1/namespaces/{}/peerauthentications",
+    "Sidecar": "apis/networking.istio.io/v1/namespaces/{}/sidecars",
 }
 
 Value = TypeVar("Value")

@@ -1,4 +1,4 @@
-"""The unchanged application of a pod: HTTP on 8080 says what it was sent, TCP on 9000 speaks first."""
+"""The unchanged application of a pod: HTTP on 8080 and 8081 says what it was sent, TCP on 9000 speaks first."""
 
 import http.server
 import json
@@ -34,4 +34,6 @@ class Server(socketserver.ThreadingTCPServer):
 
 if __name__ == "__main__":
     threading.Thread(target=Server(("0.0.0.0", 9000), Greeter).serve_forever, daemon=True).start()
+    unsaid = http.server.ThreadingHTTPServer(("0.0.0.0", 8081), Echo)
+    threading.Thread(target=unsaid.serve_forever, daemon=True).start()
     http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Echo).serve_forever()

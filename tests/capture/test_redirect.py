@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from http.server import ThreadingHTTPServer
 
 import pytest
 from control_plane import wait_until
+from echo_server import Echo
 
 from conftest import VIP
 
@@ -39,6 +42,21 @@ with socket.create_connection(("{VIP}", 9000), 5) as connection:
 """
     done = subprocess.run(mesh.client.inside(sys.executable, "-c", script), capture_output=True, text=True, timeout=20)
     assert done.stdout.splitlines() == ["hello, who is there?", "welcome me"], done.stderr
+
+
+def test_a_port_of_no_said_protocol_is_http_for_who_speaks_http_and_bytes_for_others(mesh):
+    got = wait_until("the port answers HTTP", lambda: answer(mesh.client.curl(f"http://{VIP}:7000/")))
+    assert f"URI={CLIENT}" in got["headers"]["x-forwarded-client-cert"]
+    script = f"""
+import socket
+with socket.create_connection(("{VIP}", 7000), 5) as connection:
+    connection.sendall(b"this is no HTTP\\r\\n")
+    print(connection.makefile("rb").read().decode())
+"""
+    done = subprocess.run(mesh.client.inside(sys.executable, "-c", script), capture_output=True, text=True, timeout=20)
+    # the application's own complaint, not that of a proxy that takes the bytes for a request
+    assert "Bad request" in done.stdout, done
+    assert "istio-envoy" not in done.stdout
 
 
 def test_an_application_reaches_itself_through_its_own_service(mesh):
@@ -75,6 +93,37 @@ def test_a_plaintext_caller_is_let_in_while_permissive_and_refused_when_strict(m
         assert f"URI={CLIENT}" in answer(mesh.client.curl(f"http://{VIP}/"))["headers"]["x-forwarded-client-cert"]
     finally:
         mesh.control.delete(strict)
+
+
+def test_what_nobody_knows_is_passed_through_unless_a_sidecar_closes_the_mesh(mesh):
+    outside = ThreadingHTTPServer((mesh.control.host, 0), Echo)
+    with outside, ThreadPoolExecutor(1) as pool:
+        pool.submit(outside.serve_forever)
+        try:
+            url = f"http://{mesh.control.host}:{outside.server_port}/"
+
+            def status() -> str:
+                return mesh.client.curl(url).stdout.rpartition("\n")[2]
+
+            wait_until("the stranger is reached", lambda: status() == "200")
+            closed = {
+                "apiVersion": "networking.istio.io/v1",
+                "kind": "Sidecar",
+                "metadata": {"name": "closed", "namespace": "default"},
+                "spec": {
+                    "workloadSelector": {"labels": {"app": "client"}},
+                    "outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"},
+                },
+            }
+            mesh.control.apply(closed)
+            try:
+                wait_until("the stranger is out of reach", lambda: status() == "000")
+                assert answer(mesh.client.curl(f"http://{VIP}/"))
+            finally:
+                mesh.control.delete(closed)
+            wait_until("the stranger is reached again", lambda: status() == "200")
+        finally:
+            outside.shutdown()
 
 
 def test_the_agents_ports_are_not_captured(mesh):
