@@ -91,7 +91,9 @@ class Reporter:
     def of(cls, one: ProxyClass, side: Side, chain: Any) -> "Reporter":
         """From the metadata of the chain."""
         metadata = chain.metadata.filter_metadata
-        if side is Side.SERVER and ISTIO_METADATA in metadata and "services" in metadata[ISTIO_METADATA]:
+        known = ISTIO_METADATA in metadata and "services" in metadata[ISTIO_METADATA]
+        # the list is empty at a port that only a Sidecar's ingress names
+        if side is Side.SERVER and known and len(metadata[ISTIO_METADATA]["services"]):
             first = metadata[ISTIO_METADATA]["services"][0]
             return cls(one, side, (first["host"], first["name"], first["namespace"]))
         return cls(one, side, ("", "", ""))
