@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from mesh import Mesh, wait_until
+from mesh import Mesh, client, service, wait_until, workload
 
 ECHO = "http://echo:9080/"
 
@@ -73,6 +73,23 @@ def series(mesh: Mesh, workload: str, name: str) -> list[dict[str, str]]:
     return found
 
 
+def test_requests_are_counted_where_nobody_asks_for_it(mesh: Mesh) -> None:
+    def counted(workload: str, reporter: str) -> list[dict[str, str]]:
+        found = series(mesh, workload, "istio_requests_total")
+        return [
+            item
+            for item in found
+            if item["reporter"] == reporter
+            and item["destination_service_name"] == "echo"
+            and item["source_principal"] == "spiffe://cluster.local/ns/default/sa/client"
+        ]
+
+    wait_until("a count of the client's", lambda: mesh.get(ECHO).good and counted("client", "source"))
+    wait_until(
+        "a count of the server's", lambda: counted("echo-v1", "destination") or counted("echo-v2", "destination")
+    )
+
+
 def test_requests_are_counted_on_both_sides_with_istios_labels(mesh: Mesh) -> None:
     asked = {
         "metrics": [
@@ -91,19 +108,22 @@ def test_requests_are_counted_on_both_sides_with_istios_labels(mesh: Mesh) -> No
             }
         ]
     }
-    with applied(mesh, {}, [telemetry(asked, namespace="istio-system")]):
-        counted = lambda: series(mesh, "client", "istio_requests_total")  # noqa: E731
-        wait_until("a count of the client's", lambda: mesh.get("http://ledger.books:9080/").good and counted())
-        sent = [item for item in counted() if item["destination_service_name"] == "ledger"]
+    with applied(mesh, {}, [telemetry(asked, namespace="istio-system"), service("counted", "books")]):
+        # proxies of its own: a series that was once counted stays
+        mesh.add(workload("counted", namespace="books"), client("counting"))
+        counted = lambda: series(mesh, "counting", "istio_requests_total")  # noqa: E731
+        ask = lambda: mesh.get("http://counted.books:9080/", via="counting").good  # noqa: E731
+        wait_until("a count of the client's", lambda: ask() and counted())
+        sent = [item for item in counted() if item["response_code"] == "200"]
         assert len(sent) == 1, sent
         [got] = sent
         wanted = {
             "reporter": "source",
-            "source_app": "client",
+            "source_app": "counting",
             "source_workload_namespace": "default",
-            "destination_service": "ledger.books.svc.cluster.local",
+            "destination_service": "counted.books.svc.cluster.local",
             "destination_service_namespace": "books",
-            "destination_principal": "spiffe://cluster.local/ns/books/sa/ledger",
+            "destination_principal": "spiffe://cluster.local/ns/books/sa/counted",
             "destination_workload_namespace": "books",
             "request_protocol": "http",
             "response_code": "200",
@@ -111,18 +131,18 @@ def test_requests_are_counted_on_both_sides_with_istios_labels(mesh: Mesh) -> No
         }
         assert wanted.items() <= got.items(), got
         assert "source_principal" not in got
-        received = wait_until("a count of the server's", lambda: series(mesh, "ledger", "istio_requests_total"))
+        received = wait_until("a count of the server's", lambda: series(mesh, "counted", "istio_requests_total"))
         wanted = {
             "reporter": "destination",
-            "source_principal": "spiffe://cluster.local/ns/default/sa/client",
+            "source_principal": "spiffe://cluster.local/ns/default/sa/counting",
             "source_workload_namespace": "default",
-            "destination_app": "ledger",
-            "destination_service": "ledger.books.svc.cluster.local",
+            "destination_app": "counted",
+            "destination_service": "counted.books.svc.cluster.local",
             "connection_security_policy": "mutual_tls",
         }
         assert any(wanted.items() <= item.items() for item in received), received
-        assert series(mesh, "ledger", "istio_request_bytes_count") == []
-        wait_until("a histogram", lambda: series(mesh, "ledger", "istio_request_duration_milliseconds_count"))
+        assert series(mesh, "counted", "istio_request_bytes_count") == []
+        wait_until("a histogram", lambda: series(mesh, "counted", "istio_request_duration_milliseconds_count"))
 
 
 class Collector:
