@@ -19,6 +19,8 @@ from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
 
 PORT = 8080
+VARIANTS = ("DELTA_GRPC", "GRPC")
+"""Delta, and state of the world."""
 ADS = config_source_pb2.ConfigSource(
     ads=config_source_pb2.AggregatedConfigSource(), resource_api_version=config_source_pb2.ApiVersion.V3
 )
@@ -61,7 +63,7 @@ def listener(address):
     return made
 
 
-def bootstrap(target):
+def bootstrap(target, variant):
     host, port = target.split(":")
     ads = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
     endpoint = {"address": {"socket_address": {"address": host, "port_value": int(port)}}}
@@ -69,7 +71,7 @@ def bootstrap(target):
         "node": {"id": "sidecar~127.0.0.1~e.shop~shop.svc.cluster.local", "cluster": "e"},
         "dynamic_resources": {
             "ads_config": {
-                "api_type": "DELTA_GRPC",
+                "api_type": variant,
                 "transport_api_version": "V3",
                 "set_node_on_first_message_only": True,
                 "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}],
@@ -128,10 +130,13 @@ async def block():
         server.close()
 
 
-async def test_clusters_come_and_go_under_traffic_without_a_failed_request(serve_mesh, block, tmp_path, reached):
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_clusters_come_and_go_under_traffic_without_a_failed_request(
+    serve_mesh, block, tmp_path, reached, variant
+):
     async with serve_mesh(compile_class=routing_to_the_newest(block)) as mesh:
         mesh.change(mesh.service("s000"))
-        async with running_envoy(bootstrap(mesh.plaintext), tmp_path) as envoy:
+        async with running_envoy(bootstrap(mesh.plaintext, variant), tmp_path) as envoy:
             await envoy.wait_live()
             traffic = Traffic(f"http://{block.address(1)}:{PORT}/")
             async with tasks.background(traffic.run(), name="traffic") as running:
@@ -146,10 +151,11 @@ async def test_clusters_come_and_go_under_traffic_without_a_failed_request(serve
             assert await envoy.stat("cluster_manager.active_clusters") == 2
 
 
-async def test_a_changed_cluster_with_unchanged_endpoints_is_warm_at_once(serve_mesh, block, tmp_path):
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_a_changed_cluster_with_unchanged_endpoints_is_warm_at_once(serve_mesh, block, tmp_path, variant):
     async with serve_mesh(compile_class=routing_to_the_newest(block)) as mesh:
         mesh.change(mesh.service("reviews"))
-        async with running_envoy(bootstrap(mesh.plaintext), tmp_path) as envoy:
+        async with running_envoy(bootstrap(mesh.plaintext, variant), tmp_path) as envoy:
             await envoy.wait_live()
             for port in range(2, 12):
                 changed = mesh.service("reviews", ports=[{"name": "http", "port": port}])
