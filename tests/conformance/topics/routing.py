@@ -18,6 +18,7 @@ from meshcore.model.virtual_service import (
 from meshcore.protocol import parse_protocol
 from meshcore.xds import registry
 from pilot.core.compiler.clients import Client
+from pilot.core.compiler.messages import cidr_range
 from pilot.core.compiler.priorities import covers
 from pilot.core.compiler.retry_policy import retry_policy
 from pilot.core.compiler.route_match import claim_path
@@ -71,6 +72,13 @@ def _source_match(given: Mapping[str, Any]) -> bool:
     match = HttpMatchRequest.model_validate(given["match"])
     gateway = next(iter(given.get("gatewayNames") or ("mesh",)))
     return Client(given.get("proxyNamespace", ""), given.get("proxyLabels") or {}, gateway).meets(match, 0, "")
+
+
+def _cidr(given: Mapping[str, Any]) -> Any:
+    try:
+        return json_format.MessageToDict(cidr_range(given["address"]))
+    except ValueError:
+        return None
 
 
 def _fault(given: Mapping[str, Any]) -> Any:
@@ -172,6 +180,7 @@ TOPICS = {
     "locality-match": lambda given: covers(given["rule"], _locality(given["locality"])),
     "route-mirror-fraction": _mirror_fraction,
     "route-source-match": _source_match,
+    "address-to-cidr": _cidr,
     "route-fault": _fault,
     "stat-prefix": _stat_prefix,
     "dr-merge-subset-policy": _merged_policy,

@@ -27,7 +27,7 @@ from pilot.core.compiler.dynamic_dns import has_dynamic
 from pilot.core.compiler.egress_listeners import egress_plan
 from pilot.core.compiler.http_connection_manager import Outbound, outbound_manager
 from pilot.core.compiler.listener_filters import http_inspector, tls_inspector
-from pilot.core.compiler.messages import duration, provenance, socket_address, uint32
+from pilot.core.compiler.messages import cidr_range, duration, provenance, socket_address, uint32
 from pilot.core.compiler.outbound_plan import WILDCARD, Planned, plan
 from pilot.core.compiler.tcp_proxy import tcp_proxy
 from pilot.core.compiler.tcp_routes import TcpTarget
@@ -128,9 +128,7 @@ def tcp_chain(target: TcpTarget, mesh: MeshConfig) -> listener_components_pb2.Fi
     """A chain for connections of bytes: networks and server names that it matches, and where they go."""
     chain = Chain(filters=target.filters(mesh))
     for subnet in target.subnets:
-        address, _, length = subnet.partition("/")
-        bits = int(length) if length else (128 if ":" in address else 32)
-        chain.filter_chain_match.prefix_ranges.add(address_prefix=address, prefix_len=uint32(bits))
+        chain.filter_chain_match.prefix_ranges.append(cidr_range(subnet))
     if target.server_names:
         chain.filter_chain_match.server_names.extend(target.server_names)
     made = provenance(target.config, origins=tuple(origin.unversioned for origin in target.origins))

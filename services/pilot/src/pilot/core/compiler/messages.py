@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from ipaddress import ip_interface
 from typing import Any
 
 from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2
@@ -42,6 +43,12 @@ def socket_address(address: str, port: int) -> address_pb2.Address:
     if address.startswith("unix://"):
         return address_pb2.Address(pipe=address_pb2.Pipe(path=address.removeprefix("unix://")))
     return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=address, port_value=port))
+
+
+def cidr_range(text: str) -> address_pb2.CidrRange:
+    """An address or a network; ValueError when it is neither."""
+    found = ip_interface(text)
+    return address_pb2.CidrRange(address_prefix=str(found.ip), prefix_len=uint32(found.network.prefixlen))
 
 
 def source_bind(address: str) -> address_pb2.BindConfig:
