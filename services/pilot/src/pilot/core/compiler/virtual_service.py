@@ -199,7 +199,9 @@ def _set_hashing_and_retries(
         policy = hash_policy(settings)
         if policy is not None and policy not in made.route.hash_policy:
             made.route.hash_policy.append(policy)
-    retries = retry_policy(route.retries if route else None, mesh, consistent_hash=bool(hashed))
+    # As in Istio, a retry stays with the host of the hash only where a VirtualService has one destination.
+    only = route is not None and len(route.route) == 1
+    retries = retry_policy(route.retries if route else None, mesh, consistent_hash=only and bool(hashed))
     if retries is not None:
         made.route.retry_policy.CopyFrom(retries)
 
