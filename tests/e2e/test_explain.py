@@ -38,7 +38,7 @@ def backends(document: Mapping[str, Any], addresses: Addresses) -> set[str]:
 def is_explained(call: RowCall) -> bool:
     """Plain requests of a sidecar whose way does not depend on chance or on what an application does."""
     plain = call.scheme == "http" and not call.to and call.source != "outside" and not call.not_simulated
-    return plain and "$n" not in call.url and call.expect.statuses is None
+    return plain and "$n" not in call.url and call.expect.statuses is None and call.expect.attempts is None
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,8 @@ class _Slot:
     makers: list[ConfigRef] = field(default_factory=list)
     taken: dict[tuple[str, str], str] = field(default_factory=dict)
     """Which service has connections to a subnet (empty: any) with a server name (empty: any)."""
+    asked: set[tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=set)
+    """The matches (subnets, server names) that were asked for: whoever asks for the same once more gets nothing."""
     protocols: set[Protocol] = field(default_factory=set)
 
 
@@ -122,10 +124,15 @@ class _Making:
     def _add(self, slot: _Slot, target: TcpTarget, service: Service, port: Port) -> None:
         """Envoy refuses a listener in which two chains match the same: what is taken is left out."""
         subnets, names = target.subnets or ("",), target.server_names or ("",)
-        free = tuple(subnet for subnet in subnets if not any((subnet, name) in slot.taken for name in names))
-        if not free:
-            free = subnets
-            names = tuple(name for name in names if not any((subnet, name) in slot.taken for subnet in subnets))
+        if (subnets, names) in slot.asked:
+            # Many hosts of one TLS rule ask for the same names: looking at each pair again would cost their square.
+            free, names = subnets, ()
+        else:
+            slot.asked.add((subnets, names))
+            free = tuple(subnet for subnet in subnets if not any((subnet, name) in slot.taken for name in names))
+            if not free:
+                free = subnets
+                names = tuple(name for name in names if not any((subnet, name) in slot.taken for subnet in subnets))
         if not names:
             owner = next(
                 slot.taken[pair] for pair in product(subnets, target.server_names or ("",)) if pair in slot.taken

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_network
 
 from envoy.config.listener.v3 import listener_components_pb2
@@ -67,6 +68,7 @@ def tcp_targets(
     return tuple(found), tuple(problems)
 
 
+@lru_cache(maxsize=256)
 def server_names(hosts: tuple[str, ...]) -> tuple[str, ...]:
     """As Envoy matches them: whole names and `*.` wildcards (others become that); a bare `*` is no condition at all."""
     if "*" in hosts:
