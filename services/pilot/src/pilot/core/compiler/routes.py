@@ -37,6 +37,7 @@ from pilot.core.config import Config
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.proxy import Interception
 from pilot.core.registry import Port, Resolution, Service
+from pilot.core.visibility.scoping import route_hosts
 
 MAX_DIRECT_RESPONSE = 1 << 20
 _HOST = route_components_pb2.VirtualHost
@@ -51,6 +52,8 @@ class _Hosts:
     named: dict[str, bytes] = field(default_factory=dict)
     origins: list[ConfigRef] = field(default_factory=list)
     problems: list[Diagnostic] = field(default_factory=list)
+    ruled: dict[tuple[int, str], Config[VirtualService]] = field(default_factory=dict)
+    """VirtualServices that have services here, by port and path."""
 
     def add(self, name: str, domains: Iterable[str], body: bytes, origins: Origins = ()) -> None:
         """The first of a name wins, and the first to ask for a domain gets it."""
@@ -114,6 +117,8 @@ def _add_service(
 ) -> None:
     config = _config_for(work, service.host, port.number)
     body, problems = _routes_of(work, service, port, config)
+    if config is not None:
+        hosts.ruled[port.number, config.path] = config
     one = work.proxy_class
     aliases = [item for item in work.scope.services if item.alias_of == service.host] if _has_aliases(work) else []
     domains = ("*",) if only else domains_of(service, aliases, one.namespace, one.domain)
@@ -187,18 +192,22 @@ def _body(routes: list[route_components_pb2.Route]) -> bytes:
 
 
 def _add_unknown_hosts(work: Compilation, hosts: _Hosts, number: int, *, proxy: bool) -> None:
-    """A VirtualService may name hosts that no registry has; they are served on port 80 (Istio's rule)."""
-    if number != 80:
-        return
-    known = work.scope.by_host
-    rules = host_rules(work)
-    for host in (*rules.exact, *rules.wildcard):
-        config = _config_for(work, host, number)
-        if host in known or config is None or _covers_known(host, work):
+    """A VirtualService may name hosts that no registry has; they are served on port 80, and on the ports of services
+    that it names beside them (Istio's rule)."""
+    rules, domain = host_rules(work), work.proxy_class.domain
+    wanted = [(host, number) for host in (*rules.exact, *rules.wildcard)] if number == 80 else []
+    for (port, path), beside in hosts.ruled.items():
+        for host in route_hosts(beside, domain):
+            config = _config_for(work, host, port)
+            if config is not None and config.path == path:
+                wanted.append((host, port))
+    for host, port in dict.fromkeys(wanted):
+        config = _config_for(work, host, port)
+        if host in work.scope.by_host or config is None or _covers_known(host, work):
             continue
-        body, problems = _rules_of(work, config, number)
-        domains = with_port((host,), number) if proxy else (host,)
-        hosts.add(virtual_host_name(host, number), domains, body, config.refs)
+        body, problems = _rules_of(work, config, port)
+        domains = with_port((host,), port) if proxy else (host,)
+        hosts.add(virtual_host_name(host, port), domains, body, config.refs)
         hosts.problems.extend(problems)
 
 
