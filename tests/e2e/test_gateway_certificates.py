@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from mesh import Mesh, wait_until
+from mesh import Mesh, virtual_service, wait_until
 from meshcore.testing.identity import TestCa, make_ca
 from meshcore.tls import ServiceIdentity
 
@@ -305,6 +305,22 @@ def test_a_sidecar_originates_tls_with_files(mesh: Mesh, root: TestCa, server_ou
         files["chain"].write_bytes(own.chain)
         files["key"].write_bytes(own.key.pem)
         assert wait_until("an answer from outside", lambda: good(mesh))["workload"] == "ledger"
+
+
+def test_a_server_must_have_the_certificate_of_the_host_that_was_called(
+    mesh: Mesh, root: TestCa, tmp_path: Path
+) -> None:
+    """Whatever the server name, the gateway shows the certificate of `HOST`."""
+    pair, file = issue(root, HOST), tmp_path / "root.pem"
+    file.write_bytes(root.root_pem)
+    cert = secret("outside", {"cert": pair.chain, "key": pair.key.pem}, "Opaque")
+    server = gateway("outside", ["*"], {"mode": "SIMPLE", "credentialName": "outside"})
+    tls = {"mode": "SIMPLE", "sni": "", "caCertificates": str(file)}
+    other = virtual_service("other.test", [{"route": [{"destination": {"host": HOST}}]}])
+    address = str(mesh.workload("edge")["address"])
+    with applied(mesh, cert, server, bound("outside", "*"), *outside(tls, address, None), other):
+        assert wait_until("an answer from outside", lambda: good(mesh))["workload"] == "ledger"
+        assert mesh.get("http://other.test/").status == 503
 
 
 def good(mesh: Mesh) -> dict[str, Any] | None:

@@ -166,10 +166,14 @@ def apply_http_options(
     *,
     sniffs: bool,
     auto_sni: bool = False,
+    auto_san: bool = False,
+    upgrades: bool = True,
     mesh_upgrades: bool = False,
 ) -> None:
     """Which HTTP version the upstream is spoken to in, and limits of its connections.
 
+    `auto_sni`: the TLS server name is the host of the request; `auto_san`: so is the name in the certificate.
+    `upgrades` is False towards the application: HTTP/2 that callers wish for is between the proxies.
     `sniffs` is True where one cluster serves callers of either version, so that it has to follow them. `mesh_upgrades`
     is MeshConfig's wish for HTTP/2: it holds for HTTP ports whose rule says nothing.
     """
@@ -177,7 +181,7 @@ def apply_http_options(
     tcp = pool.tcp if pool else None
     options = _OPTIONS()
     wish = http.h2_upgrade_policy if http is not None else H2UpgradePolicy.DEFAULT
-    upgrade = wish is H2UpgradePolicy.UPGRADE and not protocol.is_tcp
+    upgrade = upgrades and wish is H2UpgradePolicy.UPGRADE and not protocol.is_tcp
     upgrade |= mesh_upgrades and wish is H2UpgradePolicy.DEFAULT and protocol.is_http
     if (protocol is Protocol.AUTO and sniffs) or (http is not None and http.use_client_protocol):
         options.use_downstream_protocol_config.http_protocol_options.SetInParent()
@@ -198,7 +202,7 @@ def apply_http_options(
         options.common_http_protocol_options.CopyFrom(common)
     if auto_sni:
         options.upstream_http_protocol_options.CopyFrom(
-            protocol_pb2.UpstreamHttpProtocolOptions(auto_sni=True, auto_san_validation=False)
+            protocol_pb2.UpstreamHttpProtocolOptions(auto_sni=True, auto_san_validation=auto_san)
         )
     plain = protocol.is_tcp or protocol in (Protocol.HTTP, Protocol.HTTP_PROXY, Protocol.AUTO)
     if plain and options == _PLAIN:

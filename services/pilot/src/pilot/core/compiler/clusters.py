@@ -172,12 +172,15 @@ def _build(
     problems += _apply_tls(cluster, target, policy, mesh, mutual, endpoints, traits)
     asks_for_tls = policy.tls is not None and policy.tls.mode in (TlsMode.SIMPLE, TlsMode.MUTUAL)
     auto_sni = policy.tls is not None and asks_for_tls and not policy.tls.sni
+    names = service.subject_alt_names or (policy.tls.subject_alt_names if policy.tls is not None else ())
     apply_http_options(
         cluster,
         port.protocol,
         policy.connection_pool,
         sniffs=traits.sniffs,
         auto_sni=auto_sni,
+        # Without names to expect the certificate has to be the called host's, not just any of the root's.
+        auto_san=auto_sni and not names and policy.tls is not None and not policy.tls.insecure_skip_verify,
         mesh_upgrades=mesh.h2_upgrade_policy is DefaultH2Upgrade.UPGRADE,
     )
     if policy.proxy_protocol is not None:

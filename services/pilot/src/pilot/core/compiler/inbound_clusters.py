@@ -95,7 +95,7 @@ def _build(
         cluster.lb_policy = _Type.ROUND_ROBIN
     else:
         apply_load_balancer(cluster, None)
-    apply_http_options(cluster, port.protocol, pool, sniffs=port.protocol is Protocol.AUTO)
+    apply_http_options(cluster, port.protocol, pool, sniffs=port.protocol is Protocol.AUTO, upgrades=False)
     services = [{"host": item.host, "name": item.name, "namespace": item.namespace} for item in port.services]
     made = provenance(extra={"services": services})
     if made is not None:
