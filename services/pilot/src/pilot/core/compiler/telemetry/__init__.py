@@ -38,7 +38,8 @@ def observed(work: Compilation, compiled: Iterable[Compiled]) -> Iterator[Compil
             one = work.proxy_class
             made_of = (item.resource, item.resource.origins, item.diagnostics, item.secrets, Same(scope))
             names = (one.labels, one.metadata, one.service_account, one.namespace, one.cluster)
-            yield work.memo(("observed", made_of, names, Same(work.scope)), partial(_observe, work, scope, item))
+            seen = Same(work.scope.services)  # where providers are looked up; not routes, which change all the time
+            yield work.memo(("observed", made_of, names, seen), partial(_observe, work, scope, item))
         else:
             yield item
 
