@@ -18,10 +18,10 @@ from meshcore.model.virtual_service import (
 from meshcore.protocol import parse_protocol
 from meshcore.xds import registry
 from pilot.core.compiler.clients import Client
+from pilot.core.compiler.jwt_claims import claim_path
 from pilot.core.compiler.messages import cidr_range
 from pilot.core.compiler.priorities import covers
 from pilot.core.compiler.retry_policy import retry_policy
-from pilot.core.compiler.route_match import claim_path
 from pilot.core.compiler.route_policies import fault_filter, fraction
 from pilot.core.compiler.stat_prefix import stat_prefix
 from pilot.core.compiler.virtual_service import mirrors_of

@@ -8,8 +8,8 @@ from meshcore.testing.envoy import validate
 from meshcore.xds.types import CLUSTER_TYPE
 from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import compile_resources
+from pilot.core.compiler.jwt_claims import claim_path
 from pilot.core.compiler.retry_policy import retry_policy
-from pilot.core.compiler.route_match import claim_path
 from pilot.core.proxy import classify, parse_node
 from pilot.core.snapshot import MeshSnapshot
 

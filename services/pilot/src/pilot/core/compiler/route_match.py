@@ -1,17 +1,14 @@
 """Conditions of a VirtualService's HTTP match as Envoy's route match; what is decided per proxy is decided here.
 Pure."""
 
-import re
-
 from envoy.config.route.v3 import route_components_pb2
-from envoy.type.matcher.v3 import metadata_pb2, regex_pb2, string_pb2, value_pb2
+from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from meshcore.model.virtual_service import HttpMatchRequest, HttpRoute, StringMatch
 
 from pilot.core.compiler.clients import Client
+from pilot.core.compiler.jwt_claims import claim_has, claim_path
 from pilot.core.compiler.messages import boolean
 
-JWT_METADATA = "envoy.filters.http.jwt_authn"
-_CLAIMS = re.compile(r"@request\.auth\.claims(?:\.(?P<dotted>.+)|(?P<listed>(?:\[[^][]+\])+))", re.IGNORECASE)
 _Match = route_components_pb2.RouteMatch
 _Header = route_components_pb2.HeaderMatcher
 
@@ -35,12 +32,12 @@ def route_match(match: HttpMatchRequest | None) -> route_components_pb2.RouteMat
         made.case_sensitive.CopyFrom(boolean(False))
     for name, value in sorted(match.headers.items()):
         if claim := claim_path(name):
-            made.dynamic_metadata.append(_claim(claim, value))
+            made.dynamic_metadata.append(claim_has(claim, string_matcher(value)))
         else:
             made.headers.append(_header(name, value))
     for name, value in sorted(match.without_headers.items()):
         if claim := claim_path(name):
-            made.dynamic_metadata.append(_claim(claim, value, invert=True))
+            made.dynamic_metadata.append(claim_has(claim, string_matcher(value), invert=True))
         else:
             header = _header(name, value)
             header.invert_match = True
@@ -102,27 +99,3 @@ def _query(name: str, value: StringMatch) -> route_components_pb2.QueryParameter
     if _any_value(value):
         return route_components_pb2.QueryParameterMatcher(name=name, present_match=True)
     return route_components_pb2.QueryParameterMatcher(name=name, string_match=string_matcher(value))
-
-
-def claim_path(name: str) -> tuple[str, ...]:
-    """The claim that a header's name stands for, outermost key first: `@request.auth.claims.group.name`, or
-    `@request.auth.claims[group][name]`; nothing when the name is a header's."""
-    found = _CLAIMS.fullmatch(name)
-    if found is None:
-        return ()
-    listed = found["listed"]
-    return tuple(listed[1:-1].split("][") if listed else found["dotted"].split("."))
-
-
-def _claim(keys: tuple[str, ...], value: StringMatch, *, invert: bool = False) -> metadata_pb2.MetadataMatcher:
-    """A match on what the JWT filter left in metadata."""
-    one = value_pb2.ValueMatcher(string_match=string_matcher(value))
-    either = value_pb2.ValueMatcher(
-        or_match=value_pb2.OrMatcher(
-            value_matchers=[value_pb2.ValueMatcher(list_match=value_pb2.ListMatcher(one_of=one)), one]
-        )
-    )
-    made = metadata_pb2.MetadataMatcher(filter=JWT_METADATA, value=either, invert=invert)
-    for key in ("payload", *keys):
-        made.path.add(key=key)
-    return made
