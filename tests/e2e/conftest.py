@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from mesh import ROWS, Mesh, shared_workloads
+from meshcore.testing.key_server import KeyServer, key_server
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,10 @@ def mesh() -> Iterator[Mesh]:
         yield running
     finally:
         running.close()
+
+
+@pytest.fixture(scope="session")
+def issuers() -> Iterator[KeyServer]:
+    """Serves the keys of tokens.yaml, as the issuers of rows' tokens do."""
+    with key_server(ROWS.mint.key_set) as server:
+        yield server

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from mesh import ROWS, Mesh
+from meshcore.testing.key_server import KeyServer
 from meshcore.testing.traffic_rows import Row
 from meshcore.testing.traffic_verdict import Answer
 from row_calls import Caller
@@ -53,8 +54,8 @@ def _namespace(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=f"{path.parent.name}/{path.stem}") for path in ROWS.row_files])
-def test_row(mesh: Mesh, addresses: Mapping[str, tuple[str, str]], path: Path) -> None:
-    row = ROWS.row(path, addresses)
+def test_row(mesh: Mesh, addresses: Mapping[str, tuple[str, str]], issuers: KeyServer, path: Path) -> None:
+    row = ROWS.row(path, addresses, issuers.url)
     with applied(mesh, row):
         caller = Caller(mesh, row.id)
         for number, call in enumerate(row.calls, 1):

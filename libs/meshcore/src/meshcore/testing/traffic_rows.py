@@ -6,12 +6,13 @@ through real Envoys and answered by the simulator.
 
 Texts of a row may say `$ns` (the namespace that the row owns), `$proxy(NAME)` and `$app(NAME)` (the loopback addresses
 of a workload's Envoy and of its application), `$row` (the row's name) and, in the URL and headers of an HTTP call,
-`$n` (the number of the request in its call, from 0).
+`$n` (the number of the request in its call, from 0). `$token(NAME)` is a token of `tokens.yaml`, `$keys(NAME)` the key
+set of one of its keys, `$issuer(NAME)` the URL at which that key set and, under it, OIDC discovery are served.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +22,14 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from meshcore.testing.tokens import TokenMint
+
 COUNTER = "$n"
 FEATURES = "features.yaml"
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "grpc": 80, "grpcs": 443}
-_PLACE = re.compile(r"\$(?:(ns|row)(?![a-z])|(proxy|app)\(([a-z0-9-]+)\))")
+NO_SERVER = "http://issuers.invalid"
+"""Where issuers are when nothing serves them."""
+_PLACE = re.compile(r"\$(?:(ns|row)(?![a-z])|(proxy|app|token|keys|issuer)\(([a-z0-9-]+)\))")
 
 
 class _Strict(BaseModel):
@@ -243,6 +248,11 @@ class TrafficFolder:
         return tuple(SharedWorkload(**item) for item in yaml.safe_load((self.path / "workloads.yaml").read_text()))
 
     @cached_property
+    def mint(self) -> TokenMint:
+        """The tokens that rows may name, and their keys."""
+        return TokenMint(self.path / "tokens.yaml")
+
+    @cached_property
     def config(self) -> tuple[Mapping[str, Any], ...]:
         """The objects that are always there."""
         return tuple(yaml.safe_load_all((self.path / "mesh.yaml").read_text()))
@@ -252,12 +262,26 @@ class TrafficFolder:
         """Every row, by name."""
         return tuple(sorted(path for path in self.path.glob("*/*.yaml") if path.name != FEATURES))
 
-    def row(self, path: Path, addresses: Mapping[str, tuple[str, str]]) -> Row:
-        """Read one row; `addresses` are (Envoy, application) by workload. ValueError says what is wrong with it."""
+    def row(self, path: Path, addresses: Mapping[str, tuple[str, str]], issuers: str = NO_SERVER) -> Row:
+        """Read one row; `addresses` are (Envoy, application) by workload, `issuers` the URL of the server of keys.
+        ValueError says what is wrong with it."""
         area, name = path.parent.name, path.stem
-        document = _Document.model_validate(
-            _filled(yaml.safe_load(path.read_text()), f"{area}-{name}", name, addresses)
-        )
+
+        def value(word: str, of: str) -> str:
+            match word:
+                case "ns":
+                    return f"{area}-{name}"
+                case "row":
+                    return name
+                case "token":
+                    return self.mint.token(of)
+                case "keys":
+                    return self.mint.key_set(of)
+                case "issuer":
+                    return f"{issuers}/{of}"
+            return addresses[of][word == "app"]
+
+        document = _Document.model_validate(_filled(yaml.safe_load(path.read_text()), value))
         features = (document.feature,) if isinstance(document.feature, str) else document.feature
         known = {feature.name for feature in self.features}
         if unknown := set(features) - known:
@@ -293,22 +317,12 @@ def _placed(item: Mapping[str, Any], namespace: str) -> Mapping[str, Any]:
     return {**item, "metadata": {"namespace": namespace, **item["metadata"]}}
 
 
-def _filled(value: Any, namespace: str, row: str, addresses: Mapping[str, tuple[str, str]]) -> Any:
-    """Every text with its placeholders replaced; an unknown workload is a KeyError."""
-
-    def one(found: re.Match[str]) -> str:
-        word, part, name = found.groups()
-        if word:
-            return namespace if word == "ns" else row
-        return addresses[name][part == "app"]
-
-    if isinstance(value, str):
-        return _PLACE.sub(one, value)
-    if isinstance(value, Mapping):
-        return {
-            _filled(key, namespace, row, addresses): _filled(item, namespace, row, addresses)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_filled(item, namespace, row, addresses) for item in value]
-    return value
+def _filled(text: Any, value: Callable[[str, str], str]) -> Any:
+    """Every text with its placeholders replaced; an unknown name is a KeyError."""
+    if isinstance(text, str):
+        return _PLACE.sub(lambda found: value(found[1] or found[2], found[3] or ""), text)
+    if isinstance(text, Mapping):
+        return {_filled(key, value): _filled(item, value) for key, item in text.items()}
+    if isinstance(text, list):
+        return [_filled(item, value) for item in text]
+    return text
