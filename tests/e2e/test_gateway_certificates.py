@@ -248,6 +248,27 @@ def test_the_oldest_version_that_is_spoken(mesh: Mesh, root: TestCa) -> None:
         assert client.answer() is None
 
 
+def test_an_ingress_serves_its_hosts_with_the_secret_that_it_names(mesh: Mesh, root: TestCa) -> None:
+    """The Secret is the gateway's: Istio looks for it in the namespace of the gateway, not of the Ingress."""
+    backend = {"service": {"name": "ledger", "port": {"name": "http"}}}
+    ingress = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": "shop", "namespace": "books", "annotations": {"kubernetes.io/ingress.class": "istio"}},
+        "spec": {
+            "tls": [{"hosts": [HOST], "secretName": "ingress-cert"}],
+            "rules": [{"host": HOST, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
+        },
+    }
+    pair = issue(root, HOST)
+    with applied(mesh, secret("ingress-cert", key_pair(pair)), ingress):
+        client = Client(mesh, root)
+        status, saw = wait_until("an answer over TLS", client.answer)
+        assert (status, saw["workload"]) == (200, "ledger")
+        assert client.shown() == pair.chain
+    wait_until("the Ingress is gone", lambda: client.answer() is None)
+
+
 def outside(tls: Mapping[str, Any], address: str, selector: Mapping[str, str] | None) -> list[dict[str, Any]]:
     """A server outside of the mesh at the gateway's TLS port, and how workloads of `default` call it."""
     entry = {

@@ -306,3 +306,27 @@ def test_secrets_are_made_read_and_replaced(runner: Any) -> None:
     runner.apply(text)
     assert read(runner, "secret", "cert")["data"] == {"a": "Yw=="}
     runner.run("delete", "secret", "cert")
+
+
+def test_ingresses_are_made_read_and_described(runner: Any) -> None:
+    rules = ("--rule=shop.test/cart*=cart:80,tls=shop-cert", "--rule=shop.test/=front:web", "--class=istio")
+    assert "created" in runner.run("create", "ingress", "shop", *rules).stdout
+    header, row = runner.run("get", "ing").stdout.strip().splitlines()
+    assert header.split() == ["NAME", "CLASS", "HOSTS", "ADDRESS", "PORTS", "AGE"]
+    assert row.split()[:5] == ["shop", "istio", "shop.test", "80,", "443"]
+    assert "shop-cert terminates shop.test" in runner.run("describe", "ingress", "shop").stdout
+    found = read(runner, "ingress", "shop")
+    assert "replaced" in runner.run("replace", "-f", "-", stdin=json.dumps(found)).stdout
+    spec = found["spec"]
+    assert spec["tls"] == [{"hosts": ["shop.test"], "secretName": "shop-cert"}]
+    paths = [(item["path"], item["pathType"], item["backend"]) for item in spec["rules"][0]["http"]["paths"]]
+    assert paths == [
+        ("/cart", "Prefix", {"service": {"name": "cart", "port": {"number": 80}}}),
+        ("/", "Exact", {"service": {"name": "front", "port": {"name": "web"}}}),
+    ]
+    kind = "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: own}\n"
+    runner.apply(f"{kind}spec: {{controller: istio.io/ingress-controller}}\n")
+    assert "istio.io/ingress-controller" in runner.run("get", "ingressclasses").stdout
+    wrong = runner.run("create", "ingress", "wrong", "--rule=10.0.0.1/=front:80", codes=(1,)).stderr
+    assert "is an address" in wrong
+    runner.run("delete", "ingress/shop", "ingressclass/own")

@@ -61,6 +61,8 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
         "Pod": "v1",
         "Namespace": "v1",
         "Node": "v1",
+        "Ingress": "networking.k8s.io/v1",
+        "IngressClass": "networking.k8s.io/v1",
         "ConfigMap": "v1",
     }
     metadata: dict[str, Any] = {"name": name, "namespace": namespace}
@@ -256,10 +258,37 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
                 ],
             }
         },
+        "Ingress": {
+            "spec": {
+                **({"ingressClassName": other} if variant % 2 else {}),
+                **({"tls": [{"hosts": [f"{app}.example"], "secretName": other}]} if variant % 3 else {}),
+                "rules": [
+                    {
+                        "host": ("shared.example", f"{app}.example", "")[variant % 3],
+                        "http": {
+                            "paths": [
+                                {
+                                    "path": f"/{variant % 2}",
+                                    "pathType": ("Exact", "Prefix", "ImplementationSpecific")[variant % 4 % 3],
+                                    "backend": {
+                                        "service": {
+                                            "name": other,
+                                            "port": {"number": 80} if variant % 5 == 0 else {"name": "http"},
+                                        }
+                                    },
+                                }
+                            ]
+                        },
+                    }
+                ],
+            }
+        },
+        "IngressClass": {"spec": {"controller": ("istio.io/ingress-controller", "other.example/c")[variant % 2]}},
         "ConfigMap": {
             "data": {
                 "mesh": f"proxyHttpPort: {15000 + variant % 2}\nenableAutoMtls: {str(variant % 3 > 0).lower()}\n"
                 + ("discoverySelectors: [{matchLabels: {in: a}}]\n" if variant % 4 == 1 else "")
+                + ("ingressControllerMode: DEFAULT\n" if variant % 5 == 3 else "")
                 + ("localityLbSetting: {failoverPriority: [tier]}\n" if variant % 4 == 2 else "")
             }
         },
@@ -270,6 +299,8 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
         metadata["labels"] = {"app": other, "security.istio.io/tlsMode": ("istio", "disabled")[variant % 2]}
     if kind == "Node":
         metadata = {"name": name, "labels": {"topology.kubernetes.io/region": f"r{variant % 2}"}}
+    if kind == "IngressClass":
+        metadata = {"name": name}
     if kind == "Namespace":
         spoken = ("", "PreferClose", "PreferSameNode")[variant % 3]
         annotations = {"networking.istio.io/traffic-distribution": spoken}
@@ -313,6 +344,8 @@ KINDS = (
     "Namespace",
     "VirtualService",
     "Gateway",
+    "Ingress",
+    "IngressClass",
     "DestinationRule",
     "PeerAuthentication",
     "Sidecar",
@@ -359,7 +392,7 @@ NODES = [
 NODES += [
     {
         "id": f"router~10.1.0.8~gateway.{namespace}~{namespace}.svc.cluster.local",
-        "metadata": {"NAMESPACE": namespace, "LABELS": {"app": "a"}, **more},
+        "metadata": {"NAMESPACE": namespace, "LABELS": {"app": "a", "istio": "ingressgateway"}, **more},
     }
     for namespace, more in [
         ("shop", {}),

@@ -11,6 +11,7 @@ from meshcore.model.destination_rule import DestinationRule
 from meshcore.model.endpoint_slice import EndpointSlice
 from meshcore.model.envoy_filter import EnvoyFilter
 from meshcore.model.gateway import Gateway
+from meshcore.model.ingress import Ingress, IngressClass
 from meshcore.model.mesh_config import MeshConfig, parse_mesh_config
 from meshcore.model.peer_authentication import PeerAuthentication
 from meshcore.model.proxy_config import ProxyConfig
@@ -28,6 +29,8 @@ __all__ = [
     "Endpoints",
     "EnvoyFilter",
     "Gateway",
+    "Ingress",
+    "IngressClass",
     "MeshConfig",
     "MeshModel",
     "MeshObject",

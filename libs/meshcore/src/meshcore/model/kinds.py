@@ -21,6 +21,7 @@ from meshcore.model.gateway_api.policies import (
 )
 from meshcore.model.gateway_api.references import GATEWAY_API
 from meshcore.model.gateway_api.routes import GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute
+from meshcore.model.ingress import Ingress, IngressClass
 from meshcore.model.mixer.names import MIXER_KINDS
 from meshcore.model.peer_authentication import PeerAuthentication
 from meshcore.model.proxy_config import ProxyConfig
@@ -39,6 +40,7 @@ EXTENSIONS = "extensions.istio.io"
 MIXER = "config.istio.io"
 GATEWAY_API_TRIALS = "gateway.networking.x-k8s.io"
 DISCOVERY = "discovery.k8s.io"
+KUBERNETES_NETWORKING = "networking.k8s.io"
 CORE = ""
 
 
@@ -119,6 +121,17 @@ KINDS: tuple[KindInfo, ...] = (
     KindInfo(CORE, ("v1",), "Pod", "pods", "pod", Pod, ("po",), ("all",)),
     KindInfo(CORE, ("v1",), "Node", "nodes", "node", Node, ("no",), namespaced=False),
     KindInfo(DISCOVERY, ("v1",), "EndpointSlice", "endpointslices", "endpointslice", EndpointSlice, has_status=False),
+    KindInfo(KUBERNETES_NETWORKING, ("v1",), "Ingress", "ingresses", "ingress", Ingress, ("ing",)),
+    KindInfo(
+        KUBERNETES_NETWORKING,
+        ("v1",),
+        "IngressClass",
+        "ingressclasses",
+        "ingressclass",
+        IngressClass,
+        namespaced=False,
+        has_status=False,
+    ),
     _gateway_api("GatewayClass", "gatewayclasses", GatewayClass, ("v1", "v1beta1"), "gc", namespaced=False),
     _gateway_api("Gateway", "gateways", KubernetesGateway, ("v1", "v1beta1"), "gtw"),
     _gateway_api("HTTPRoute", "httproutes", HttpRoute, ("v1", "v1beta1")),

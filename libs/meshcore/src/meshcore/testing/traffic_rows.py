@@ -312,7 +312,7 @@ def _objects(config: str | list[Any]) -> list[Any]:
 
 
 def _placed(item: Mapping[str, Any], namespace: str) -> Mapping[str, Any]:
-    if item["kind"] in ("Namespace", "Node"):
+    if item["kind"] in ("Namespace", "Node", "IngressClass"):
         return item
     return {**item, "metadata": {"namespace": namespace, **item["metadata"]}}
 

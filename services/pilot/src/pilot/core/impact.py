@@ -40,6 +40,7 @@ from meshcore.xds.types import (
 )
 
 from pilot.core.config import Config, exported
+from pilot.core.ingress import ingress_selector
 from pilot.core.policy_target import is_target
 from pilot.core.proxy import ProxyClass, ProxyType
 from pilot.core.registry.kubernetes import service_host
@@ -67,6 +68,8 @@ AFFECTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "VirtualService": frozenset({_C, _E, _L, _R}),
         "DestinationRule": frozenset({_C, _E, _L, _R}),
         "Gateway": frozenset({_C, _E, _L, _R}),
+        "Ingress": frozenset({_L, _R}),
+        "IngressClass": frozenset({_L, _R}),
         "PeerAuthentication": frozenset({_C, _E, _L}),
         "Sidecar": frozenset({_C, _E, _L, _R}),
         "EnvoyFilter": frozenset({_C, _L, _R, _X}),
@@ -106,6 +109,11 @@ def affects(change: Any, proxy_class: ProxyClass, snapshot: MeshSnapshot) -> boo
     kind = kind_of(change)
     if kind in ("ConfigMap", "Node"):
         return True
+    if kind in ("Ingress", "IngressClass"):
+        return _serves_ingresses(proxy_class, snapshot)
+    named = kind == "Service" and change.key[2] in snapshot.ingress.virtual_services
+    if named and _serves_ingresses(proxy_class, snapshot):
+        return True  # paths may name its ports
     if kind == "Namespace":
         forms = list(_forms(change, kind, snapshot))
         return bool(snapshot.mesh_config.discovery_selectors) or any(
@@ -159,6 +167,10 @@ def _concerns(item: MeshObject, one: ProxyClass, snapshot: MeshSnapshot) -> bool
     if isinstance(item, (Service, EndpointSlice, Endpoints)):
         return owner == one.namespace or _sees_host(_host_of(item), owner, one, snapshot)
     return owner == one.namespace or _sees_services_of(owner, one, snapshot)
+
+
+def _serves_ingresses(one: ProxyClass, snapshot: MeshSnapshot) -> bool:
+    return one.type is ProxyType.ROUTER and selects(ingress_selector(snapshot.mesh_config), one.label_map)
 
 
 def _sees_routes(item: VirtualService, one: ProxyClass, snapshot: MeshSnapshot) -> bool:

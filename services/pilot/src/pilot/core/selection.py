@@ -8,6 +8,7 @@ from meshcore.model import (
     DestinationRule,
     EnvoyFilter,
     Gateway,
+    Ingress,
     MeshObject,
     Namespace,
     PeerAuthentication,
@@ -24,6 +25,7 @@ from meshcore.model.core_v1 import ServiceSpec
 from meshcore.model.destination_rule import LocalityLbSetting
 from meshcore.model.mesh_config import MeshConfig
 
+from pilot.core.ingress import SELECTOR_LABEL
 from pilot.core.registry.endpoint import HOST_LABEL
 from pilot.core.registry.index import Registry
 from pilot.core.registry.pods import Place
@@ -94,6 +96,8 @@ def read_label_keys(item: MeshObject) -> tuple[str, ...]:
         return tuple(item.spec.workload_selector.labels) if item.spec.workload_selector else ()
     if isinstance(item, Gateway):
         return tuple(item.spec.selector)
+    if isinstance(item, Ingress):
+        return (SELECTOR_LABEL,)
     if isinstance(item, PeerAuthentication):
         return tuple(item.spec.selector.match_labels) if item.spec.selector else ()
     if isinstance(item, DestinationRule):

@@ -30,6 +30,7 @@ from pilot.core.config import Config, as_written, oldest_first
 from pilot.core.delegates import Delegating, delegating
 from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.discovery import is_discovered
+from pilot.core.ingress import NO_INGRESS, IngressConfig, OfIngress, Spaces, joined_routes, of_ingresses
 from pilot.core.peer_authentication import NamespaceMtls
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.registry.index import Registry
@@ -118,6 +119,8 @@ class MeshSnapshot:
     """By kind, then by namespace, oldest first."""
     delegating: Mapping[Name, Delegating] = field(default_factory=dict)
     """VirtualServices with the rules of their delegates; `by_namespace` has these, `configs` what was written."""
+    ingress: IngressConfig = NO_INGRESS
+    """Gateways and VirtualServices that Ingresses stand for; `by_namespace` has the latter."""
     mtls_policies: Mapping[str, NamespaceMtls] = field(default_factory=dict)
     hidden: Mapping[Source, Config] = field(default_factory=dict)  # type: ignore[type-arg]
     """Objects of namespaces that do not count (`discoverySelectors`)."""
@@ -257,6 +260,8 @@ class MeshSnapshot:
             snapshot = _with_mesh_config(snapshot)
         if "VirtualService" in touched or snapshot.mesh_config is not self.mesh_config:
             snapshot = _with_delegates(snapshot, touched.get("VirtualService", set()))
+        if configs.get("Ingress") or snapshot.ingress is not NO_INGRESS:
+            snapshot = _with_ingress(snapshot)
         if "PeerAuthentication" in touched or snapshot.mesh_config.root_namespace != self.mesh_config.root_namespace:
             snapshot = replace(snapshot, mtls_policies=_mtls_policies(snapshot, self.mtls_policies))
         read_labels, read_metadata = read_by_mesh(snapshot.mesh_config)
@@ -350,10 +355,22 @@ def _with_delegates(snapshot: MeshSnapshot, touched: set[str]) -> MeshSnapshot:
         return snapshot
     spaces = dict(snapshot.by_namespace.get("VirtualService", {}))
     for namespace in (touched | changed) & spaces.keys():
-        names = ((namespace, config.name) for config in spaces[namespace])
-        spaces[namespace] = tuple(after.get(name, written[name]) for name in names)
+        own = (config for config in spaces[namespace] if not isinstance(config, OfIngress))
+        spaces[namespace] = tuple(after.get((namespace, one.name), written[namespace, one.name]) for one in own)
     by_namespace = {**snapshot.by_namespace, "VirtualService": spaces}
     return replace(snapshot, by_namespace=by_namespace, delegating=after)
+
+
+def _with_ingress(snapshot: MeshSnapshot) -> MeshSnapshot:
+    """`by_namespace` may lack what Ingresses stand for."""
+    before, configs = snapshot.ingress, snapshot.configs
+    ingresses, classes = configs.get("Ingress", {}), configs.get("IngressClass", {})
+    after = of_ingresses(ingresses, classes, configs.get("Service", {}), snapshot.mesh_config, before)
+    spaces: Spaces = snapshot.by_namespace.get("VirtualService", {})
+    joined = joined_routes(spaces, before, after)
+    if joined is spaces and after is before:
+        return snapshot
+    return replace(snapshot, ingress=after, by_namespace={**snapshot.by_namespace, "VirtualService": joined})
 
 
 def _mtls_policies(snapshot: MeshSnapshot, before: Mapping[str, NamespaceMtls]) -> Mapping[str, NamespaceMtls]:

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from meshcore.model.kinds import KINDS, KindInfo
+from meshcore.model.gateway_api.references import GATEWAY_API
+from meshcore.model.kinds import KINDS, KUBERNETES_NETWORKING, KindInfo
 from meshcore.runtime.tasks import cancel, create_task
 
 from galley.adapters.sources.kubeconfig import Access
 from galley.core.source import Collection, Fault, SourceChange, SourceObject, SourceState
 
 PAGE = 500
+_OF_KUBERNETES = frozenset({GATEWAY_API, KUBERNETES_NETWORKING})
 WATCH_SECONDS = 300
 _SHORTEST_PAUSE, _LONGEST_PAUSE, _UNKNOWN_KIND_PAUSE = 0.2, 30.0, 60.0
 
@@ -31,11 +33,11 @@ class _UnknownKindError(Exception):
 
 
 def default_kinds() -> tuple[KindInfo, ...]:
-    """Namespaces, and everything of Istio and of the Gateway API."""
+    """Namespaces, and everything of Istio, of the Gateway API and of Ingress."""
     return tuple(
         info
         for info in KINDS
-        if info.kind == "Namespace" or info.group.endswith(".istio.io") or info.group == "gateway.networking.k8s.io"
+        if info.kind == "Namespace" or info.group.endswith(".istio.io") or info.group in _OF_KUBERNETES
     )
 
 

@@ -111,7 +111,7 @@ def _schema(schema: Mapping[str, Any]) -> bytes:
     fields.append((_SCHEMA_TYPE, _message((1, schema.get("type", "object")))))
     if "items" in schema:
         fields.append((_SCHEMA_ITEMS, _message((1, _schema(schema["items"])))))
-    if "properties" in schema:
+    if schema.get("properties"):  # an empty list of them would allow none
         named = _properties(schema["properties"].items())
         fields.append((_SCHEMA_PROPERTIES, _message(*((1, item) for item in named))))
     fields.extend(

@@ -1,7 +1,8 @@
-"""Protobuf bodies of kubectl's typed requests: `create namespace`, `configmap`, `serviceaccount`, `token`, `auth ...`.
+"""Protobuf bodies of kubectl's typed requests: `create namespace`, `configmap`, `secret`, `ingress`, `auth ...`.
 
 kubectl 1.32 and later sends these in protobuf with no way back, so this much is read: the envelope `k8s\\0` + Unknown,
-ObjectMeta, the maps of a ConfigMap, the spec of a TokenRequest and of reviews. Everything else comes as JSON.
+ObjectMeta, the maps of a ConfigMap, the specs of an Ingress, of a TokenRequest and of reviews. Everything else comes
+as JSON.
 """
 
 import base64
@@ -94,6 +95,53 @@ def _secret(raw: bytes) -> dict[str, Any]:
     return result
 
 
+def _ingress(raw: bytes) -> dict[str, Any]:
+    spec: dict[str, Any] = {}
+    for inner, part in _parts(raw, 2):
+        if inner == 1:
+            spec["defaultBackend"] = _ingress_backend(_bytes(part))
+        elif inner == 2:
+            names = [_text(host) for number, host in _fields(_bytes(part)) if number == 1]
+            spec.setdefault("tls", []).append({"hosts": names, **_texts(_bytes(part), {2: "secretName"})})
+        elif inner == 3:
+            paths = [_ingress_path(_bytes(path)) for number, path in _http_of(_bytes(part)) if number == 1]
+            http = {"http": {"paths": paths}} if paths else {}
+            spec.setdefault("rules", []).append({**_texts(_bytes(part), {1: "host"}), **http})
+        elif inner == 4:
+            spec["ingressClassName"] = _text(part)
+    return {**_only_metadata(raw), "spec": spec}
+
+
+def _http_of(rule: bytes) -> Fields:
+    for number, value in _parts(rule, 2):
+        if number == 1:
+            yield from _fields(_bytes(value))
+
+
+def _ingress_path(body: bytes) -> dict[str, Any]:
+    made: dict[str, Any] = _texts(body, {1: "path", 3: "pathType"})
+    for number, value in _fields(body):
+        if number == 2:
+            made["backend"] = _ingress_backend(_bytes(value))
+    return made
+
+
+def _ingress_backend(body: bytes) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for number, value in _fields(body):
+        if number == 3:
+            made["resource"] = _texts(_bytes(value), {1: "apiGroup", 2: "kind", 3: "name"})
+        elif number == 4:
+            service: dict[str, Any] = _texts(_bytes(value), {1: "name"})
+            service["port"] = {
+                "number" if inner == 2 else "name": part if inner == 2 else _text(part)
+                for inner, part in _parts(_bytes(value), 2)
+                if part
+            }
+            made["service"] = service
+    return made
+
+
 def _token_request(raw: bytes) -> dict[str, Any]:
     spec: dict[str, Any] = {}
     for inner, part in _parts(raw, 2):
@@ -141,6 +189,7 @@ _KINDS: dict[tuple[str, str], Callable[[bytes], dict[str, Any]]] = {
     ("v1", "ServiceAccount"): _only_metadata,
     ("v1", "ConfigMap"): _config_map,
     ("v1", "Secret"): _secret,
+    ("networking.k8s.io/v1", "Ingress"): _ingress,
     ("authentication.k8s.io/v1", "TokenRequest"): _token_request,
     ("authentication.k8s.io/v1", "SelfSubjectReview"): _only_metadata,
     ("authorization.k8s.io/v1", "SelfSubjectAccessReview"): _access_review,

@@ -104,7 +104,7 @@ class Merged:
 def merged_servers(work: Compilation) -> Merged:
     """The same object while neither the Gateways nor the ports of the class change."""
     one, snapshot = work.proxy_class, work.snapshot
-    every = ("gateways", one.type, one.labels, Same(snapshot.configs.get("Gateway")))
+    every = ("gateways", one.type, one.labels, Same(snapshot.configs.get("Gateway")), Same(snapshot.ingress.gateways))
     gateways = work.memo(every, lambda: gateways_for(snapshot, one))
     reserved = reserved_ports(work)
     place = (one.served, one.bind_address, one.unprivileged, reserved)

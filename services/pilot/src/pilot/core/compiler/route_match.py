@@ -1,6 +1,8 @@
 """Conditions of a VirtualService's HTTP match as Envoy's route match; what is decided per proxy is decided here.
 Pure."""
 
+import re
+
 from envoy.config.route.v3 import route_components_pb2
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from meshcore.model.virtual_service import HttpMatchRequest, HttpRoute, StringMatch
@@ -9,6 +11,7 @@ from pilot.core.compiler.clients import Client
 from pilot.core.compiler.jwt_claims import claim_has, claim_path
 from pilot.core.compiler.messages import boolean
 
+_BEHIND_PATHS = re.compile("[?#]")
 _Match = route_components_pb2.RouteMatch
 _Header = route_components_pb2.HeaderMatcher
 
@@ -23,11 +26,11 @@ def is_catch_all(match: HttpMatchRequest | None) -> bool:
     return uri is None or uri.prefix == "/" or uri.regex == ".*" or _is_empty(uri)
 
 
-def route_match(match: HttpMatchRequest | None) -> route_components_pb2.RouteMatch:
-    """Envoy's form; no match is the prefix `/`."""
+def route_match(match: HttpMatchRequest | None, *, by_segments: bool = False) -> route_components_pb2.RouteMatch:
+    """Envoy's form; no match is the prefix `/`. With `by_segments` prefixes end where a segment of the path does."""
     if match is None:
         return _Match(prefix="/")
-    made = _path(match.uri)
+    made = _path(match.uri, by_segments=by_segments)
     if match.ignore_uri_case:
         made.case_sensitive.CopyFrom(boolean(False))
     for name, value in sorted(match.headers.items()):
@@ -75,12 +78,16 @@ def _is_empty(value: StringMatch) -> bool:
     return not (value.exact or value.prefix or value.regex)
 
 
-def _path(uri: StringMatch | None) -> route_components_pb2.RouteMatch:
+def _path(uri: StringMatch | None, *, by_segments: bool) -> route_components_pb2.RouteMatch:
     if uri is None or _is_empty(uri):
         return _Match(prefix="/")
     if uri.exact is not None:
         return _Match(path=uri.exact)
     if uri.prefix is not None:
+        segments = uri.prefix.rstrip("/")
+        # What Envoy takes no segments for never is a path, or is its beginning.
+        if by_segments and len(segments) > 1 and not _BEHIND_PATHS.search(segments):
+            return _Match(path_separated_prefix=segments)
         return _Match(prefix=uri.prefix)
     return _Match(safe_regex=regex_pb2.RegexMatcher(regex=uri.regex or ""))
 

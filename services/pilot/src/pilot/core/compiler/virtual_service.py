@@ -32,6 +32,7 @@ from pilot.core.compiler.route_policies import (
 )
 from pilot.core.config import Config
 from pilot.core.diagnostics import Diagnostic, Severity
+from pilot.core.ingress import by_segments
 
 Route = route_components_pb2.Route
 Survivors = tuple[tuple[int, ...] | None, ...]
@@ -111,7 +112,7 @@ def _route(
     config = rules.config
     route = config.object.spec.http[number]
     name = ".".join(part for part in (route.name, match.name if match else "") if part)
-    made = Route(name=name, match=route_match(match))
+    made = Route(name=name, match=route_match(match, by_segments=by_segments(config)))
     made.metadata.CopyFrom(provenance(config.path, origins=config.refs_of(number)))
     apply_headers(made, route.headers)
     problems: list[Diagnostic] = []

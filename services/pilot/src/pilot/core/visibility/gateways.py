@@ -1,6 +1,7 @@
 """Which Gateways a proxy implements, and which VirtualServices are bound to each. Pure.
 
-A Gateway selects proxies of any namespace by their labels; the oldest Gateway goes first (creation, name, namespace).
+A Gateway selects proxies of any namespace by their labels; the oldest Gateway goes first (creation, name, namespace),
+and before all of them those that Ingresses stand for, which are of no age.
 A VirtualService is bound by the Gateway's name, `namespace/name`, in whatever form it is written.
 """
 
@@ -21,8 +22,9 @@ def gateways_for(snapshot: MeshSnapshot, proxy_class: ProxyClass) -> tuple[Confi
     if proxy_class.type is not ProxyType.ROUTER:
         return ()
     labels = proxy_class.label_map
-    every: Mapping[tuple[str, str], Config[Gateway]] = snapshot.configs.get("Gateway", {})
-    return oldest_first(config for config in every.values() if selects(config.object.spec.selector, labels))
+    written: Mapping[tuple[str, str], Config[Gateway]] = snapshot.configs.get("Gateway", {})
+    every = (*written.values(), *snapshot.ingress.gateways)
+    return oldest_first(config for config in every if selects(config.object.spec.selector, labels))
 
 
 def bound_routes(snapshot: MeshSnapshot, namespace: str) -> Mapping[str, tuple[Config[VirtualService], ...]]:
