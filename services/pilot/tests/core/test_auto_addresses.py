@@ -1,11 +1,11 @@
 """Given addresses: one each, the same in whatever order they are computed, and never taken by a newcomer."""
 
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 from hypothesis import given
 from hypothesis import strategies as st
 from pilot.core.registry import Service, auto_addresses
-from pilot.core.registry.auto_addresses import NETWORK, give_addresses
+from pilot.core.registry.auto_addresses import NETWORK, NETWORK_V6, give_addresses
 
 
 def entry(host: str, created: str = "", *, wants: bool = True) -> Service:
@@ -25,8 +25,10 @@ ENTRIES = st.lists(
 def test_everybody_has_one_of_the_network_whatever_the_order(entries):
     found = give_addresses(entries)
     assert found == give_addresses(reversed(entries))
-    assert len(set(found.values())) == len(entries)
-    assert all(IPv4Address(address) in NETWORK for address in found.values())
+    for family, network in enumerate((NETWORK, NETWORK_V6)):
+        given = [addresses[family] for addresses in found.values()]
+        assert len(set(given)) == len(entries)
+        assert all(ip_address(address) in network for address in given)
 
 
 @given(ENTRIES)
@@ -43,4 +45,4 @@ def test_two_with_one_slot_are_told_apart_by_age_and_a_full_network_gives_no_mor
     monkeypatch.setattr(auto_addresses, "_SIZE", 2)
     found = give_addresses([entry("c.example", "3"), entry("a.example", "1"), entry("b.example", "2")])
     assert {key.host for key in found} == {"a.example", "b.example"}
-    assert sorted(found.values()) == ["240.240.0.1", "240.240.0.2"]
+    assert sorted(found.values()) == [("240.240.0.1", "2001:2::1"), ("240.240.0.2", "2001:2::2")]

@@ -18,6 +18,7 @@ from meshcore.xds.session import AdsSession, Front
 
 from pilot.core.debounce import Debounce
 from pilot.core.impact import endpoints_affect
+from pilot.core.ip_families import IpFamilies, families_of
 from pilot.core.name_table import name_table
 from pilot.core.proxy import Proxy, ProxyClass, classify
 from pilot.core.push_queue import Push, PushQueue
@@ -88,7 +89,7 @@ class Engine:
     _registered: tuple[RegisteredWorkload, ...] = ()
     _classes: dict[ProxyClass, _Compiled] = field(default_factory=dict)
     _members: Counter[ProxyClass | None] = field(default_factory=Counter)
-    _names: _Compiled | None = None
+    _names: dict[IpFamilies, _Compiled] = field(default_factory=dict)
     _touched: dict[int, Push] = field(default_factory=dict)
     _with_secrets: dict[ProxyClass, tuple[ResourceSet, int, ResourceSet]] = field(default_factory=dict)
     """By class: the compiled set, the generation of the secrets, and both together."""
@@ -200,7 +201,7 @@ class Engine:
     def compiled(self, stream: Stream) -> ResourceSet:
         """What a stream is to have, compiled at most once per class and snapshot."""
         if stream.proxy_class is None:
-            return self._name_table()
+            return self._name_table(families_of(stream.proxy.instance_ips))
         known = self._classes.get(stream.proxy_class)
         if known is not None and known.snapshot is self.snapshot:
             return known.resources
@@ -231,11 +232,12 @@ class Engine:
         """What has been compiled, by class."""
         return {one: compiled.resources for one, compiled in self._classes.items()}
 
-    def _name_table(self) -> ResourceSet:
-        if self._names is None or self._names.snapshot.registry is not self.snapshot.registry:
-            made = name_table(self.snapshot).sharing(self._names.resources if self._names else None)
-            self._names = _Compiled(self.snapshot, made)
-        return self._names.resources
+    def _name_table(self, families: IpFamilies) -> ResourceSet:
+        known = self._names.get(families)
+        if known is None or known.snapshot.registry is not self.snapshot.registry:
+            made = name_table(self.snapshot, families).sharing(known.resources if known else None)
+            known = self._names[families] = _Compiled(self.snapshot, made)
+        return known.resources
 
     def _replace(self, snapshot: MeshSnapshot) -> frozenset[int]:
         """Take a snapshot into use; the streams whose class it changes."""

@@ -7,38 +7,42 @@ from meshcore._generated.istio.networking.nds.v1 import nds_pb2
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import NAME_TABLE_TYPE
 
+from pilot.core.ip_families import IpFamilies, plain_address
 from pilot.core.registry import Service
 from pilot.core.snapshot import MeshSnapshot
 
 _UNSPECIFIED = frozenset({"0.0.0.0", "::", ""})
 
 
-def name_table(snapshot: MeshSnapshot) -> ResourceSet:
-    """One resource with every host that has an address: the service's own, for headless ones those of its endpoints,
-    each of which may have a name of its own (`web-0.web.shop.svc.cluster.local`)."""
+def name_table(snapshot: MeshSnapshot, families: IpFamilies = IpFamilies.V4) -> ResourceSet:
+    """One resource with every host, wildcards too, that has an address for an agent with these families: the service's
+    own, for headless ones those of its endpoints, each of which may have a name of its own
+    (`web-0.web.shop.svc.cluster.local`)."""
     table = nds_pb2.NameTable()
     for key, service in sorted(snapshot.registry.services.items()):
         addresses = [
-            address for address in service.addressed.addresses if address not in _UNSPECIFIED and "/" not in address
+            address
+            for address in service.seen_by(families, given=True).addresses
+            if address not in _UNSPECIFIED and "/" not in address
         ]
         if not addresses and service.headless:
-            addresses = sorted(_add_endpoints(table, service, snapshot))
-        if not addresses or key.host.startswith("*"):
-            continue
-        _add(table.table[key.host], service, service.name, addresses)
+            addresses = sorted(_add_endpoints(table, service, snapshot, families))
+        if addresses:
+            _add(table.table[key.host], service, service.name, addresses)
     return ResourceSet.of([PackedResource.pack(NAME_TABLE_TYPE, "", table)])
 
 
-def _add_endpoints(table: Any, service: Service, snapshot: MeshSnapshot) -> set[str]:
+def _add_endpoints(table: Any, service: Service, snapshot: MeshSnapshot, families: IpFamilies) -> set[str]:
     """Name what has a name; the addresses that the service itself stands for."""
-    found = set()
+    found: set[str] = set()
     for endpoint in snapshot.registry.endpoints_of(service):
-        if not endpoint.healthy:
+        addresses = list(filter(plain_address, endpoint.reached_by(families)))
+        if not endpoint.healthy or not addresses:
             continue
-        found.add(endpoint.address)
+        found.update(addresses)
         if endpoint.hostname:
             host, short = f"{endpoint.hostname}.{service.host}", f"{endpoint.hostname}.{service.name}"
-            _add(table.table[host], service, short, [endpoint.address])
+            _add(table.table[host], service, short, addresses)
     return found
 
 

@@ -21,6 +21,7 @@ from meshcore.labels import selects
 from meshcore.model.default_proxy_config import ProxyHeaders
 from pydantic import ValidationError
 
+from pilot.core.ip_families import IpFamilies, families_of
 from pilot.core.registry import Locality, Port, Service, ServiceKey
 from pilot.core.registry.endpoint import HOST_LABEL, NOWHERE
 from pilot.core.registry.pods import UNKNOWN_PLACE
@@ -45,6 +46,7 @@ class Interception(StrEnum):
 
 
 _MAX_UINT32 = 2**32 - 1
+_KUBERNETES = ".svc."
 AGENT_GENERATOR = "agent"
 """The agent's own light stream: it is never compiled for."""
 GRPC_GENERATOR = "grpc"
@@ -86,6 +88,9 @@ class ProxyClass:
     version: str = ""
     interception: Interception = Interception.REDIRECT
     domain: str = DEFAULT_DOMAIN
+    search: str = ""
+    """The DNS domain of its workload where that is none of Kubernetes'."""
+    families: IpFamilies = IpFamilies.V4
     generator: str = ""
     served: tuple[ServedPort, ...] = ()
     instance_ips: tuple[str, ...] = ()
@@ -135,6 +140,7 @@ class Proxy:
     version: str = ""
     interception: Interception = Interception.REDIRECT
     domain: str = DEFAULT_DOMAIN
+    search: str = ""
     generator: str = ""
     instance_ips: tuple[str, ...] = ()
     app_address: str = ""
@@ -202,6 +208,7 @@ def parse_node(node: Message | Mapping[str, Any]) -> Proxy:
         version=_text(metadata, "ISTIO_VERSION"),
         interception=Interception(interception),
         domain=domain,
+        search="" if _KUBERNETES in f".{parts[3]}." else parts[3],
         generator=_text(metadata, "GENERATOR"),
         instance_ips=addresses,
         app_address=_text(metadata, "MESHCORE_APP_ADDRESS"),
@@ -241,6 +248,8 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
         version=proxy.version,
         interception=proxy.interception,
         domain=proxy.domain,
+        search=proxy.search,
+        families=families_of(proxy.instance_ips),
         generator=proxy.generator,
         served=tuple(sorted(set(_served(proxy, selection, labels, ports)))),
         instance_ips=proxy.instance_ips if proxy.interception is Interception.NONE else (),

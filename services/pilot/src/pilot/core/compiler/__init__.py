@@ -89,6 +89,7 @@ def _of_services(work: Compilation) -> Iterator[Compiled]:
         one.type,
         one.interception,
         one.bind_address,
+        work.families,
         one.locality,
         tuple(sorted(work.place_labels.items())),
         Same(work.mesh),

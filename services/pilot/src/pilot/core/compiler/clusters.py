@@ -23,6 +23,7 @@ from meshcore.xds.origin import Origins
 from meshcore.xds.types import CLUSTER_TYPE
 
 from pilot.core.compiler import tls
+from pilot.core.compiler.address_families import Families
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.cluster_policy import (
     apply_connection_pool,
@@ -44,8 +45,6 @@ from pilot.core.registry import Endpoint, Port, Resolution, Service
 from pilot.core.registry.endpoint import ISTIO_TLS
 from pilot.core.visibility.destination_rules import PortPolicy, ServiceRule
 
-LOOP_SOURCE = "127.0.0.6"
-"""Source of connections from the proxy to its own application, so that they are not captured again."""
 _PASSTHROUGH_IDLE = duration_pb2.Duration(seconds=300)
 _Type = cluster_pb2.Cluster
 
@@ -57,6 +56,7 @@ class _Traits(NamedTuple):
     sniffs: bool
     source: str
     placement: Placement
+    families: Families
 
 
 class _Target(NamedTuple):
@@ -107,6 +107,7 @@ def _outbound(work: Compilation, target: _Target) -> Compiled | None:
         one.interception is not Interception.NONE and one.type is not ProxyType.ROUTER,
         "" if service.external else one.bind_address,
         placement_of(work, service, policy) if by_name else Placement(),
+        work.families,
     )
     accounts = accounts_of(endpoints)
     dynamic = is_dynamic(service, port)
@@ -147,7 +148,7 @@ def _build(
     cluster = _Type(name=name, alt_stat_name=f"{spoken};")
     problems: list[Diagnostic] = []
     if is_dynamic(service, port):
-        apply_dynamic(cluster, mesh)
+        apply_dynamic(cluster, mesh, traits.families)
     elif original or is_passed_through(policy):
         cluster.type = _Type.ORIGINAL_DST
         if isinstance(port.target, int) and port.target not in (0, port.number):
@@ -156,7 +157,7 @@ def _build(
         assignment = load_assignment(name, endpoints, port, subset, service, policy, traits.placement)
         if not assignment.endpoints:
             return None  # Envoy would resolve nothing for ever
-        _resolve_by_dns(cluster, service, mesh)
+        _resolve_by_dns(cluster, service, mesh, traits.families)
         problems += _keep_one_name(assignment, service) if cluster.type == _Type.LOGICAL_DNS else []
         cluster.load_assignment.CopyFrom(assignment)
     else:
@@ -201,10 +202,10 @@ def _may_have_credentials(rule: ServiceRule, traits: _Traits) -> bool:
     return traits.type is ProxyType.ROUTER or selecting
 
 
-def _resolve_by_dns(cluster: cluster_pb2.Cluster, service: Service, mesh: MeshConfig) -> None:
+def _resolve_by_dns(cluster: cluster_pb2.Cluster, service: Service, mesh: MeshConfig, families: Families) -> None:
     strict = service.resolution is Resolution.DNS
     cluster.type = _Type.STRICT_DNS if strict else _Type.LOGICAL_DNS
-    cluster.dns_lookup_family = _Type.V4_ONLY
+    cluster.dns_lookup_family = families.lookup
     cluster.dns_refresh_rate.CopyFrom(duration(mesh.dns_refresh_rate))
     cluster.dns_jitter.CopyFrom(duration_pb2.Duration(nanos=100_000_000))
     cluster.respect_dns_ttl = True
@@ -287,11 +288,12 @@ def catch_all_clusters(work: Compilation) -> Iterator[Compiled]:
     """BlackHoleCluster everywhere; on sidecars PassthroughCluster and InboundPassthroughCluster too."""
     mesh = work.mesh
     origins = work.mesh_origins
-    key = ("catch-all", Same(mesh), work.proxy_class.type)
-    yield from work.memo(key, lambda: tuple(_catch_all(mesh, work.proxy_class.type, origins)))
+    families, proxy_type = work.families, work.proxy_class.type
+    key = ("catch-all", Same(mesh), proxy_type, families)
+    yield from work.memo(key, lambda: tuple(_catch_all(mesh, proxy_type, families, origins)))
 
 
-def _catch_all(mesh: MeshConfig, proxy_type: ProxyType, origins: Origins) -> Iterator[Compiled]:
+def _catch_all(mesh: MeshConfig, proxy_type: ProxyType, families: Families, origins: Origins) -> Iterator[Compiled]:
     hole = _Type(name=BLACK_HOLE_CLUSTER, alt_stat_name=f"{BLACK_HOLE_CLUSTER};", type=_Type.STATIC)
     hole.connect_timeout.CopyFrom(duration(mesh.connect_timeout))
     yield packed(CLUSTER_TYPE, BLACK_HOLE_CLUSTER, hole, beside=origins)
@@ -304,7 +306,7 @@ def _catch_all(mesh: MeshConfig, proxy_type: ProxyType, origins: Origins) -> Ite
         apply_load_balancer(cluster, None)
         _follow_callers(cluster)
         if name == INBOUND_PASSTHROUGH_CLUSTER:
-            cluster.upstream_bind_config.CopyFrom(source_bind(LOOP_SOURCE))
+            cluster.upstream_bind_config.CopyFrom(source_bind(*families.all_loop_sources))
         yield packed(CLUSTER_TYPE, name, cluster, beside=origins)
 
 

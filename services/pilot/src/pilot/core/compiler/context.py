@@ -10,6 +10,7 @@ from meshcore.model.mesh_config import CONFIG_MAP_NAME, ROOT_NAMESPACE, MeshConf
 from meshcore.xds.origin import Origins, distinct
 from meshcore.xds.resource import PackedResource
 
+from pilot.core.compiler.address_families import Families, is_dual_stack
 from pilot.core.compiler.cache import CompileCache, Same
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.peer_authentication import NamespaceMtls
@@ -53,6 +54,11 @@ class Compilation:
         return self.snapshot.mesh_config
 
     @cached_property
+    def families(self) -> Families:
+        """What its sockets and names are to be."""
+        return Families(self.proxy_class.families, is_dual_stack(self.mesh))
+
+    @cached_property
     def mesh_origins(self) -> Origins:
         """The object with the mesh config; nothing while the mesh has its defaults."""
         found = self.snapshot.configs.get("ConfigMap", {}).get((ROOT_NAMESPACE, CONFIG_MAP_NAME))
@@ -75,6 +81,7 @@ class Compilation:
             one.namespace,
             one.labels,
             one.captures_dns,
+            one.families,
             Same(snapshot.registry.by_host),
             Same(snapshot.by_namespace.get("VirtualService")),
             Same(snapshot.by_namespace.get("Sidecar")),
@@ -84,9 +91,10 @@ class Compilation:
 
     def _services(self) -> tuple[Service, ...]:
         """Services without a Sidecar's say: the same tuple while neither they nor the mesh config change."""
-        snapshot, namespace = self.snapshot, self.proxy_class.namespace
-        key = ("services", namespace, Same(snapshot.registry.by_host), Same(snapshot.mesh_config))
-        return self.cache.memo(key, lambda: visible_services(snapshot, namespace))
+        snapshot, one = self.snapshot, self.proxy_class
+        traits = (one.namespace, one.captures_dns, one.families)
+        key = ("services", traits, Same(snapshot.registry.by_host), Same(snapshot.mesh_config))
+        return self.cache.memo(key, lambda: visible_services(snapshot, one))
 
     def memo(self, key: Hashable, build: Callable[[], T]) -> T:
         """See CompileCache."""

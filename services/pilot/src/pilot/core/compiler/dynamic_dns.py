@@ -14,6 +14,7 @@ from envoy.extensions.filters.http.dynamic_forward_proxy.v3 import dynamic_forwa
 from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb2
 from meshcore.model.mesh_config import MeshConfig
 
+from pilot.core.compiler.address_families import Families
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
 from pilot.core.compiler.filter_order import HttpFilter, HttpSlot
@@ -38,18 +39,18 @@ def has_dynamic(work: Compilation) -> bool:
     )
 
 
-def apply_dynamic(cluster: Any, mesh: MeshConfig) -> None:
+def apply_dynamic(cluster: Any, mesh: MeshConfig, families: Families) -> None:
     """Make it a cluster that goes where the request's host leads."""
     # Whether names are checked in TLS is the rule's to say, as in every cluster.
-    config = dynamic_pb2.ClusterConfig(dns_cache_config=_cache(mesh), allow_insecure_cluster_options=True)
+    config = dynamic_pb2.ClusterConfig(dns_cache_config=_cache(mesh, families), allow_insecure_cluster_options=True)
     cluster.cluster_type.name = _CLUSTER
     cluster.cluster_type.typed_config.CopyFrom(any_of(config))
     cluster.lb_policy = cluster_pb2.Cluster.CLUSTER_PROVIDED
 
 
-def dynamic_dns_filter(mesh: MeshConfig) -> tuple[HttpSlot, HttpFilter]:
+def dynamic_dns_filter(mesh: MeshConfig, families: Families) -> tuple[HttpSlot, HttpFilter]:
     """Look up the hosts of requests that such a cluster gets; others pass."""
-    config = dynamic_forward_proxy_pb2.FilterConfig(dns_cache_config=_cache(mesh))
+    config = dynamic_forward_proxy_pb2.FilterConfig(dns_cache_config=_cache(mesh, families))
     made = HttpFilter(name="envoy.filters.http.dynamic_forward_proxy", typed_config=any_of(config))
     return HttpSlot.DYNAMIC_FORWARD_PROXY, made
 
@@ -60,10 +61,10 @@ def cares_resolver() -> extension_pb2.TypedExtensionConfig:
     return extension_pb2.TypedExtensionConfig(name="envoy.network.dns_resolver.cares", typed_config=any_of(resolver))
 
 
-def _cache(mesh: MeshConfig) -> dns_cache_pb2.DnsCacheConfig:
+def _cache(mesh: MeshConfig, families: Families) -> dns_cache_pb2.DnsCacheConfig:
     return dns_cache_pb2.DnsCacheConfig(
         name=CACHE,
-        dns_lookup_family=cluster_pb2.Cluster.V4_ONLY,
+        dns_lookup_family=families.lookup,
         dns_refresh_rate=duration(mesh.dns_refresh_rate),
         typed_dns_resolver_config=cares_resolver(),
     )

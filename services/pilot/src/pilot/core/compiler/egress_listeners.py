@@ -1,7 +1,7 @@
 """Outbound listeners on an address of their own, as a Sidecar's `egress` asks for: bound where the workload is to dial
 them (`captureMode: NONE`, or a proxy without capture), otherwise waiting for what is captured. Pure.
 
-Default address 127.0.0.1 (xds.md §2); where every listener is on the instance's address, that one.
+Default address is the loopback one (xds.md §2); where every listener is on the instance's address, that one.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from meshcore.protocol import Protocol, parse_protocol
 from meshcore.xds.names import HTTP_PROXY_ROUTE
 from meshcore.xds.origin import Origins
 
+from pilot.core.compiler.address_families import ANYWHERE
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
 from pilot.core.compiler.dynamic_dns import has_dynamic
@@ -20,20 +21,23 @@ from pilot.core.compiler.outbound_plan import Plan, Planned, plan_at
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.proxy import Interception
 
-LOCALHOST = "127.0.0.1"
 UNIX = "unix://"
-_ANYWHERE = frozenset({"", "0.0.0.0", "::"})
 
 
 @dataclass(frozen=True)
 class Egress:
     """One listener: where it is, what it speaks, and the hosts that are reached through it."""
 
-    bind: str
+    binds: tuple[str, ...]
     port: int
     protocol: Protocol
     is_bound: bool
     hosts: frozenset[str]
+
+    @property
+    def bind(self) -> str:
+        """The first address, by which it is named."""
+        return self.binds[0]
 
 
 def egress_plan(work: Compilation) -> Plan:
@@ -49,14 +53,25 @@ def egress_plan(work: Compilation) -> Plan:
             name = egress.bind if egress.bind.startswith(UNIX) else HTTP_PROXY_ROUTE
             dynamic = has_dynamic(work)
             listeners.append(
-                Planned(egress.bind, egress.port, name, False, False, dynamic, (), _sidecar(work), egress.is_bound)
+                Planned(
+                    egress.bind,
+                    egress.port,
+                    name,
+                    False,
+                    False,
+                    dynamic,
+                    (),
+                    _sidecar(work),
+                    egress.is_bound,
+                    egress.binds[1:],
+                )
             )
             continue
-        key = ("egress", egress, one.domain, work.rules_key, Same(scope.services))
+        key = ("egress", egress, work.families, one.domain, work.rules_key, Same(scope.services))
         found = work.memo(
             (*key, tuple(map(Same, scope.virtual_services))),
             lambda egress=egress: plan_at(  # type: ignore[misc]
-                work, egress.bind, egress.port, egress.protocol, egress.hosts, is_bound=egress.is_bound
+                work, egress.binds, egress.port, egress.protocol, egress.hosts, is_bound=egress.is_bound
             ),
         )
         listeners += found.listeners
@@ -73,10 +88,11 @@ def _wanted(work: Compilation) -> Iterator[Egress]:
         bound = listener.capture_mode is CaptureMode.NONE or one.interception is Interception.NONE
         bound = bound or listener.bind.startswith(UNIX)
         bind = listener.bind
-        if one.on_own_addresses and bind in _ANYWHERE:
+        if one.on_own_addresses and bind in ANYWHERE:
             bind = one.bind_address
         if bound or bind:
-            yield Egress(bind or LOCALHOST, port.number, parse_protocol(port.protocol), bound, hosts)
+            binds = (bind,) if bind else work.families.loopbacks
+            yield Egress(binds, port.number, parse_protocol(port.protocol), bound, hosts)
 
 
 def _in_the_way(work: Compilation, egress: Egress) -> Diagnostic | None:

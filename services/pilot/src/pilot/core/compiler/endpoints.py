@@ -17,6 +17,7 @@ from meshcore.xds.names import outbound_cluster
 from meshcore.xds.origin import distinct
 from meshcore.xds.types import ENDPOINT_TYPE
 
+from pilot.core.compiler.address_families import Families
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled, packed
 from pilot.core.compiler.messages import socket_address
@@ -79,7 +80,8 @@ def placement_of(work: Compilation, service: Service, policy: PortPolicy) -> Pla
     """Where this class stands towards that cluster."""
     place = place_of(service, policy, work.mesh)
     where = placement(work.proxy_class.locality, policy.outlier_detection, place, work.place_labels)
-    return where._replace(node=work.place_labels.get(HOST_LABEL, "")) if service.node_local else where
+    node = work.place_labels.get(HOST_LABEL, "") if service.node_local else None
+    return where._replace(node=node, families=work.families)
 
 
 def policies_of(work: Compilation, service: Service, endpoints: tuple[Endpoint, ...]) -> dict[str, NamespaceMtls]:
@@ -119,13 +121,16 @@ def load_assignment(
     """Also for DNS clusters, whose endpoints are names. Localities always have a weight: gRPC clients insist on one."""
     groups: dict[Group, list[Endpoint]] = {}
     by_place = subset is not None and not PLACE_LABELS.isdisjoint(subset.labels)
+    chosen = []
     for item in endpoints:
         if item.port_name != port.name or not item.address or (mtls is not None and not is_address(item.address)):
             continue  # EDS has no names: those are for DNS clusters
         if where.node is not None and item.node != where.node:
             continue
         if subset is None or selects(subset.labels, item.placed_labels if by_place else item.labels):
-            groups.setdefault(group_of(where, item), []).append(item)
+            chosen.append(item)
+    for item in where.families.reachable(chosen):
+        groups.setdefault(group_of(where, item), []).append(item)
     groups = _in_range(groups)
     weights = {group: sum(item.weight for item in found) for group, found in groups.items()}
     weights = distributed(where, weights)
@@ -138,7 +143,7 @@ def load_assignment(
         if any(group.locality):
             part.locality.region, part.locality.zone, part.locality.sub_zone = group.locality
         for item in groups[group]:
-            _add(part, item, accepts_mtls(item, policy, service, mtls or {}))
+            _add(part, item, accepts_mtls(item, policy, service, mtls or {}), where.families)
     return made
 
 
@@ -166,9 +171,12 @@ def is_address(text: str) -> bool:
     return True
 
 
-def _add(group: endpoint_components_pb2.LocalityLbEndpoints, item: Endpoint, mutual: bool) -> None:
+def _add(group: endpoint_components_pb2.LocalityLbEndpoints, item: Endpoint, mutual: bool, families: Families) -> None:
     host = group.lb_endpoints.add()
-    host.endpoint.address.CopyFrom(socket_address(item.address, item.port))
+    first, *more = families.used(item.reached_by(families.own))
+    host.endpoint.address.CopyFrom(socket_address(first, item.port))
+    for address in more:  # which Envoy tries too, each a little later than the one before (happy eyeballs)
+        host.endpoint.additional_addresses.add(address=socket_address(address, item.port))
     host.load_balancing_weight.value = item.weight
     host.health_status = health_check_pb2.HEALTHY if item.healthy else health_check_pb2.UNHEALTHY
     if mutual:

@@ -13,6 +13,7 @@ from meshcore.protocol import Protocol
 from meshcore.xds.names import listener_name
 from meshcore.xds.types import LISTENER_TYPE
 
+from pilot.core.compiler.address_families import listen_on
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled, packed
 from pilot.core.compiler.gateway_chains import passed_through, tcp_target
@@ -22,7 +23,7 @@ from pilot.core.compiler.gateway_tls import gateway_socket
 from pilot.core.compiler.http_connection_manager import Edge, edge_manager
 from pilot.core.compiler.listener_filters import proxy_protocol, tls_inspector
 from pilot.core.compiler.listeners_outbound import tcp_chain
-from pilot.core.compiler.messages import provenance, socket_address, uint32
+from pilot.core.compiler.messages import provenance, uint32
 from pilot.core.compiler.sds import secrets_of_server
 from pilot.core.compiler.tcp_routes import server_names
 from pilot.core.diagnostics import Diagnostic
@@ -60,10 +61,10 @@ def _listener(work: Compilation, item: GatewayListener, topology: GatewayTopolog
     problems: list[Diagnostic] = []
     listener = listener_pb2.Listener(
         name=name,
-        address=socket_address(item.bind, item.port),
         traffic_direction=base_pb2.TrafficDirection.OUTBOUND,
         max_connections_to_accept_per_socket_event=uint32(1),
     )
+    listen_on(listener, (item.bind, *item.also), item.port)
     if topology.proxy_protocol:
         listener.listener_filters.append(proxy_protocol())
     if item.family is Family.HTTP:

@@ -15,6 +15,7 @@ from meshcore.model.gateway import Server
 from meshcore.model.sidecar import ServerTlsMode
 from meshcore.xds.names import gateway_http_route, gateway_https_route
 
+from pilot.core.compiler.address_families import ANYWHERE, Addresses
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
 from pilot.core.compiler.gateway_tls import unusable
@@ -24,7 +25,6 @@ from pilot.core.diagnostics import Diagnostic
 from pilot.core.proxy import ProxyClass
 from pilot.core.visibility.gateways import gateways_for
 
-WILDCARD = "0.0.0.0"
 _FIRST_UNPRIVILEGED = 1024
 _UNIX = "unix://"
 
@@ -86,6 +86,8 @@ class GatewayListener:
     port: int
     family: Family
     servers: tuple[GatewayServer, ...]
+    also: tuple[str, ...] = ()
+    """Further addresses of the same listener."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +109,9 @@ def merged_servers(work: Compilation) -> Merged:
     every = ("gateways", one.type, one.labels, Same(snapshot.configs.get("Gateway")), Same(snapshot.ingress.gateways))
     gateways = work.memo(every, lambda: gateways_for(snapshot, one))
     reserved = reserved_ports(work)
-    place = (one.served, one.bind_address, one.unprivileged, reserved)
-    return work.memo(("gateway-servers", Same(gateways), place), lambda: _merged(gateways, one, reserved))
+    wildcards = (one.bind_address,) if one.bind_address else work.families.wildcards
+    place = (one.served, wildcards, one.unprivileged, reserved)
+    return work.memo(("gateway-servers", Same(gateways), place), lambda: _merged(gateways, one, wildcards, reserved))
 
 
 @dataclass
@@ -119,16 +122,21 @@ class _Slot:
     """Which Gateway has a server name."""
 
 
-def _merged(gateways: Iterable[Config[Gateway]], one: ProxyClass, reserved: frozenset[int]) -> Merged:
+def _merged(
+    gateways: Iterable[Config[Gateway]], one: ProxyClass, wildcards: Addresses, reserved: frozenset[int]
+) -> Merged:
     slots: dict[tuple[str, int], _Slot] = {}
     problems: dict[Diagnostic, None] = {}
     for config in gateways:
         for server in config.object.spec.servers:
-            found = _add(slots, config, server, one, reserved)
+            found = _add(slots, config, server, one, wildcards[0], reserved)
             if found:
                 text = f"Server {server.port.name!r} of Gateway {config.namespace}/{config.name} is left out: {found}."
                 problems[Diagnostic("gateway-server-refused", config.path, text)] = None
-    listeners = [GatewayListener(*place, slot.family, tuple(slot.servers)) for place, slot in sorted(slots.items())]
+    listeners = [
+        GatewayListener(*place, slot.family, tuple(slot.servers), wildcards[1:] if place[0] == wildcards[0] else ())
+        for place, slot in sorted(slots.items())
+    ]
     return Merged(tuple(listeners), tuple(problems))
 
 
@@ -137,6 +145,7 @@ def _add(
     config: Config[Gateway],
     server: Server,
     one: ProxyClass,
+    wildcard: str,
     reserved: frozenset[int],
 ) -> str:
     """Why the server cannot be had; empty when it can."""
@@ -145,7 +154,7 @@ def _add(
         return f"port {port} is one of the proxy's own"
     if one.unprivileged and 0 < port < _FIRST_UNPRIVILEGED:
         return f"the proxy may not bind port {port}, which is below {_FIRST_UNPRIVILEGED}"
-    bind = server.bind if server.bind and server.bind != WILDCARD else one.bind_address or WILDCARD
+    bind = wildcard if server.bind in ANYWHERE else server.bind
     hosts = tuple(_scoped(host, config.namespace) for host in server.hosts)
     made = GatewayServer(config, server, port, hosts)
     family = _family(server)

@@ -20,7 +20,7 @@ from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE
 
 from pilot.core.compiler.clusters import outbound_clusters
 from pilot.core.compiler.context import Compilation, Compiled, packed
-from pilot.core.compiler.domains import domains_of
+from pilot.core.compiler.domains import Caller, domains_of
 from pilot.core.compiler.endpoints import endpoint_resources
 from pilot.core.compiler.messages import ads_source, any_of
 from pilot.core.compiler.routes import service_routes
@@ -85,7 +85,7 @@ def _routes(name: str, item: Compiled) -> Compiled:
 
 def _listeners(work: Compilation, service: Service, port: Port, routes: str) -> Iterator[Compiled]:
     one = work.proxy_class
-    for domain in domains_of(service, (), one.namespace, one.domain):
+    for domain in domains_of(service, (), Caller(one.namespace, one.domain, one.search)):
         if not domain.endswith(".") and not domain.startswith("*"):
             name = f"{domain}:{port.number}"
             yield work.memo(("grpc-listener", name, routes, service.ref), partial(_listener, name, routes, service))

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2
 from meshcore.model.mesh_config import MeshConfig, Normalization
 
 from pilot.core.compiler.access_log import access_logs
+from pilot.core.compiler.address_families import ONE_FAMILY, Families
 from pilot.core.compiler.dynamic_dns import dynamic_dns_filter
 from pilot.core.compiler.filter_order import ordered
 from pilot.core.compiler.http_filters import default_filters
@@ -36,6 +37,8 @@ class Outbound:
     sniffs: bool = False
     grpc_web: bool = False
     dynamic_dns: bool = False
+    families: Families = ONE_FAMILY
+    """Of names that are looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ def outbound_manager(options: Outbound, mesh: MeshConfig) -> listener_components
         manager.http_protocol_options.allow_absolute_url.value = True
     filters = default_filters(sniffs=options.sniffs, grpc_web=options.grpc_web)
     if options.dynamic_dns:
-        filters.append(dynamic_dns_filter(mesh))
+        filters.append(dynamic_dns_filter(mesh, options.families))
     manager.http_filters.extend(ordered(filters))
     return listener_components_pb2.Filter(name=NAME, typed_config=any_of(manager))
 

@@ -1,7 +1,8 @@
 """Clusters towards the application beside the proxy: `inbound|<target port>||`. Pure.
 
 With captured traffic the original destination is dialled again, from a source that is not captured; with MeshConfig's
-LOCALHOST policy 127.0.0.1 is. On the one-machine topology (no capture) the application has an address of its own.
+LOCALHOST policy the loopback address is. On the one-machine topology (no capture) the application has an address of
+its own.
 """
 
 from collections.abc import Iterator
@@ -18,14 +19,13 @@ from meshcore.xds.types import CLUSTER_TYPE
 
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.cluster_policy import apply_connection_pool, apply_http_options, apply_load_balancer
-from pilot.core.compiler.clusters import LOOP_SOURCE
 from pilot.core.compiler.context import Compilation, Compiled, packed
 from pilot.core.compiler.inbound_ports import InboundPort, inbound_ports
 from pilot.core.compiler.ingress_ports import UNIX, Ingress
 from pilot.core.compiler.messages import provenance, socket_address, source_bind
-from pilot.core.proxy import Interception
+from pilot.core.ip_families import is_v6
+from pilot.core.proxy import Interception, ProxyClass
 
-LOCALHOST = "127.0.0.1"
 _Type = cluster_pb2.Cluster
 _FOR_EVER_SECONDS = 9_223_372_035
 """As long as Envoy's clock can count: destinations of one's own application never go stale."""
@@ -52,24 +52,31 @@ class _Place(NamedTuple):
 
     address: str
     port: int
-    from_loop_source: bool
-    """Whether capture must not take the connection for a call of the workload."""
+    sources: tuple[str, ...] = ()
+    """Where connections come from that capture must not take for calls of the workload."""
 
 
 def _place(work: Compilation, port: InboundPort) -> _Place:
     one, said = work.proxy_class, port.ingress or Ingress()
+    sources = work.families.loop_sources
     if said.socket:
-        return _Place(said.socket, 0, from_loop_source=False)
+        return _Place(said.socket, 0)
     number = said.port or port.target
     if one.app_address:
-        return _Place(one.app_address, number, from_loop_source=not one.app_address.startswith(UNIX))
+        return _Place(one.app_address, number, () if one.app_address.startswith(UNIX) else sources)
+    localhost = said.loopback or work.families.loopbacks[0]
     if one.interception is Interception.NONE:
-        return _Place(one.instance_ips[0] if said.on_own_address else LOCALHOST, number, from_loop_source=False)
+        return _Place(_own_address(one, said) if said.on_own_address else localhost, number)
     if said.port and not said.on_own_address:
-        return _Place(LOCALHOST, number, from_loop_source=False)
+        return _Place(localhost, number)
     if work.mesh.inbound_traffic_policy.mode is InboundMode.LOCALHOST and not said.on_own_address:
-        return _Place(LOCALHOST, number, from_loop_source=False)
-    return _Place("", said.port, from_loop_source=True)
+        return _Place(localhost, number)
+    return _Place("", said.port, sources)
+
+
+def _own_address(one: ProxyClass, said: Ingress) -> str:
+    """The instance's, of the family that was asked for if it has one."""
+    return next((address for address in one.instance_ips if is_v6(address) is said.is_v6), one.instance_ips[0])
 
 
 def _build(
@@ -88,8 +95,8 @@ def _build(
         cluster.cleanup_interval.seconds = _FOR_EVER_SECONDS
         if place.port:
             cluster.original_dst_lb_config.upstream_port_override.value = place.port
-    if place.from_loop_source:
-        cluster.upstream_bind_config.CopyFrom(source_bind(LOOP_SOURCE))
+    if place.sources:
+        cluster.upstream_bind_config.CopyFrom(source_bind(*place.sources))
     apply_connection_pool(cluster, mesh, pool)
     if address:
         cluster.lb_policy = _Type.ROUND_ROBIN

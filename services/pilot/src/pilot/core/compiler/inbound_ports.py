@@ -42,7 +42,8 @@ class InboundPort:
         if self.ingress is None:
             return self.target, self.protocol, *map(Same, self.services)
         said = (self.ingress.bind, self.ingress.is_bound, self.ingress.socket, self.ingress.port)
-        more = (self.ingress.on_own_address, Same(self.ingress.pool), Same(self.service))
+        more: tuple[Hashable, ...] = (self.ingress.on_own_address, self.ingress.loopback, self.ingress.is_v6)
+        more += (Same(self.ingress.pool), Same(self.service))
         return self.target, self.protocol, *said, *more, *map(Same, self.services)
 
     @property

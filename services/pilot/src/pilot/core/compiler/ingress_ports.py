@@ -1,7 +1,7 @@
 """Ports that a Sidecar's `ingress` says the workload serves on, in the place of what services say. Pure.
 
-`defaultEndpoint` leads to a socket or to a port: on 127.0.0.1 (`local`), or on the workload's own address (`own`), as
-0.0.0.0 means (xds.md §3). Where the application has an address of its own both are that address.
+`defaultEndpoint` leads to a socket or to a port: on the loopback address that it names, or on the workload's own
+address, as 0.0.0.0 and [::] mean (xds.md §3). Where the application has an address of its own both are that address.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from meshcore.model.destination_rule import ConnectionPoolSettings
 from meshcore.model.sidecar import CaptureMode, IngressListener
 from meshcore.protocol import Protocol, parse_protocol
 
+from pilot.core.compiler.address_families import ANYWHERE
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
 from pilot.core.config import Config
@@ -19,7 +20,6 @@ from pilot.core.proxy import Interception
 from pilot.core.registry import Port, Service
 
 UNIX = "unix://"
-ANYWHERE = frozenset({"", "0.0.0.0", "::"})
 _OWN = frozenset({"0.0.0.0", "[::]"})
 
 
@@ -37,6 +37,9 @@ class Ingress:
     """Of the application; 0: the one that was dialled."""
     on_own_address: bool = False
     """Whether the application is dialled on the workload's address, not on the loopback one."""
+    loopback: str = ""
+    """The loopback address that is named; empty: the proxy's own."""
+    is_v6: bool = False
     pool: ConnectionPoolSettings | None = None
 
 
@@ -79,4 +82,6 @@ def _ingress(listener: IngressListener, interception: Interception) -> Ingress:
     if text.startswith(UNIX):
         return Ingress(bind, bound, socket=text, pool=pool)
     host, _, port = text.rpartition(":")
-    return Ingress(bind, bound, port=int(port or 0), on_own_address=host in _OWN, pool=pool)
+    own = host in _OWN
+    loopback = "" if own else host.strip("[]")
+    return Ingress(bind, bound, "", int(port or 0), own, loopback, host.startswith("["), pool)

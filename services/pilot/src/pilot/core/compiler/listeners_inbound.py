@@ -19,6 +19,7 @@ from meshcore.xds.names import (
 from meshcore.xds.origin import Origins
 from meshcore.xds.types import LISTENER_TYPE
 
+from pilot.core.compiler.address_families import Addresses, listen_on
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled, packed
 from pilot.core.compiler.filter_chains import TLS, ChainShape, Family, chain_shapes, family_of
@@ -26,12 +27,11 @@ from pilot.core.compiler.http_connection_manager import Inbound, inbound_manager
 from pilot.core.compiler.inbound_ports import InboundPort, inbound_ports
 from pilot.core.compiler.inbound_routes import inbound_routes
 from pilot.core.compiler.listener_filters import http_inspector, original_dst, original_src, tls_inspector
-from pilot.core.compiler.messages import duration, provenance, socket_address, uint32
+from pilot.core.compiler.messages import duration, provenance, uint32
 from pilot.core.compiler.tcp_proxy import tcp_proxy
 from pilot.core.compiler.tls import downstream_socket
-from pilot.core.proxy import Interception, ProxyClass, ProxyType
+from pilot.core.proxy import Interception, ProxyType
 
-WILDCARD = "0.0.0.0"
 Chain = listener_components_pb2.FilterChain
 
 
@@ -49,10 +49,10 @@ def inbound_listeners(work: Compilation) -> Iterator[Compiled]:
     )
     for port, mode in ports:
         if one.on_own_addresses or _is_bound(port):
-            address = _address(one, port)
+            addresses = _addresses(work, port)
             decider = policies.decider(one.label_map, port.target)
-            key = (LISTENER_TYPE, address, *_port_key(port, mode), decider, Same(mesh))
-            yield work.memo(key, partial(_own_listener, address, port, mode, mesh, decider))
+            key = (LISTENER_TYPE, addresses, *_port_key(port, mode), decider, Same(mesh))
+            yield work.memo(key, partial(_own_listener, addresses, port, mode, mesh, decider))
     if one.interception is not Interception.NONE:
         ports = tuple((port, mode) for port, mode in ports if not _is_bound(port))
         extra = tuple(
@@ -61,10 +61,14 @@ def inbound_listeners(work: Compilation) -> Iterator[Compiled]:
             if number not in {port.target for port, _ in ports}
         )
         general = _workload_mode(work)
-        key = (LISTENER_TYPE, VIRTUAL_INBOUND, one.interception, general, extra, deciders, Same(mesh))
+        wildcards = work.families.wildcards
+        key = (LISTENER_TYPE, VIRTUAL_INBOUND, one.interception, wildcards, general, extra, deciders, Same(mesh))
         key += tuple(part for port, mode in ports for part in _port_key(port, mode))
         yield work.memo(
-            key, lambda: _virtual_inbound(one.interception, ports, general, extra, mesh, deciders, work.mesh_origins)
+            key,
+            lambda: _virtual_inbound(
+                one.interception, wildcards, ports, general, extra, mesh, deciders, work.mesh_origins
+            ),
         )
 
 
@@ -80,22 +84,26 @@ def _port_key(port: InboundPort, mode: MtlsMode) -> tuple[object, ...]:
     return mode, *port.key
 
 
-def _address(one: ProxyClass, port: InboundPort) -> str:
+def _addresses(work: Compilation, port: InboundPort) -> Addresses:
     """The one that the Sidecar names; else the instance's where nothing is captured, so that the application may have
     the port on the loopback address."""
-    said = port.ingress.bind if port.ingress is not None else ""
-    return said or (one.instance_ips[0] if one.interception is Interception.NONE else WILDCARD)
+    one, said = work.proxy_class, port.ingress.bind if port.ingress is not None else ""
+    if said:
+        return (said,)
+    return one.instance_ips[:1] if one.interception is Interception.NONE else work.families.wildcards
 
 
 def _is_bound(port: InboundPort) -> bool:
     return port.ingress is not None and port.ingress.is_bound
 
 
-def _own_listener(address: str, port: InboundPort, mode: MtlsMode, mesh: MeshConfig, decider: Origins) -> Compiled:
+def _own_listener(
+    addresses: Addresses, port: InboundPort, mode: MtlsMode, mesh: MeshConfig, decider: Origins
+) -> Compiled:
     """Bound, as a rule to the instance's address; the destination port needs no match, the socket is the port's own."""
-    name = listener_name(address, port.target)
+    name = listener_name(addresses[0], port.target)
     shapes = chain_shapes(port.protocol, mode)
-    listener = _listener(name, address, port.target)
+    listener = _listener(name, addresses, port.target)
     listener.listener_filters.extend(_inspectors(shapes))
     listener.filter_chains.extend(_service_chains(name, port, shapes, mesh, match_port=False))
     _set_detection(listener, mesh)
@@ -105,6 +113,7 @@ def _own_listener(address: str, port: InboundPort, mode: MtlsMode, mesh: MeshCon
 
 def _virtual_inbound(
     interception: Interception,
+    wildcards: Addresses,
     ports: Sequence[tuple[InboundPort, MtlsMode]],
     general: MtlsMode,
     extra: Iterable[tuple[int, MtlsMode]],
@@ -112,7 +121,7 @@ def _virtual_inbound(
     deciders: Origins,
     of_mesh: Origins,
 ) -> Compiled:
-    listener = _listener(VIRTUAL_INBOUND, WILDCARD, mesh.proxy_inbound_listen_port)
+    listener = _listener(VIRTUAL_INBOUND, wildcards, mesh.proxy_inbound_listen_port)
     transparent = interception is Interception.TPROXY
     if transparent:
         listener.transparent.value = True
@@ -124,7 +133,7 @@ def _virtual_inbound(
         listener.filter_chains.extend(_passthrough_chains(number, mode, mesh))
     for port, mode in ports:
         shapes = chain_shapes(port.protocol, mode)
-        name = listener_name(WILDCARD, port.target)
+        name = listener_name(wildcards[0], port.target)
         listener.filter_chains.extend(_service_chains(name, port, shapes, mesh, match_port=True))
     listener.listener_filters.append(original_dst())
     if transparent:
@@ -138,13 +147,14 @@ def _virtual_inbound(
     return packed(LISTENER_TYPE, VIRTUAL_INBOUND, listener, origins=origins, beside=() if origins else of_mesh)
 
 
-def _listener(name: str, address: str, port: int) -> listener_pb2.Listener:
-    return listener_pb2.Listener(
+def _listener(name: str, addresses: Addresses, port: int) -> listener_pb2.Listener:
+    made = listener_pb2.Listener(
         name=name,
-        address=socket_address(address, port),
         traffic_direction=base_pb2.TrafficDirection.INBOUND,
         max_connections_to_accept_per_socket_event=uint32(1),
     )
+    listen_on(made, addresses, port)
+    return made
 
 
 def _inspectors(shapes: Sequence[ChainShape]) -> list[listener_components_pb2.ListenerFilter]:

@@ -21,20 +21,20 @@ from meshcore.xds.names import (
 from meshcore.xds.origin import Origins
 from meshcore.xds.types import LISTENER_TYPE
 
+from pilot.core.compiler.address_families import Addresses, Families, listen_on
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled, packed
 from pilot.core.compiler.dynamic_dns import has_dynamic
 from pilot.core.compiler.egress_listeners import egress_plan
 from pilot.core.compiler.http_connection_manager import Outbound, outbound_manager
 from pilot.core.compiler.listener_filters import http_inspector, tls_inspector
-from pilot.core.compiler.messages import cidr_range, duration, provenance, socket_address, uint32
-from pilot.core.compiler.outbound_plan import WILDCARD, Planned, plan
+from pilot.core.compiler.messages import cidr_range, duration, provenance, uint32
+from pilot.core.compiler.outbound_plan import Planned, plan
 from pilot.core.compiler.tcp_proxy import tcp_proxy
 from pilot.core.compiler.tcp_routes import TcpTarget
 from pilot.core.compiler.tls import PLAIN_HTTP_ALPN
 from pilot.core.proxy import Interception, ProxyType
 
-LOCALHOST = "127.0.0.1"
 Chain = listener_components_pb2.FilterChain
 
 
@@ -44,26 +44,28 @@ def outbound_listeners(work: Compilation) -> Iterator[Compiled]:
     if one.type is not ProxyType.SIDECAR:
         return
     captured = one.interception is not Interception.NONE
+    families = work.families
     allow = work.scope.allow_any
     for item in egress_plan(work).listeners:
-        made = (LISTENER_TYPE, item, allow and not item.is_bound, Same(mesh))
-        yield work.memo(made, partial(_listener, item, mesh, allow=allow and not item.is_bound))
+        passes = allow and not item.is_bound
+        made = (LISTENER_TYPE, item, passes, families, Same(mesh))
+        yield work.memo(made, partial(_listener, item, mesh, families, allow=passes))
     if captured:
         for item in plan(work).listeners:
-            key = (LISTENER_TYPE, item, allow, Same(mesh))
-            yield work.memo(key, partial(_listener, item, mesh, allow=allow))
+            key = (LISTENER_TYPE, item, allow, families, Same(mesh))
+            yield work.memo(key, partial(_listener, item, mesh, families, allow=allow))
         transparent = one.interception is Interception.TPROXY
         yield work.memo(
-            (LISTENER_TYPE, VIRTUAL_OUTBOUND, transparent, allow, Same(mesh)),
-            lambda: _virtual_outbound(mesh, work.mesh_origins, allow=allow, transparent=transparent),
+            (LISTENER_TYPE, VIRTUAL_OUTBOUND, transparent, allow, families, Same(mesh)),
+            lambda: _virtual_outbound(mesh, families, work.mesh_origins, allow=allow, transparent=transparent),
         )
     port = one.http_proxy_port or mesh.proxy_http_port
     if port:
-        address = one.bind_address or LOCALHOST
+        addresses = (one.bind_address,) if one.bind_address else families.loopbacks
         dynamic = has_dynamic(work)
         yield work.memo(
-            (LISTENER_TYPE, HTTP_PROXY_ROUTE, address, port, dynamic, Same(mesh)),
-            lambda: _http_proxy(address, port, mesh, work.mesh_origins, dynamic=dynamic),
+            (LISTENER_TYPE, HTTP_PROXY_ROUTE, addresses, port, dynamic, families, Same(mesh)),
+            lambda: _http_proxy(addresses, port, mesh, families, work.mesh_origins, dynamic=dynamic),
         )
 
 
@@ -80,9 +82,9 @@ def route_names(work: Compilation) -> Iterable[str]:
         yield HTTP_PROXY_ROUTE
 
 
-def _listener(item: Planned, mesh: MeshConfig, *, allow: bool) -> Compiled:
+def _listener(item: Planned, mesh: MeshConfig, families: Families, *, allow: bool) -> Compiled:
     name = listener_name(item.bind, item.port) if item.port else item.bind
-    listener = _outbound(name, item.bind, item.port)
+    listener = _outbound(name, (item.bind, *item.also), item.port)
     if not item.is_bound:
         listener.bind_to_port.value = False
     chains = []
@@ -95,6 +97,7 @@ def _listener(item: Planned, mesh: MeshConfig, *, allow: bool) -> Compiled:
             sniffs=item.sniffs_service,
             grpc_web=item.grpc_web,
             dynamic_dns=item.dynamic_dns,
+            families=families,
         )
         chain = Chain(filters=[outbound_manager(manager, mesh)])
         if not only_http:
@@ -142,8 +145,10 @@ def _rest(mesh: MeshConfig, *, allow: bool) -> listener_components_pb2.FilterCha
     return Chain(name="PassthroughFilterChain", filters=[tcp_proxy(cluster, mesh)])
 
 
-def _virtual_outbound(mesh: MeshConfig, origins: Origins, *, allow: bool, transparent: bool) -> Compiled:
-    listener = _outbound(VIRTUAL_OUTBOUND, WILDCARD, mesh.proxy_listen_port)
+def _virtual_outbound(
+    mesh: MeshConfig, families: Families, origins: Origins, *, allow: bool, transparent: bool
+) -> Compiled:
+    listener = _outbound(VIRTUAL_OUTBOUND, families.wildcards, mesh.proxy_listen_port)
     listener.use_original_dst.value = True
     if transparent:
         listener.transparent.value = True
@@ -155,18 +160,23 @@ def _virtual_outbound(mesh: MeshConfig, origins: Origins, *, allow: bool, transp
     return packed(LISTENER_TYPE, VIRTUAL_OUTBOUND, listener, beside=origins)
 
 
-def _http_proxy(address: str, port: int, mesh: MeshConfig, origins: Origins, *, dynamic: bool) -> Compiled:
-    name = listener_name(address, port)
-    listener = _outbound(name, address, port)
-    manager = Outbound(f"outbound_{name};", HTTP_PROXY_ROUTE, is_forward_proxy=True, dynamic_dns=dynamic)
+def _http_proxy(
+    addresses: Addresses, port: int, mesh: MeshConfig, families: Families, origins: Origins, *, dynamic: bool
+) -> Compiled:
+    name = listener_name(addresses[0], port)
+    listener = _outbound(name, addresses, port)
+    manager = Outbound(
+        f"outbound_{name};", HTTP_PROXY_ROUTE, is_forward_proxy=True, dynamic_dns=dynamic, families=families
+    )
     listener.filter_chains.add(filters=[outbound_manager(manager, mesh)])
     return packed(LISTENER_TYPE, name, listener, beside=origins)
 
 
-def _outbound(name: str, address: str, port: int) -> listener_pb2.Listener:
-    return listener_pb2.Listener(
+def _outbound(name: str, addresses: Addresses, port: int) -> listener_pb2.Listener:
+    made = listener_pb2.Listener(
         name=name,
-        address=socket_address(address, port),
         traffic_direction=base_pb2.TrafficDirection.OUTBOUND,
         max_connections_to_accept_per_socket_event=uint32(1),
     )
+    listen_on(made, addresses, port)
+    return made

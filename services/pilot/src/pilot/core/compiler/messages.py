@@ -51,9 +51,12 @@ def cidr_range(text: str) -> address_pb2.CidrRange:
     return address_pb2.CidrRange(address_prefix=str(found.ip), prefix_len=uint32(found.network.prefixlen))
 
 
-def source_bind(address: str) -> address_pb2.BindConfig:
-    """Bind upstream sockets to this address, on any port."""
-    return address_pb2.BindConfig(source_address=address_pb2.SocketAddress(address=address, port_value=0))
+def source_bind(address: str, *more: str) -> address_pb2.BindConfig:
+    """Bind upstream sockets to this address, on any port; `more` are for destinations of the other family."""
+    made = address_pb2.BindConfig(source_address=address_pb2.SocketAddress(address=address, port_value=0))
+    for other in more:
+        made.extra_source_addresses.add(address=address_pb2.SocketAddress(address=other, port_value=0))
+    return made
 
 
 def ads_source() -> config_source_pb2.ConfigSource:

@@ -21,7 +21,6 @@ from pilot.core.compiler.tcp_routes import TcpTarget, distinct_networks, tcp_tar
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.registry import Port, Resolution, Service
 
-WILDCARD = "0.0.0.0"
 _MAKERS = 4
 """Services that are named as the makers of a listener that many share."""
 _SERVER_FIRST = frozenset({Protocol.MONGO, Protocol.MYSQL})
@@ -41,6 +40,8 @@ class Planned(NamedTuple):
     """The first of the services that have the port."""
     is_bound: bool = False
     """Whether the workload dials it, instead of being captured on its way elsewhere."""
+    also: tuple[str, ...] = ()
+    """Further addresses of the same listener."""
 
 
 class Plan(NamedTuple):
@@ -52,6 +53,7 @@ class Plan(NamedTuple):
 
 @dataclass
 class _Slot:
+    also: tuple[str, ...] = ()
     route_name: str = ""
     sniffs_service: bool = False
     grpc_web: bool = False
@@ -68,9 +70,11 @@ class _Slot:
 @dataclass
 class _Making:
     work: Compilation
-    bind: str = ""
+    binds: tuple[str, ...] = ()
     """Of a listener that is shared by all, whatever their addresses."""
     slots: dict[tuple[str, int], _Slot] = field(default_factory=dict)
+    beside: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
+    """Further addresses of listeners, and the listener (by its first one) of each."""
     problems: list[Diagnostic] = field(default_factory=list)
 
     def service(self, service: Service) -> None:
@@ -86,7 +90,7 @@ class _Making:
             self._conflict(service, port, "names of TLS connections are not looked up yet")
             return
         if port.protocol.is_http:
-            slot = self.slots.setdefault((self.bind or WILDCARD, port.number), _Slot())
+            slot = self._slot(self.binds or self.work.families.wildcards, port.number)
             slot.route_name = str(port.number)
             slot.grpc_web |= port.protocol is Protocol.GRPC_WEB
             slot.dynamic_dns |= is_dynamic(service, port)
@@ -100,10 +104,11 @@ class _Making:
         return self.work.mesh.proxy_listen_port, self.work.mesh.proxy_inbound_listen_port
 
     def _bytes(self, service: Service, port: Port) -> None:
-        targets, problems = tcp_targets(self.work, service, port, by_address=not self.bind)
+        targets, problems = tcp_targets(self.work, service, port, by_address=not self.binds)
         self.problems.extend(problems)
-        for bind, subnets in [(self.bind, ())] if self.bind else _binds(self.work, service):
-            slot = self.slots.setdefault((bind, port.number), _Slot())
+        wildcards = self.work.families.wildcards
+        for binds, subnets in [(self.binds, ())] if self.binds else _binds(self.work, service):
+            slot = self._slot(binds, port.number)
             if (
                 slot.protocols
                 and port.protocol not in slot.protocols
@@ -113,13 +118,25 @@ class _Making:
                 continue
             slot.protocols.add(port.protocol)
             if port.protocol is Protocol.AUTO:
-                own = bind not in (WILDCARD, self.bind)
+                own = binds not in (wildcards, self.binds)
                 slot.route_name = slot.route_name or (
                     service_route_name(service.host, port.number) if own else str(port.number)
                 )
                 slot.sniffs_service = own
             for target in targets:
                 self._add(slot, _narrowed(target, subnets), service, port)
+
+    def _slot(self, binds: tuple[str, ...], number: int) -> _Slot:
+        """The listener of the first address; where an older service's has that one beside its own, that listener.
+        Envoy refuses a second one."""
+        place = (binds[0], number)
+        place = self.beside.get(place, place)
+        if place not in self.slots:
+            free = [(address, number) for address in binds[1:] if (address, number) not in self.slots]
+            also = tuple(address for address, _ in free if (address, number) not in self.beside)
+            self.beside.update(dict.fromkeys(((address, number) for address in also), place))
+            self.slots[place] = _Slot(also)
+        return self.slots[place]
 
     def _add(self, slot: _Slot, target: TcpTarget, service: Service, port: Port) -> None:
         """Envoy refuses a listener in which two chains match the same: what is taken is left out."""
@@ -160,6 +177,7 @@ def plan(work: Compilation) -> Plan:
         Same(scope.services),
         tuple(map(Same, scope.virtual_services)),
         Same(work.snapshot.registry.endpoints) if by_endpoints else None,
+        work.families,
         *((listener.port.number if listener.port else 0, hosts) for listener, hosts in scope.ports),
     )
     return work.memo(key, lambda: _plan(work))
@@ -173,10 +191,10 @@ def _plan(work: Compilation) -> Plan:
 
 
 def plan_at(
-    work: Compilation, bind: str, number: int, protocol: Protocol, hosts: Container[str], *, is_bound: bool
+    work: Compilation, binds: tuple[str, ...], number: int, protocol: Protocol, hosts: Container[str], *, is_bound: bool
 ) -> Plan:
-    """The one listener of these hosts on one address and port, in the protocol that the listener says."""
-    making = _Making(work, bind)
+    """The one listener of these hosts on one port and its addresses, in the protocol that the listener says."""
+    making = _Making(work, binds)
     for service in work.scope.services:
         port = service.port(number)
         if service.host in hosts and port is not None:
@@ -196,24 +214,29 @@ def _planned(making: _Making, *, is_bound: bool = False) -> Plan:
             tuple(slot.targets),
             distinct(slot.makers),
             is_bound,
+            slot.also,
         )
         for (bind, port), slot in sorted(making.slots.items())
     )
     return Plan(listeners, tuple(dict.fromkeys(making.problems)))
 
 
-def _binds(work: Compilation, service: Service) -> list[tuple[str, tuple[str, ...]]]:
-    """(bind address, subnets): a virtual address is bound, a network is matched, a headless service is its
-    endpoints."""
+def _binds(work: Compilation, service: Service) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """(bind addresses, subnets): virtual addresses are bound, those of a Kubernetes service or given ones by one
+    listener; a network is matched; a headless service is its endpoints."""
+    families = work.families
     if service.headless:
-        addresses = sorted({item.address for item in work.endpoints(service)})
-        return [(address, ()) for address in addresses if not address.startswith("unix://")]
+        endpoints = families.reachable(work.endpoints(service))
+        reached = {families.used(item.reached_by(families.own)) for item in endpoints}
+        return [(addresses, ()) for addresses in sorted(reached) if not addresses[0].startswith("unix://")]
     networks = distinct_networks(item for item in service.addresses if "/" in item and not _is_single(item))
     singles = [address.split("/")[0] for address in service.addresses if "/" not in address or _is_single(address)]
-    found: list[tuple[str, tuple[str, ...]]] = [(address, ()) for address in singles]
+    found: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((address,), ()) for address in singles]
+    if singles and (service.from_kubernetes or service.wants_address):
+        found = [(families.used(tuple(singles)), ())]
     if networks:
-        found.append((WILDCARD, networks))
-    return found or [(WILDCARD, ())]
+        found.append((families.wildcards, networks))
+    return found or [(families.wildcards, ())]
 
 
 def _is_single(network: str) -> bool:

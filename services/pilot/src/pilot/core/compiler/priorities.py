@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from meshcore.model.destination_rule import LocalityLbSetting, OutlierDetection
 
+from pilot.core.compiler.address_families import ONE_FAMILY, Families
 from pilot.core.registry import Endpoint, Locality, Service
 from pilot.core.registry.endpoint import HOST_LABEL, NETWORK_LABEL, REGION_LABEL, SUBZONE_LABEL, ZONE_LABEL
 from pilot.core.registry.service import Distribution
@@ -35,6 +36,7 @@ class Placement(NamedTuple):
     """Labels in the order in which they count, with the values that are near."""
     node: str | None = None
     """Only endpoints of this node are used at all."""
+    families: Families = ONE_FAMILY
 
 
 class Group(NamedTuple):

@@ -29,7 +29,7 @@ from pilot.core.compiler.cache import Same
 from pilot.core.compiler.clients import Client, client_of
 from pilot.core.compiler.context import Compilation, Compiled, packed
 from pilot.core.compiler.destinations import Chosen, resolve
-from pilot.core.compiler.domains import domains_of, with_port
+from pilot.core.compiler.domains import Caller, domains_of, with_port
 from pilot.core.compiler.host_rules import host_rules
 from pilot.core.compiler.messages import boolean, uint32
 from pilot.core.compiler.virtual_service import Rules, default_route, destinations_of, http_routes, survivors_of
@@ -121,7 +121,7 @@ def _add_service(
         hosts.ruled[port.number, config.path] = config
     one = work.proxy_class
     aliases = [item for item in work.scope.services if item.alias_of == service.host] if _has_aliases(work) else []
-    domains = ("*",) if only else domains_of(service, aliases, one.namespace, one.domain)
+    domains = ("*",) if only else domains_of(service, aliases, Caller(one.namespace, one.domain, one.search))
     if proxy:
         domains = with_port(domains, port.number)
     hosts.add(virtual_host_name(service.host, port.number), domains, body, _makers(work, service, port, config))
@@ -256,7 +256,7 @@ def route_resources(work: Compilation, names: Iterable[str]) -> Iterator[Compile
     """The route configurations of these names; see `listeners_outbound.route_names`."""
     scope, one = work.scope, work.proxy_class
     ports = tuple((listener.port.number if listener.port else 0, hosts) for listener, hosts in scope.ports)
-    traits = (one.domain, one.interception is Interception.NONE, scope.allow_any, ports, work.rules_key)
+    traits = (one.domain, one.search, one.interception is Interception.NONE, scope.allow_any, ports, work.rules_key)
     for name in sorted(set(names)):
         key = (ROUTE_TYPE, name, traits, Same(scope.services), tuple(map(Same, scope.virtual_services)))
         made = work.memo(key, partial(_route_resource, work, name))

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from meshcore.xds.origin import ConfigRef
 
+from pilot.core.ip_families import IpFamilies
+
 TLS_MODE_LABEL = "security.istio.io/tlsMode"
 ISTIO_TLS = "istio"
 DISABLED_TLS = "disabled"
@@ -69,8 +71,19 @@ class Endpoint:
     """The Kubernetes node that it runs on."""
     hostname: str = ""
     """Its own name below the service's, as stateful pods have one."""
+    more_addresses: tuple[str, ...] = ()
+    """The same workload in the other family."""
     source: ConfigRef | None = field(default=None, compare=False)
     """The object that describes it, where that is not the service's own."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All of them, the first one first."""
+        return self.address, *self.more_addresses
+
+    def reached_by(self, families: IpFamilies) -> tuple[str, ...]:
+        """Its addresses for a caller with addresses of these families: the ones of those, or else all (names too)."""
+        return tuple(filter(families.include, self.addresses)) or self.addresses
 
     @property
     def sort_key(self) -> tuple[str, int, str, str]:

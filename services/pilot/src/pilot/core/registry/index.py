@@ -228,7 +228,7 @@ class _Update:
                 service = replace(service, distribution=self._distributions[key.namespace])
             known = services.get(key)
             if service is not None and service.wants_address and known is not None:
-                service = replace(service, given_address=known.given_address)
+                service = replace(service, given_addresses=known.given_addresses)
             self._set_service(key, service, services, by_host)
             self._note_selecting(key, described)
             found = self._endpoints(key, described, pods)
@@ -278,9 +278,9 @@ class _Update:
             return
         given = give_addresses(services.values())
         for key, service in list(services.items()):
-            if service.given_address != given.get(key, ""):
+            if service.given_addresses != given.get(key, ()):
                 self._dirty.add(key)
-                self._set_service(key, replace(service, given_address=given.get(key, "")), services, by_host)
+                self._set_service(key, replace(service, given_addresses=given.get(key, ())), services, by_host)
 
     def _set_service(
         self,

@@ -11,8 +11,9 @@ from meshcore.model.endpoint_slice import EndpointConditions
 from meshcore.protocol import select_protocol
 from meshcore.xds.origin import ConfigRef
 
+from pilot.core.ip_families import is_v6, plain_address
 from pilot.core.registry.endpoint import Endpoint, Locality
-from pilot.core.registry.pods import Pods
+from pilot.core.registry.pods import Name, Pods, pod_name
 from pilot.core.registry.service import DISTRIBUTION, LOCAL, Distribution, Port, Resolution, Service
 from pilot.core.registry.workload import Workload
 
@@ -30,7 +31,7 @@ def service_of_kubernetes(source: KubernetesService, revision: int = 0) -> Servi
     headless = spec.cluster_ip == "None"
     alias = spec.type == "ExternalName"
     resolution = Resolution.ALIAS if alias else Resolution.NONE if headless else Resolution.ENDPOINTS
-    addresses = spec.cluster_ips or ((spec.cluster_ip,) if spec.cluster_ip else ())
+    addresses = map(plain_address, spec.cluster_ips or (spec.cluster_ip,))
     exported = metadata.annotations.get(EXPORT_TO, "")
     return Service(
         host=service_host(metadata.name, metadata.namespace),
@@ -46,7 +47,7 @@ def service_of_kubernetes(source: KubernetesService, revision: int = 0) -> Servi
             )
             for port in spec.ports
         ),
-        addresses=() if headless or alias else tuple(address for address in addresses if address != "None"),
+        addresses=() if headless or alias else tuple(filter(None, addresses)),
         resolution=resolution,
         headless=headless,
         export_to=tuple(part.strip() for part in exported.split(",") if part.strip()),
@@ -64,6 +65,13 @@ def endpoints_of_slices(
 ) -> Iterator[Endpoint]:
     """Endpoints of a Service's slices; ending ones are left out, unready ones are unhealthy unless the Service
     publishes them."""
+    return _joined(_listed(service, slices, spec, pods), spec)
+
+
+def _listed(
+    service: Service, slices: Iterable[EndpointSlice], spec: ServiceSpec, pods: Pods
+) -> Iterator[tuple[Name | None, Endpoint]]:
+    """Each with the pod that it is, where its slice says so."""
     for part in slices:
         if part.address_type == "FQDN":
             continue
@@ -89,7 +97,28 @@ def endpoints_of_slices(
             base = _of_pod(base, pods.of(service.namespace, item.target_ref))
             for port in service.ports:
                 if number := numbers.get(port.name):
-                    yield replace(base, port=number, port_name=port.name)
+                    yield (
+                        pod_name(part.metadata.namespace, item.target_ref),
+                        replace(base, port=number, port_name=port.name),
+                    )
+
+
+def _joined(found: Iterable[tuple[Name | None, Endpoint]], spec: ServiceSpec) -> Iterator[Endpoint]:
+    """A pod that is listed in both families is one endpoint with both addresses, the Service's first family first."""
+    by_pod: dict[tuple[Name, str], list[Endpoint]] = {}
+    for pod, item in found:
+        if pod is None:
+            yield item
+        else:
+            by_pod.setdefault((pod, item.port_name), []).append(item)
+    v6_first = next(iter(spec.ip_families), "") == "IPv6"
+    for listed in by_pod.values():
+        parts = [[item for item in listed if is_v6(item.address) is family] for family in (v6_first, not v6_first)]
+        firsts, others = parts if parts[0] else reversed(parts)
+        for number, item in enumerate(firsts):
+            more = others[number : number + 1]
+            yield replace(item, more_addresses=tuple(other.address for other in more if other.port == item.port))
+        yield from others[len(firsts) :]
 
 
 def endpoints_of_endpoints(service: Service, source: Endpoints, spec: ServiceSpec, pods: Pods) -> Iterator[Endpoint]:

@@ -13,6 +13,7 @@ from meshcore.model import Endpoints, EndpointSlice
 from meshcore.model.cluster import Node, Pod
 from meshcore.xds.origin import ConfigRef
 
+from pilot.core.ip_families import is_v6
 from pilot.core.registry.endpoint import (
     DISABLED_TLS,
     NETWORK_LABEL,
@@ -69,7 +70,7 @@ class Pods:
 
     def of(self, namespace: str, reference: Mapping[str, Any] | None) -> Workload | None:
         """The pod that an endpoint's `targetRef` names."""
-        name = _pod_name(namespace, reference)
+        name = pod_name(namespace, reference)
         return self.described.get(name) if name is not None else None
 
     def selectable(self, name: Name) -> Workload | None:
@@ -77,8 +78,11 @@ class Pods:
         found, places = self.described.get(name), self.listed.get(name)
         if found is None or not places:
             return None
-        chosen = min(places.items())[1]
-        return replace(found, address=chosen.address, healthy=chosen.ready)
+        listed = sorted(places.items(), key=lambda item: (is_v6(item[1].address), item[0]))
+        chosen = listed[0][1]
+        other = next((item.address for _, item in listed if is_v6(item.address) is not is_v6(chosen.address)), "")
+        more = (other,) if other else ()
+        return replace(found, address=chosen.address, more_addresses=more, healthy=chosen.ready)
 
 
 class PodsUpdate:
@@ -204,19 +208,20 @@ def _listed(part: object) -> Iterator[tuple[Name, _Address]]:
     """The pods that a slice names, each with its address."""
     if isinstance(part, EndpointSlice) and part.address_type != "FQDN":
         for item in part.endpoints:
-            name = _pod_name(part.metadata.namespace, item.target_ref)
+            name = pod_name(part.metadata.namespace, item.target_ref)
             ready = item.conditions is None or item.conditions.ready is not False
             if name is not None and item.addresses:
                 yield name, _Address(item.addresses[0], ready)
     elif isinstance(part, Endpoints):
         for subset in part.subsets:
             for address in (*subset.addresses, *subset.not_ready_addresses):
-                name = _pod_name(part.metadata.namespace, address.target_ref)
+                name = pod_name(part.metadata.namespace, address.target_ref)
                 if name is not None:
                     yield name, _Address(address.ip, address in subset.addresses)
 
 
-def _pod_name(namespace: str, reference: Mapping[str, Any] | None) -> Name | None:
+def pod_name(namespace: str, reference: Mapping[str, Any] | None) -> Name | None:
+    """The pod that a `targetRef` in that namespace names; None when it is no pod."""
     if reference is None or reference.get("kind", "Pod") != "Pod" or not reference.get("name"):
         return None
     return str(reference.get("namespace") or namespace), str(reference["name"])

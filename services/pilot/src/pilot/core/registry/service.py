@@ -9,6 +9,8 @@ from typing import NamedTuple
 from meshcore.protocol import Protocol
 from meshcore.xds.origin import ConfigRef
 
+from pilot.core.ip_families import IpFamilies
+
 GALLEY = "galley"
 """Provider of the objects in the config API."""
 
@@ -104,7 +106,8 @@ class Service:
     alias_of: str = ""
     wants_address: bool = False
     """Whether it is given an address (`auto_addresses`)."""
-    given_address: str = ""
+    given_addresses: tuple[str, ...] = ()
+    """One of each family, once given."""
     distribution: Distribution | None = None
     """Which endpoints are preferred where no DestinationRule says it."""
     node_local: bool = False
@@ -118,9 +121,23 @@ class Service:
         return ServiceKey(self.host, self.namespace)
 
     @cached_property
-    def addressed(self) -> "Service":
-        """As callers see it whose DNS answers with given addresses; always the same object."""
-        return replace(self, addresses=(self.given_address,)) if self.given_address else self
+    def _seen(self) -> dict[tuple[IpFamilies, bool], "Service"]:
+        return {}
+
+    def seen_by(self, families: IpFamilies, *, given: bool) -> "Service":
+        """As a caller with addresses of these families sees it, with or without addresses that were given; always the
+        same object. What a ServiceEntry says of its addresses stands, whatever the caller has (as in Istio)."""
+        addresses = self.addresses
+        if given and self.given_addresses:
+            addresses = tuple(filter(families.include, self.given_addresses))
+        elif self.from_kubernetes:
+            addresses = tuple(filter(families.include, addresses))
+        if addresses == self.addresses:
+            return self
+        found = self._seen.get((families, given))
+        if found is None:
+            found = self._seen[families, given] = replace(self, addresses=addresses)
+        return found
 
     @property
     def from_kubernetes(self) -> bool:

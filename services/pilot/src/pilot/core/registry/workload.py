@@ -52,6 +52,7 @@ class Workload:
     healthy: bool = True
     node: str = ""
     """The Kubernetes node that it runs on."""
+    more_addresses: tuple[str, ...] = ()
     source: ConfigRef | None = field(default=None, compare=False)
     """The object that describes it; None for what a service lists itself."""
 
@@ -64,6 +65,7 @@ class Workload:
         """This workload as an endpoint of the service port of that name."""
         return Endpoint(
             address=self.address,
+            more_addresses=self.more_addresses,
             port=number,
             port_name=port_name,
             namespace=self.namespace,

@@ -19,12 +19,25 @@ def named(resources: ResourceSet, type_url: str, name: str) -> Any:
 
 def outbound_listener(resources: ResourceSet, call: Call) -> Any:
     """The listener that takes a call: of its address, of its port, the capturing one, or the HTTP proxy."""
-    for name in (listener_name(call.address, call.port), listener_name("0.0.0.0", call.port)):
-        found = named(resources, LISTENER_TYPE, name)
+    wildcards = ("::",) if ":" in call.address else ("0.0.0.0",) if call.address else ("0.0.0.0", "::")
+    for address in (call.address, *wildcards):
+        found = named(resources, LISTENER_TYPE, listener_name(address, call.port))
+        if found is None and call.address:
+            found = _beside(resources, address, call.port)
         if found is not None and not _is_inbound(found):
             return found
     captured = named(resources, LISTENER_TYPE, VIRTUAL_OUTBOUND)
     return captured if captured is not None else _http_proxy(resources)
+
+
+def _beside(resources: ResourceSet, address: str, port: int) -> Any:
+    """The listener that has an address beside its first one."""
+    for name, item in resources.of_type(LISTENER_TYPE).items():
+        if name.endswith(f"_{port}"):
+            listener = registry.parse(LISTENER_TYPE, item.body)
+            if any(more.address.socket_address.address == address for more in listener.additional_addresses):
+                return listener
+    return None
 
 
 def _http_proxy(resources: ResourceSet) -> Any:

@@ -113,4 +113,5 @@ def _endpoints(resources: ResourceSet, name: str) -> tuple[str, ...]:
 def _spelled(address: Any) -> str:
     if address.HasField("pipe"):
         return f"unix://{address.pipe.path}"
-    return f"{address.socket_address.address}:{address.socket_address.port_value}"
+    found = address.socket_address
+    return f"[{found.address}]:{found.port_value}" if ":" in found.address else f"{found.address}:{found.port_value}"

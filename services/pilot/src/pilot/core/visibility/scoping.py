@@ -83,12 +83,10 @@ def scope_for(
     routes = _mesh_routes(snapshot, namespace)
     if sidecar is not None and sidecar.object.spec.egress:
         services, routes, ports = _imported(sidecar, _visible_hosts(snapshot, namespace), routes, namespace)
-        ordered = _ordered(services)
+        ordered = _seen(_ordered(services), proxy_class)
     else:
         ports = ()
-        ordered = visible() if visible is not None else visible_services(snapshot, namespace)
-    if proxy_class.captures_dns:
-        ordered = tuple(service.addressed for service in ordered)
+        ordered = visible() if visible is not None else visible_services(snapshot, proxy_class)
     return Scope(
         ordered,
         {service.host: service for service in ordered},
@@ -99,9 +97,16 @@ def scope_for(
     )
 
 
-def visible_services(snapshot: MeshSnapshot, namespace: str) -> tuple[Service, ...]:
-    """Everything that a namespace sees without a Sidecar, oldest first, one service per host."""
-    return _ordered(_chosen(found, namespace) for found in _visible_hosts(snapshot, namespace).values())
+def visible_services(snapshot: MeshSnapshot, proxy_class: ProxyClass) -> tuple[Service, ...]:
+    """Everything that a class sees without a Sidecar, oldest first, one service per host."""
+    namespace = proxy_class.namespace
+    found = _ordered(_chosen(found, namespace) for found in _visible_hosts(snapshot, namespace).values())
+    return _seen(found, proxy_class)
+
+
+def _seen(services: tuple[Service, ...], one: ProxyClass) -> tuple[Service, ...]:
+    """With the addresses that count for the class."""
+    return tuple(service.seen_by(one.families, given=one.captures_dns) for service in services)
 
 
 def _ordered(services: Iterable[Service]) -> tuple[Service, ...]:

@@ -32,19 +32,20 @@ def on_own_addresses(work: Compilation, patches: Patches, turns: Iterable[Turn])
         yield from turns
         return
     kept = list(turns)
-    taken = {_address(work, turn.before.resource) for turn in kept if turn.before and _listens(turn.before)}
+    own = (_addresses(work, turn.before.resource) for turn in kept if turn.before and _listens(turn.before))
+    taken = frozenset[bytes]().union(*own)
     for turn in kept:
         if turn.after is None or not _listens(turn.after):
             yield turn
             continue
-        address = _address(work, turn.after.resource)
-        if turn.before is not None and address == _address(work, turn.before.resource):
+        addresses = _addresses(work, turn.after.resource)
+        if turn.before is not None and addresses == _addresses(work, turn.before.resource):
             yield turn
-        elif address in taken:
+        elif addresses & taken:
             where = f"listener {turn.after.resource.name}"
             yield Turn(turn.before, turn.before, mover.problem(where, "another listener has that address"))
         else:
-            taken.add(address)
+            taken |= addresses
             yield turn
 
 
@@ -56,10 +57,11 @@ def _listens(item: Compiled) -> bool:
     return item.resource.type_url == LISTENER_TYPE
 
 
-def _address(work: Compilation, resource: PackedResource) -> bytes:
-    return work.memo(("address", resource), partial(_read, resource))
+def _addresses(work: Compilation, resource: PackedResource) -> frozenset[bytes]:
+    return work.memo(("addresses", resource), partial(_read, resource))
 
 
-def _read(resource: PackedResource) -> bytes:
-    address: bytes = listener_pb2.Listener.FromString(resource.body).address.SerializeToString(deterministic=True)
-    return address
+def _read(resource: PackedResource) -> frozenset[bytes]:
+    listener = listener_pb2.Listener.FromString(resource.body)
+    every = (listener.address, *(item.address for item in listener.additional_addresses))
+    return frozenset(address.SerializeToString(deterministic=True) for address in every)
