@@ -156,6 +156,15 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
                 **({"selector": {"matchLabels": {"app": app}}} if variant % 2 else {}),
             }
         },
+        "RequestAuthentication": {
+            "spec": {
+                "jwtRules": [
+                    {"issuer": app, "jwksUri": f"http://{other}.{namespace}/keys"},
+                    *([{"issuer": "i", "jwks": '{"keys": []}', "outputPayloadToHeader": "x-p"}] * (variant % 3)),
+                ],
+                **({"selector": {"matchLabels": {"app": app}}} if variant % 2 else {}),
+            }
+        },
         "Sidecar": {
             "spec": {
                 "egress": [
@@ -187,12 +196,6 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
             "spec": {
                 **({"selector": {"matchLabels": {"app": app}}} if variant % 2 else {}),
                 "concurrency": variant,
-            }
-        },
-        "RequestAuthentication": {
-            "spec": {
-                **({"selector": {"matchLabels": {"app": app}}} if variant % 2 else {}),
-                "jwtRules": [{"issuer": f"https://{other}.example", "jwks": '{"keys": []}'}],
             }
         },
         "AuthorizationPolicy": {

@@ -15,6 +15,7 @@ from meshcore.model.ingress import Ingress, IngressClass
 from meshcore.model.mesh_config import MeshConfig, parse_mesh_config
 from meshcore.model.peer_authentication import PeerAuthentication
 from meshcore.model.proxy_config import ProxyConfig
+from meshcore.model.request_authentication import RequestAuthentication
 from meshcore.model.service_entry import ServiceEntry
 from meshcore.model.sidecar import Sidecar
 from meshcore.model.telemetry import Telemetry
@@ -38,6 +39,7 @@ __all__ = [
     "ObjectMeta",
     "PeerAuthentication",
     "ProxyConfig",
+    "RequestAuthentication",
     "Service",
     "ServiceAccount",
     "ServiceEntry",

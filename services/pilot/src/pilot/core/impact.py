@@ -18,6 +18,7 @@ from meshcore.model import (
     Gateway,
     MeshObject,
     PeerAuthentication,
+    RequestAuthentication,
     Service,
     ServiceEntry,
     Sidecar,
@@ -71,6 +72,7 @@ AFFECTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "Ingress": frozenset({_L, _R}),
         "IngressClass": frozenset({_L, _R}),
         "PeerAuthentication": frozenset({_C, _E, _L}),
+        "RequestAuthentication": frozenset({_L}),
         "Sidecar": frozenset({_C, _E, _L, _R}),
         "EnvoyFilter": frozenset({_C, _L, _R, _X}),
         "TrafficExtension": frozenset({_L, _X}),
@@ -156,7 +158,7 @@ def _concerns(item: MeshObject, one: ProxyClass, snapshot: MeshSnapshot) -> bool
         return one.type is ProxyType.ROUTER and selects(item.spec.selector, one.label_map)
     if isinstance(item, PeerAuthentication):
         return owner in (mesh.root_namespace, one.namespace) or _sees_services_of(owner, one, snapshot)
-    if isinstance(item, (EnvoyFilter, TrafficExtension, WasmPlugin, Telemetry)):
+    if isinstance(item, (EnvoyFilter, TrafficExtension, WasmPlugin, Telemetry, RequestAuthentication)):
         return is_target(item, one, mesh.root_namespace)
     if isinstance(item, Sidecar):
         return owner in (mesh.root_namespace, one.namespace)

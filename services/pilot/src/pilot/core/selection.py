@@ -12,6 +12,7 @@ from meshcore.model import (
     MeshObject,
     Namespace,
     PeerAuthentication,
+    RequestAuthentication,
     ServiceEntry,
     Sidecar,
     Telemetry,
@@ -105,7 +106,7 @@ def read_label_keys(item: MeshObject) -> tuple[str, ...]:
     if isinstance(item, EnvoyFilter):
         found = list(item.spec.workload_selector.labels) if item.spec.workload_selector else []
         return (*found, GATEWAY_NAME_LABEL) if item.spec.target_refs else tuple(found)
-    if isinstance(item, (TrafficExtension, WasmPlugin, Telemetry)):
+    if isinstance(item, (TrafficExtension, WasmPlugin, Telemetry, RequestAuthentication)):
         policy: Any = item.spec
         found = list(policy.selector.match_labels) if policy.selector else []
         if isinstance(item, Telemetry) and (item.spec.metrics or item.spec.tracing):

@@ -7,6 +7,7 @@ is disturbed.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -31,6 +32,7 @@ from pilot.core.delegates import Delegating, delegating
 from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.discovery import is_discovered
 from pilot.core.ingress import NO_INGRESS, IngressConfig, OfIngress, Spaces, joined_routes, of_ingresses
+from pilot.core.issuer_keys import IssuerKeys, KeySource, wanted_sources
 from pilot.core.peer_authentication import NamespaceMtls
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.registry.index import Registry
@@ -69,6 +71,7 @@ _INDEXED_KINDS = frozenset(
         "VirtualService",
         "DestinationRule",
         "PeerAuthentication",
+        "RequestAuthentication",
         "Sidecar",
         "Namespace",
         "EnvoyFilter",
@@ -124,6 +127,8 @@ class MeshSnapshot:
     mtls_policies: Mapping[str, NamespaceMtls] = field(default_factory=dict)
     hidden: Mapping[Source, Config] = field(default_factory=dict)  # type: ignore[type-arg]
     """Objects of namespaces that do not count (`discoverySelectors`)."""
+    keys: IssuerKeys = field(default_factory=IssuerKeys)
+    """What was fetched of the keys of JWT issuers."""
     diagnostics: Mapping[tuple[str, str, str], Diagnostic] = field(default_factory=dict)
     """By (kind, namespace, name): objects that could not be read."""
 
@@ -171,6 +176,14 @@ class MeshSnapshot:
         if not steps:
             return self
         return self._with_registry(self.registry.updated((), steps))
+
+    def with_keys(self, keys: IssuerKeys) -> "MeshSnapshot":
+        """The mesh in which this is known of issuers' keys."""
+        return self if keys is self.keys else replace(self, keys=keys)
+
+    def key_sources(self) -> Mapping[KeySource, timedelta]:
+        """The keys that some RequestAuthentication needs fetched; see `wanted_sources`."""
+        return wanted_sources(self.configs.get("RequestAuthentication", {}).values())
 
     def virtual_services(self, namespace: str) -> tuple[Config[VirtualService], ...]:
         """VirtualServices of one namespace, oldest first."""

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from meshcore.xds.resource import ResourceSet
 
+from pilot.core.compiler.authentication import authenticated, authentication_problems
 from pilot.core.compiler.cache import CompileCache, Same
 from pilot.core.compiler.clusters import catch_all_clusters, outbound_clusters
 from pilot.core.compiler.context import Compilation, Compiled
@@ -56,7 +57,8 @@ def compile_resources(
     if proxy_class.generator == GRPC_GENERATOR:
         made = Patched(grpc_resources(work), ())
     else:
-        made = patched(work, observed(work, extended(work, with_proxy_headers(work, _compile(work)))))
+        secured = authenticated(work, with_proxy_headers(work, _compile(work)))
+        made = patched(work, observed(work, extended(work, secured)))
     problems = set(made.diagnostics)
     for item in made.compiled:
         problems.update(item.diagnostics)
@@ -106,6 +108,7 @@ def _of_service(work: Compilation, service: Service) -> tuple[Compiled, ...]:
 
 def _problems(work: Compilation) -> Iterator[Diagnostic]:
     yield from inbound_conflicts(work)
+    yield from authentication_problems(work)
     yield from extension_problems(work)
     yield from telemetry_problems(work)
     one = work.proxy_class

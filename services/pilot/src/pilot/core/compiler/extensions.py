@@ -34,7 +34,7 @@ from meshcore.xds.types import EXTENSION_CONFIG_TYPE, LISTENER_TYPE
 
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled, packed
-from pilot.core.compiler.filter_order import SLOTS, HttpFilter, HttpSlot
+from pilot.core.compiler.filter_order import HttpFilter, HttpSlot, insert
 from pilot.core.compiler.listener_sides import Side, side_of
 from pilot.core.compiler.messages import ads_source, any_of
 from pilot.core.compiler.repacking import repacked
@@ -179,7 +179,8 @@ def _extend_chain(chain: Any, extensions: list[Extension]) -> list[Extension]:
     for item in chain.filters:
         if http and item.typed_config.Is(_Manager.DESCRIPTOR):
             manager = _Manager.FromString(item.typed_config.value)
-            _insert(manager.http_filters, http)
+            made = [(one.slot, HttpFilter(name=one.name, config_discovery=_source(one))) for one in http]
+            insert(manager.http_filters, made)
             item.typed_config.CopyFrom(any_of(manager))
             placed = http
     network = [one for one in extensions if one.is_network]
@@ -188,14 +189,6 @@ def _extend_chain(chain: Any, extensions: list[Extension]) -> list[Extension]:
             made = listener_components_pb2.Filter(name=one.name, config_discovery=_source(one))
             chain.filters.insert(len(chain.filters) - 1, made)
     return placed + network
-
-
-def _insert(filters: Any, extensions: list[Extension]) -> None:
-    """Behind all that belongs before; the last first, so that places stay what they were."""
-    slots = [SLOTS.get(item.name, HttpSlot.EXTENSION) for item in filters]
-    for one in reversed(extensions):
-        place = next((index for index, slot in enumerate(slots) if slot > one.slot), len(slots))
-        filters.insert(place, HttpFilter(name=one.name, config_discovery=_source(one)))
 
 
 def _source(extension: Extension) -> config_source_pb2.ExtensionConfigSource:

@@ -4,7 +4,7 @@ reshuffle.
 A filter that is not in these tables cannot be emitted. Pure.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from enum import IntEnum
 
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
@@ -18,23 +18,25 @@ class HttpSlot(IntEnum):
     PEER_METADATA = 1  # who is calling must be known to all that follows
     CUSTOM_AUTHORIZATION = 2  # the external authoriser may deny before anything is parsed
     AUTHENTICATION_EXTENSION = 3
-    JWT = 4  # claims are input of authorisation
-    AUTHORIZATION_EXTENSION = 5
-    RBAC = 6
-    STATS_EXTENSION = 7
-    EXTENSION = 8
-    GRPC_WEB = 9  # translate before gRPC is counted
-    GRPC_STATS = 10
-    ALPN = 11  # decides the upstream connection; after all that may deny
-    FAULT = 12
-    CORS = 13
-    TELEMETRY = 14
-    STATEFUL_SESSION = 15
-    DYNAMIC_FORWARD_PROXY = 16
-    ROUTER = 17  # terminal
+    CLAIM_HEADERS = 4  # nobody may bring claims but the filter behind it
+    JWT = 5  # claims are input of authorisation
+    AUTHORIZATION_EXTENSION = 6
+    RBAC = 7
+    STATS_EXTENSION = 8
+    EXTENSION = 9
+    GRPC_WEB = 10  # translate before gRPC is counted
+    GRPC_STATS = 11
+    ALPN = 12  # decides the upstream connection; after all that may deny
+    FAULT = 13
+    CORS = 14
+    TELEMETRY = 15
+    STATEFUL_SESSION = 16
+    DYNAMIC_FORWARD_PROXY = 17
+    ROUTER = 18  # terminal
 
 
 SLOTS: Mapping[str, HttpSlot] = {
+    "meshcore.claim_headers": HttpSlot.CLAIM_HEADERS,
     "envoy.filters.http.jwt_authn": HttpSlot.JWT,
     "envoy.filters.http.rbac": HttpSlot.RBAC,
     "envoy.filters.http.grpc_web": HttpSlot.GRPC_WEB,
@@ -54,3 +56,13 @@ def ordered(
 ) -> list[http_connection_manager_pb2.HttpFilter]:
     """By slot, then by name, so that the order never depends on who came first."""
     return [item for _, item in sorted(filters, key=lambda pair: (pair[0], pair[1].name))]
+
+
+def insert(
+    filters: MutableSequence[http_connection_manager_pb2.HttpFilter],
+    made: Sequence[tuple[HttpSlot, http_connection_manager_pb2.HttpFilter]],
+) -> None:
+    """Put filters, in their own order, into an ordered list: each behind all of its slot and of those before it."""
+    places = [SLOTS.get(item.name, HttpSlot.EXTENSION) for item in filters]
+    for slot, item in reversed(made):  # the last first, so that places stay what they were
+        filters.insert(next((index for index, place in enumerate(places) if place > slot), len(places)), item)
