@@ -27,12 +27,13 @@ from meshcore.model.kinds import GATEWAY_API_TRIALS, MIXER, by_plural
 from meshcore.model.load import parse_object
 from meshcore.model.mesh_config import CONFIG_MAP_NAME, MESH_KEY, ROOT_NAMESPACE
 
-from pilot.core.config import Config, as_written, oldest_first
+from pilot.core.config import Config, as_written
 from pilot.core.delegates import Delegating, delegating
 from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.discovery import is_discovered
 from pilot.core.ingress import NO_INGRESS, IngressConfig, OfIngress, Spaces, joined_routes, of_ingresses
 from pilot.core.issuer_keys import IssuerKeys, KeySource, wanted_sources
+from pilot.core.namespace_index import sorted_again
 from pilot.core.peer_authentication import NamespaceMtls
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.registry.index import Registry
@@ -66,21 +67,6 @@ _REGISTRY_KINDS = frozenset(
 )
 _FRAME = frozenset({"Namespace", "ConfigMap"})
 """Kinds that decide which objects of other kinds count; they always do."""
-_INDEXED_KINDS = frozenset(
-    {
-        "VirtualService",
-        "DestinationRule",
-        "PeerAuthentication",
-        "RequestAuthentication",
-        "Sidecar",
-        "Namespace",
-        "EnvoyFilter",
-        "TrafficExtension",
-        "WasmPlugin",
-        "Telemetry",
-    }
-)
-
 _OTHER_GROUPS = frozenset({GATEWAY_API, GATEWAY_API_TRIALS, MIXER})
 """Groups whose objects are stored but not compiled; one of them has a kind of the same name as Istio's Gateway."""
 
@@ -264,7 +250,7 @@ class MeshSnapshot:
         snapshot = replace(
             self,
             configs=configs,
-            by_namespace=_sorted_again(self.by_namespace, configs, touched),
+            by_namespace=sorted_again(self.by_namespace, configs, touched),
             key_counts=labels,
             metadata_counts=metadata,
             place_counts=places,
@@ -326,26 +312,6 @@ def _discovered(
 
 
 _NO_POLICY = NamespaceMtls((), ())
-
-
-def _sorted_again(
-    before: Mapping[str, Mapping[str, tuple[Config, ...]]],  # type: ignore[type-arg]
-    configs: Mapping[str, Mapping[Name, Config]],  # type: ignore[type-arg]
-    touched: Mapping[str, set[str]],
-) -> Mapping[str, Mapping[str, tuple[Config, ...]]]:  # type: ignore[type-arg]
-    after = dict(before)
-    for kind in touched.keys() & _INDEXED_KINDS:
-        spaces = dict(after.get(kind, {}))
-        members: dict[str, list[Config]] = {namespace: [] for namespace in touched[kind]}  # type: ignore[type-arg]
-        for (namespace, _), config in configs[kind].items():
-            if namespace in members:
-                members[namespace].append(config)
-        for namespace, found in members.items():
-            spaces[namespace] = oldest_first(found)
-            if not found:
-                del spaces[namespace]
-        after[kind] = spaces
-    return after
 
 
 def _with_mesh_config(snapshot: MeshSnapshot) -> MeshSnapshot:

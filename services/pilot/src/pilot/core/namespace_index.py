@@ -1,0 +1,42 @@
+"""Config objects by namespace, oldest first: the order in which they win. Pure."""
+
+from collections.abc import Mapping
+
+from pilot.core.config import Config, oldest_first
+
+INDEXED_KINDS = frozenset(
+    {
+        "VirtualService",
+        "DestinationRule",
+        "PeerAuthentication",
+        "RequestAuthentication",
+        "Sidecar",
+        "Namespace",
+        "EnvoyFilter",
+        "TrafficExtension",
+        "WasmPlugin",
+        "Telemetry",
+    }
+)
+"""Kinds of which somebody asks for all of one namespace."""
+
+
+def sorted_again(
+    before: Mapping[str, Mapping[str, tuple[Config, ...]]],  # type: ignore[type-arg]
+    configs: Mapping[str, Mapping[tuple[str, str], Config]],  # type: ignore[type-arg]
+    touched: Mapping[str, set[str]],
+) -> Mapping[str, Mapping[str, tuple[Config, ...]]]:  # type: ignore[type-arg]
+    """The index after objects of these namespaces changed, by kind; what did not change stays the same object."""
+    after = dict(before)
+    for kind in touched.keys() & INDEXED_KINDS:
+        spaces = dict(after.get(kind, {}))
+        members: dict[str, list[Config]] = {namespace: [] for namespace in touched[kind]}  # type: ignore[type-arg]
+        for (namespace, _), config in configs[kind].items():
+            if namespace in members:
+                members[namespace].append(config)
+        for namespace, found in members.items():
+            spaces[namespace] = oldest_first(found)
+            if not found:
+                del spaces[namespace]
+        after[kind] = spaces
+    return after
