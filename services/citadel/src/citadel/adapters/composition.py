@@ -10,7 +10,10 @@ from meshcore.runtime import Runtime
 from meshcore.tls import LiveIdentity, ssl_client_context
 
 from citadel.adapters import telemetry
+from citadel.adapters.access_log import AccessLog
 from citadel.adapters.admin_api import admin_router
+from citadel.adapters.audit_api import audit_router
+from citadel.adapters.audit_service import AuditService
 from citadel.adapters.authentication import CallerAuthenticator
 from citadel.adapters.database import open_database
 from citadel.adapters.grpc_server import serving
@@ -49,10 +52,15 @@ async def compose(runtime: Runtime[CitadelSettings]) -> None:
     runtime.spawn("ledger", ledger.run)
     runtime.spawn("ledger sweep", lambda: _sweep(ledger, settings.ledger_retention))
     runtime.spawn("own certificate", lambda: keep_current(identity, issuer, trust_domain, root_namespace))
+    access_log = AccessLog(engine, retention=settings.audit_retention, most_rows=settings.audit_most_rows)
+    runtime.spawn("access log", access_log.run)
+    runtime.spawn("access log sweep", access_log.sweep_for_ever)
     keys, rules = _token_issuer(runtime, identity)
     if settings.nats_url is not None:
         runtime.spawn("mesh config", _mesh_config(settings, settings.nats_url).run)
-    await serve_admin(runtime, [admin_router(trust_domain, authority, bundle, ledger)], identity=identity)
+    routers = [admin_router(trust_domain, authority, bundle, ledger), audit_router(engine)]
+    await serve_admin(runtime, routers, identity=identity)
+    authenticator = CallerAuthenticator(front, trust_domain, root_namespace, keys, rules)
     port = await runtime.enter(
         "certificates",
         serving(
@@ -60,11 +68,12 @@ async def compose(runtime: Runtime[CitadelSettings]) -> None:
             port=settings.port,
             identity=identity,
             front=front,
-            authenticator=CallerAuthenticator(front, trust_domain, root_namespace, keys, rules),
+            authenticator=authenticator,
             issuer=issuer,
             workload=workload_profile(settings.default_workload_cert_ttl, settings.max_workload_cert_ttl),
             root_namespace=root_namespace,
             bundle=bundle,
+            audit=AuditService(authenticator, access_log, settings.audit_rate),
         ),
     )
     runtime.ports["certificates"] = port

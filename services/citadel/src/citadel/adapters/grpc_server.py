@@ -8,8 +8,10 @@ from typing import Any
 
 import grpc.aio
 from meshcore._generated.istio.v1.auth import ca_pb2_grpc
+from meshcore._generated.meshcore.audit.v1 import audit_pb2_grpc
 from meshcore.tls import LiveIdentity, ssl_server_context
 
+from citadel.adapters.audit_service import AuditService
 from citadel.adapters.authentication import CallerAuthenticator
 from citadel.adapters.certificate_service import CertificateService
 from citadel.adapters.issuer import Issuer
@@ -44,11 +46,13 @@ async def serving(
     workload: Profile,
     root_namespace: str,
     bundle: TrustBundle,
+    audit: AuditService,
 ) -> AsyncIterator[int]:
-    """Serve certificates and the trust bundle for as long as the block lasts; gives the bound port."""
+    """Serve certificates, the trust bundle and the audit for as long as the block lasts; gives the bound port."""
     server: Any = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MOST_AT_ONCE)
     service = CertificateService(authenticator, issuer, workload, root_namespace, front)
     ca_pb2_grpc.add_IstioCertificateServiceServicer_to_server(service, server)
+    audit_pb2_grpc.add_AuditServiceServicer_to_server(audit, server)
     server.add_generic_rpc_handlers((SecretDiscovery(authenticator, bundle),))
     context = ssl_server_context(identity, client_certificates="optional")
     # In a directory of mode 0700, with a path short enough for the 107 bytes that such paths may have.

@@ -30,6 +30,17 @@ LATENCY = metrics.histogram(
 TRUST_DOMAIN_MISMATCH = metrics.gauge(
     "citadel_server_trust_domain_mismatch", "1 while MeshConfig names another trust domain than this authority has."
 )
+ACCESS_STORED = metrics.counter("citadel_audit_records_total", "Access records stored.")
+ACCESS_LOST = metrics.counter(
+    "citadel_audit_records_lost_total", "Access records that agents had to drop, as they report it."
+)
+ACCESS_REFUSED = metrics.counter("citadel_audit_batches_refused_total", "Batches not taken.", ["reason"])
+ACCESS_FORGOTTEN = metrics.counter(
+    "citadel_audit_records_forgotten_total", "Access records deleted for their age or their number.", ["reason"]
+)
+ACCESS_STORE_FAILURES = metrics.counter(
+    "citadel_audit_store_failures_total", "Transactions of the access log that failed."
+)
 _ROOT_EXPIRY = metrics.gauge(
     "citadel_server_root_cert_expiry_timestamp", "The unix timestamp, in seconds, when Citadel root cert will expire."
 )
