@@ -1,4 +1,5 @@
-"""What proxies refuse is told in the status of the object that made it: few writes, no loop, cleared when mended."""
+"""What proxies refuse is told in the status of the object that made it: few writes, no loop, cleared when mended. And
+nothing but the refused part stays as it was."""
 
 from __future__ import annotations
 
@@ -98,3 +99,40 @@ def _beats(mesh: Mesh) -> int:
     text = httpx.get(f"http://{mesh.stack.pilot()}:15014/metrics", timeout=10, trust_env=False).text
     found = re.search(r"^pilot_status_looks (\S+)$", text, re.MULTILINE)
     return int(float(found[1])) if found else 0
+
+
+def answer(name: str, body: int, header: str = "right") -> dict[str, Any]:
+    """A host that proxies answer for by themselves."""
+    rule = {"directResponse": {"status": 200, "body": {"string": str(body)}}}
+    made = virtual_service(name, [rule | {"headers": {"response": {"set": {"x-said": header}}}}])
+    made["spec"]["hosts"] = [f"{name}.refusing.example"]
+    return made
+
+
+def said(mesh: Mesh, name: str) -> Any:
+    return mesh.get(f"http://{name}.refusing.example/").body
+
+
+def test_a_route_that_envoys_refuse_costs_nobody_else_a_change(mesh: Mesh) -> None:
+    objects = [answer("spoiled", 1), answer("sound", 1)]
+    for document in objects:
+        mesh.apply(document)
+    try:
+        assert said(mesh, "spoiled") == 1
+        refused = mesh.config.apply(answer("spoiled", 2, "%NO_SUCH_OPERATOR%")).revision
+        receipt = mesh.pilot().receipt(refused, 30)
+        assert receipt["failed"], "Envoy refuses it"
+        for body in (2, 3, 4):
+            taken = mesh.apply(answer("sound", body))
+            assert taken.proxies > 0
+            assert (said(mesh, "sound"), said(mesh, "spoiled")) == (body, 1), "the last good form, and all changes"
+        told = wait_until("told of", lambda: mesh.config.read_document(objects[0]).get("status"), 30)
+        assert "NO_SUCH_OPERATOR" in told["conditions"][0]["message"]
+        shown = mesh.run_here("proxy-status", "client.default").output
+        assert "is not given spoiled.refusing.example:80 of http_proxy: the proxy has its last good form" in shown
+        mesh.apply(answer("spoiled", 5))
+        assert said(mesh, "spoiled") == 5
+        wait_until("no longer told of", lambda: not mesh.config.read_document(objects[0]).get("status"), 30)
+    finally:
+        for document in objects:
+            mesh.delete(document)

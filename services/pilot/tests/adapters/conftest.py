@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from envoy.config.cluster.v3 import cluster_pb2
@@ -33,6 +35,8 @@ from pilot.core.admission import Admission
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
 from pilot.settings import PilotSettings
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 def services_only(snapshot, proxy_class):

@@ -6,24 +6,14 @@ import contextlib
 import httpx
 import pytest
 from envoy.config.cluster.v3 import cluster_pb2
-from envoy.config.core.v3 import config_source_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
-from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
-from envoy.extensions.filters.http.router.v3 import router_pb2
-from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from meshcore.runtime import tasks
 from meshcore.testing.addresses import claim
 from meshcore.testing.envoy import running_envoy
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
-
-PORT = 8080
-VARIANTS = ("DELTA_GRPC", "GRPC")
-"""Delta, and state of the world."""
-ADS = config_source_pb2.ConfigSource(
-    ads=config_source_pb2.AggregatedConfigSource(), resource_api_version=config_source_pb2.ApiVersion.V3
-)
+from real_envoy import ADS, PORT, VARIANTS, bootstrap, listener
 
 
 def routing_to_the_newest(block):
@@ -50,55 +40,6 @@ def routing_to_the_newest(block):
         return ResourceSet.of([*packed, PackedResource.pack(LISTENER_TYPE, "l", listener(block.address(1)))])
 
     return compile_class
-
-
-def listener(address):
-    manager = http_connection_manager_pb2.HttpConnectionManager(stat_prefix="test")
-    manager.rds.route_config_name = "r"
-    manager.rds.config_source.CopyFrom(ADS)
-    manager.http_filters.add(name="router").typed_config.Pack(router_pb2.Router())
-    made = listener_pb2.Listener(name="l")
-    made.address.socket_address.address, made.address.socket_address.port_value = address, PORT
-    made.filter_chains.add().filters.add(name="hcm").typed_config.Pack(manager)
-    return made
-
-
-def bootstrap(target, variant):
-    host, port = target.split(":")
-    ads = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
-    endpoint = {"address": {"socket_address": {"address": host, "port_value": int(port)}}}
-    return {
-        "node": {"id": "sidecar~127.0.0.1~e.shop~shop.svc.cluster.local", "cluster": "e"},
-        "dynamic_resources": {
-            "ads_config": {
-                "api_type": variant,
-                "transport_api_version": "V3",
-                "set_node_on_first_message_only": True,
-                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}],
-            },
-            "cds_config": ads,
-            "lds_config": ads,
-        },
-        "static_resources": {
-            "clusters": [
-                {
-                    "name": "xds-grpc",
-                    "type": "STATIC",
-                    "connect_timeout": "1s",
-                    "load_assignment": {
-                        "cluster_name": "xds-grpc",
-                        "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}],
-                    },
-                    "typed_extension_protocol_options": {
-                        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                            "explicit_http_config": {"http2_protocol_options": {}},
-                        }
-                    },
-                }
-            ]
-        },
-    }
 
 
 async def answer(reader, writer):

@@ -11,7 +11,7 @@ from pilot.core import status
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
 from pilot.core.proxy import parse_node
-from pilot.core.refusals import blamed, refusals
+from pilot.core.refusals import Refusing, blamed, refusals
 
 A, B, RULE = (
     ConfigRef("Service", "shop", "a", 3),
@@ -104,4 +104,4 @@ def test_what_many_proxies_refuse_is_one_line_until_it_is_mended():
     for stream in streams:
         [sent] = stream.session.resources_changed(mended, 4, 1.0)
         stream.session.request_received(Request(type_url=CLUSTER_TYPE, nonce=sent.nonce), 1.0)
-    assert refusals((s.proxy.id, s.session.channels) for s in streams) == ()
+    assert refusals(Refusing(s.proxy.id, s.session.channels) for s in streams) == ()

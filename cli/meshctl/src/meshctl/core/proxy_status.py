@@ -51,7 +51,10 @@ def refusals(rows: Iterable[Row]) -> list[str]:
             said = " ".join(str(resource.get("lastError") or "").split())
             if said:
                 what = f"its {name.upper()}" + "".join(f" {rejected}" for rejected in resource.get("rejected", ()))
-                lines.append(f"{row.get('proxy')} refused {what} and keeps what it had: {said[:ERROR_LIMIT]}")
+                held = resource.get("heldBack") or ()
+                keeps = "takes all but what is held back" if held else "keeps what it had"
+                lines.append(f"{row.get('proxy')} refused {what} and {keeps}: {said[:ERROR_LIMIT]}")
+                lines += [f"{row.get('proxy')} is not given {part}" for part in held]
                 lines += [
                     f"{row.get('proxy')} was sent it for {cited(text, {})}" for text in resource.get("configs", ())
                 ]

@@ -28,6 +28,9 @@ class Channel:
     type_url: str
     subscription: Subscription = field(default_factory=Subscription)
     held: Resources = field(default_factory=lambda: NOTHING)
+    taken: Resources = field(default_factory=lambda: NOTHING, repr=False)
+    """What the client has taken, each name in the last form that it did not refuse; a form that a client came with has
+    no body."""
     flight: Flight | None = None
     force: frozenset[str] = frozenset()
     """Names to send even if the client has this version."""
@@ -74,12 +77,14 @@ class Channel:
         self.rejected_names -= flight.names | flight.removed
         if not self.rejected_names:
             self.rejection = None
+        self._note_taken()
 
     def refuse(self, rejection: Rejection) -> None:
         """The client keeps what it had."""
         flight = self._land()
         self.rejection = rejection
         self.rejected_names |= refused_names(rejection.message, flight.names)
+        self._note_taken()
 
     def settle(self, after: Resources, change: int, revision: int, target: Resources | None) -> None:
         """Nothing is on its way and nothing to be sent of `target` (None: it must be compared again)."""
@@ -90,6 +95,7 @@ class Channel:
         self.settled_change = change
         if self.rejection is None:
             self.acknowledged_change = change
+            self.taken = after
 
     def restart(self) -> None:
         """The client starts over on this type."""
@@ -102,6 +108,14 @@ class Channel:
         self.settled_revision = 0
         if self.flight is not None:
             self.flight = replace(self.flight, revision=0)
+
+    def _note_taken(self) -> None:
+        """Called between two messages, when all of `held` is either taken or refused."""
+        if not self.rejected_names:
+            self.taken = self.held
+            return
+        before = {name: self.taken[name] for name in self.rejected_names if name in self.taken}
+        self.taken = {name: one for name, one in self.held.items() if name not in self.rejected_names} | before
 
     def _land(self) -> Flight:
         flight = self.flight

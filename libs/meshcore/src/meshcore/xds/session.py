@@ -206,7 +206,7 @@ class AdsSession:
         channel.force |= wish.force
         channel.answer = channel.answer or wish.answer
         if wish.held:
-            channel.held = wish.held
+            channel.held = channel.taken = wish.held
             if channel.type_url == CLUSTER_TYPE:
                 clusters = self._target.of_type(CLUSTER_TYPE)
                 gone = (name for name in wish.held if name not in clusters)

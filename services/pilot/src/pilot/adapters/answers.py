@@ -81,7 +81,9 @@ class LocalAnswers:
         ]
 
     def _proxies(self, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return [status.proxy_row(s) for s in self._hub.engine.streams.values() if s.proxy_class is not None]
+        engine = self._hub.engine
+        streams = [stream for stream in engine.streams.values() if stream.proxy_class is not None]
+        return [status.proxy_row(stream, engine.held_back(stream)) for stream in streams]
 
     def _counters(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         engine = self._hub.engine

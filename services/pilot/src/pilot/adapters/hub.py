@@ -121,6 +121,14 @@ class Hub:
         stream.pushed_at = push.queued_at if stream.pushed_at is None else stream.pushed_at
         return self.engine.snapshot.revision, resources
 
+    def take_refusal(self, stream: Stream, type_url: str, names: Iterable[str], words: str) -> None:
+        """A client refuses a message: its class may be given something else."""
+        self._wake_all(self.engine.take_refusal(stream, type_url, names, words, time.monotonic()))
+
+    def take_acknowledgement(self, stream: Stream, type_url: str) -> None:
+        """A client has taken a message: what its class is given otherwise may no longer be needed."""
+        self._wake_all(self.engine.take_acknowledgement(stream, type_url, time.monotonic()))
+
     @contextlib.asynccontextmanager
     async def admitted(self) -> AsyncIterator["Ticket"]:
         """Wait in line until this stream may be read; RESOURCE_EXHAUSTED over the hard ceiling."""
@@ -197,10 +205,13 @@ class Hub:
         if due is not None and due <= now:
             since = self.engine.debounce.waiting_since
             telemetry.DEBOUNCE_TIME.observe(now - (now if since is None else since))
-            for number in self.engine.release_pushes():
-                if (wake := self._wakes.get(number)) is not None:
-                    wake.set()
+            self._wake_all(self.engine.release_pushes())
         self._admit()
+
+    def _wake_all(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            if (wake := self._wakes.get(number)) is not None:
+                wake.set()
 
     def _admit(self) -> None:
         for number in self.admission.admitted(time.monotonic()):

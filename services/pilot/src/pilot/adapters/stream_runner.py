@@ -192,6 +192,8 @@ class StreamRunner:
         kind = telemetry.type_label(effect.type_url)
         if isinstance(effect, Expired):
             telemetry.EXPIRED_NONCES.labels(kind).inc()
+        elif isinstance(effect, Acked):
+            self._hub.take_acknowledgement(self._stream, effect.type_url)
         elif isinstance(effect, Nacked):
             telemetry.REJECTS.labels(kind).inc()
             if (counter := telemetry.REJECTED.get(SHORT_NAMES.get(effect.type_url, ""))) is not None:
@@ -208,6 +210,7 @@ class StreamRunner:
                 error=effect.message,
                 configs=made_by[:10],
             )
+            self._hub.take_refusal(self._stream, effect.type_url, effect.names, effect.message)
             receipts = self._hub.engine.receipts
             if receipts.refused(self._stream.number, effect.revision, effect.type_url, effect.message, made_by):
                 self._hub.progressed()

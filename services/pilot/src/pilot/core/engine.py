@@ -10,15 +10,19 @@ whose compile gives what it had keeps the very same mappings, which a session ta
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
 
 from meshcore.distribution.events import Change, ChangeSet, FullState
 from meshcore.xds.frames import Frames
-from meshcore.xds.resource import ResourceSet
+from meshcore.xds.nack import refused_names
+from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.session import AdsSession, Front
 
 from pilot.core.debounce import Debounce
 from pilot.core.impact import endpoints_affect
 from pilot.core.ip_families import IpFamilies, families_of
+from pilot.core.isolation import HeldBack, Isolation
 from pilot.core.name_table import name_table
 from pilot.core.proxy import Proxy, ProxyClass, classify
 from pilot.core.push_queue import Push, PushQueue
@@ -62,7 +66,12 @@ class Stream:
 @dataclass(slots=True)
 class _Compiled:
     snapshot: MeshSnapshot
+    made: ResourceSet
+    """As it was compiled."""
     resources: ResourceSet
+    """As it is given out: without the parts that proxies refuse."""
+    isolated: int = 0
+    """The generation of the isolation that made `resources` of `made`."""
 
 
 @dataclass
@@ -81,6 +90,7 @@ class Engine:
     """Whether a first complete snapshot was applied."""
     compiles: int = 0
     secrets: SecretBook = field(default_factory=SecretBook)
+    isolation: Isolation = field(default_factory=Isolation)
     broken: dict[ProxyClass, str] = field(default_factory=dict)
     """Classes whose last compile failed, and why; they keep what they had."""
     generation: int = 0
@@ -185,10 +195,41 @@ class Engine:
         push = self.queue.take(stream.number)
         return None if push is None else (push, self.target(stream))
 
+    def take_refusal(self, stream: Stream, type_url: str, names: Iterable[str], words: str, now: float) -> list[int]:
+        """A client refuses resources of a message; the streams that have a pending push because of it and had none."""
+        one = stream.proxy_class
+        known = self._classes.get(one) if one is not None else None
+        if one is None or known is None:
+            return []
+        held = stream.session.channels[type_url].held
+        refused = [
+            held[name]
+            for name in sorted(refused_names(words, names))
+            if name in held and held[name].exists and not _has_unknown(stream, type_url, name)
+        ]
+        last = partial(self._last_taken, stream)
+        return self._push_again(one, now) if self.isolation.refused(one, words, refused, known.made, last) else []
+
+    def take_acknowledgement(self, stream: Stream, type_url: str, now: float) -> list[int]:
+        """A client has taken a message of this type; as `take_refusal`."""
+        one = stream.proxy_class
+        watched = self.isolation.watched(one, type_url) if one is not None else ()
+        if one is None or not watched:
+            return []
+        held, refused = stream.session.channels[type_url].held, stream.session.channels[type_url].rejected_names
+        taken = [held[name] for name in watched if name in held and name not in refused and held[name].body]
+        return self._push_again(one, now) if self.isolation.taken(one, taken) else []
+
+    def held_back(self, stream: Stream) -> tuple[HeldBack, ...]:
+        """What a stream has in another form than was compiled."""
+        one = stream.proxy_class
+        found = self.isolation.held_back(one) if one is not None else ()
+        return tuple(held for held in found if not _has_unknown(stream, held.type_url, held.resource))
+
     def target(self, stream: Stream) -> ResourceSet:
         """What a stream is to be given now; whoever only wants to look asks `compiled`."""
         stream.target_generation = self.generation
-        made, one = self.compiled(stream), stream.proxy_class
+        made, one = self._as_it_was(stream, self.compiled(stream)), stream.proxy_class
         if one is None or not made.secrets or not stream.proxy.identity:
             return made
         known = self._with_secrets.get(one)
@@ -200,25 +241,62 @@ class Engine:
 
     def compiled(self, stream: Stream) -> ResourceSet:
         """What a stream is to have, compiled at most once per class and snapshot."""
-        if stream.proxy_class is None:
+        one = stream.proxy_class
+        if one is None:
             return self._name_table(families_of(stream.proxy.instance_ips))
-        known = self._classes.get(stream.proxy_class)
+        known = self._compiled(one)
+        if known.isolated != self.isolation.generation(one):
+            known.resources = self.isolation.applied(one, known.made).sharing(known.resources)
+            known.isolated = self.isolation.generation(one)
+        return known.resources
+
+    def _compiled(self, one: ProxyClass) -> _Compiled:
+        known = self._classes.get(one)
         if known is not None and known.snapshot is self.snapshot:
-            return known.resources
+            return known
         self.compiles += 1
         try:
-            made = self.compile(self.snapshot, stream.proxy_class).sharing(known.resources if known else None)
+            made = self.compile(self.snapshot, one).sharing(known.made if known else None)
         except Exception as error:
             # Compiling never fails on validated config; if it does, that is a bug of ours, and no reason to take from
             # proxies what they have.
-            self.broken[stream.proxy_class] = f"{type(error).__name__}: {error}"
+            self.broken[one] = f"{type(error).__name__}: {error}"
             if known is None:
                 raise
-            made = known.resources
-        else:
-            self.broken.pop(stream.proxy_class, None)
-        self._classes[stream.proxy_class] = _Compiled(self.snapshot, made)
+            known.snapshot = self.snapshot
+            return known
+        self.broken.pop(one, None)
+        given = self.isolation.applied(one, made)
+        if given is not made:
+            given = given.sharing(known.resources if known else None)
+        fresh = self._classes[one] = _Compiled(self.snapshot, made, given, self.isolation.generation(one))
+        return fresh
+
+    def _as_it_was(self, stream: Stream, made: ResourceSet) -> ResourceSet:
+        """What a client has had since before this process is not replaced by the stand-in of a part: it has better."""
+        one = stream.proxy_class
+        places = self.isolation.guessed(one) if one is not None else ()
+        for type_url, name in places:
+            if one is not None and _has_unknown(stream, type_url, name):
+                named = {**made.of_type(type_url), name: self._classes[one].made.of_type(type_url)[name]}
+                resources = {**made.resources, type_url: MappingProxyType(named)}
+                made = ResourceSet(MappingProxyType(resources), made.diagnostics, made.secrets)
         return made
+
+    def _last_taken(self, stream: Stream, type_url: str, name: str) -> PackedResource | None:
+        """What this client has taken last, else another of its class."""
+        for other in (stream, *self.streams.values()):
+            channel = other.session.channels.get(type_url) if other.proxy_class == stream.proxy_class else None
+            found = channel.taken.get(name) if channel is not None else None
+            if found is not None and found.body:
+                return found
+        return None
+
+    def _push_again(self, one: ProxyClass, now: float) -> list[int]:
+        """The class is to have something else although no config has changed."""
+        push = Push(self.snapshot.revision, now, frozenset({"refusal"}))
+        members = [number for number, stream in self.streams.items() if stream.proxy_class == one]
+        return [number for number in members if self.queue.add(number, push)]
 
     def find(self, proxy_id: str) -> Stream | None:
         """The newest compiled-for stream of a proxy; else of a workload of that name, `<workload>.<namespace>`."""
@@ -236,7 +314,7 @@ class Engine:
         known = self._names.get(families)
         if known is None or known.snapshot.registry is not self.snapshot.registry:
             made = name_table(self.snapshot, families).sharing(known.resources if known else None)
-            known = self._names[families] = _Compiled(self.snapshot, made)
+            known = self._names[families] = _Compiled(self.snapshot, made, made)
         return known.resources
 
     def _replace(self, snapshot: MeshSnapshot) -> frozenset[int]:
@@ -284,6 +362,7 @@ class Engine:
                 self._classes.pop(proxy_class, None)
                 self.broken.pop(proxy_class, None)
                 self._with_secrets.pop(proxy_class, None)
+                self.isolation.forget(proxy_class)
 
     def _touch(self, streams: Iterable[Stream], reason: str, now: float) -> None:
         push = Push(self.snapshot.revision, now, frozenset({reason}))
@@ -292,6 +371,13 @@ class Engine:
             self._touched[stream.number] = push if known is None else known.merged(push)
         if self._touched:
             self.debounce.event(now)
+
+
+def _has_unknown(stream: Stream, type_url: str, name: str) -> bool:
+    """Whether the client came with a form of this resource that this process does not know the content of."""
+    channel = stream.session.channels.get(type_url)
+    found = channel.taken.get(name) if channel is not None else None
+    return found is not None and found.exists and not found.body
 
 
 def _secret_names(resources: Iterable[str], one: ProxyClass) -> frozenset[SecretName]:

@@ -5,24 +5,24 @@ Envoy says in words what it refuses: usually the name of the resource, sometimes
 blamed whole, so an object that is at fault is always among those that are named.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from meshcore.xds import registry
 from meshcore.xds.channel import Channel
-from meshcore.xds.nack import mentions, refused_names
+from meshcore.xds.nack import refused_names
 from meshcore.xds.origin import ConfigRef, Origins, distinct, origins_in
 from meshcore.xds.resource import PackedResource
-from meshcore.xds.types import LISTENER_TYPE, ROUTE_TYPE, SHORT_NAMES
+from meshcore.xds.types import ROUTE_TYPE, SHORT_NAMES
+
+from pilot.core.isolation import HeldBack
+from pilot.core.isolation.parts import DIVIDED, indexes, makers, meant, messages_of
 
 MESSAGE_LIMIT = 1000
 """Characters of an Envoy's words that are kept; some repeat the whole resource."""
 EXAMPLES = 5
 """Proxies that are named where many refuse the same."""
-_INDEX = re.compile(r"\b(VirtualHosts|Routes|FilterChains)\[(\d+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,37 +57,19 @@ def blamed(message: str, refused: tuple[PackedResource, ...]) -> Blame:
 def _within(message: str, resource: PackedResource) -> Origins:
     """The makers of the part of a resource that the words mean; of all of it when they mean no part."""
     parts: tuple[Any, ...] = ()
+    if resource.type_url in DIVIDED:
+        parts = messages_of(resource, meant(message, resource))
     if resource.type_url == ROUTE_TYPE:
-        parts = tuple(_hosts(message, registry.parse(resource.type_url, resource.body).virtual_hosts))
-    elif resource.type_url == LISTENER_TYPE:
-        chains = registry.parse(resource.type_url, resource.body).filter_chains
-        parts = tuple(
-            chains[number] for what, number in _indexes(message) if what == "FilterChains" and number < len(chains)
-        )
-    made = distinct(origin for part in parts for origin in origins_in(part.metadata))
-    if not made:
-        return resource.origins
-    known = {origin.unversioned: origin for origin in resource.origins}
-    # A patch may have changed any part, and parts do not tell.
-    patches = [origin for origin in resource.origins if origin.kind == "EnvoyFilter"]
-    return distinct((*patches, *(known.get(origin.unversioned, origin) for origin in made)))
+        parts = tuple(_routes(message, parts))
+    return makers(resource, parts)
 
 
-def _hosts(message: str, hosts: Any) -> Iterator[Any]:
+def _routes(message: str, hosts: Iterable[Any]) -> Iterator[Any]:
     """The routes that are meant, else the virtual hosts."""
-    indexes = _indexes(message)
-    named = [hosts[number] for what, number in indexes if what == "VirtualHosts" and number < len(hosts)]
-    named = named or [
-        host for host in hosts if any(mentions(message, text) for text in (host.name, *host.domains) if text != "*")
-    ]
-    inner = [number for what, number in indexes if what == "Routes"]
-    for host in named:
-        routes = [host.routes[number] for number in inner if number < len(host.routes)]
+    numbers = [number for what, number in indexes(message) if what == "Routes"]
+    for host in hosts:
+        routes = [host.routes[number] for number in numbers if number < len(host.routes)]
         yield from [route for route in routes if origins_in(route.metadata)] or [host]
-
-
-def _indexes(message: str) -> list[tuple[str, int]]:
-    return [(what, int(number)) for what, number in _INDEX.findall(message)]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -103,18 +85,31 @@ class Refused:
     """The first few of them, sorted."""
 
 
-def refusals(channels: Iterable[tuple[str, Mapping[str, Channel]]]) -> tuple[Refused, ...]:
-    """Everything that is refused now, by object; `channels` are (proxy, channels by type)."""
-    who: dict[tuple[ConfigRef, str, tuple[str, ...], str], list[str]] = {}
-    for proxy, of_stream in channels:
-        for type_url, channel in of_stream.items():
+@dataclass(frozen=True, slots=True)
+class Refusing:
+    """A proxy with what its stream says and what it has in another form than was compiled."""
+
+    proxy: str
+    channels: Mapping[str, Channel]
+    held_back: tuple[HeldBack, ...] = ()
+
+
+def refusals(proxies: Iterable[Refusing]) -> tuple[Refused, ...]:
+    """Everything that is refused now, by object."""
+    who: dict[tuple[ConfigRef, str, tuple[str, ...], str], set[str]] = {}
+    for one in proxies:
+        for type_url, channel in one.channels.items():
             blame = blame_of(channel)
             if blame is None or channel.rejection is None:
                 continue
             for config in blame.configs:
                 said = shortened(channel.rejection.message)
                 key = (config, SHORT_NAMES.get(type_url, type_url), blame.resources[:EXAMPLES], said)
-                who.setdefault(key, []).append(proxy)
+                who.setdefault(key, set()).add(one.proxy)
+        for held in one.held_back:
+            for config in held.configs:
+                kind = SHORT_NAMES.get(held.type_url, held.type_url)
+                who.setdefault((config, kind, (held.resource,), shortened(held.words)), set()).add(one.proxy)
     return tuple(sorted(Refused(*key, len(proxies), tuple(sorted(proxies)[:EXAMPLES])) for key, proxies in who.items()))
 
 

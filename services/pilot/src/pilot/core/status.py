@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from meshcore.xds.origin import distinct
 from meshcore.xds.types import (
     CLUSTER_TYPE,
     ENDPOINT_TYPE,
@@ -13,8 +14,15 @@ from meshcore.xds.types import (
 )
 
 from pilot.core.engine import Engine, Stream
-from pilot.core.refusals import blame_of, refusals
+from pilot.core.isolation import Form, HeldBack
+from pilot.core.refusals import Refusing, blame_of, refusals
 
+FORMS = {
+    Form.LAST_GOOD: "the proxy has its last good form",
+    Form.SHUT: "the proxy answers 503, or closes connections",
+    Form.LEFT_OUT: "the proxy has none of it",
+}
+"""What a proxy has instead of what it refuses."""
 _COLUMNS = {
     CLUSTER_TYPE: "cluster",
     LISTENER_TYPE: "listener",
@@ -24,15 +32,15 @@ _COLUMNS = {
 }
 
 
-def sync_row(stream: Stream) -> dict[str, Any]:
-    """One row of `/debug/syncz`: nonces sent and acknowledged per type, and what was refused."""
+def sync_row(stream: Stream, held_back: tuple[HeldBack, ...] = ()) -> dict[str, Any]:
+    """One row of `/debug/syncz`: nonces sent and acknowledged per type, what was refused, and what is held back."""
     row: dict[str, Any] = {
         "cluster_id": stream.proxy.cluster,
         "proxy": stream.proxy.id,
         "proxy_type": stream.proxy.type.value,
         "istio_version": stream.proxy.version,
         "revision": stream.session.settled_revision,
-        "synced": _is_synced(stream),
+        "synced": _is_synced(stream) and not held_back,
         "resources": {},
     }
     for type_url, channel in stream.session.channels.items():
@@ -40,14 +48,20 @@ def sync_row(stream: Stream) -> dict[str, Any]:
             row[f"{column}_sent"] = channel.last_nonce
             row[f"{column}_acked"] = channel.acknowledged_nonce
         rejection, blame = channel.rejection, blame_of(channel)
+        held = tuple(one for one in held_back if one.type_url == type_url)
+        words = rejection.message if rejection is not None else held[0].words if held else ""
+        configs = distinct(
+            (*(blame.configs if blame is not None else ()), *(ref for one in held for ref in one.configs))
+        )
         row["resources"][SHORT_NAMES.get(type_url, type_url)] = {
             "sent": channel.last_nonce,
             "acked": channel.acknowledged_nonce,
             "pending": channel.flight is not None,
             "held": sum(resource.exists for resource in channel.held.values()),
-            "lastError": "" if rejection is None else rejection.message,
-            "rejected": sorted(channel.rejected_names),
-            "configs": [str(config) for config in blame.configs] if blame is not None else [],
+            "lastError": words,
+            "rejected": sorted(channel.rejected_names | {one.resource for one in held}),
+            "configs": [str(config) for config in configs],
+            "heldBack": [f"{one.part} of {one.resource}: {FORMS[one.form]}" for one in held],
         }
     return row
 
@@ -55,12 +69,15 @@ def sync_row(stream: Stream) -> dict[str, Any]:
 def sync_rows(engine: Engine) -> list[dict[str, Any]]:
     """All proxies with a config of their own, by name."""
     streams = sorted(engine.streams.values(), key=lambda stream: (stream.proxy.id, stream.number))
-    return [sync_row(stream) for stream in streams if stream.proxy_class is not None]
+    return [sync_row(stream, engine.held_back(stream)) for stream in streams if stream.proxy_class is not None]
 
 
 def refusal_rows(engine: Engine) -> list[dict[str, Any]]:
     """What proxies of this process refuse, by config object."""
-    streams = [(stream.proxy.id, stream.session.channels) for stream in engine.streams.values()]
+    streams = [
+        Refusing(stream.proxy.id, stream.session.channels, engine.held_back(stream))
+        for stream in engine.streams.values()
+    ]
     return [
         {
             "config": str(one.config),
@@ -97,8 +114,10 @@ def connection_row(stream: Stream) -> dict[str, Any]:
     }
 
 
-def proxy_row(stream: Stream) -> dict[str, Any]:
+def proxy_row(stream: Stream, held_back: tuple[HeldBack, ...] = ()) -> dict[str, Any]:
     """One item of `/api/v1/proxies`."""
+    refused = {type_url for type_url, channel in stream.session.channels.items() if channel.rejection is not None}
+    refused |= {one.type_url for one in held_back}
     proxy = stream.proxy
     return {
         "proxy": proxy.id,
@@ -109,12 +128,8 @@ def proxy_row(stream: Stream) -> dict[str, Any]:
         "addresses": list(proxy.instance_ips),
         "connected_at": _time(stream.since),
         "revision": stream.session.settled_revision,
-        "synced": _is_synced(stream),
-        "rejected": sorted(
-            SHORT_NAMES.get(type_url, type_url)
-            for type_url, channel in stream.session.channels.items()
-            if channel.rejection is not None
-        ),
+        "synced": _is_synced(stream) and not held_back,
+        "rejected": sorted(SHORT_NAMES.get(type_url, type_url) for type_url in refused),
     }
 
 
