@@ -5,6 +5,7 @@ tuples, an absent message is None. A model says what a document may look like, n
 rules live in Galley. Pure.
 """
 
+from meshcore.model.authorization_policy import AuthorizationPolicy
 from meshcore.model.base import MeshModel, MeshObject, ObjectMeta
 from meshcore.model.core_v1 import ConfigMap, Endpoints, Namespace, Service, ServiceAccount
 from meshcore.model.destination_rule import DestinationRule
@@ -24,6 +25,7 @@ from meshcore.model.virtual_service import VirtualService
 from meshcore.model.workload import WorkloadEntry, WorkloadGroup
 
 __all__ = [
+    "AuthorizationPolicy",
     "ConfigMap",
     "DestinationRule",
     "EndpointSlice",

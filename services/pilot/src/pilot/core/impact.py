@@ -11,6 +11,7 @@ from typing import Any
 from meshcore.errors import MeshError
 from meshcore.labels import selects
 from meshcore.model import (
+    AuthorizationPolicy,
     DestinationRule,
     Endpoints,
     EndpointSlice,
@@ -73,6 +74,7 @@ AFFECTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "IngressClass": frozenset({_L, _R}),
         "PeerAuthentication": frozenset({_C, _E, _L}),
         "RequestAuthentication": frozenset({_L}),
+        "AuthorizationPolicy": frozenset({_L}),
         "Sidecar": frozenset({_C, _E, _L, _R}),
         "EnvoyFilter": frozenset({_C, _L, _R, _X}),
         "TrafficExtension": frozenset({_L, _X}),
@@ -158,7 +160,8 @@ def _concerns(item: MeshObject, one: ProxyClass, snapshot: MeshSnapshot) -> bool
         return one.type is ProxyType.ROUTER and selects(item.spec.selector, one.label_map)
     if isinstance(item, PeerAuthentication):
         return owner in (mesh.root_namespace, one.namespace) or _sees_services_of(owner, one, snapshot)
-    if isinstance(item, (EnvoyFilter, TrafficExtension, WasmPlugin, Telemetry, RequestAuthentication)):
+    policies = (EnvoyFilter, TrafficExtension, WasmPlugin, Telemetry, RequestAuthentication, AuthorizationPolicy)
+    if isinstance(item, policies):
         return is_target(item, one, mesh.root_namespace)
     if isinstance(item, Sidecar):
         return owner in (mesh.root_namespace, one.namespace)

@@ -9,6 +9,7 @@ INDEXED_KINDS = frozenset(
         "VirtualService",
         "DestinationRule",
         "PeerAuthentication",
+        "AuthorizationPolicy",
         "RequestAuthentication",
         "Sidecar",
         "Namespace",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from meshcore.model import (
+    AuthorizationPolicy,
     DestinationRule,
     EnvoyFilter,
     Gateway,
@@ -106,7 +107,7 @@ def read_label_keys(item: MeshObject) -> tuple[str, ...]:
     if isinstance(item, EnvoyFilter):
         found = list(item.spec.workload_selector.labels) if item.spec.workload_selector else []
         return (*found, GATEWAY_NAME_LABEL) if item.spec.target_refs else tuple(found)
-    if isinstance(item, (TrafficExtension, WasmPlugin, Telemetry, RequestAuthentication)):
+    if isinstance(item, (AuthorizationPolicy, RequestAuthentication, TrafficExtension, WasmPlugin, Telemetry)):
         policy: Any = item.spec
         found = list(policy.selector.match_labels) if policy.selector else []
         if isinstance(item, Telemetry) and (item.spec.metrics or item.spec.tracing):

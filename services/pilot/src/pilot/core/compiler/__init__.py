@@ -11,6 +11,7 @@ from types import MappingProxyType
 from meshcore.xds.resource import ResourceSet
 
 from pilot.core.compiler.authentication import authenticated, authentication_problems
+from pilot.core.compiler.authorization import authorization_problems, authorized
 from pilot.core.compiler.cache import CompileCache, Same
 from pilot.core.compiler.clusters import catch_all_clusters, outbound_clusters
 from pilot.core.compiler.context import Compilation, Compiled
@@ -57,7 +58,7 @@ def compile_resources(
     if proxy_class.generator == GRPC_GENERATOR:
         made = Patched(grpc_resources(work), ())
     else:
-        secured = authenticated(work, with_proxy_headers(work, _compile(work)))
+        secured = authorized(work, authenticated(work, with_proxy_headers(work, _compile(work))))
         made = patched(work, observed(work, extended(work, secured)))
     problems = set(made.diagnostics)
     for item in made.compiled:
@@ -111,6 +112,7 @@ def _problems(work: Compilation) -> Iterator[Diagnostic]:
     yield from authentication_problems(work)
     yield from extension_problems(work)
     yield from telemetry_problems(work)
+    yield from authorization_problems(work)
     one = work.proxy_class
     if one.type is ProxyType.ROUTER:
         yield from merged_servers(work).refused

@@ -6,7 +6,9 @@ A filter that is not in these tables cannot be emitted. Pure.
 
 from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from enum import IntEnum
+from typing import Any
 
+from envoy.extensions.filters.http.rbac.v3 import rbac_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 HttpFilter = http_connection_manager_pb2.HttpFilter
@@ -36,6 +38,7 @@ class HttpSlot(IntEnum):
 
 
 SLOTS: Mapping[str, HttpSlot] = {
+    "envoy.filters.http.ext_authz": HttpSlot.CUSTOM_AUTHORIZATION,
     "meshcore.claim_headers": HttpSlot.CLAIM_HEADERS,
     "envoy.filters.http.jwt_authn": HttpSlot.JWT,
     "envoy.filters.http.rbac": HttpSlot.RBAC,
@@ -48,7 +51,21 @@ SLOTS: Mapping[str, HttpSlot] = {
     "envoy.filters.http.dynamic_forward_proxy": HttpSlot.DYNAMIC_FORWARD_PROXY,
     "envoy.filters.http.router": HttpSlot.ROUTER,
 }
-"""The slot of each filter by its name, to find the place of what is added later."""
+"""The slot of each filter by its name."""
+_RBAC = "envoy.filters.http.rbac"
+CUSTOM_SHADOW = "istio_ext_authz_"
+CUSTOM_REFUSED = "-deny-due-to-bad-CUSTOM-action"
+"""What the RBAC filter before ext_authz, or in its place, is known by: it has the name of the others."""
+
+
+def slot_of(item: Any) -> HttpSlot:
+    """The slot of a filter that is there, to find the place of what is added later."""
+    if item.name == _RBAC:
+        config = rbac_pb2.RBAC.FromString(item.typed_config.value)
+        refused = any(name.endswith(CUSTOM_REFUSED) for name in config.rules.policies)
+        if config.shadow_rules_stat_prefix == CUSTOM_SHADOW or refused:
+            return HttpSlot.CUSTOM_AUTHORIZATION
+    return SLOTS.get(item.name, HttpSlot.EXTENSION)
 
 
 def ordered(
@@ -63,6 +80,6 @@ def insert(
     made: Sequence[tuple[HttpSlot, http_connection_manager_pb2.HttpFilter]],
 ) -> None:
     """Put filters, in their own order, into an ordered list: each behind all of its slot and of those before it."""
-    places = [SLOTS.get(item.name, HttpSlot.EXTENSION) for item in filters]
+    places = [slot_of(item) for item in filters]
     for slot, item in reversed(made):  # the last first, so that places stay what they were
         filters.insert(next((index for index, place in enumerate(places) if place > slot), len(places)), item)

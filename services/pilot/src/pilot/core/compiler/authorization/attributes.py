@@ -1,0 +1,181 @@
+"""The attributes that rules look at, each with what it becomes in Envoy: a permission (what is asked for) or a
+principal (who asks). Pure.
+
+The tables are security.md §7's. An attribute of HTTP does not exist on a connection that is not read as HTTP: asked for
+there, its maker raises `Unfit`, as it does for a value that nothing can be made of.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from envoy.config.core.v3 import address_pb2
+from envoy.config.rbac.v3 import rbac_pb2
+
+from pilot.core.compiler.authorization import identities
+from pilot.core.compiler.authorization.matchers import (
+    Text,
+    Value,
+    either,
+    header_matcher,
+    is_template,
+    listed,
+    metadata_matcher,
+    path_matcher,
+    template_matcher,
+    text_matcher,
+)
+from pilot.core.compiler.authorization.token_principals import request_principal
+from pilot.core.compiler.jwt_claims import JWT_FILTER, PAYLOAD
+from pilot.core.compiler.messages import cidr_range
+
+Permission: TypeAlias = rbac_pb2.Permission
+Principal: TypeAlias = rbac_pb2.Principal
+_HEADER = re.compile(r"request\.headers\[(?P<name>.+)\]")
+_CLAIMS = re.compile(r"request\.auth\.claims(?P<keys>(?:\[[^\[\]]+\])+)")
+_ANY_CLAIM = re.compile(r"request\.auth\.claims\[(?P<key>.+)\]")
+_FILTER = re.compile(r"experimental\.(?P<filter>[^\[\]]+)\[(?P<key>.+)\]")
+
+
+class Unfit(ValueError):
+    """The attribute does not exist here, or the value is none of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a rule is read: the namespace of its policy, and whether there is no HTTP."""
+
+    namespace: str
+    is_tcp: bool = False
+
+
+OfValue = Callable[[str, Place], Any]
+Made = list[Any]
+"""Permissions or principals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """`makes` turns values into terms of which one must hold; a single term when Envoy matches a list `at_once`."""
+
+    of_request: bool
+    """Whether it belongs to what is asked for (a permission), not to who asks."""
+    only_http: bool
+    makes: Callable[[tuple[str, ...], Place], Made]
+    at_once: bool = False
+
+    def terms(self, values: tuple[str, ...], place: Place) -> Made:
+        """The terms; `Unfit` when they cannot be."""
+        if self.only_http and place.is_tcp:
+            raise Unfit("it is an attribute of HTTP")
+        return self.makes(values, place)
+
+
+def _each(make: OfValue, *, of_request: bool, only_http: bool = False) -> Attribute:
+    return Attribute(of_request, only_http, lambda values, place: [make(value, place) for value in values])
+
+
+def attribute_of(key: str) -> Attribute:
+    """The attribute of a condition's key; `Unfit` for none."""
+    if key in BY_KEY:
+        return BY_KEY[key]
+    if found := _HEADER.fullmatch(key):
+        return _header(found["name"])
+    if found := _CLAIMS.fullmatch(key):
+        return _claim(*found["keys"][1:-1].split("]["))
+    if found := _ANY_CLAIM.fullmatch(key):
+        return _claim(found["key"])
+    if found := _FILTER.fullmatch(key):
+        return _filter_metadata(found["filter"], found["key"])
+    raise Unfit(f"{key!r} is no attribute")
+
+
+def _network(value: str) -> address_pb2.CidrRange:
+    try:
+        return cidr_range(value)
+    except ValueError as error:
+        raise Unfit(str(error)) from None
+
+
+def _port(value: str) -> Permission:
+    if not (value.isascii() and value.isdecimal() and int(value) <= 65535):
+        raise Unfit(f"{value!r} is no port")
+    return Permission(destination_port=int(value))
+
+
+def _path(value: str) -> Permission:
+    if is_template(value):
+        return Permission(uri_template=template_matcher(value))
+    return Permission(url_path=path_matcher(value))
+
+
+def _identity(matcher: Callable[[str], Text]) -> Attribute:
+    return _each(lambda value, place: identities.by_certificate(matcher(value)), of_request=False)
+
+
+def _header(name: str) -> Attribute:
+    return _each(lambda value, _: Principal(header=header_matcher(name, value)), of_request=False, only_http=True)
+
+
+def _claim(*keys: str) -> Attribute:
+    """A claim is one text, or a list that has it."""
+
+    def made(values: tuple[str, ...], _: Place) -> Made:
+        one = either(Value(string_match=text_matcher(value)) for value in values)
+        value = either((listed(one), one))
+        return [Principal(metadata=metadata_matcher(JWT_FILTER, (PAYLOAD, *keys), value))]
+
+    return Attribute(of_request=False, only_http=True, makes=made, at_once=True)
+
+
+def _filter_metadata(name: str, key: str) -> Attribute:
+    """`[x]` is a list that has x."""
+
+    def one(value: str) -> Value:
+        if value.startswith("[") and value.endswith("]"):
+            return listed(Value(string_match=text_matcher(value[1:-1])))
+        return Value(string_match=text_matcher(value))
+
+    def made(values: tuple[str, ...], _: Place) -> Made:
+        return [Permission(metadata=metadata_matcher(name, (key,), either(map(one, values))))]
+
+    return Attribute(of_request=True, only_http=False, makes=made, at_once=True)
+
+
+HOST = _each(
+    lambda value, _: Permission(header=header_matcher(":authority", value, ignore_case=True)),
+    of_request=True,
+    only_http=True,
+)
+METHOD = _each(lambda value, _: Permission(header=header_matcher(":method", value)), of_request=True, only_http=True)
+PATH = _each(lambda value, _: _path(value), of_request=True, only_http=True)
+PORT = _each(lambda value, _: _port(value), of_request=True)
+PRINCIPAL = _identity(identities.principal)
+NAMESPACE = _identity(identities.namespace)
+TRUST_DOMAIN = _identity(identities.trust_domain)
+SERVICE_ACCOUNT = _each(
+    lambda value, place: identities.by_certificate(identities.service_account(value, place.namespace)),
+    of_request=False,
+)
+REQUEST_PRINCIPAL = _each(lambda value, _: request_principal(value), of_request=False, only_http=True)
+SOURCE_IP = _each(lambda value, _: Principal(direct_remote_ip=_network(value)), of_request=False)
+REMOTE_IP = _each(lambda value, _: Principal(remote_ip=_network(value)), of_request=False)
+DESTINATION_IP = _each(lambda value, _: Permission(destination_ip=_network(value)), of_request=True)
+SERVER_NAME = _each(lambda value, _: Permission(requested_server_name=text_matcher(value)), of_request=True)
+
+BY_KEY: Mapping[str, Attribute] = {
+    "source.ip": SOURCE_IP,
+    "remote.ip": REMOTE_IP,
+    "source.namespace": NAMESPACE,
+    "source.serviceAccount": SERVICE_ACCOUNT,
+    "source.principal": PRINCIPAL,
+    "source.trustDomain": TRUST_DOMAIN,
+    "request.auth.principal": REQUEST_PRINCIPAL,
+    "request.auth.audiences": _claim("aud"),
+    "request.auth.presenter": _claim("azp"),
+    "destination.ip": DESTINATION_IP,
+    "destination.port": PORT,
+    "connection.sni": SERVER_NAME,
+}
+"""By the key of a condition."""

@@ -1,0 +1,88 @@
+"""Values of policies as Envoy's matchers: `*` is presence, `*x` a suffix, `x*` a prefix, the rest the whole text. Pure.
+
+security.md §7 has the table. What goes into a regular expression is quoted, so that no sign of a name means anything.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from envoy.config.core.v3 import extension_pb2
+from envoy.config.route.v3 import route_components_pb2
+from envoy.extensions.path.match.uri_template.v3 import uri_template_match_pb2
+from envoy.type.matcher.v3 import metadata_pb2, path_pb2, regex_pb2, string_pb2, value_pb2
+
+from pilot.core.compiler.messages import any_of
+
+Text: TypeAlias = string_pb2.StringMatcher
+Value: TypeAlias = value_pb2.ValueMatcher
+ANY_TEXT = ".+"
+_SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
+_TEMPLATES = (("{**}", "**"), ("{*}", "*"))
+
+
+def quoted(text: str) -> str:
+    """The text as a part of an RE2 expression that stands for itself."""
+    return _SPECIAL.sub(r"\\\1", text)
+
+
+def regex(expression: str) -> Text:
+    """An expression for all of the text."""
+    return Text(safe_regex=regex_pb2.RegexMatcher(regex=expression))
+
+
+def text_matcher(value: str, *, before: str = "", ignore_case: bool = False) -> Text:
+    """Of a value that stands behind `before` in what is matched; `*` is any text that is not empty."""
+    if value == "*":
+        return regex(ANY_TEXT)
+    if value.startswith("*"):
+        if before:
+            return regex(f"{before}.*{quoted(value[1:])}")
+        return Text(suffix=value[1:], ignore_case=ignore_case)
+    if value.endswith("*"):
+        return Text(prefix=before + value[:-1], ignore_case=ignore_case)
+    return Text(exact=before + value, ignore_case=ignore_case)
+
+
+def header_matcher(name: str, value: str, *, ignore_case: bool = False) -> route_components_pb2.HeaderMatcher:
+    """Of a header's value; `*` is any, the empty one too."""
+    if value == "*":
+        return route_components_pb2.HeaderMatcher(name=name, present_match=True)
+    return route_components_pb2.HeaderMatcher(name=name, string_match=text_matcher(value, ignore_case=ignore_case))
+
+
+def is_template(path: str) -> bool:
+    """Whether a path has operators of templates in it."""
+    return any(operator in path for operator, _ in _TEMPLATES)
+
+
+def path_matcher(path: str) -> path_pb2.PathMatcher:
+    """Of a path without its query."""
+    return path_pb2.PathMatcher(path=text_matcher(path))
+
+
+def template_matcher(path: str) -> extension_pb2.TypedExtensionConfig:
+    """Of a path with `{*}` for one segment and `{**}` for any number of them."""
+    for operator, sign in _TEMPLATES:
+        path = path.replace(operator, sign)
+    config = uri_template_match_pb2.UriTemplateMatchConfig(path_template=path)
+    return extension_pb2.TypedExtensionConfig(name="uri-template", typed_config=any_of(config))
+
+
+def either(values: Iterable[Value]) -> Value:
+    """One of them."""
+    found = list(values)
+    return found[0] if len(found) == 1 else Value(or_match=value_pb2.OrMatcher(value_matchers=found))
+
+
+def listed(value: Value) -> Value:
+    """A list with such a value in it."""
+    return Value(list_match=value_pb2.ListMatcher(one_of=value))
+
+
+def metadata_matcher(namespace: str, keys: Iterable[str], value: Value) -> metadata_pb2.MetadataMatcher:
+    """Of what a filter left in dynamic metadata."""
+    made = metadata_pb2.MetadataMatcher(filter=namespace, value=value)
+    for key in keys:
+        made.path.add(key=key)
+    return made
