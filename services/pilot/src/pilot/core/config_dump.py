@@ -52,7 +52,7 @@ def as_document(message: Message) -> dict[str, Any]:
     return ordered
 
 
-_MAPS = frozenset({"typed_per_filter_config", "typed_extension_protocol_options", "providers"})
+_MAPS = frozenset({"typed_per_filter_config", "typed_extension_protocol_options", "providers", "policies"})
 _STRUCTS = frozenset({"filter_metadata"})
 
 

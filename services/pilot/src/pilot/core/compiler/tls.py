@@ -12,6 +12,7 @@ from envoy.extensions.transport_sockets.proxy_protocol.v3 import upstream_proxy_
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
 from envoy.type.matcher.v3 import string_pb2
+from meshcore.identity import trust_domain_name
 from meshcore.model.destination_rule import ClientTlsSettings, ProxyProtocolVersion, TlsMode
 from meshcore.model.mesh_config import MeshConfig
 from meshcore.model.sidecar import TlsProtocol
@@ -46,7 +47,7 @@ _SAN = common_pb2.SubjectAltNameMatcher
 
 def trust_domains(mesh: MeshConfig) -> tuple[str, ...]:
     """The trust domain and its aliases, in this order."""
-    return tuple(dict.fromkeys((mesh.trust_domain, *mesh.trust_domain_aliases)))
+    return tuple(dict.fromkeys(map(trust_domain_name, (mesh.trust_domain, *mesh.trust_domain_aliases))))
 
 
 def spiffe_uris(mesh: MeshConfig, accounts: Iterable[tuple[str, str]]) -> tuple[str, ...]:

@@ -24,9 +24,10 @@ from pilot.core.compiler.authorization.providers import provider_of
 from pilot.core.compiler.authorization.rules import looks_at_hosts
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled
-from pilot.core.compiler.filter_order import HttpSlot, slot_of
+from pilot.core.compiler.filter_order import HttpSlot, insert
 from pilot.core.compiler.messages import any_of
 from pilot.core.compiler.repacking import repacked
+from pilot.core.compiler.tls import trust_domains
 from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.proxy import ProxyType
 
@@ -94,7 +95,7 @@ def authorization_of(work: Compilation) -> Authorization | None:
     providers = tuple(provider_of(work, name) for name in sorted(names))
     usable = tuple((item.name, item.cluster, item.problem) for item in providers)
     key = ("authorization", Same(policies), Same(work.mesh), usable)
-    domains = (work.mesh.trust_domain, *work.mesh.trust_domain_aliases)
+    domains = trust_domains(work.mesh)
     return work.memo(key, lambda: _filters_of(policies, providers, domains))
 
 
@@ -134,8 +135,8 @@ def _guard(filters: Any, found: Authorization) -> None:
     for item in filters:
         if item.typed_config.Is(_Manager.DESCRIPTOR):
             manager = _Manager.FromString(item.typed_config.value)
-            _insert(manager.http_filters, HttpSlot.CUSTOM_AUTHORIZATION, found.first)
-            _insert(manager.http_filters, HttpSlot.RBAC, found.then)
+            made = [(HttpSlot.CUSTOM_AUTHORIZATION, one) for one in found.first]
+            insert(manager.http_filters, made + [(HttpSlot.RBAC, one) for one in found.then])
             if found.reads_hosts:
                 # `shop.example.` is the same host as `shop.example`: a rule for one is not dodged by the other.
                 manager.strip_trailing_host_dot = True
@@ -144,10 +145,3 @@ def _guard(filters: Any, found: Authorization) -> None:
     behind = list(filters)
     del filters[:]
     filters.extend([*found.tcp_first, *found.tcp_then, *behind])
-
-
-def _insert(filters: Any, slot: HttpSlot, added: Sequence[Any]) -> None:
-    """Behind all that belongs before the slot."""
-    place = next((index for index, item in enumerate(filters) if slot_of(item) > slot), len(filters))
-    for item in reversed(added):
-        filters.insert(place, item)
