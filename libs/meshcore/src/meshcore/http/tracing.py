@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.trace import Tracer
 
 
@@ -23,23 +24,29 @@ class TracingMiddleware:
             await self._app(scope, receive, send)
             return
         from opentelemetry import trace
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        carrier = {
-            name.decode("latin-1"): value.decode("latin-1")
-            for name, value in scope["headers"]
-            if name in (b"traceparent", b"tracestate")
-        }
         if self._tracer is None:
             self._tracer = trace.get_tracer("meshcore.http")
-        parent = TraceContextTextMapPropagator().extract(carrier)
-        with self._tracer.start_as_current_span(
-            f"{scope['method']} {scope['path']}", context=parent, kind=trace.SpanKind.SERVER
-        ) as span:
+        name = f"{scope['method']} {scope['path']}"
+        span = self._tracer.start_span(name, context=_parent_of(scope), kind=trace.SpanKind.SERVER)
 
-            async def observed(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    span.set_attribute("http.response.status_code", message["status"])
-                await send(message)
+        async def observed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                span.set_attribute("http.response.status_code", message["status"])
+            await send(message)
 
-            await self._app(scope, receive, observed)
+        with trace.use_span(span, end_on_exit=True):
+            await self._app(scope, receive, observed if span.is_recording() else send)
+
+
+def _parent_of(scope: Scope) -> "Context":
+    """What the caller says of its own span; empty when it says nothing."""
+    from opentelemetry.context import Context
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    carrier = {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name in (b"traceparent", b"tracestate")
+    }
+    return TraceContextTextMapPropagator().extract(carrier) if carrier else Context()

@@ -15,11 +15,13 @@ def configure(service: str, version: str) -> Callable[[], None]:
     from opentelemetry import trace
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.sampling import DEFAULT_OFF
 
     resource = Resource.create({"service.name": service, "service.version": version, "service.namespace": "meshcore"})
-    tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    trace.set_tracer_provider(tracer_provider)
     endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    sampler = None if endpoint else DEFAULT_OFF  # ids for logs and changes; no span is recorded for nobody
+    tracer_provider = TracerProvider(sampler, resource, shutdown_on_exit=False)
+    trace.set_tracer_provider(tracer_provider)
     if not endpoint:
         return tracer_provider.shutdown
 

@@ -80,13 +80,13 @@ class ConfigApi:
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - the client gets a Status, the cause goes to the log
-            _log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
+            _log.error("request failed", method=request.method, path=request.scope["path"], exc_info=error)
             message = "internal error; the log of the service has the cause"
             response = status_reply(status.StatusError(ErrorCode.INTERNAL, 500, "InternalError", message))
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        path = request.url.path
+        path = request.scope["path"]
         if path in _OPEN:
             return self._answer_open(path)
         caller = await self._authenticator.authenticate(credentials_of(request.scope))

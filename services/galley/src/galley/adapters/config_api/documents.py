@@ -29,7 +29,7 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 
 def answer(request: Request) -> Response | None:
     """The document at this path, or None when the path is not one of a document."""
-    segments = [segment for segment in request.url.path.split("/") if segment]
+    segments = [segment for segment in request.scope["path"].split("/") if segment]
     if not segments or segments[0] not in ("api", "apis", "openapi"):
         return None
     found = _openapi(request, segments[1:]) if segments[0] == "openapi" else _discovery(request, segments)

@@ -86,7 +86,7 @@ async def empty_events(backend: Backend, request: Request) -> Response:
     if request.method not in ("GET", "HEAD"):
         raise status.method_not_allowed()
     revision = str(await backend.store.revision())
-    version = "events.k8s.io/v1" if "/apis/" in request.url.path else "v1"
+    version = "events.k8s.io/v1" if "/apis/" in request.scope["path"] else "v1"
     return json_reply(
         {"kind": "EventList", "apiVersion": version, "metadata": {"resourceVersion": revision}, "items": []}
     )

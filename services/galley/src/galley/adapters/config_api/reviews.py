@@ -12,7 +12,7 @@ from galley.core.kube_api import bodies, reviews, status
 
 async def answer(request: Request, caller: Caller) -> Response | None:
     """The review that was posted with its status (201), or None when the path is not one of a review."""
-    kind = reviews.PATHS.get(request.url.path.rstrip("/"))
+    kind = reviews.PATHS.get(request.scope["path"].rstrip("/"))
     if kind is None:
         return None
     if request.method != "POST":
@@ -20,7 +20,7 @@ async def answer(request: Request, caller: Caller) -> Response | None:
     document = bodies.decode_object(request.headers.get("content-type", ""), await read_body(request)).document
     if not isinstance(document, Mapping) or document.get("kind", kind) != kind:
         raise status.bad_request(f"the body is not a {kind}")
-    api_version = request.url.path.split("/")[2] + "/v1"
+    api_version = request.scope["path"].split("/")[2] + "/v1"
     found = reviews.answer(kind, document, caller.user, lambda role, space: caller.allows(Role(role), space))
     spec = {"spec": document["spec"]} if "spec" in document else {}
     reply = {"kind": kind, "apiVersion": api_version, "metadata": {"creationTimestamp": None}, **spec, "status": found}

@@ -34,7 +34,7 @@ class TokenIssuer:
 
 def answer_discovery(request: Request, issuer: TokenIssuer) -> Response | None:
     """The OIDC documents, or None for any other path."""
-    path = request.url.path
+    path = request.scope["path"]
     if path not in (CONFIGURATION_PATH, JWKS_PATH):
         return None
     if request.method not in ("GET", "HEAD"):
