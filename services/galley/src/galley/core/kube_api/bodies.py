@@ -39,18 +39,13 @@ class Body:
     duplicates: tuple[str, ...] = ()
 
 
-class _Pairs(dict[str, Any]):
-    """An object that remembers which of its keys came twice."""
+class _Repeating(dict[str, Any]):
+    """An object of which some keys came twice."""
 
-    twice: tuple[str, ...] = ()
-
-
-def _object_of(pairs: list[tuple[str, Any]]) -> _Pairs:
-    result = _Pairs(pairs)
-    if len(result) != len(pairs):
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
         seen: set[str] = set()
-        result.twice = tuple(dict.fromkeys(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
-    return result
+        self.twice = tuple(dict.fromkeys(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
 
 
 def _no_constant(text: str) -> NoReturn:
@@ -59,13 +54,22 @@ def _no_constant(text: str) -> NoReturn:
 
 def decode_json(body: bytes) -> Body:
     """Read JSON; 400 when it is none."""
+    repeating: list[_Repeating] = []
+
+    def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) == len(pairs):
+            return found
+        repeating.append(_Repeating(pairs))
+        return repeating[-1]
+
     try:
-        document = json.loads(body.decode(), object_pairs_hook=_object_of, parse_constant=_no_constant)
+        document = json.loads(body.decode(), object_pairs_hook=object_of, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise status.bad_request(f"the body is not JSON: {error}") from error
     if _SURROGATE.search(body):
         _refuse_half_characters(document)
-    return Body(document, tuple(field_path(path) for path in _duplicates(document, ())))
+    return Body(document, tuple(field_path(path) for path in _duplicates(document, ())) if repeating else ())
 
 
 def _refuse_half_characters(document: Any) -> None:
@@ -77,7 +81,7 @@ def _refuse_half_characters(document: Any) -> None:
 
 
 def _duplicates(value: Any, path: tuple[str | int, ...]) -> list[tuple[str | int, ...]]:
-    found = [(*path, key) for key in value.twice] if isinstance(value, _Pairs) else []
+    found = [(*path, key) for key in value.twice] if isinstance(value, _Repeating) else []
     parts: Sequence[tuple[str | int, Any]] = ()
     if isinstance(value, dict):
         parts = list(value.items())

@@ -25,6 +25,9 @@ class FieldValidation(StrEnum):
     STRICT = "Strict"
 
 
+_VALIDATIONS = {validation.value: validation for validation in FieldValidation}
+
+
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
     """How a write is meant; `field_manager` is who to record as author of the fields."""
@@ -58,12 +61,13 @@ def parse_boolean(text: str | None) -> bool:
 def parse_write_options(query: Mapping[str, str], dry_run_values: tuple[str, ...]) -> WriteOptions:
     """Read a write's options; `dry_run_values` are all values of `dryRun` in the query and in a DELETE's body."""
     check_dry_run(dry_run_values)
-    validation = query.get("fieldValidation") or FieldValidation.WARN.value
-    if validation not in set(FieldValidation):
+    wanted = query.get("fieldValidation") or FieldValidation.WARN.value
+    validation = _VALIDATIONS.get(wanted)
+    if validation is None:
         raise status.bad_request(
-            f'fieldValidation: Unsupported value: "{validation}": supported values: "Ignore", "Strict", "Warn"'
+            f'fieldValidation: Unsupported value: "{wanted}": supported values: "Ignore", "Strict", "Warn"'
         )
-    return WriteOptions(bool(dry_run_values), FieldValidation(validation), query.get("fieldManager", ""))
+    return WriteOptions(bool(dry_run_values), validation, query.get("fieldManager", ""))
 
 
 def check_dry_run(values: tuple[str, ...]) -> None:
