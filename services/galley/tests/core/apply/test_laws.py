@@ -1,10 +1,12 @@
 """Laws of server-side apply, for any objects and any order of managers."""
 
+import json
 from copy import deepcopy
 from typing import Any
 
 from galley.core.apply.differences import all_fields, differences, fields_of
-from galley.core.apply.fields_v1 import decode_fields, encode_fields
+from galley.core.apply.documents import with_owners, with_updated
+from galley.core.apply.fields_v1 import decode_fields, encode_all, encode_fields
 from galley.core.apply.managers import dump_managed_fields, parse_managed_fields
 from galley.core.apply.merging import merge, without
 from galley.core.apply.ownership import (
@@ -88,6 +90,16 @@ def same(one: Any, other: Any) -> bool:
 def test_fields_survive_their_encoding(document: dict[str, Any]) -> None:
     for fields in (fields_of(document, STRUCTURE), all_fields(document, STRUCTURE)):
         assert decode_fields(encode_fields(fields)) == fields
+    assert json.dumps(encode_all(document, STRUCTURE)) == json.dumps(encode_fields(all_fields(document, STRUCTURE)))
+
+
+@LAWFUL
+@given(documents)
+def test_a_new_object_is_its_authors_as_if_it_had_been_compared_with_nothing(document: dict[str, Any]) -> None:
+    compared = owners_after_update(None, document, (), manager("one"), STRUCTURE)
+    assert json.dumps(with_updated(document, None, None, manager("one"), STRUCTURE)) == json.dumps(
+        with_owners(document, compared)
+    )
 
 
 @LAWFUL

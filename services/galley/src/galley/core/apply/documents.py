@@ -6,12 +6,19 @@ from typing import Any
 
 from meshcore.errors import ErrorCode, MeshError
 
-from galley.core.apply.fields_v1 import field_text
-from galley.core.apply.managers import Operation, Ownership, dump_managed_fields, parse_managed_fields
+from galley.core.apply.fields_v1 import encode_all, field_text
+from galley.core.apply.managers import (
+    Operation,
+    Ownership,
+    dump_managed_fields,
+    entry_of,
+    parse_managed_fields,
+)
 from galley.core.apply.ownership import (
     Conflict,
     Manager,
     apply_configuration,
+    ownable,
     owners_after_apply,
     owners_after_update,
     owners_before,
@@ -31,7 +38,9 @@ def manager_of(field_manager: str, user_agent: str) -> str:
         message = f"Invalid value: must be at most {LONGEST_MANAGER} printable characters"
         raise status.invalid_options("fieldManager", "FieldValueInvalid", message)
     name = field_manager or user_agent.partition("/")[0].strip()
-    return "".join(letter for letter in name if letter.isprintable())[:LONGEST_MANAGER] or "unknown"
+    if not name.isprintable():
+        name = "".join(letter for letter in name if letter.isprintable())
+    return name[:LONGEST_MANAGER] or "unknown"
 
 
 def check_configuration(configuration: Any, api_version: str, name: str) -> None:
@@ -90,9 +99,21 @@ def with_updated(
     """
     if given == [{}]:
         return with_owners(document, ())
-    return with_owners(
-        document, owners_after_update(live, document, _given_or_live(given, live, structure), manager, structure)
-    )
+    owners = _given_or_live(given, live, structure)
+    if live is None and not owners:
+        return _with_entries(document, _entries_of_author(document, manager, structure))
+    return with_owners(document, owners_after_update(live, document, owners, manager, structure))
+
+
+def _entries_of_author(document: Document, manager: Manager, structure: Structure) -> list[dict[str, Any]]:
+    """Everything in a new object is its author's; as `owners_after_update` would find it by comparing with nothing."""
+    fields = encode_all(ownable(document), structure)
+    fields["f:metadata"].pop(".", None)
+    if not fields["f:metadata"]:
+        del fields["f:metadata"]
+    if not fields:
+        return []
+    return [entry_of(manager.name, Operation.UPDATE, manager.api_version, manager.time, fields)]
 
 
 def _given_or_live(given: Any, live: Document | None, structure: Structure) -> tuple[Ownership, ...]:
@@ -105,8 +126,12 @@ def _given_or_live(given: Any, live: Document | None, structure: Structure) -> t
 
 def with_owners(document: Document, owners: Iterable[Ownership]) -> dict[str, Any]:
     """The document with these owners and no others."""
+    return _with_entries(document, dump_managed_fields(owners))
+
+
+def _with_entries(document: Document, entries: list[dict[str, Any]]) -> dict[str, Any]:
     metadata = {name: value for name, value in document["metadata"].items() if name != "managedFields"}
-    if entries := dump_managed_fields(owners):
+    if entries:
         metadata["managedFields"] = entries
     return {**document, "metadata": metadata}
 

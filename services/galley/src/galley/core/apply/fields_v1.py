@@ -8,10 +8,11 @@ from typing import Any
 
 from meshcore.errors import ErrorCode, MeshError
 
-from galley.core.apply.structure import FieldSet, Path
+from galley.core.apply.structure import FieldSet, Path, Structure, place_of
 
 _KINDS = ("f:", "k:", "v:", "i:")
 _DEEPEST = 200
+_SCALARS = (str, int, float)
 
 
 def encode_fields(fields: Iterable[Path]) -> dict[str, Any]:
@@ -29,6 +30,23 @@ def encode_fields(fields: Iterable[Path]) -> dict[str, Any]:
         if node:
             node["."] = {}
     return _sorted(tree)
+
+
+def encode_all(value: Any, structure: Structure) -> dict[str, Any]:
+    """The tree of every field of a value, as `encode_fields(all_fields(value))`, in one walk."""
+    tree = _everything(value, structure, "")
+    tree.pop(".", None)
+    return tree
+
+
+def _everything(value: Any, structure: Structure, place: str) -> dict[str, Any]:
+    parts = None if isinstance(value, _SCALARS) else structure.parts(value, place)
+    if not parts:
+        return {}
+    tree: dict[str, Any] = {".": {}}
+    for element in sorted(parts):
+        tree[element] = _everything(parts[element], structure, place_of(place, element))
+    return tree
 
 
 def _sorted(tree: Mapping[str, Any]) -> dict[str, Any]:

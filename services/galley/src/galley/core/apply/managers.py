@@ -22,6 +22,9 @@ class Operation(StrEnum):
     UPDATE = "Update"
 
 
+_OPERATIONS = frozenset(operation.value for operation in Operation)
+
+
 @dataclass(frozen=True, slots=True)
 class Ownership:
     """One entry: a manager, and the fields it owns."""
@@ -41,15 +44,22 @@ class Ownership:
 
     def dump(self) -> dict[str, Any]:
         """The entry in the API's form."""
-        entry = {
-            "manager": self.manager,
-            "operation": self.operation.value,
-            "apiVersion": self.api_version,
-            "time": self.time,
-            "fieldsType": "FieldsV1",
-            "fieldsV1": encode_fields(self.fields),
-        }
+        entry = entry_of(self.manager, self.operation, self.api_version, self.time, encode_fields(self.fields))
         return {**entry, "subresource": self.subresource} if self.subresource else entry
+
+
+def entry_of(
+    manager: str, operation: Operation, api_version: str, time: str, fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """An entry in the API's form of fields that are encoded already."""
+    return {
+        "manager": manager,
+        "operation": operation.value,
+        "apiVersion": api_version,
+        "time": time,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": fields,
+    }
 
 
 def parse_managed_fields(entries: Any) -> tuple[Ownership, ...]:
@@ -62,7 +72,7 @@ def parse_managed_fields(entries: Any) -> tuple[Ownership, ...]:
 
 
 def _parse(entry: Any) -> Ownership:
-    if not isinstance(entry, Mapping) or entry.get("operation") not in set(Operation):
+    if not isinstance(entry, Mapping) or entry.get("operation") not in _OPERATIONS:
         raise MeshError(ErrorCode.INVALID, "metadata.managedFields has an entry that is neither Apply nor Update")
     if entry.get("fieldsType", "FieldsV1") != "FieldsV1":
         raise MeshError(ErrorCode.INVALID, "metadata.managedFields has an entry that is not FieldsV1")
