@@ -21,7 +21,8 @@ from nats.js.errors import KeyWrongLastSequenceError
 
 from galley.adapters.bucket import ConfigBucket
 from galley.adapters.store import Store
-from galley.adapters.store.outbox import PUBLISHER_LEASE, Unpublished, pile
+from galley.adapters.store.outbox import PUBLISHER_LEASE
+from galley.core.publishing import Unpublished, pile
 from galley.core.reconciliation import reconcile
 
 LEASE_LENGTH = timedelta(seconds=15)
@@ -129,7 +130,7 @@ class Publisher:
         while self._bus.generation == generation:
             self._cancellation.check()
             await self._renew()
-            seen = await self._store.revision()
+            seen = self._store.known
             waiting = await self._store.unpublished(self._published) if in_order else ()
             if waiting:
                 step = pile(waiting, self._published)

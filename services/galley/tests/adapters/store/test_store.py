@@ -9,10 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from galley.adapters.store import Store, tables
-from galley.adapters.store.outbox import pile
+from galley.adapters.store.outbox import read_unpublished
+from galley.adapters.store.pending import MOST_BYTES, Commit, Pending
+from galley.core.publishing import Unpublished, pile
 from galley.core.retention import Retention
 from galley.core.storage import ChangeSet, ChangeType, Verb, WriteOp
 from meshcore.distribution.keys import Key
+from meshcore.distribution.records import Head
 from meshcore.errors import ErrorCode, MeshError
 from sqlalchemy import func, select
 
@@ -233,6 +236,49 @@ async def test_the_outbox_and_the_digest_follow_every_write(store: Store):
     state = await store.published_state()
     assert state.head.digest == second.head.digest
     assert list(state.records) == [str(key("a"))]
+
+
+async def test_what_is_remembered_for_the_publisher_is_what_the_outbox_has(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    def in_sql(after: int):
+        return store._database.read(lambda connection: read_unpublished(connection, after, 64))
+
+    await store.write([op(Verb.CREATE, "b"), op(Verb.CREATE, "a")], "x", "00-aa-bb-01")
+    await store.write_status(key("a"), {"ok": True}, "x")
+    await store.write([WriteOp(Verb.DELETE, key("b")), op(Verb.UPDATE, "a", 2)], "x")
+    monkeypatch.setattr("galley.adapters.store.outbox.read_unpublished", None)
+    remembered = {after: await store.unpublished(after) for after in range(4)}
+    assert remembered == {after: await in_sql(after) for after in range(4)}
+    assert [len(found) for found in remembered.values()] == [2, 1, 1, 0]
+    await store.forget_published(1)
+    assert [one.head.revision for one in await store.unpublished(1)] == [3]
+
+
+def commit(revision: int, size: int = 1) -> Commit:
+    head = Head("s", 0, revision, revision - 1, ("k",), "", "", Clock().now)
+    return Commit(
+        ChangeSet(revision, head.commit_time, "x", "", (), is_config=True),
+        Unpublished(head, (("k", b"x" * size),), ()),
+    )
+
+
+def test_a_run_of_own_revisions_begins_anew_after_anothers_and_where_it_grows_too_large():
+    pending = Pending()
+    assert pending.after(0, 0) == []
+    assert pending.after(0, 7) is None
+    pending.announce([commit(8), commit(9)])
+    assert pending.after(6, 9) is None
+    assert [one.head.revision for one in pending.after(7, 9) or ()] == [8, 9]
+    assert pending.after(8, 10) is None
+    pending.announce([commit(11), commit(12)])
+    assert pending.after(9, 12) is None
+    assert [one.head.revision for one in pending.after(10, 12) or ()] == [11, 12]
+    pending.announce([commit(13, MOST_BYTES)])
+    assert pending.after(11, 13) is None
+    assert [one.head.revision for one in pending.after(12, 13) or ()] == [13]
+    pending.forget(13)
+    assert pending.after(13, 13) == []
 
 
 async def test_what_waits_is_published_as_one_step_for_as_far_as_it_is_whole(store: Store):

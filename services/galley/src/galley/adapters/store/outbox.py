@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
@@ -14,20 +13,9 @@ from sqlalchemy import Connection, delete, select, update
 from galley.adapters.store.reads import read_meta
 from galley.adapters.store.rows import Row, from_microseconds, stored_object
 from galley.adapters.store.tables import change_sets, lease, meta, objects, outbox
-from galley.adapters.store.transaction import MAX_KEYS_BYTES
+from galley.core.publishing import Unpublished
 
 PUBLISHER_LEASE = "publisher"
-
-
-@dataclass(frozen=True, slots=True)
-class Unpublished:
-    """One revision of the outbox, or several as one step: the messages by key, and the head to write after them
-    (without a fencing number)."""
-
-    head: Head
-    messages: tuple[tuple[str, bytes], ...]
-    deleted: tuple[str, ...]
-    """Keys of the messages that are tombstones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +50,6 @@ def read_unpublished(connection: Connection, after: int, most: int) -> list[Unpu
         )
         for row in sets
     ]
-
-
-def pile(waiting: Sequence[Unpublished], published: int) -> Unpublished | None:
-    """What waits behind a published revision and is still whole, as one step to its newest revision: of each key the
-    last message. A round trip for each revision would let writers outrun the publisher without end. None when not even
-    the first follows."""
-    head: Head | None = None
-    messages: dict[str, bytes] = {}
-    deleted: set[str] = set()
-    names = 0
-    for revision in waiting:
-        following = published if head is None else head.revision
-        names += sum(len(key) + 3 for key in revision.head.keys)
-        if revision.head.previous != following or len(revision.messages) != len(revision.head.keys):
-            break
-        if head is not None and names > MAX_KEYS_BYTES:
-            break
-        head = revision.head
-        messages.update(revision.messages)
-        deleted = (deleted - set(head.keys)) | set(revision.deleted)
-    if head is None:
-        return None
-    merged = replace(head, previous=published, keys=tuple(messages))
-    return Unpublished(merged, tuple(messages.items()), tuple(sorted(deleted)))
 
 
 def read_published_state(connection: Connection) -> PublishedState:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from meshcore.distribution.keys import Key, kv_key, parse_kv_key
+from meshcore.distribution.records import Head
 from meshcore.errors import ErrorCode, MeshError
 
 from galley.core.change_set import Effect
@@ -130,6 +131,20 @@ def history_row(effect: Effect, revision: int, ordinal: int, public: Mapping[str
         "object": to_text(public),
         "status": to_text(stored.status),
         "previous_labels": None if effect.before is None else to_text(labels_of(effect.before)),
+    }
+
+
+def change_set_row(head: Head, author: str) -> dict[str, Any]:
+    """The row of a change set; a head without keys is of one that is not published."""
+    return {
+        "revision": head.revision,
+        "author": author,
+        "traceparent": head.traceparent,
+        "committed": to_microseconds(head.commit_time),
+        "is_config": bool(head.keys),
+        "previous": head.previous,
+        "digest": head.digest,
+        "keys": msgspec.json.encode(head.keys).decode(),
     }
 
 

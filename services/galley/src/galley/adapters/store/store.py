@@ -18,11 +18,13 @@ from galley.adapters.store.audit import AuditEntry, read_audit
 from galley.adapters.store.compaction import compact
 from galley.adapters.store.database import Database, T, Work
 from galley.adapters.store.engine import open_database
+from galley.adapters.store.pending import Commit, Pending
 from galley.adapters.store.rows import reveal
 from galley.adapters.store.transaction import Request
 from galley.adapters.store.watch import ChangeFeed
 from galley.adapters.store.writer import Writer
 from galley.core.confidential import is_confidential
+from galley.core.publishing import Unpublished
 from galley.core.retention import Floors, Retention
 from galley.core.sealing import Vault
 from galley.core.storage import ChangeSet, HistoryEntry, Page, StoredObject, Verb, WriteOp, WriteResult
@@ -58,7 +60,8 @@ class Store:
         self._retention = retention
         self._closed = False
         self._feed = ChangeFeed(database)
-        self._writer = Writer(database, clock, self._feed.announce, vault)
+        self._pending = Pending()
+        self._writer = Writer(database, clock, self._announce, vault)
         self._maintenance = create_task(self._maintain(), name="store-maintenance")
 
     @classmethod
@@ -180,6 +183,11 @@ class Store:
 
     # -- publishing
 
+    @property
+    def known(self) -> int:
+        """The newest revision that this process has heard of, for `wait_beyond`."""
+        return self._feed.known
+
     async def wait_beyond(self, revision: int) -> bool:
         """Wait until something after `revision` is committed; False when the store is closing."""
         return await self._feed.wait_beyond(revision)
@@ -201,8 +209,11 @@ class Store:
         """Let the next one in at once."""
         await self._database.write(lambda connection: lease.release(connection, name, fencing))
 
-    async def unpublished(self, after: int, most: int = 64) -> Sequence[outbox.Unpublished]:
+    async def unpublished(self, after: int, most: int = 64) -> Sequence[Unpublished]:
         """The published revisions after this one, oldest first, at most so many."""
+        found = self._pending.after(after, self._feed.known)
+        if found is not None:
+            return found[:most]
         return await self._read(lambda connection: outbox.read_unpublished(connection, after, most))
 
     async def published_state(self) -> outbox.PublishedState:
@@ -211,17 +222,25 @@ class Store:
 
     async def forget_published(self, revision: int) -> None:
         """Drop the outbox up to a revision whose head is written."""
+        self._pending.forget(revision)
         await self._database.write(lambda connection: outbox.forget_published(connection, revision))
 
     async def change_store_id(self) -> str:
         """Begin a new count: this database was put back to an older state than consumers have seen."""
-        return await self._database.write(lambda connection: outbox.change_store_id(connection))
+        changed = await self._database.write(lambda connection: outbox.change_store_id(connection))
+        self._pending = Pending()
+        return changed
 
     # -- maintenance
 
     async def compact(self) -> Floors:
         """Drop what retention no longer asks for."""
         return await self._database.write(lambda connection: compact(connection, self._retention, self._clock()))
+
+    def _announce(self, committed: Sequence[Commit]) -> None:
+        """What this process has committed: to the publisher's run first, which whoever the feed wakes looks into."""
+        self._pending.announce(committed)
+        self._feed.announce([commit.change_set for commit in committed])
 
     async def _read(self, work: Work[T]) -> T:
         try:

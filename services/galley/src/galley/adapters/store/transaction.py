@@ -16,13 +16,15 @@ from typing import Any
 import msgspec
 from meshcore.distribution.digest import SetDigest
 from meshcore.distribution.keys import Key
-from meshcore.distribution.records import MAX_RECORD_BYTES, encode_record, make_record
+from meshcore.distribution.records import MAX_RECORD_BYTES, Head, encode_record, make_record
 from meshcore.errors import ErrorCode, MeshError
 from sqlalchemy import Connection, Insert, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from galley.adapters.store import tables
+from galley.adapters.store.pending import Commit
 from galley.adapters.store.rows import (
+    change_set_row,
     from_text,
     history_row,
     key_text,
@@ -35,12 +37,11 @@ from galley.adapters.store.rows import (
 )
 from galley.core.change_set import Effect, decide, resource_name
 from galley.core.confidential import is_confidential
+from galley.core.publishing import MAX_KEYS_BYTES, Unpublished
 from galley.core.sealing import Vault, no_vault
 from galley.core.storage import ChangeSet, StoredChange, StoredObject, WriteOp, WriteResult
 
 _KEYS_PER_QUERY = 500
-MAX_KEYS_BYTES = 700_000
-"""What the names of one change set's keys may take: its head must fit into one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one request: a result or an error, and the change set if there is a new revision."""
+    """What became of one request: a result or an error, and what is new if there is a new revision."""
 
     result: WriteResult | None = None
     error: MeshError | None = None
-    change_set: ChangeSet | None = None
+    commit: Commit | None = None
 
 
 @dataclass(slots=True)
@@ -154,23 +155,24 @@ def _run_one(
         _remember(effect, current)
     _publish(records, digests, counters, rows)
     changes = _change_rows(changed, revision, digests, rows)
-    rows.change_sets.append(
-        {
-            "revision": revision,
-            "author": request.author,
-            "traceparent": request.traceparent,
-            "committed": to_microseconds(now),
-            "is_config": bool(records),
-            "previous": counters.config_revision,
-            "digest": str(counters.digest),
-            "keys": msgspec.json.encode([key for key, _, _ in records]).decode(),
-        }
+    head = Head(
+        store=counters.store_id,
+        fencing=0,
+        revision=revision,
+        previous=counters.config_revision,
+        keys=tuple(key for key, _, _ in records),
+        digest=str(counters.digest),
+        traceparent=request.traceparent,
+        commit_time=now,
     )
+    rows.change_sets.append(change_set_row(head, request.author))
+    unpublished = None
     if records:
         counters.config_revision = revision
+        unpublished = _unpublished(head, records)
     rows.audit.append(_audit_row(request, now, revision, "committed"))
     change_set = ChangeSet(revision, now, request.author, request.traceparent, changes, bool(records))
-    return Outcome(WriteResult(revision, now, results), change_set=change_set)
+    return Outcome(WriteResult(revision, now, results), commit=Commit(change_set, unpublished))
 
 
 def _remember(effect: Effect, current: dict[Key, StoredObject]) -> None:
@@ -215,6 +217,13 @@ def _publish(
             counters.digest.add(digest)
             digests[key] = digest
         rows.outbox.append({"revision": counters.revision, "key": key, "record": message, "deleted": digest is None})
+
+
+def _unpublished(head: Head, records: Iterable[tuple[str, bytes, str | None]]) -> Unpublished:
+    """What the publisher would read of the outbox."""
+    in_order = sorted(records)
+    messages = tuple((key, message) for key, message, _ in in_order)
+    return Unpublished(head, messages, tuple(key for key, _, digest in in_order if digest is None))
 
 
 def _change_rows(

@@ -20,7 +20,8 @@ class ChangeFeed:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._recent: deque[ChangeSet] = deque(maxlen=KEPT_IN_MEMORY)
-        self._known = 0
+        self.known = 0
+        """The newest revision that this process has heard of."""
         self._news = asyncio.Event()
         self._closed = False
 
@@ -30,14 +31,14 @@ class ChangeFeed:
             if self._recent and self._recent[-1].revision + 1 != change_set.revision:
                 self._recent.clear()  # another replica committed in between; SQL has the whole run
             self._recent.append(change_set)
-            self._known = max(self._known, change_set.revision)
+            self.known = max(self.known, change_set.revision)
         self._wake()
 
     async def poll(self) -> None:
         """Look for commits of other replicas."""
         revision = int((await self._database.read(read_meta))["revision"])
-        if revision > self._known:
-            self._known = revision
+        if revision > self.known:
+            self.known = revision
             self._wake()
 
     def close(self) -> None:
@@ -47,14 +48,14 @@ class ChangeFeed:
 
     async def wait_beyond(self, revision: int) -> bool:
         """Wait until something after this revision is committed; False when the store is closing."""
-        while not self._closed and self._known <= revision:
+        while not self._closed and self.known <= revision:
             await self._news.wait()
         return not self._closed
 
     async def subscribe(self, from_revision: int) -> AsyncIterator[ChangeSet]:
         """Every change set after `from_revision`, for ever; GONE when some are compacted or it is not of this store."""
         await self.poll()
-        if from_revision > self._known:
+        if from_revision > self.known:
             raise gone(from_revision)
         seen = from_revision
         await self._database.read(lambda connection: read_change_sets(connection, seen, 1))

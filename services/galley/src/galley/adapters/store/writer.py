@@ -17,9 +17,10 @@ from meshcore.runtime.tasks import cancel, create_task
 from sqlalchemy.exc import SQLAlchemyError
 
 from galley.adapters.store.database import Database
+from galley.adapters.store.pending import Commit
 from galley.adapters.store.transaction import Request, run_requests
 from galley.core.sealing import Vault
-from galley.core.storage import ChangeSet, WriteResult
+from galley.core.storage import WriteResult
 
 MOST_WRITES = 64
 
@@ -29,13 +30,13 @@ _Waiting = tuple[Request, asyncio.Future[WriteResult]]
 
 
 class Writer:
-    """The only one that writes config; `committed` is called with the new change sets, in order, after each commit."""
+    """The only one that writes config; `committed` is called with the new revisions, in order, after each commit."""
 
     def __init__(
         self,
         database: Database,
         clock: Callable[[], datetime],
-        committed: Callable[[list[ChangeSet]], None],
+        committed: Callable[[list[Commit]], None],
         vault: Vault | None,
     ) -> None:
         self._vault = vault
@@ -84,7 +85,7 @@ class Writer:
             for one in batch:
                 await self._commit([one])
             return
-        self._committed([outcome.change_set for outcome in outcomes if outcome.change_set is not None])
+        self._committed([outcome.commit for outcome in outcomes if outcome.commit is not None])
         for (_, future), outcome in zip(batch, outcomes, strict=True):
             if future.done():
                 continue
