@@ -9,11 +9,14 @@ from meshcore.bus.subjects import CONFIG_BUCKET
 from meshcore.bus.watch import BucketEntry, BucketWatch, Mark
 from meshcore.distribution.keys import HEAD_KEY
 from meshcore.distribution.records import Head, decode_head, encode_head
-from nats.js.api import KeyValueConfig, StorageType
-from nats.js.errors import BucketNotFoundError, KeyNotFoundError
+from nats.js.api import Header, KeyValueConfig, StorageType
+from nats.js.client import JetStreamContext
+from nats.js.errors import APIError, BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
 LIST_TIMEOUT = 10.0
+_WRONG_LAST_SEQUENCE = (10071, 10164)
+"""The server's two codes for one refusal: with the sequence that it has, and without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,9 @@ class HeadEntry:
 class ConfigBucket:
     """Reads and writes by key; heads by compare-and-set, so that two publishers notice each other."""
 
-    def __init__(self, bus: Bus, values: KeyValue) -> None:
+    def __init__(self, bus: Bus, stream: JetStreamContext, values: KeyValue) -> None:
         self._bus = bus
+        self._stream = stream
         self._values = values
 
     @classmethod
@@ -40,7 +44,7 @@ class ConfigBucket:
         except BucketNotFoundError:
             config = KeyValueConfig(bucket=CONFIG_BUCKET, history=1, storage=StorageType.FILE, replicas=replicas)
             values = await stream.create_key_value(config)
-        return cls(bus, values)
+        return cls(bus, stream, values)
 
     async def head(self) -> HeadEntry:
         """The head as the bucket has it now; RecordError when it is not a head."""
@@ -69,11 +73,28 @@ class ConfigBucket:
         """Write one record; returns when JetStream has acknowledged it."""
         await self._values.put(key, message)
 
-    async def put_head(self, head: Head, sequence: int) -> int:
-        """Write the head over the one at `sequence`, KeyWrongLastSequenceError if it is another; the new sequence."""
-        written = await self._values.update(HEAD_KEY, encode_head(head), last=sequence)
-        return int(written)
+    async def send(self, key: str, message: bytes) -> None:
+        """Write one record without waiting for an answer: the head behind it tells whether it is there."""
+        await self._bus.client.publish(_subject(key), message)
+
+    async def put_head(self, head: Head, sequence: int, behind: int | None = None) -> int:
+        """Write the head over the one at `sequence`, KeyWrongLastSequenceError if it is another; the new sequence.
+        `behind` is the sequence of the last message of any key before it, if it must be that one."""
+        expected = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(sequence)}
+        if behind is not None:
+            expected[Header.EXPECTED_LAST_SEQUENCE] = str(behind)
+        try:
+            written = await self._stream.publish(_subject(HEAD_KEY), encode_head(head), headers=expected)
+        except APIError as error:
+            if error.err_code in _WRONG_LAST_SEQUENCE:
+                raise KeyWrongLastSequenceError(error.description) from None
+            raise
+        return int(written.seq)
 
     async def purge(self, key: str) -> None:
         """Drop a key and its past; the mark of it goes by itself."""
         await self._values.purge(key, msg_ttl=60)
+
+
+def _subject(key: str) -> str:
+    return f"$KV.{CONFIG_BUCKET}.{key}"

@@ -144,8 +144,8 @@ class Publisher:
                 continue
             await self._forget()
             if not await self._news(seen):
-                await self._write_head(bucket)
                 await self._purge_old(bucket)
+                await self._write_head(bucket)
 
     async def _resume(self, bucket: ConfigBucket) -> bool:
         """Where the bucket stands; whether the outbox can simply go on from there."""
@@ -165,15 +165,30 @@ class Publisher:
         return True
 
     async def _publish(self, bucket: ConfigBucket, waiting: Unpublished) -> None:
-        await self._put_all(bucket, waiting.messages)
-        self._head = replace(waiting.head, fencing=self._fencing)
-        await self._write_head(bucket)
+        """At once if it is little; if it is much, or something came between, each record until it is acknowledged."""
+        head = replace(waiting.head, fencing=self._fencing)
+        if len(waiting.messages) > PUTS_IN_FLIGHT or not await self._send(bucket, waiting.messages, head):
+            await self._put_all(bucket, waiting.messages)
+            self._head = head
+            await self._write_head(bucket)
         self._published = waiting.head.revision
         for key in waiting.head.keys:
             self._last_writer[key] = waiting.head.revision
         self._tombstones.extend((_now(), key, waiting.head.revision) for key in waiting.deleted)
         if self._published - self._forgotten >= FORGET_EVERY:
             await self._forget()
+
+    async def _send(self, bucket: ConfigBucket, messages: tuple[tuple[str, bytes], ...], head: Head) -> bool:
+        """Send the records and the head behind them, which is taken only if nothing but they came since the last one:
+        one answer for all. False when it was not taken."""
+        for message in messages:
+            await bucket.send(*message)
+        try:
+            self._sequence = await bucket.put_head(head, self._sequence, self._sequence + len(messages))
+        except KeyWrongLastSequenceError:
+            return False
+        self._head = head
+        return True
 
     async def _compare_all(self, bucket: ConfigBucket) -> None:
         """Make the whole bucket say what the store says, in one step for the consumers."""

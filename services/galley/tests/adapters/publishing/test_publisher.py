@@ -51,11 +51,14 @@ class MortalBucket(ConfigBucket):
     async def put(self, key: str, message: bytes) -> None:
         await self._spend(super().put(key, message))
 
-    async def put_head(self, head: Head, sequence: int) -> int:
+    async def send(self, key: str, message: bytes) -> None:
+        await self._spend(super().send(key, message))
+
+    async def put_head(self, head: Head, sequence: int, behind: int | None = None) -> int:
         written = []
 
         async def put() -> None:
-            written.append(await super(MortalBucket, self).put_head(head, sequence))
+            written.append(await super(MortalBucket, self).put_head(head, sequence, behind))
 
         await self._spend(put())
         return written[0]
@@ -71,15 +74,16 @@ class MortalBucket(ConfigBucket):
             raise Crash
 
 
+@pytest.mark.parametrize("in_flight", [1, 128])
 async def test_a_publisher_killed_at_each_key_of_a_change_set_never_shows_a_mixture(
-    server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_flight: int
 ):
     """50 objects change together, again and again; the publisher dies at the first put, the second, ... and the head.
 
     One consumer watches all the time, a new one begins after each death. Every state that any of them shows has all 50
     objects from one change set.
     """
-    monkeypatch.setattr("galley.adapters.publisher.PUTS_IN_FLIGHT", 1)
+    monkeypatch.setattr("galley.adapters.publisher.PUTS_IN_FLIGHT", in_flight)
     names = [f"n{number:02}" for number in range(50)]
     async with (
         await Store.open(f"sqlite:///{tmp_path}/galley.db") as store,

@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import json
 import signal
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -59,12 +60,64 @@ class ForgetfulBucket(ConfigBucket):
 
     forgets: set[str]
 
+    async def send(self, name: str, message: bytes) -> None:
+        if name not in self.forgets:
+            await super().send(name, message)
+
     async def put(self, name: str, message: bytes) -> None:
         if name not in self.forgets:
             await super().put(name, message)
 
-    async def put_head(self, head: Head, sequence: int) -> int:
-        return sequence + 1 if HEAD_KEY in self.forgets else await super().put_head(head, sequence)
+    async def put_head(self, head: Head, sequence: int, behind: int | None = None) -> int:
+        return sequence + 1 if HEAD_KEY in self.forgets else await super().put_head(head, sequence, behind)
+
+
+class BriefBucket(ConfigBucket):
+    """Counts the answers that the publisher waits for."""
+
+    answers = 0
+
+    async def put(self, name: str, message: bytes) -> None:
+        BriefBucket.answers += 1
+        await super().put(name, message)
+
+    async def put_head(self, head: Head, sequence: int, behind: int | None = None) -> int:
+        BriefBucket.answers += behind is not None
+        return await super().put_head(head, sequence, behind)
+
+
+async def test_a_change_is_published_with_one_answer_for_all_of_its_messages(server: NatsServer, tmp_path: Path):
+    async with galley(server, tmp_path, BriefBucket.open) as running, consuming(server) as consumer:
+        await consumer.until(lambda c: c.revision == 0)
+        BriefBucket.answers = 0
+        for value in (1, 2, 3):
+            await write_both(running, value)
+            await consumer.until(lambda c, value=value: c.values == BOTH[value])
+        assert BriefBucket.answers == 3
+
+
+class LossyBucket(ConfigBucket):
+    """Every other message that is sent without waiting for an answer does not arrive."""
+
+    sent = 0
+
+    async def send(self, name: str, message: bytes) -> None:
+        self.sent += 1
+        if self.sent % 2:
+            await super().send(name, message)
+
+
+async def test_what_was_lost_before_its_head_is_sent_again_before_the_head_is_taken(
+    server: NatsServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    async with galley(server, tmp_path, LossyBucket.open) as running, consuming(server) as consumer:
+        for value in (1, 2, 3):
+            await write_both(running, value)
+            await consumer.until(lambda c, value=value: c.values == BOTH[value])
+        assert all(values in BOTH for _, values in consumer.shown)
+        every_revision_once(consumer)
+        await put_right(running, running.bus)
+    assert "asking galley" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("lost", [str(key("a")), HEAD_KEY])
@@ -117,12 +170,16 @@ async def test_a_lost_record_is_noticed_although_writes_never_pause(
 class RepeatingBucket(ConfigBucket):
     """Every message comes twice."""
 
+    async def send(self, name: str, message: bytes) -> None:
+        await super().send(name, message)
+        await super().send(name, message)
+
     async def put(self, name: str, message: bytes) -> None:
         await super().put(name, message)
         await super().put(name, message)
 
-    async def put_head(self, head: Head, sequence: int) -> int:
-        return await super().put_head(head, await super().put_head(head, sequence))
+    async def put_head(self, head: Head, sequence: int, behind: int | None = None) -> int:
+        return await super().put_head(head, await super().put_head(head, sequence, behind))
 
 
 async def test_messages_that_come_twice_change_nothing_twice(
@@ -143,10 +200,16 @@ class LateBucket(ConfigBucket):
 
     before: dict[str, bytes]
 
+    async def send(self, name: str, message: bytes) -> None:
+        await self._late(super().send, name, message)
+
     async def put(self, name: str, message: bytes) -> None:
-        await super().put(name, message)
+        await self._late(super().put, name, message)
+
+    async def _late(self, write: Callable[[str, bytes], Awaitable[None]], name: str, message: bytes) -> None:
+        await write(name, message)
         if name in self.before:
-            await super().put(name, self.before[name])
+            await write(name, self.before[name])
         self.before[name] = message
 
 
@@ -241,11 +304,11 @@ class SleepingBucket(ConfigBucket):
     wakes: asyncio.Event
     tired = False
 
-    async def put(self, name: str, message: bytes) -> None:
+    async def send(self, name: str, message: bytes) -> None:
         if SleepingBucket.tired and name == str(key("b")):
             self.asleep.set()
             await self.wakes.wait()
-        await super().put(name, message)
+        await super().send(name, message)
 
 
 async def test_a_publisher_that_sleeps_over_its_lease_in_the_middle_of_a_change_set_spoils_nothing(
