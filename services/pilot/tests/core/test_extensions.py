@@ -38,3 +38,21 @@ def test_of_a_plugin_and_an_extension_of_one_name_the_older_runs() -> None:
         "traffic-extension",
     )
     assert "a WasmPlugin of this name" in problem.message
+
+
+BROKEN = """
+apiVersion: extensions.istio.io/v1alpha1
+kind: TrafficExtension
+metadata: {name: guard, namespace: shop}
+spec: {lua: {inlineCode: "function envoy_on_request(handle"}, phase: AUTHZ}
+"""
+
+
+def test_a_script_that_does_not_parse_is_not_sent_and_its_filter_lets_nobody_pass_meanwhile() -> None:
+    snapshot = MeshSnapshot.of([parse_object(yaml.safe_load(BROKEN))])
+    made = compile_resources(snapshot, classify(parse_node(NODE), snapshot.selection))
+    assert EXTENSION_CONFIG_TYPE not in made.resources
+    assert b"trafficextension/shop.guard" in b"".join(item.body for item in made.resources[LISTENER_TYPE].values())
+    (problem,) = made.diagnostics
+    assert problem.code == "extension-not-sent"
+    assert "line 1" in problem.message

@@ -12,6 +12,7 @@ from google.protobuf import any_pb2, descriptor, json_format, message
 
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.xds import registry
+from meshcore.xds.constraints import wrong_values
 
 _TYPE = "@type"
 _TYPE_NAME = re.compile(r"(?P<package>(?:envoy|udpa|xds)(?:\.[a-z][a-z0-9_]*)+)\.[A-Z][A-Za-z0-9_.]*")
@@ -65,6 +66,7 @@ def check_fragment(kind: str, value: Mapping[str, Any]) -> FragmentCheck:
         warnings.append(_words(error))
     for part in _parts(read):
         warnings.extend(_doubts(part))
+    warnings.extend(f"Envoy refuses it: {fault}" for fault in wrong_values(read))
     return FragmentCheck(warnings=tuple(dict.fromkeys(warnings)))
 
 

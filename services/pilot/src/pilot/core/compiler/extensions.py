@@ -29,6 +29,7 @@ from meshcore.model.traffic_extension import (
     TrafficSelector,
     WasmSettings,
 )
+from meshcore.xds.lua import script_fault
 from meshcore.xds.names import AGENT_CLUSTER, extension_config_name
 from meshcore.xds.types import EXTENSION_CONFIG_TYPE, LISTENER_TYPE
 
@@ -71,6 +72,9 @@ class Extension:
     wasm: WasmSettings | None
     lua: str
     problem: str
+    """Why proxies do without it."""
+    script_fault: str = ""
+    """Why its script is not sent: those that have an older form keep it, and nobody passes who should be looked at."""
 
     @property
     def type_url(self) -> str:
@@ -114,6 +118,8 @@ def extended(work: Compilation, compiled: Iterable[Compiled]) -> Iterator[Compil
         else:
             yield item
     for extension in usable:
+        if extension.script_fault:
+            continue
         yield work.memo(("extension-config", Same(extension.config)), partial(_config, extension))
 
 
@@ -122,6 +128,9 @@ def extension_problems(work: Compilation) -> Iterator[Diagnostic]:
     for item in extensions_of(work):
         if item.problem:
             yield Diagnostic("extension-not-usable", item.config.path, item.problem, Severity.ERROR)
+        elif item.script_fault:
+            text = f"The script is no Lua, so proxies keep what they had of it: {item.script_fault}."
+            yield Diagnostic("extension-not-sent", item.config.path, text, Severity.ERROR)
 
 
 def _selected(work: Compilation, configs: list[Config[Any]]) -> tuple[Extension, ...]:
@@ -150,6 +159,7 @@ def _read(config: Config[Any]) -> Extension:
         wasm=None if lua else wasm,
         lua=lua,
         problem="" if lua or wasm is None else _module_fault(wasm),
+        script_fault=script_fault(lua),
     )
 
 

@@ -3,12 +3,13 @@
 Not complete: Envoy knows more, which a NACK then says. Pure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import address_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from meshcore.xds.refused_values import is_address
 
 from pilot.core.compiler.envoy_filter.chain_overlap import overlapping
 
@@ -105,7 +106,18 @@ def cluster_fault(cluster: Any) -> str:
         return "eds_cluster_config and type EDS come together or not at all"
     if cluster.HasField("load_assignment") and cluster.type not in _LISTED:
         return "load_assignment is for the types STATIC, STRICT_DNS and LOGICAL_DNS"
+    if cluster.type == _Cluster.STATIC and (names := [*_names_of(cluster.load_assignment)]):
+        return f"type STATIC takes IP addresses, not {names[0]!r}"
     count = sum(len(group.lb_endpoints) for group in cluster.load_assignment.endpoints)
     if cluster.type == _Cluster.LOGICAL_DNS and count != 1:
         return "type LOGICAL_DNS takes exactly one endpoint"
     return ""
+
+
+def _names_of(assignment: Any) -> Iterator[str]:
+    """Addresses of endpoints that are none."""
+    for group in assignment.endpoints:
+        for item in group.lb_endpoints:
+            found = item.endpoint.address.socket_address
+            if found.address and not found.resolver_name and not is_address(found.address):
+                yield found.address
