@@ -314,6 +314,34 @@ def test_a_sidecar_originates_tls_with_a_secret_when_its_rule_selects_it(
         assert not mesh.get(f"http://{HOST}/").good, "without a selector no TLS is originated"
 
 
+def test_an_egress_gateway_originates_tls_with_a_secret(mesh: Mesh, root: TestCa, server_outside: str) -> None:
+    """The client speaks plain HTTP; the gateway shows the certificate of a Secret in its own namespace."""
+    own, stranger = issue(root, "partner.test"), issue(make_ca("somebody else"), "partner.test")
+
+    def partner(pair: ServiceIdentity) -> dict[str, Any]:
+        return secret("partner", {"cert": pair.chain, "key": pair.key.pem, "cacert": root.root_pem}, "Opaque")
+
+    entry, rule = outside({"credentialName": "partner", "subjectAltNames": [HOST]}, server_outside, None)
+    rule["metadata"]["namespace"] = NAMESPACE
+    way_out = gateway("out", [HOST], {})
+    way_out["spec"]["servers"] = [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": [HOST]}]
+    routes = bound("out", HOST)
+    routes["spec"] |= {
+        "gateways": ["mesh", "out"],
+        "http": [
+            {
+                "match": [{"gateways": ["mesh"]}],
+                "route": [{"destination": {"host": "edge.edge.svc.cluster.local", "port": {"number": 80}}}],
+            },
+            {"match": [{"gateways": ["edge/out"]}], "route": [{"destination": {"host": HOST, "port": {"number": 80}}}]},
+        ],
+    }
+    with applied(mesh, partner(stranger), entry, rule, way_out, routes):
+        assert mesh.get(f"http://{HOST}/").status == 503, "the server does not know this certificate"
+        mesh.change([partner(own)])
+        assert wait_until("an answer from outside", lambda: good(mesh))["workload"] == "ledger"
+
+
 def test_a_sidecar_originates_tls_with_files(mesh: Mesh, root: TestCa, server_outside: str, tmp_path: Path) -> None:
     own, stranger = issue(root, "partner.test"), issue(make_ca("somebody else"), "partner.test")
     files = {name: tmp_path / f"{name}.pem" for name in ("chain", "key", "root")}

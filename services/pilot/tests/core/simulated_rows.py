@@ -31,11 +31,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Hop:
-    """Where the connection goes, and the server name of its TLS."""
+    """Where the connection goes, and the server name and the protocols of its TLS."""
 
     address: str
     port: int
     sni: str
+    alpn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,12 @@ class SimulatedMesh:
         owner = next(place for place in self.places.values() if place.name == call.source and not place.is_application)
         return self._asked(call, owner, dialled, int(port) if dialled else call.port)
 
-    def _asked(self, call: RowCall, owner: Place, dialled: str, port: int, *, sni: str = "") -> RowOutcome:
+    def _asked(
+        self, call: RowCall, owner: Place, dialled: str, port: int, *, sni: str = "", alpn: tuple[str, ...] = ()
+    ) -> RowOutcome:
         """What the proxy of `owner` makes of it: of its workload's own calls, or, at a gateway, of anybody's.
 
-        `sni` is the server name of the TLS in which another proxy hands the call on.
+        `sni` and `alpn` are the server name and the protocols of the TLS in which another proxy hands the call on.
         """
         resources = self.resources(owner.name)
         sent = {**call.headers, **(_WS_HEADERS if call.scheme == "ws" else {})}
@@ -76,6 +79,7 @@ class SimulatedMesh:
             is_http=call.scheme not in ("tcp", "tls"),
             tls=tls,
             sni=sni or ((call.sni or call.host) if own_tls else ""),
+            alpn=alpn,
         )
         outcome = simulate(resources, asked)
         answers = tuple(self._answers(resources, outcome, call, owner))
@@ -117,11 +121,23 @@ class SimulatedMesh:
                 yield Answer(status, headers=Partly(), body=UNKNOWN, weight=left * share / 100)
             for place, weight, mutual, hop in found:
                 if place is not None and place.is_gateway:
-                    onward = self._asked(call, place, hop.address, hop.port, sni=hop.sni)
-                    yield from (replace(one, weight=one.weight * left * share / 100 * weight) for one in onward.answers)
+                    onward = self._asked(call, place, hop.address, hop.port, sni=hop.sni, alpn=hop.alpn)
+                    for one in onward.answers:
+                        part = one.weight * left * share / 100 * weight
+                        end = self._end_of(one) if route is not None else None
+                        if end is None:
+                            yield replace(one, weight=part)
+                        else:
+                            yield self._served(call, route, cluster, end, mutual, owner, 200, part)
                     continue
                 status = UNKNOWN if place is None else 101 if call.scheme == "ws" else 200
                 yield self._served(call, route, cluster, place, mutual, owner, status, left * share / 100 * weight)
+
+    def _end_of(self, answer: Answer) -> Place | None:
+        """The workload at the other end of a connection that a gateway has passed through; None for other answers."""
+        if not answer.workload or answer.saw:
+            return None
+        return next(item for item in self.places.values() if item.name == answer.workload and not item.is_application)
 
     def _served(
         self,
@@ -186,16 +202,23 @@ class SimulatedMesh:
             for host in hosts:
                 share = _group_weight(group, hosts, by_locality) / total * _weight(host) / within
                 found = host.endpoint.address.socket_address
-                hop = Hop(found.address, found.port_value, _server_name(cluster))
+                hop = Hop(found.address, found.port_value, *_hello(cluster, host))
                 yield self.places.get(found.address), share, _is_mutual(cluster, host), hop
 
 
-def _server_name(cluster: Any) -> str:
-    """Of the TLS that a rule asks for; nothing for what auto mTLS may add."""
-    if not cluster.transport_socket.name.endswith("tls"):
-        return ""
-    context: Any = registry.unpack(cluster.transport_socket.typed_config)
-    return str(context.sni)
+def _hello(cluster: Any, host: Any) -> tuple[str, tuple[str, ...]]:
+    """Server name and protocols of the TLS to an endpoint; nothing in plaintext."""
+    found = next((item for item in cluster.transport_socket_matches if _chosen(item, host)), None)
+    socket = found.transport_socket if found is not None else cluster.transport_socket
+    if not socket.name.endswith("tls"):
+        return "", ()
+    context: Any = registry.unpack(socket.typed_config)
+    return str(context.sni), tuple(context.common_tls_context.alpn_protocols)
+
+
+def _chosen(item: Any, host: Any) -> bool:
+    mode = host.metadata.filter_metadata["envoy.transport_socket_match"].fields["tlsMode"].string_value
+    return all(mode == value.string_value for value in item.match.fields.values())
 
 
 def _weight(host: Any) -> int:
@@ -207,9 +230,8 @@ def _group_weight(group: Any, hosts: list[Any], by_locality: bool) -> float:
 
 
 def _is_mutual(cluster: Any, host: Any) -> bool:
-    mode = host.metadata.filter_metadata["envoy.transport_socket_match"].fields["tlsMode"].string_value
     for item in cluster.transport_socket_matches:
-        if all(mode == value.string_value for value in item.match.fields.values()):
+        if _chosen(item, host):
             return bool(item.name == "tlsMode-istio")
     socket = cluster.transport_socket
     if not socket.name.endswith("tls"):

@@ -42,6 +42,13 @@ class Change:
     previous: Record | None = None
 
 
+NETWORKS = """
+networks:
+  a: {endpoints: [{fromCidr: 10.2.0.0/16}], gateways: [{address: 192.0.2.99, port: 443}]}
+  b: {gateways: [{registryServiceName: a.shop.svc.cluster.local, port: 15443}]}
+"""
+
+
 def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, Any]:
     """One of a few forms of an object of each kind; small worlds collide often, which is the point."""
     app, other = NAMES[variant % 3], NAMES[(variant + 1) % 3]
@@ -72,6 +79,7 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
                 "clusterIP": ("None", "10.0.0.1", "")[variant % 3],
                 **({"selector": {"app": app}} if variant % 4 else {}),
                 "internalTrafficPolicy": ("Cluster", "Local")[variant % 5 == 0],
+                "externalIPs": [f"192.0.2.{variant}"],
                 "ports": [{"name": ("http", "tcp", "any")[variant % 3], "port": 80 + variant % 2, "targetPort": 8080}],
             }
         },
@@ -84,7 +92,14 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
                 **({"workloadSelector": {"labels": {"app": other}}} if variant % 3 == 0 else {}),
             }
         },
-        "WorkloadEntry": {"spec": {"address": f"10.1.0.{variant}", "labels": {"app": app}, "serviceAccount": other}},
+        "WorkloadEntry": {
+            "spec": {
+                "address": f"10.1.0.{variant}",
+                "labels": {"app": app},
+                "serviceAccount": other,
+                "network": ("", other)[variant % 3 == 1],
+            }
+        },
         "WorkloadGroup": {
             "spec": {"metadata": {"labels": {"app": app}}, "template": {"ports": {"http": 8000 + variant}}}
         },
@@ -292,10 +307,13 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
                 "mesh": f"proxyHttpPort: {15000 + variant % 2}\nenableAutoMtls: {str(variant % 3 > 0).lower()}\n"
                 + ("discoverySelectors: [{matchLabels: {in: a}}]\n" if variant % 4 == 1 else "")
                 + ("ingressControllerMode: DEFAULT\n" if variant % 5 == 3 else "")
-                + ("localityLbSetting: {failoverPriority: [tier]}\n" if variant % 4 == 2 else "")
+                + ("localityLbSetting: {failoverPriority: [tier]}\n" if variant % 4 == 2 else ""),
+                **({"meshNetworks": NETWORKS} if variant % 3 == 2 else {}),
             }
         },
     }
+    if kind == "Service" and variant % 3 == 2:
+        metadata["labels"] = {"topology.istio.io/network": app, "networking.istio.io/gatewayPort": "80"}
     if kind == "EndpointSlice":
         metadata["labels"] = {"kubernetes.io/service-name": app}
     if kind == "Pod":
@@ -307,7 +325,8 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
     if kind == "Namespace":
         spoken = ("", "PreferClose", "PreferSameNode")[variant % 3]
         annotations = {"networking.istio.io/traffic-distribution": spoken}
-        metadata = {"name": namespace, "labels": {"in": name}, "annotations": annotations}
+        labels = {"in": name} | ({"topology.istio.io/network": app} if variant % 4 == 3 else {})
+        metadata = {"name": namespace, "labels": labels, "annotations": annotations}
     if kind == "ConfigMap":
         metadata = {"name": "istio", "namespace": "istio-system"}
     return {"apiVersion": core.get(kind, group), "kind": kind, "metadata": metadata, **bodies[kind]}
@@ -385,7 +404,7 @@ NODES = [
     }
     for index, (app, namespace, more) in enumerate(
         [
-            ("a", "shop", {"TEAM": "b"}),
+            ("a", "shop", {"TEAM": "b", "NETWORK": "a"}),
             ("b", "other", {}),
             ("a", "shop", {"INTERCEPTION_MODE": "NONE", "MESHCORE_APP_ADDRESS": "127.1.1.1"}),
         ],

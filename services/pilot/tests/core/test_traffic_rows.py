@@ -13,7 +13,7 @@ from meshcore.xds.resource import ResourceSet
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.proxy import classify, parse_node
 from pilot.core.registry import Locality, RegisteredWorkload
-from pilot.core.registry.endpoint import DISABLED_TLS, TLS_MODE_LABEL
+from pilot.core.registry.endpoint import DISABLED_TLS, NETWORK_LABEL, TLS_MODE_LABEL
 from pilot.core.snapshot import MeshSnapshot
 from simulated_rows import Place, SimulatedMesh
 
@@ -46,6 +46,7 @@ def node(workload: SharedWorkload) -> dict[str, Any]:
     metadata |= {"LABELS": dict(workload.labels), "INTERCEPTION_MODE": "NONE", "INSTANCE_IPS": proxy}
     group = workload.name if workload.registers else ""
     metadata |= {"MESHCORE_APP_ADDRESS": application, "AUTO_REGISTER_GROUP": group}
+    metadata["NETWORK"] = workload.labels.get(NETWORK_LABEL, "")
     if workload.type == "router":
         metadata["UNPRIVILEGED_POD"] = "true"
     place = f"{workload.type}~{proxy}~{workload.name}.{workload.namespace}~{workload.namespace}.svc.cluster.local"

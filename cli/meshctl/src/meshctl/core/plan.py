@@ -8,6 +8,8 @@ from hashlib import sha256
 from json import dumps
 from typing import Any
 
+from pilot.core.registry.endpoint import NETWORK_LABEL
+
 from meshctl.core import topology as t
 from meshctl.core.layout import Layout
 from meshctl.core.workloads import ROUTER, Workload, filled
@@ -183,6 +185,8 @@ def proxy_spec(
     }
     if workload.group:
         environment["ISTIO_META_AUTO_REGISTER_GROUP"] = workload.group
+    if network := workload.labels.get(NETWORK_LABEL):
+        environment["ISTIO_META_NETWORK"] = network
     told = {"PROXY_CONFIG": dumps(proxy_config, sort_keys=True)} if proxy_config else {}
     ports = (t.STATUS_PORT, t.HEALTH_PORT, t.ENVOY_STATS_PORT, *workload.ports)
     if workload.type == ROUTER:

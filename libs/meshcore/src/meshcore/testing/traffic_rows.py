@@ -195,7 +195,7 @@ class Feature(_Strict):
 
     name: str
     area: str
-    priority: Literal["core", "important"]
+    priority: Literal["core", "important", "rare"]
     does: str
     why_not: str = ""
     test: str = ""

@@ -43,8 +43,10 @@ from meshcore.xds.types import (
 
 from pilot.core.config import Config, exported
 from pilot.core.ingress import ingress_selector
+from pilot.core.networks import is_gateway
 from pilot.core.policy_target import is_target
 from pilot.core.proxy import ProxyClass, ProxyType
+from pilot.core.registry.endpoint import NETWORK_LABEL
 from pilot.core.registry.kubernetes import service_host
 from pilot.core.registry.service import DISTRIBUTION, ServiceKey
 from pilot.core.snapshot import MeshSnapshot
@@ -115,15 +117,17 @@ def affects(change: Any, proxy_class: ProxyClass, snapshot: MeshSnapshot) -> boo
         return True
     if kind in ("Ingress", "IngressClass"):
         return _serves_ingresses(proxy_class, snapshot)
+    forms = list(_forms(change, kind, snapshot))
+    if any(isinstance(item, Service) and is_gateway(item, snapshot.networks) for item in forms):
+        return True
     named = kind == "Service" and change.key[2] in snapshot.ingress.virtual_services
     if named and _serves_ingresses(proxy_class, snapshot):
         return True  # paths may name its ports
     if kind == "Namespace":
-        forms = list(_forms(change, kind, snapshot))
         return bool(snapshot.mesh_config.discovery_selectors) or any(
-            DISTRIBUTION in item.metadata.annotations for item in forms
+            DISTRIBUTION in item.metadata.annotations or NETWORK_LABEL in item.metadata.labels for item in forms
         )
-    return any(_concerns(item, proxy_class, snapshot) for item in _forms(change, kind, snapshot))
+    return any(_concerns(item, proxy_class, snapshot) for item in forms)
 
 
 def endpoints_affect(services: Iterable[ServiceKey], proxy_class: ProxyClass, snapshot: MeshSnapshot) -> bool:

@@ -34,6 +34,7 @@ from pilot.core.discovery import is_discovered
 from pilot.core.ingress import NO_INGRESS, IngressConfig, OfIngress, Spaces, joined_routes, of_ingresses
 from pilot.core.issuer_keys import IssuerKeys, KeySource, wanted_sources
 from pilot.core.namespace_index import sorted_again
+from pilot.core.networks import NO_NETWORKS, Networks, networks_of
 from pilot.core.peer_authentication import NamespaceMtls
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.registry.index import Registry
@@ -67,6 +68,7 @@ _REGISTRY_KINDS = frozenset(
 )
 _FRAME = frozenset({"Namespace", "ConfigMap"})
 """Kinds that decide which objects of other kinds count; they always do."""
+_OF_NETWORKS = frozenset({"Service", "Namespace", "ConfigMap"})
 _OTHER_GROUPS = frozenset({GATEWAY_API, GATEWAY_API_TRIALS, MIXER})
 """Groups whose objects are stored but not compiled; one of them has a kind of the same name as Istio's Gateway."""
 
@@ -110,6 +112,7 @@ class MeshSnapshot:
     """VirtualServices with the rules of their delegates; `by_namespace` has these, `configs` what was written."""
     ingress: IngressConfig = NO_INGRESS
     """Gateways and VirtualServices that Ingresses stand for; `by_namespace` has the latter."""
+    networks: Networks = NO_NETWORKS
     mtls_policies: Mapping[str, NamespaceMtls] = field(default_factory=dict)
     hidden: Mapping[Source, Config] = field(default_factory=dict)  # type: ignore[type-arg]
     """Objects of namespaces that do not count (`discoverySelectors`)."""
@@ -261,6 +264,9 @@ class MeshSnapshot:
             snapshot = _with_delegates(snapshot, touched.get("VirtualService", set()))
         if configs.get("Ingress") or snapshot.ingress is not NO_INGRESS:
             snapshot = _with_ingress(snapshot)
+        if not touched.keys().isdisjoint(_OF_NETWORKS):
+            root = snapshot.mesh_config.root_namespace
+            snapshot = replace(snapshot, networks=networks_of(configs, root, snapshot.networks))
         if "PeerAuthentication" in touched or snapshot.mesh_config.root_namespace != self.mesh_config.root_namespace:
             snapshot = replace(snapshot, mtls_policies=_mtls_policies(snapshot, self.mtls_policies))
         read_labels, read_metadata = read_by_mesh(snapshot.mesh_config)

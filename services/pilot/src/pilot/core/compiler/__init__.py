@@ -16,7 +16,7 @@ from pilot.core.compiler.cache import CompileCache, Same
 from pilot.core.compiler.clusters import catch_all_clusters, outbound_clusters
 from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.egress_listeners import egress_plan
-from pilot.core.compiler.endpoints import endpoint_resources
+from pilot.core.compiler.endpoints import crossing_key, endpoint_resources
 from pilot.core.compiler.envoy_filter import Patched, patched
 from pilot.core.compiler.extensions import extended, extension_problems
 from pilot.core.compiler.gateway_clusters import gateway_clusters
@@ -97,6 +97,7 @@ def _of_services(work: Compilation) -> Iterator[Compiled]:
         tuple(sorted(work.place_labels.items())),
         Same(work.mesh),
         Same(work.snapshot.mtls_policies),
+        *crossing_key(work),
     )
     for service in work.scope.services:
         key = ("service", traits, Same(service), Same(work.rule(service)), Same(work.endpoints(service)))

@@ -31,6 +31,7 @@ from pilot.core.compiler.priorities import (
     placement,
     priorities,
 )
+from pilot.core.networks import DIRECT, Crossing, through_gateways
 from pilot.core.peer_authentication import NamespaceMtls
 from pilot.core.registry import Endpoint, Port, Service
 from pilot.core.registry.endpoint import HOST_LABEL, ISTIO_TLS, PLACE_LABELS, canonical_name, canonical_revision
@@ -66,8 +67,20 @@ def endpoint_resources(work: Compilation, service: Service) -> Iterator[Compiled
                 Same(endpoints),
                 tuple(Same(item) for item in mtls.values()),
                 where,
+                *crossing_key(work),
             )
-            yield work.memo(key, partial(_build, service, port, subset, rule, endpoints, mtls, where))
+            made = partial(_build, service, port, subset, rule, endpoints, mtls, where, crossing_of(work))
+            yield work.memo(key, made)
+
+
+def crossing_of(work: Compilation) -> Crossing:
+    """Networks as this class sees them."""
+    return Crossing(work.proxy_class.network, work.snapshot.networks)
+
+
+def crossing_key(work: Compilation) -> tuple[object, ...]:
+    """Stands for it in the key of a memo."""
+    return work.proxy_class.network, Same(work.snapshot.networks)
 
 
 def place_of(service: Service, policy: PortPolicy, mesh: MeshConfig) -> PlaceSetting:
@@ -98,10 +111,11 @@ def _build(
     endpoints: tuple[Endpoint, ...],
     mtls: dict[str, NamespaceMtls],
     where: Placement,
+    crossing: Crossing,
 ) -> Compiled:
     policy = rule.policy_of(port.number, subset.name if subset else "")
     name = outbound_cluster(port.number, subset.name if subset else "", service.host)
-    made = load_assignment(name, endpoints, port, subset, service, policy, where, mtls)
+    made = load_assignment(name, endpoints, port, subset, service, policy, where, mtls, crossing)
     origins = [service.ref, *rule.makers(subset.name if subset else "")]
     origins += [policy for policies in mtls.values() for policy in policies.decider(None)]
     origins += [item.source for item in endpoints if item.source is not None and item.port_name == port.name]
@@ -117,6 +131,7 @@ def load_assignment(
     policy: PortPolicy,
     where: Placement,
     mtls: dict[str, NamespaceMtls] | None = None,
+    crossing: Crossing = DIRECT,
 ) -> endpoint_pb2.ClusterLoadAssignment:
     """Also for DNS clusters, whose endpoints are names. Localities always have a weight: gRPC clients insist on one."""
     groups: dict[Group, list[Endpoint]] = {}
@@ -129,8 +144,19 @@ def load_assignment(
             continue
         if subset is None or selects(subset.labels, item.placed_labels if by_place else item.labels):
             chosen.append(item)
-    for item in where.families.reachable(chosen):
+    far = {id(item) for item in chosen if crossing.gateways_to(item)}
+    near = where.families.reachable([item for item in chosen if id(item) not in far])
+    for item in (*near, *(item for item in chosen if id(item) in far)):
         groups.setdefault(group_of(where, item), []).append(item)
+    if crossing.networks.gateways:
+        entered = {id(item) for item in chosen if accepts_mtls(item, policy, service, mtls or {})}
+        through = partial(
+            through_gateways,
+            crossing=crossing,
+            accepts_mtls=lambda item: id(item) in entered,
+            includes=where.families.own.include,
+        )
+        groups = {group: through(found) for group, found in groups.items()}
     groups = _in_range(groups)
     weights = {group: sum(item.weight for item in found) for group, found in groups.items()}
     weights = distributed(where, weights)

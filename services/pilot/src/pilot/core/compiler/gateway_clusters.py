@@ -19,7 +19,15 @@ from pilot.core.compiler.cluster_policy import (
     apply_outlier_detection,
 )
 from pilot.core.compiler.context import Compilation, Compiled, packed
-from pilot.core.compiler.endpoints import accepts_mtls, load_assignment, place_of, placement_of, policies_of
+from pilot.core.compiler.endpoints import (
+    accepts_mtls,
+    crossing_key,
+    crossing_of,
+    load_assignment,
+    place_of,
+    placement_of,
+    policies_of,
+)
 from pilot.core.compiler.gateway_chains import serves
 from pilot.core.compiler.gateway_servers import merged_servers
 from pilot.core.compiler.messages import ads_source, source_bind
@@ -55,10 +63,10 @@ def _of(work: Compilation, service: Service, port: Port, subset: Subset | None) 
 
     def assignment() -> Compiled:
         ending = tuple(item for item in endpoints if accepts_mtls(item, policy, service, mtls))
-        made = load_assignment(name, ending, port, subset, service, policy, where, mtls)
+        made = load_assignment(name, ending, port, subset, service, policy, where, mtls, crossing_of(work))
         return packed(ENDPOINT_TYPE, name, made, beside=origins)
 
-    key = (ENDPOINT_TYPE, name, Same(service), Same(rule), Same(endpoints), where)
+    key = (ENDPOINT_TYPE, name, Same(service), Same(rule), Same(endpoints), where, *crossing_key(work))
     yield work.memo((*key, tuple(map(Same, mtls.values()))), assignment)
 
 
