@@ -2,11 +2,18 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from meshcore.runtime.settings import GoDuration, ServiceSettings
-from pydantic import Field
-from pydantic_settings import SettingsConfigDict
+from pydantic import AliasChoices, BeforeValidator, Field
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from pilot.core.fetch_guard import Network, parse_networks
+from pilot.core.issuer_keys import KeyFetching
+
+
+def _networks(value: str | tuple[Network, ...]) -> tuple[Network, ...]:
+    return parse_networks(value) if isinstance(value, str) else value
 
 
 class PilotSettings(ServiceSettings):
@@ -48,6 +55,16 @@ class PilotSettings(ServiceSettings):
     heartbeat_interval: GoDuration = timedelta(seconds=2)
     galley_url: str = ""
     """Galley's config API, to report what proxies refuse; empty reports nothing."""
+    jwt_pub_key_refresh_interval: GoDuration = timedelta(minutes=20)
+    """How often the keys of JWT issuers are fetched again."""
+    jwt_enable_remote_jwks: Annotated[KeyFetching, BeforeValidator(KeyFetching.parse)] = KeyFetching.PILOT
+    """Who fetches keys behind a `jwksUri`: `false` (Pilot), `hybrid` (Envoy from services of the mesh) or `true`."""
+    blocked_jwks_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = Field(
+        default=(), validation_alias=AliasChoices("BLOCKED_CIDRS_IN_JWKS_URIS", "PILOT_BLOCKED_JWKS_NETWORKS")
+    )
+    """Networks, separated by commas, from which no keys are fetched; link-local and metadata addresses never are."""
+    jwks_ca_file: Path | None = Path("/cacerts/extra.pem")
+    """More certificates to trust when keys are fetched, where there is such a file."""
     status_interval: GoDuration = timedelta(seconds=5)
     """How often refusals are looked at; no object's status is written more often."""
     query_deadline: GoDuration = timedelta(seconds=2)

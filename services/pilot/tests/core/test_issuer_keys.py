@@ -77,13 +77,13 @@ def test_a_rule_without_keys_in_its_text_is_refused(text):
 
 
 def test_a_failure_keeps_older_keys_and_a_success_forgets_the_failure():
-    keys = IssuerKeys().known(ONE, "{1}").failed(ONE, "timed out")
+    keys = IssuerKeys().known(ONE, "{1}").failing({ONE: "timed out"})
     assert keys.sets[ONE] == "{1}"
     assert keys.faults[ONE] == "timed out"
     after = keys.known(ONE, "{1}")
     assert not after.faults
     assert after.known(ONE, "{1}") is after, "nothing new is the same object: memos and pushes rely on it"
-    assert after.failed(TWO, "x").failed(TWO, "x").without([ONE, TWO]).sets == {}
+    assert after.failing({TWO: "x"}).failing({TWO: "x"}).without([ONE, TWO]).sets == {}
 
 
 @pytest.mark.parametrize(

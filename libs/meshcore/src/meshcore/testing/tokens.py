@@ -6,7 +6,7 @@
 
 A token lasts an hour from now. `lasts` are other seconds (negative: it is over), `from` the seconds until it begins;
 `alg`, `kid` (null: none) and `forged` (`none`: no signature at all; `HS256`: the public key as the secret; `payload`:
-other claims under the old signature) make it wrong.
+other claims under the old signature) make it wrong. `$issuers` in `iss` is where key sets are served.
 """
 
 import base64
@@ -34,7 +34,7 @@ class TokenMint:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._keys: dict[str, Any] = {}
-        self._tokens: dict[str, str] = {}
+        self._tokens: dict[tuple[str, str], str] = {}
 
     @cached_property
     def _said(self) -> Mapping[str, Any]:
@@ -52,17 +52,19 @@ class TokenMint:
         key = jwt.get_algorithm_by_name(algorithm).to_jwk(public, as_dict=True)
         return json.dumps({"keys": [{**key, "kid": name, "alg": algorithm, "use": "sig"}]}, sort_keys=True)
 
-    def token(self, name: str) -> str:
-        """A token as its entry says. KeyError when there is none."""
-        if name not in self._tokens:
-            self._tokens[name] = self._made(self._said["tokens"][name])
-        return self._tokens[name]
+    def token(self, name: str, issuers: str = "") -> str:
+        """A token as its entry says; `issuers` is the URL of the server of keys. KeyError when there is none."""
+        if (name, issuers) not in self._tokens:
+            self._tokens[name, issuers] = self._made(self._said["tokens"][name], issuers)
+        return self._tokens[name, issuers]
 
-    def _made(self, said: Mapping[str, Any]) -> str:
+    def _made(self, said: Mapping[str, Any], issuers: str) -> str:
         key, forged = said["key"], said.get("forged", "")
         algorithm = said.get("alg", self._said["keys"][key])
         now = int(time.time())
         claims = {"iat": now, "exp": now + said.get("lasts", _LASTING), **said["claims"]}
+        if "iss" in claims:
+            claims["iss"] = claims["iss"].replace("$issuers", issuers)
         if "from" in said:
             claims["nbf"] = now + said["from"]
         kid = said.get("kid", key)

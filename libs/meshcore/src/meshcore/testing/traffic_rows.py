@@ -274,7 +274,7 @@ class TrafficFolder:
                 case "row":
                     return name
                 case "token":
-                    return self.mint.token(of)
+                    return self.mint.token(of, issuers)
                 case "keys":
                     return self.mint.key_set(of)
                 case "issuer":

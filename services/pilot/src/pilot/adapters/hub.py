@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import timedelta
 
 import structlog
 from meshcore.distribution.events import ChangeSet, FullState
@@ -14,6 +15,7 @@ from meshcore.xds.session import Front
 from pilot.adapters import telemetry
 from pilot.core.admission import Admission
 from pilot.core.engine import Engine, Stream
+from pilot.core.issuer_keys import IssuerKeys, KeySource
 from pilot.core.proxy import Proxy
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.secrets import SecretName, SecretState
@@ -30,6 +32,9 @@ class Hub:
         self.has_state = asyncio.Event()
         self.secrets_wanted = asyncio.Event()
         """Set when other Secrets may be needed than before."""
+        self.keys_wanted = asyncio.Event()
+        """Set when keys of other issuers may be needed than before."""
+        self._keys: Mapping[KeySource, timedelta] = {}
         self._secret_users: set[int] = set()
         self._arrived = asyncio.Event()
         self._wakes: dict[int, asyncio.Event] = {}
@@ -75,6 +80,11 @@ class Hub:
     def take_secret(self, name: SecretName, state: SecretState) -> None:
         """Galley has told what a Secret is now."""
         self.engine.take_secret(name, state, time.monotonic())
+        self._arrived.set()
+
+    def take_keys(self, keys: IssuerKeys) -> None:
+        """This is known of the keys of issuers now."""
+        self.engine.take_keys(keys, time.monotonic())
         self._arrived.set()
 
     def target(self, stream: Stream) -> ResourceSet:
@@ -194,6 +204,9 @@ class Hub:
             wake.set()
 
     def _changed(self) -> None:
+        if (keys := self.engine.wanted_keys) is not self._keys:
+            self._keys = keys
+            self.keys_wanted.set()
         self._arrived.set()
         self.progressed()
         telemetry.SERVICES.set(len(self.engine.snapshot.registry.services))

@@ -1,7 +1,7 @@
 """A serving process: feed -> hub -> ADS, with registrations beside it. A Pilot without workers is one, and so is each
 worker."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshcore.bus.connection import Bus, BusSettings
 from meshcore.bus.feed import ConfigFeed
@@ -13,6 +13,8 @@ from pilot.adapters.answers import LocalAnswers, Source
 from pilot.adapters.control import control_server
 from pilot.adapters.endpoints_bucket import SILENCE, EndpointsBucket
 from pilot.adapters.hub import Hub
+from pilot.adapters.issuer_fetch import IssuerFetch, client_context
+from pilot.adapters.issuer_key_source import IssuerKeySource
 from pilot.adapters.peers import Peers
 from pilot.adapters.registered import Registered
 from pilot.adapters.secret_source import SecretSource
@@ -27,6 +29,8 @@ from pilot.settings import PilotSettings
 
 NATS_USER_FILE = "nats-user.json"
 ROOT_FILE = "root-cert.pem"
+KEYS_WITHIN = 6.0
+"""Seconds that the ports stay closed at most for the first try of issuers' keys."""
 SPREAD_WITHIN = 5.0
 """Seconds that an agent waits at most for its workload to be out of everybody's sight."""
 
@@ -67,7 +71,8 @@ async def start_serving(
         _start_feed(runtime, hub, bus)
         if settings.worker < 0:
             _start_status(runtime, bus, source)
-    servers = _start_ads(runtime, hub, registered, identity)
+    keys = _start_issuer_keys(runtime, hub)
+    servers = _start_ads(runtime, hub, registered, identity, keys)
     if identity is not None and settings.galley_address:
         runtime.spawn("secrets", SecretSource(hub, settings.galley_address, identity).run)
     if settings.worker >= 0 and settings.control_socket is not None:
@@ -148,6 +153,17 @@ def _start_registrations(
     return (registered if settings.enable_workload_entry else None), peers
 
 
+def _start_issuer_keys(runtime: Runtime[PilotSettings], hub: Hub) -> IssuerKeySource:
+    settings = runtime.settings
+    keys = hub.engine.snapshot.keys
+    hub.take_keys(replace(keys, fetching=settings.jwt_enable_remote_jwks))
+    fetch = IssuerFetch(client_context(settings.jwks_ca_file), settings.blocked_jwks_networks)
+    copy = None if settings.state_dir is None else settings.state_dir / _file_name(settings, "issuer-keys.json")
+    source = IssuerKeySource(hub, fetch, settings.jwt_pub_key_refresh_interval, copy)
+    runtime.spawn("issuer keys", source.run)
+    return source
+
+
 def _start_status(runtime: Runtime[PilotSettings], bus: Bus, source: Source) -> None:
     """Report refusals to Galley, if it is known where it is and who reports."""
     settings = runtime.settings
@@ -174,13 +190,18 @@ def _peers(settings: PilotSettings, bus: Bus, bucket: EndpointsBucket, local: So
 
 
 def _start_ads(
-    runtime: Runtime[PilotSettings], hub: Hub, registered: Registered | None, identity: LiveIdentity | None
+    runtime: Runtime[PilotSettings],
+    hub: Hub,
+    registered: Registered | None,
+    identity: LiveIdentity | None,
+    keys: IssuerKeySource,
 ) -> AdsServers:
     settings = runtime.settings
     servers = AdsServers(hub, registered, settings, identity)
 
     async def open_ports() -> None:
         await hub.has_state.wait()
+        await keys.settled(KEYS_WITHIN)  # a restart must not refuse good tokens
         await servers.start()
         runtime.on_stop("ads", servers.stop)
         runtime.readiness.set("ads", True, f"mtls {servers.secure_port}, plaintext {servers.plaintext_port}")

@@ -10,6 +10,7 @@ whose compile gives what it had keeps the very same mappings, which a session ta
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
 
@@ -20,9 +21,10 @@ from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.session import AdsSession, Front
 
 from pilot.core.debounce import Debounce
-from pilot.core.impact import endpoints_affect
+from pilot.core.impact import endpoints_affect, keys_affect
 from pilot.core.ip_families import IpFamilies, families_of
 from pilot.core.isolation import HeldBack, Isolation
+from pilot.core.issuer_keys import IssuerKeys, KeySource
 from pilot.core.name_table import name_table
 from pilot.core.proxy import Proxy, ProxyClass, classify
 from pilot.core.push_queue import Push, PushQueue
@@ -95,6 +97,9 @@ class Engine:
     """Classes whose last compile failed, and why; they keep what they had."""
     generation: int = 0
     """Counts snapshots."""
+    awaits_keys: bool = False
+    """Whether somebody fetches keys of issuers: then config that needs some waits for the first try."""
+    _keys_of: tuple[object, Mapping[KeySource, timedelta]] = (None, {})
     _numbers: int = 0
     _registered: tuple[RegisteredWorkload, ...] = ()
     _classes: dict[ProxyClass, _Compiled] = field(default_factory=dict)
@@ -109,7 +114,7 @@ class Engine:
         if state.revision < self.snapshot.revision:
             for stream in self.streams.values():
                 stream.session.revisions_restarted()
-        fresh = MeshSnapshot.of_entries(state.entries, state.revision)
+        fresh = MeshSnapshot.of_entries(state.entries, state.revision).with_keys(self.snapshot.keys)
         self._replace(fresh.with_registered(self._registered))
         self.receipts.restarted(state.revision)
         self.has_state = True
@@ -143,6 +148,30 @@ class Engine:
             return
         users = {one for one, made in self._classes.items() if name in _secret_names(made.resources.secrets, one)}
         self._touch([stream for stream in self.streams.values() if stream.proxy_class in users], "secret", now)
+
+    def take_keys(self, keys: IssuerKeys, now: float) -> None:
+        """What is known of issuers' keys now; no config revision, so no receipt."""
+        before = self.snapshot.keys
+        if keys is before:
+            return
+        self._replace(self.snapshot.with_keys(keys))
+        changed = {source for source in {*before.sets, *keys.sets} if before.sets.get(source) != keys.sets.get(source)}
+        affected = self._affected(lambda one: keys_affect(changed, one, self.snapshot), frozenset())
+        self._touch(affected, "keys", now)
+
+    @property
+    def wanted_keys(self) -> Mapping[KeySource, timedelta]:
+        """The keys of issuers that are to be fetched; the same object while no RequestAuthentication changes."""
+        policies = self.snapshot.configs.get("RequestAuthentication")
+        if self._keys_of[0] is not policies:
+            self._keys_of = (policies, self.snapshot.key_sources())
+        return self._keys_of[1]
+
+    @property
+    def awaited_keys(self) -> frozenset[KeySource]:
+        """Those of them of which not even the first try is over."""
+        keys = self.snapshot.keys
+        return frozenset(self.wanted_keys) - keys.sets.keys() - keys.faults.keys() if self.awaits_keys else frozenset()
 
     def wanted_secrets(self) -> Mapping[SecretName, frozenset[str]]:
         """Every Secret that the config of a connected, proven proxy refers to, with the identities that it is for."""
@@ -185,9 +214,16 @@ class Engine:
         return self.receipts.left(stream.number)
 
     def release_pushes(self) -> list[int]:
-        """The debounce is over: the streams that now have a pending push and had none."""
+        """The debounce is over: the streams that now have a pending push and had none.
+
+        A stream whose config waits for the first try of an issuer's keys is held back until that is over: a policy must
+        not refuse good tokens because it came before its keys. A try has a time limit, and only its own workloads wait.
+        """
         self.debounce.taken()
         touched, self._touched = self._touched, {}
+        if awaited := self.awaited_keys:
+            self._touched = {number: push for number, push in touched.items() if self._awaits(number, awaited)}
+            touched = {number: push for number, push in touched.items() if number not in self._touched}
         return [number for number, push in touched.items() if number in self.streams and self.queue.add(number, push)]
 
     def take_push(self, stream: Stream) -> tuple[Push, ResourceSet] | None:
@@ -309,6 +345,11 @@ class Engine:
     def classes(self) -> Mapping[ProxyClass, ResourceSet]:
         """What has been compiled, by class."""
         return {one: compiled.resources for one, compiled in self._classes.items()}
+
+    def _awaits(self, number: int, keys: frozenset[KeySource]) -> bool:
+        stream = self.streams.get(number)
+        one = stream.proxy_class if stream is not None else None
+        return one is not None and keys_affect(keys, one, self.snapshot)
 
     def _name_table(self, families: IpFamilies) -> ResourceSet:
         known = self._names.get(families)

@@ -4,7 +4,7 @@ Both err on the side of more: a class that is said to be unaffected compiles to 
 (a property test holds this), a class that is said to be affected may turn out not to be.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -43,6 +43,7 @@ from meshcore.xds.types import (
 
 from pilot.core.config import Config, exported
 from pilot.core.ingress import ingress_selector
+from pilot.core.issuer_keys import KeySource, key_source
 from pilot.core.networks import is_gateway
 from pilot.core.policy_target import is_target
 from pilot.core.proxy import ProxyClass, ProxyType
@@ -135,6 +136,21 @@ def endpoints_affect(services: Iterable[ServiceKey], proxy_class: ProxyClass, sn
     return any(
         key.namespace == proxy_class.namespace or _sees_host(key.host, key.namespace, proxy_class, snapshot)
         for key in services
+    )
+
+
+def keys_affect(sources: Collection[KeySource], proxy_class: ProxyClass, snapshot: MeshSnapshot) -> bool:
+    """Whether other keys from these sources can alter what this class is to have."""
+    if not sources:
+        return False
+    root = snapshot.mesh_config.root_namespace
+    spaces = snapshot.by_namespace.get("RequestAuthentication", {})
+    return any(
+        key_source(rule) in sources
+        for namespace in {root, proxy_class.namespace}
+        for config in spaces.get(namespace, ())
+        if is_target(config.object, proxy_class, root)
+        for rule in config.object.spec.jwt_rules
     )
 
 

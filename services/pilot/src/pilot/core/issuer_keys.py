@@ -90,11 +90,11 @@ class IssuerKeys:
         faults = {one: fault for one, fault in self.faults.items() if one != source}
         return replace(self, sets={**self.sets, source: keys}, faults=faults)
 
-    def failed(self, source: KeySource, fault: str) -> "IssuerKeys":
-        """After a try that brought none: older keys stay in use."""
-        if self.faults.get(source) == fault:
+    def failing(self, faults: Mapping[KeySource, str]) -> "IssuerKeys":
+        """After tries that brought none: older keys stay in use."""
+        if all(self.faults.get(source) == fault for source, fault in faults.items()):
             return self
-        return replace(self, faults={**self.faults, source: fault})
+        return replace(self, faults={**self.faults, **faults})
 
     def without(self, sources: Iterable[KeySource]) -> "IssuerKeys":
         """What is left when these are forgotten."""

@@ -32,7 +32,7 @@ from pilot.core.delegates import Delegating, delegating
 from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.discovery import is_discovered
 from pilot.core.ingress import NO_INGRESS, IngressConfig, OfIngress, Spaces, joined_routes, of_ingresses
-from pilot.core.issuer_keys import IssuerKeys, KeySource, wanted_sources
+from pilot.core.issuer_keys import IssuerKeys, KeyFetching, KeySource, wanted_sources
 from pilot.core.namespace_index import sorted_again
 from pilot.core.networks import NO_NETWORKS, Networks, networks_of
 from pilot.core.peer_authentication import NamespaceMtls
@@ -171,8 +171,11 @@ class MeshSnapshot:
         return self if keys is self.keys else replace(self, keys=keys)
 
     def key_sources(self) -> Mapping[KeySource, timedelta]:
-        """The keys that some RequestAuthentication needs fetched; see `wanted_sources`."""
-        return wanted_sources(self.configs.get("RequestAuthentication", {}).values())
+        """The keys that some RequestAuthentication needs Pilot to fetch; see `wanted_sources`."""
+        found = wanted_sources(self.configs.get("RequestAuthentication", {}).values())
+        if self.keys.fetching is KeyFetching.ENVOY:
+            return {source: limit for source, limit in found.items() if not source.uri}
+        return found
 
     def virtual_services(self, namespace: str) -> tuple[Config[VirtualService], ...]:
         """VirtualServices of one namespace, oldest first."""

@@ -1,0 +1,226 @@
+"""Keys in the background: fetched at once, again and again, kept through failures and restarts, never in the way."""
+
+import asyncio
+import json
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from meshcore.distribution.events import Change, ChangeSet, FullState
+from meshcore.distribution.keys import Key, kv_key
+from meshcore.distribution.records import make_record
+from meshcore.runtime import tasks
+from meshcore.testing.key_server import key_server
+from meshcore.xds import delta
+from pilot.adapters.hub import Hub
+from pilot.adapters.issuer_fetch import IssuerFetch, client_context
+from pilot.adapters.issuer_key_source import KEPT_FOR, IssuerKeySource
+from pilot.core.admission import Admission
+from pilot.core.compiler import compile_resources
+from pilot.core.debounce import Debounce
+from pilot.core.engine import Engine
+from pilot.core.impact import affects
+from pilot.core.issuer_keys import KeySource
+from pilot.core.proxy import parse_node
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def key_set(name):
+    return json.dumps({"keys": [{"kty": "EC", "kid": name, "crv": "P-256", "x": "AQ", "y": "AQ"}]}, sort_keys=True)
+
+
+@pytest.fixture
+def issuers():
+    with key_server(key_set) as server:
+        yield server
+
+
+class Pilot:
+    """A hub with keys, fed by hand; `clock` is the one that decides what is due."""
+
+    def __init__(self, copy=None, every=timedelta(minutes=20)):
+        self.hub = Hub(Engine(compile_resources, affects, Debounce(0.01, 1)), Admission(0, 0))
+        self.offset = 0.0
+        fetch = IssuerFetch(client_context(None))
+        self.keys = IssuerKeySource(self.hub, fetch, every, copy, clock=lambda: time.time() + self.offset)
+        self.revision = 0
+
+    def start(self):
+        self.hub.take_state(FullState("s", 1, "", {}))
+        self.revision = 1
+
+    def policy(self, *rules, namespace="shop", name="p"):
+        spec = {"jwtRules": list(rules)}
+        document = {
+            "apiVersion": "security.istio.io/v1",
+            "kind": "RequestAuthentication",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": spec,
+        }
+        self.revision += 1
+        key = Key("security.istio.io", "requestauthentications", namespace, name)
+        record = make_record(kv_key(*key), "s", self.revision, document, "", NOW)
+        changes = (Change(key, record, None),)
+        self.hub.take_changes(ChangeSet("s", self.revision, self.revision - 1, "", NOW, changes))
+
+    def connect(self, namespace="shop"):
+        node = {
+            "id": f"sidecar~10.0.0.1~a.{namespace}~{namespace}.svc.cluster.local",
+            "metadata": {"NAMESPACE": namespace},
+        }
+        return self.hub.connect(parse_node(node), delta, "127.0.0.1")[0]
+
+    @property
+    def known(self):
+        return self.hub.engine.snapshot.keys
+
+    async def until(self, what):
+        async with asyncio.timeout(10):
+            while not what():  # noqa: ASYNC110 - the engine has no event for it
+                await asyncio.sleep(0.01)
+
+    def later(self, seconds):
+        """As if so much time had passed."""
+        self.offset += seconds
+        self.hub.keys_wanted.set()
+
+
+async def test_keys_are_fetched_when_a_policy_comes_and_forgotten_when_it_goes(issuers):
+    pilot = Pilot()
+    pilot.start()
+    source = KeySource("bank.test", f"{issuers.url}/bank")
+    async with tasks.background(pilot.keys.run(), name="keys"):
+        pilot.policy({"issuer": source.issuer, "jwksUri": source.uri})
+        await pilot.until(lambda: source in pilot.known.sets)
+        assert pilot.known.sets[source] == key_set("bank")
+        pilot.policy({"issuer": "inline.test", "jwks": key_set("a")})
+        await pilot.until(lambda: source not in pilot.known.sets)
+    assert issuers.asked == {"/bank": 1}
+
+
+async def test_keys_are_fetched_again_and_only_others_are_pushed(issuers):
+    pilot = Pilot(every=timedelta(seconds=60))
+    pilot.start()
+    stream, elsewhere = pilot.connect(), pilot.connect("books")
+    source = KeySource("bank.test", f"{issuers.url}/bank")
+    async with tasks.background(pilot.keys.run(), name="keys"):
+        pilot.policy({"issuer": source.issuer, "jwksUri": source.uri})
+        await pilot.until(lambda: source in pilot.known.sets)
+        pilot.hub.engine.release_pushes()
+        pilot.hub.engine.take_push(stream)
+        known = pilot.known
+        pilot.later(60)
+        await pilot.until(lambda: issuers.asked["/bank"] == 2)
+        await pilot.until(lambda: pilot.hub.engine.debounce.due is None or pilot.known is not known)
+        assert pilot.known is known
+        assert pilot.hub.engine.release_pushes() == []
+        issuers.answers["/bank"] = lambda: (200, {}, key_set("new").encode())
+        pilot.later(60)
+        await pilot.until(lambda: pilot.known is not known)
+        assert pilot.hub.engine.release_pushes() == [stream.number]
+        assert pilot.hub.engine.take_push(elsewhere) is None
+        assert pilot.known.sets[source] == key_set("new")
+
+
+async def test_attack_32_older_keys_outlive_an_issuer_for_seven_days_and_no_longer(issuers):
+    pilot = Pilot()
+    pilot.start()
+    source = KeySource("bank.test", f"{issuers.url}/bank")
+    async with tasks.background(pilot.keys.run(), name="keys"):
+        pilot.policy({"issuer": source.issuer, "jwksUri": source.uri})
+        await pilot.until(lambda: source in pilot.known.sets)
+        issuers.answers["/bank"] = lambda: (500, {}, b"")
+        pilot.later(3600)
+        await pilot.until(lambda: source in pilot.known.faults)
+        assert pilot.known.faults[source] == "the answer has status 500"
+        assert pilot.known.sets[source] == key_set("bank")
+        pilot.later(KEPT_FOR.total_seconds())
+        await pilot.until(lambda: source not in pilot.known.sets)
+        del issuers.answers["/bank"]
+        pilot.later(7200)
+        await pilot.until(lambda: source in pilot.known.sets)
+        assert source not in pilot.known.faults
+
+
+async def test_what_cannot_be_fetched_is_tried_again_seven_times_soon_and_then_after_a_minute(issuers):
+    pilot = Pilot()
+    pilot.start()
+    issuers.answers["/bank"] = lambda: (404, {}, b"")
+    async with tasks.background(pilot.keys.run(), name="keys"):
+        pilot.policy({"issuer": "bank.test", "jwksUri": f"{issuers.url}/bank"})
+        for tried in range(1, 9):
+            await pilot.until(lambda tried=tried: issuers.asked["/bank"] == tried and pilot.known.faults)
+            await pilot.until(lambda: not pilot.keys._running)
+            pilot.later(1)
+        pilot.later(50)
+        await asyncio.sleep(0)
+        assert issuers.asked["/bank"] == 8
+        pilot.later(10)
+        await pilot.until(lambda: issuers.asked["/bank"] == 9)
+
+
+async def test_a_policy_waits_for_the_first_try_of_its_keys_and_nobody_else_does(issuers):
+    """Else the policy would refuse good tokens until its keys come."""
+    pilot = Pilot()
+    pilot.start()
+    gate = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slowly():
+        asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(10)
+        return 200, {}, key_set("bank").encode()
+
+    issuers.answers["/bank"] = slowly
+    inside, outside = pilot.connect(), pilot.connect("books")
+    source = KeySource("bank.test", f"{issuers.url}/bank")
+    async with tasks.background(pilot.keys.run(), name="keys"):
+        pilot.policy({"issuer": source.issuer, "jwksUri": source.uri})
+        pilot.policy({"issuer": "inline.test", "jwks": key_set("a")}, namespace="books", name="q")
+        assert pilot.hub.engine.release_pushes() == [outside.number]
+        assert pilot.hub.engine.awaited_keys == {source}
+        assert not await pilot.keys.settled(0.05)
+        gate.set()
+        assert await pilot.keys.settled(10)
+        assert pilot.hub.engine.release_pushes() == [inside.number]
+        assert source in pilot.known.sets
+
+
+async def test_a_policy_waits_no_longer_when_the_first_try_failed(issuers):
+    pilot = Pilot()
+    pilot.start()
+    issuers.answers["/bank"] = lambda: (404, {}, b"")
+    stream = pilot.connect()
+    async with tasks.background(pilot.keys.run(), name="keys"):
+        pilot.policy({"issuer": "bank.test", "jwksUri": f"{issuers.url}/bank"})
+        assert pilot.hub.engine.release_pushes() == []
+        assert await pilot.keys.settled(10)
+        assert pilot.hub.engine.release_pushes() == [stream.number]
+
+
+async def test_keys_outlive_a_restart_while_the_issuer_is_away(issuers, tmp_path):
+    copy = tmp_path / "keys.json"
+    source = KeySource("bank.test", f"{issuers.url}/bank")
+    first = Pilot(copy)
+    first.start()
+    async with tasks.background(first.keys.run(), name="keys"):
+        first.policy({"issuer": source.issuer, "jwksUri": source.uri})
+        await first.until(copy.exists)
+    issuers.answers["/bank"] = lambda: (503, {}, b"")
+    second = Pilot(copy)
+    assert second.known.sets == {source: key_set("bank")}
+    second.start()
+    second.policy({"issuer": source.issuer, "jwksUri": source.uri})
+    assert await second.keys.settled(0)
+    async with tasks.background(second.keys.run(), name="keys"):
+        await second.until(lambda: source in second.known.faults)
+        assert second.known.sets[source] == key_set("bank")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[7]", '[{"issuer": "a"}]', '[{"issuer":"a","uri":"b","fetched":9e9,"keys":"x"}]']
+)
+async def test_a_copy_that_is_no_good_is_passed_over(tmp_path, content):
+    copy = tmp_path / "keys.json"
+    copy.write_text(content)
+    assert Pilot(copy).known.sets == {}
