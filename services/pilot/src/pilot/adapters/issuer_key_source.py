@@ -82,6 +82,11 @@ class IssuerKeySource:
         finally:
             await tasks.cancel(*self._running)
 
+    @property
+    def fetching(self) -> int:
+        """How many fetches are under way."""
+        return len(self._running)
+
     async def settled(self, within: float) -> bool:
         """Whether everything that is wanted now was tried, waiting for it at most that many seconds."""
         with contextlib.suppress(TimeoutError):
