@@ -176,7 +176,7 @@ async def test_a_policy_waits_for_the_first_try_of_its_keys_and_nobody_else_does
         pilot.policy({"issuer": source.issuer, "jwksUri": source.uri})
         pilot.policy({"issuer": "inline.test", "jwks": key_set("a")}, namespace="books", name="q")
         assert pilot.hub.engine.release_pushes() == [outside.number]
-        assert pilot.hub.engine.awaited_keys == {source}
+        assert pilot.keys.awaited == {source}
         assert not await pilot.keys.settled(0.05)
         gate.set()
         assert await pilot.keys.settled(10)

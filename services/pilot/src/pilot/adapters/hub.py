@@ -14,11 +14,12 @@ from meshcore.xds.session import Front
 
 from pilot.adapters import telemetry
 from pilot.core.admission import Admission
-from pilot.core.engine import Engine, Stream
+from pilot.core.engine import Engine
 from pilot.core.issuer_keys import IssuerKeys, KeySource
 from pilot.core.proxy import Proxy
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.secrets import SecretName, SecretState
+from pilot.core.stream import Stream
 
 _log = structlog.get_logger("engine")
 
@@ -204,7 +205,7 @@ class Hub:
             wake.set()
 
     def _changed(self) -> None:
-        if (keys := self.engine.wanted_keys) is not self._keys:
+        if (keys := self.engine.key_demand.wanted(self.engine.snapshot)) is not self._keys:
             self._keys = keys
             self.keys_wanted.set()
         self._arrived.set()

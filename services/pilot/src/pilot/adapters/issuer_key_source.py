@@ -65,7 +65,7 @@ class IssuerKeySource:
         self._wake = asyncio.Event()
         self._tried = asyncio.Event()
         self._saving = asyncio.Lock()
-        hub.engine.awaits_keys = True
+        hub.engine.key_demand.is_served = True
         self._load()
 
     async def run(self) -> None:
@@ -87,14 +87,19 @@ class IssuerKeySource:
         """How many fetches are under way."""
         return len(self._running)
 
+    @property
+    def awaited(self) -> frozenset[KeySource]:
+        """What is wanted and was never tried."""
+        return self._hub.engine.key_demand.awaited(self._hub.engine.snapshot)
+
     async def settled(self, within: float) -> bool:
         """Whether everything that is wanted now was tried, waiting for it at most that many seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
-                while self._hub.engine.awaited_keys:
+                while self.awaited:
                     self._tried.clear()
                     await self._tried.wait()
-        return not self._hub.engine.awaited_keys
+        return not self.awaited
 
     async def _something(self) -> None:
         wanted = tasks.create_task(self._hub.keys_wanted.wait(), name="keys wanted")
@@ -106,11 +111,11 @@ class IssuerKeySource:
 
     def _look(self) -> float | None:
         """Start what is due, forget what nobody wants or what is too old; seconds until something is due."""
-        now, wanted = self._clock(), self._hub.engine.wanted_keys
+        now, engine = self._clock(), self._hub.engine
+        wanted = engine.key_demand.wanted(engine.snapshot)
         gone = [source for source in self._sources if source not in wanted]
         for source in gone:
             del self._sources[source]
-        engine = self._hub.engine
         stale = [
             source
             for source, state in self._sources.items()

@@ -13,9 +13,9 @@ from meshcore.runtime import tasks
 from pilot.adapters import telemetry
 from pilot.adapters.endpoints_bucket import EndpointsBucket, Heartbeat, until_connected
 from pilot.adapters.hub import Hub
-from pilot.core.engine import Stream
 from pilot.core.proxy import Proxy
 from pilot.core.registration import Entry, Expiry, entry_of, find_group, may_replace, with_mark
+from pilot.core.stream import Stream
 from pilot.settings import PilotSettings
 
 FIRST_HEALTH = 0.3

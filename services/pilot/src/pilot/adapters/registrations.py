@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from pilot.core.engine import Stream
+from pilot.core.stream import Stream
 
 
 class Registrations(Protocol):

@@ -19,8 +19,8 @@ from meshcore.xds.types import HEALTH_TYPE, SHORT_NAMES
 
 from pilot.adapters import telemetry
 from pilot.adapters.hub import Hub, Ticket
-from pilot.core.engine import Stream
 from pilot.core.refusals import blame_of
+from pilot.core.stream import Stream
 
 _log = structlog.get_logger("ads")
 _INBOX = 64

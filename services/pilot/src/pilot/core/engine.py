@@ -10,7 +10,6 @@ whose compile gives what it had keeps the very same mappings, which a session ta
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
 
@@ -24,7 +23,8 @@ from pilot.core.debounce import Debounce
 from pilot.core.impact import endpoints_affect, keys_affect
 from pilot.core.ip_families import IpFamilies, families_of
 from pilot.core.isolation import HeldBack, Isolation
-from pilot.core.issuer_keys import IssuerKeys, KeySource
+from pilot.core.issuer_keys import IssuerKeys
+from pilot.core.key_demand import KeyDemand
 from pilot.core.name_table import name_table
 from pilot.core.proxy import Proxy, ProxyClass, classify
 from pilot.core.push_queue import Push, PushQueue
@@ -32,37 +32,10 @@ from pilot.core.receipt import ReceiptLog
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.secrets import SecretBook, SecretName, SecretState, permitted
 from pilot.core.snapshot import MeshSnapshot
+from pilot.core.stream import Stream
 
 Compile = Callable[[MeshSnapshot, ProxyClass], ResourceSet]
 Affects = Callable[[Change, ProxyClass, MeshSnapshot], bool]
-
-
-@dataclass(eq=False)
-class Stream:
-    """One ADS stream. `number` counts the streams of this process; `since` is its start in seconds of the epoch."""
-
-    number: int
-    proxy: Proxy
-    session: AdsSession
-    proxy_class: ProxyClass | None
-    """None for an agent's stream, which is never compiled for."""
-    address: str = ""
-    since: float = 0.0
-    target_generation: int = 0
-    """The engine's generation of the target that the session was given last."""
-    settled_generation: int = 0
-    """The newest generation that the client has taken whole."""
-    health_known: bool = False
-    """Whether the agent is to be told that everybody knows of its workload's health."""
-    complete: bool = False
-    """Whether it has had its first complete config."""
-    pushed_at: float | None = None
-    """When the oldest reason of the last push came up, until that push has been acknowledged."""
-
-    @property
-    def connection_id(self) -> str:
-        """Istio's form: `<proxy id>-<number>`."""
-        return f"{self.proxy.id}-{self.number}"
 
 
 @dataclass(slots=True)
@@ -97,9 +70,7 @@ class Engine:
     """Classes whose last compile failed, and why; they keep what they had."""
     generation: int = 0
     """Counts snapshots."""
-    awaits_keys: bool = False
-    """Whether somebody fetches keys of issuers: then config that needs some waits for the first try."""
-    _keys_of: tuple[object, Mapping[KeySource, timedelta]] = (None, {})
+    key_demand: KeyDemand = field(default_factory=KeyDemand)
     _numbers: int = 0
     _registered: tuple[RegisteredWorkload, ...] = ()
     _classes: dict[ProxyClass, _Compiled] = field(default_factory=dict)
@@ -155,23 +126,9 @@ class Engine:
         if keys is before:
             return
         self._replace(self.snapshot.with_keys(keys))
-        changed = {source for source in {*before.sets, *keys.sets} if before.sets.get(source) != keys.sets.get(source)}
+        changed = keys.changed_since(before)
         affected = self._affected(lambda one: keys_affect(changed, one, self.snapshot), frozenset())
         self._touch(affected, "keys", now)
-
-    @property
-    def wanted_keys(self) -> Mapping[KeySource, timedelta]:
-        """The keys of issuers that are to be fetched; the same object while no RequestAuthentication changes."""
-        policies = self.snapshot.configs.get("RequestAuthentication")
-        if self._keys_of[0] is not policies:
-            self._keys_of = (policies, self.snapshot.key_sources())
-        return self._keys_of[1]
-
-    @property
-    def awaited_keys(self) -> frozenset[KeySource]:
-        """Those of them of which not even the first try is over."""
-        keys = self.snapshot.keys
-        return frozenset(self.wanted_keys) - keys.sets.keys() - keys.faults.keys() if self.awaits_keys else frozenset()
 
     def wanted_secrets(self) -> Mapping[SecretName, frozenset[str]]:
         """Every Secret that the config of a connected, proven proxy refers to, with the identities that it is for."""
@@ -216,14 +173,14 @@ class Engine:
     def release_pushes(self) -> list[int]:
         """The debounce is over: the streams that now have a pending push and had none.
 
-        A stream whose config waits for the first try of an issuer's keys is held back until that is over: a policy must
-        not refuse good tokens because it came before its keys. A try has a time limit, and only its own workloads wait.
+        A stream whose config waits for the first try of an issuer's keys is held back until that is over.
         """
         self.debounce.taken()
+        waiting = self.key_demand.waiting(self.snapshot)
         touched, self._touched = self._touched, {}
-        if awaited := self.awaited_keys:
-            self._touched = {number: push for number, push in touched.items() if self._awaits(number, awaited)}
-            touched = {number: push for number, push in touched.items() if number not in self._touched}
+        for number in tuple(touched):
+            if number in self.streams and waiting(self.streams[number].proxy_class):
+                self._touched[number] = touched.pop(number)
         return [number for number, push in touched.items() if number in self.streams and self.queue.add(number, push)]
 
     def take_push(self, stream: Stream) -> tuple[Push, ResourceSet] | None:
@@ -241,7 +198,7 @@ class Engine:
         refused = [
             held[name]
             for name in sorted(refused_names(words, names))
-            if name in held and held[name].exists and not _has_unknown(stream, type_url, name)
+            if name in held and held[name].exists and not stream.has_unknown(type_url, name)
         ]
         last = partial(self._last_taken, stream)
         return self._push_again(one, now) if self.isolation.refused(one, words, refused, known.made, last) else []
@@ -260,7 +217,7 @@ class Engine:
         """What a stream has in another form than was compiled."""
         one = stream.proxy_class
         found = self.isolation.held_back(one) if one is not None else ()
-        return tuple(held for held in found if not _has_unknown(stream, held.type_url, held.resource))
+        return tuple(held for held in found if not stream.has_unknown(held.type_url, held.resource))
 
     def target(self, stream: Stream) -> ResourceSet:
         """What a stream is to be given now; whoever only wants to look asks `compiled`."""
@@ -313,7 +270,7 @@ class Engine:
         one = stream.proxy_class
         places = self.isolation.guessed(one) if one is not None else ()
         for type_url, name in places:
-            if one is not None and _has_unknown(stream, type_url, name):
+            if one is not None and stream.has_unknown(type_url, name):
                 named = {**made.of_type(type_url), name: self._classes[one].made.of_type(type_url)[name]}
                 resources = {**made.resources, type_url: MappingProxyType(named)}
                 made = ResourceSet(MappingProxyType(resources), made.diagnostics, made.secrets)
@@ -345,11 +302,6 @@ class Engine:
     def classes(self) -> Mapping[ProxyClass, ResourceSet]:
         """What has been compiled, by class."""
         return {one: compiled.resources for one, compiled in self._classes.items()}
-
-    def _awaits(self, number: int, keys: frozenset[KeySource]) -> bool:
-        stream = self.streams.get(number)
-        one = stream.proxy_class if stream is not None else None
-        return one is not None and keys_affect(keys, one, self.snapshot)
 
     def _name_table(self, families: IpFamilies) -> ResourceSet:
         known = self._names.get(families)
@@ -412,13 +364,6 @@ class Engine:
             self._touched[stream.number] = push if known is None else known.merged(push)
         if self._touched:
             self.debounce.event(now)
-
-
-def _has_unknown(stream: Stream, type_url: str, name: str) -> bool:
-    """Whether the client came with a form of this resource that this process does not know the content of."""
-    channel = stream.session.channels.get(type_url)
-    found = channel.taken.get(name) if channel is not None else None
-    return found is not None and found.exists and not found.body
 
 
 def _secret_names(resources: Iterable[str], one: ProxyClass) -> frozenset[SecretName]:

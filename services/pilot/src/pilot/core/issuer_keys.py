@@ -96,6 +96,11 @@ class IssuerKeys:
             return self
         return replace(self, faults={**self.faults, **faults})
 
+    def changed_since(self, before: "IssuerKeys") -> frozenset[KeySource]:
+        """The sources whose keys are others now."""
+        sources = self.sets.keys() | before.sets.keys()
+        return frozenset(source for source in sources if self.sets.get(source) != before.sets.get(source))
+
     def without(self, sources: Iterable[KeySource]) -> "IssuerKeys":
         """What is left when these are forgotten."""
         gone = frozenset(sources) & (self.sets.keys() | self.faults.keys())

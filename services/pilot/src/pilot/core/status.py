@@ -13,9 +13,10 @@ from meshcore.xds.types import (
     SHORT_NAMES,
 )
 
-from pilot.core.engine import Engine, Stream
+from pilot.core.engine import Engine
 from pilot.core.isolation import Form, HeldBack
 from pilot.core.refusals import Refusing, blame_of, refusals
+from pilot.core.stream import Stream
 
 FORMS = {
     Form.LAST_GOOD: "the proxy has its last good form",

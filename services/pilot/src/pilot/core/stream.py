@@ -1,0 +1,41 @@
+"""One ADS stream, as the engine keeps account of it. Pure."""
+
+from dataclasses import dataclass
+
+from meshcore.xds.session import AdsSession
+
+from pilot.core.proxy import Proxy, ProxyClass
+
+
+@dataclass(eq=False)
+class Stream:
+    """One ADS stream. `number` counts the streams of this process; `since` is its start in seconds of the epoch."""
+
+    number: int
+    proxy: Proxy
+    session: AdsSession
+    proxy_class: ProxyClass | None
+    """None for an agent's stream, which is never compiled for."""
+    address: str = ""
+    since: float = 0.0
+    target_generation: int = 0
+    """The engine's generation of the target that the session was given last."""
+    settled_generation: int = 0
+    """The newest generation that the client has taken whole."""
+    health_known: bool = False
+    """Whether the agent is to be told that everybody knows of its workload's health."""
+    complete: bool = False
+    """Whether it has had its first complete config."""
+    pushed_at: float | None = None
+    """When the oldest reason of the last push came up, until that push has been acknowledged."""
+
+    @property
+    def connection_id(self) -> str:
+        """Istio's form: `<proxy id>-<number>`."""
+        return f"{self.proxy.id}-{self.number}"
+
+    def has_unknown(self, type_url: str, name: str) -> bool:
+        """Whether the client came with a form of this resource that this process does not know the content of."""
+        channel = self.session.channels.get(type_url)
+        found = channel.taken.get(name) if channel is not None else None
+        return found is not None and found.exists and not found.body
