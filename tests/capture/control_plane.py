@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,7 +27,18 @@ PLURALS = {
     "ServiceAccount": "api/v1/namespaces/{}/serviceaccounts",
     "WorkloadGroup": "apis/networking.istio.io/v1/namespaces/{}/workloadgroups",
     "PeerAuthentication": "apis/security.istio.io/v1/namespaces/{}/peerauthentications",
-    "Sidecar": "apis/networking.istio.io/v1/namespaces/{}/sidecars",
+    "Namespace": "api/v1/namespaces",
+    "ConfigMap": "api/v1/namespaces/{}/configmaps",
+    "EndpointSlice": "apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",
+    **{
+        kind: f"apis/networking.istio.io/v1/namespaces/{{}}/{plural}"
+        for kind, plural in {
+            "Sidecar": "sidecars",
+            "ServiceEntry": "serviceentries",
+            "VirtualService": "virtualservices",
+            "DestinationRule": "destinationrules",
+        }.items()
+    },
 }
 
 Value = TypeVar("Value")
@@ -72,9 +84,21 @@ class ControlPlane:
 
     def apply(self, *objects: dict) -> None:
         for document in objects:
-            namespace = document["metadata"].setdefault("namespace", "default")
+            namespace = document["metadata"].get("namespace", "")
+            if document["kind"] != "Namespace":
+                namespace = document["metadata"].setdefault("namespace", "default")
             answer = self.api.post("/" + PLURALS[document["kind"]].format(namespace), json=document)
             assert answer.status_code in (201, 409), answer.text
+
+    @contextmanager
+    def applied(self, *documents: dict) -> Iterator[None]:
+        """These objects are there meanwhile."""
+        self.apply(*documents)
+        try:
+            yield
+        finally:
+            for document in reversed(documents):
+                self.delete(document)
 
     def delete(self, document: dict) -> None:
         path = PLURALS[document["kind"]].format(document["metadata"]["namespace"])

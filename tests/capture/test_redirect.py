@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,18 +10,14 @@ from http.server import ThreadingHTTPServer
 import pytest
 from control_plane import wait_until
 from echo_server import Echo
+from pods import answer
 
-from conftest import VIP
+from conftest import CLOSED, VIP, strict
 
 pytestmark = [pytest.mark.capture, pytest.mark.timeout(180)]
 
 CLIENT, ECHO = "spiffe://cluster.local/ns/default/sa/client", "spiffe://cluster.local/ns/default/sa/echo"
 PROXY_SOURCE = "127.0.0.6"
-
-
-def answer(done: subprocess.CompletedProcess[str]) -> dict:
-    body, _, status = done.stdout.rpartition("\n")
-    return json.loads(body) if status == "200" else {}
 
 
 def test_a_call_to_the_service_passes_both_proxies_with_mutual_tls(mesh):
@@ -32,16 +27,12 @@ def test_a_call_to_the_service_passes_both_proxies_with_mutual_tls(mesh):
 
 
 def test_a_server_that_speaks_first_is_reached_over_tcp(mesh):
-    script = f"""
-import socket
-with socket.create_connection(("{VIP}", 9000), 5) as connection:
-    lines = connection.makefile("rwb")
-    print(lines.readline().decode().strip())
-    lines.write(b"me\\n"); lines.flush()
-    print(lines.readline().decode().strip())
-"""
-    done = subprocess.run(mesh.client.inside(sys.executable, "-c", script), capture_output=True, text=True, timeout=20)
-    assert done.stdout.splitlines() == ["hello, who is there?", "welcome me"], done.stderr
+    heard = mesh.client.converse(VIP, 9000, "me")
+    assert heard == ["hello from echo to 127.0.0.6", "welcome me"]
+
+
+def test_a_port_that_is_known_for_servers_that_speak_first_needs_no_protocol_in_its_name(mesh):
+    assert mesh.client.converse(VIP, 3306) == ["hello from echo to 127.0.0.6"]
 
 
 def test_a_port_of_no_said_protocol_is_http_for_who_speaks_http_and_bytes_for_others(mesh):
@@ -81,18 +72,9 @@ def test_a_plaintext_caller_is_let_in_while_permissive_and_refused_when_strict(m
     # a client outside the mesh has no certificate, but its connection was captured on the way in
     assert "x-forwarded-client-cert" not in got["headers"]
     assert got["client"] == PROXY_SOURCE
-    strict = {
-        "apiVersion": "security.istio.io/v1",
-        "kind": "PeerAuthentication",
-        "metadata": {"name": "strict", "namespace": "default"},
-        "spec": {"mtls": {"mode": "STRICT"}},
-    }
-    mesh.control.apply(strict)
-    try:
+    with mesh.control.applied(strict()):
         wait_until("plaintext is refused", lambda: plain().returncode != 0)
         assert f"URI={CLIENT}" in answer(mesh.client.curl(f"http://{VIP}/"))["headers"]["x-forwarded-client-cert"]
-    finally:
-        mesh.control.delete(strict)
 
 
 def test_what_nobody_knows_is_passed_through_unless_a_sidecar_closes_the_mesh(mesh):
@@ -106,21 +88,9 @@ def test_what_nobody_knows_is_passed_through_unless_a_sidecar_closes_the_mesh(me
                 return mesh.client.curl(url).stdout.rpartition("\n")[2]
 
             wait_until("the stranger is reached", lambda: status() == "200")
-            closed = {
-                "apiVersion": "networking.istio.io/v1",
-                "kind": "Sidecar",
-                "metadata": {"name": "closed", "namespace": "default"},
-                "spec": {
-                    "workloadSelector": {"labels": {"app": "client"}},
-                    "outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"},
-                },
-            }
-            mesh.control.apply(closed)
-            try:
+            with mesh.control.applied(CLOSED):
                 wait_until("the stranger is out of reach", lambda: status() == "000")
                 assert answer(mesh.client.curl(f"http://{VIP}/"))
-            finally:
-                mesh.control.delete(closed)
             wait_until("the stranger is reached again", lambda: status() == "200")
         finally:
             outside.shutdown()

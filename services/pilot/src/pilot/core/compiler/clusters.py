@@ -111,7 +111,7 @@ def _outbound(work: Compilation, target: _Target) -> Compiled | None:
     )
     accounts = accounts_of(endpoints)
     dynamic = is_dynamic(service, port)
-    original = not is_eds(one, service) and not by_name and not dynamic
+    original = (not is_eds(one, service) and not by_name and not dynamic) or is_passed_through(policy)
     all_mutual = original and bool(endpoints) and all(item.tls_mode == ISTIO_TLS for item in endpoints)
     mutual = mode is not MtlsMode.DISABLE and not service.external and not dynamic and (all_mutual or not original)
     key = (
@@ -149,7 +149,7 @@ def _build(
     problems: list[Diagnostic] = []
     if is_dynamic(service, port):
         apply_dynamic(cluster, mesh, traits.families)
-    elif original or is_passed_through(policy):
+    elif original:
         cluster.type = _Type.ORIGINAL_DST
         if isinstance(port.target, int) and port.target not in (0, port.number):
             cluster.original_dst_lb_config.upstream_port_override.CopyFrom(uint32(port.target))
