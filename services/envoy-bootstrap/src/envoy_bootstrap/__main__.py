@@ -51,7 +51,7 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
         config = parse_environment(given, arguments)
         state_dir = Path(config.state_dir).absolute()
         bootstrap = bootstrap_text(config, state_dir, UnixSocket(str(state_dir / ADMIN_SOCKET), mode=0o600))
-        envoy = find_envoy(config.envoy_path)
+        envoy = find_envoy(config.envoy_path) if config.has_envoy else ""
     except MeshError as error:
         for line in (error.detail, *(str(violation) for violation in error.violations)):
             sys.stderr.write(f"{line}\n")

@@ -1,34 +1,15 @@
-"""A stock gRPC client without a proxy: it finds a service by `xds:///`, follows its rules, and follows a change."""
+"""Stock gRPC clients and servers without a proxy: they find services by `xds:///`, follow rules and changes, and speak
+mTLS as policies say."""
 
-import asyncio
 import contextlib
-import json
-import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from pathlib import Path
 
 import grpc
 import pytest
-from meshcore.distribution.events import Change, ChangeSet
-from meshcore.distribution.keys import Key, kv_key
-from meshcore.distribution.records import make_record
-from meshcore.model.kinds import by_kind
+from grpc_without_proxy import PORT, bootstrap, calling, feed, istio, serving_at
 from meshcore.testing.addresses import claim
+from meshcore.tls.identity import save_identity
 from pilot.core.compiler import compile_resources
-
-CALLER = Path(__file__).with_name("xds_caller.py")
-PORT = 9080
-NODE = {
-    "id": "sidecar~127.0.0.1~client.shop~shop.svc.cluster.local",
-    "metadata": {"GENERATOR": "grpc", "NAMESPACE": "shop"},
-}
-
-
-def istio(kind, name, spec):
-    metadata = {"name": name, "namespace": "shop"}
-    return {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
 def routed(*rules):
@@ -46,31 +27,6 @@ def server(address, version):
     made.add_insecure_port(f"{address}:{PORT}")
     made.start()
     return made
-
-
-def feed(mesh, *documents):
-    previous, mesh.revision = mesh.revision, mesh.revision + 1
-    now = datetime.now(UTC)
-    changes = []
-    for document in documents:
-        info = by_kind(document["apiVersion"], document["kind"])
-        key = Key(info.group, info.plural, "shop", document["metadata"]["name"])
-        changes.append(Change(key, make_record(kv_key(*key), "s", mesh.revision, document, "", now), None))
-    mesh.hub.take_changes(ChangeSet("s", mesh.revision, previous, "", now, tuple(changes)))
-
-
-class Caller:
-    def __init__(self, process):
-        self._process = process
-
-    async def call(self, user=""):
-        self._process.stdin.write(f"{user}\n".encode())
-        return (await self._process.stdout.readline()).decode().strip()
-
-    async def until(self, wanted, user=""):
-        async with asyncio.timeout(20):
-            while (got := await self.call(user)) != wanted:
-                assert got in ("v1", "v2"), got
 
 
 @pytest.mark.parametrize("target", ["reviews.shop.svc.cluster.local:9080", "reviews:9080"])
@@ -98,24 +54,51 @@ async def test_a_stock_client_follows_subsets_headers_and_changes(serve_mesh, tm
                 ),
                 routed({"match": [{"headers": {"x-user": {"exact": "tester"}}}], **to("v2")}, to("v1")),
             )
-            bootstrap = tmp_path / "bootstrap.json"
-            creds = [{"type": "insecure"}]
-            source = {"server_uri": mesh.plaintext, "channel_creds": creds, "server_features": ["xds_v3"]}
-            bootstrap.write_text(json.dumps({"xds_servers": [source], "node": NODE}))
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                str(CALLER),
-                f"xds:///{target}",
-                env=os.environ | {"GRPC_XDS_BOOTSTRAP": str(bootstrap)},
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            try:
-                caller = Caller(process)
+            file = bootstrap(tmp_path / "client", mesh, "client")
+            async with calling(file, target) as caller:
                 assert await caller.call() == "v1"
                 assert await caller.call("tester") == "v2"
                 feed(mesh, routed(to("v2")))
-                await caller.until("v2")
-            finally:
-                process.kill()
-                await process.wait()
+                await caller.until("v2", among=("v1", "v2"))
+
+
+APP = {"app": "reviews"}
+
+
+def peers(mode):
+    return istio("PeerAuthentication", "all", {"mtls": {"mode": mode}}, "security")
+
+
+def entry(address, account="reviews"):
+    return istio("WorkloadEntry", "v1", {"address": address, "labels": {"app": "reviews"}, "serviceAccount": account})
+
+
+def spiffe(account):
+    return f"spiffe://cluster.local/ns/shop/sa/{account}"
+
+
+async def test_a_stock_server_and_client_speak_mtls_where_policies_say_so(serve_mesh, ca, tmp_path):
+    with claim() as block:
+        address = block.address(1)
+        async with serve_mesh(compile_class=compile_resources) as mesh, contextlib.AsyncExitStack() as stack:
+            service = mesh.service("reviews", ports=[{"name": "grpc", "port": PORT}])
+            feed(mesh, service, entry(address), peers("STRICT"))
+            own = bootstrap(tmp_path / "reviews", mesh, "reviews", address, ca.issue(spiffe("reviews")), LABELS=APP)
+            await stack.enter_async_context(serving_at(own, f"{address}:{PORT}"))
+            file = bootstrap(tmp_path / "client", mesh, "client", identity=ca.issue(spiffe("client")))
+            name = f"reviews.shop.svc.cluster.local:{PORT}"
+            caller = await stack.enter_async_context(calling(file, name, "mtls"))
+            assert await caller.call() == spiffe("client"), "each side has seen the other's certificate"
+            bare = await stack.enter_async_context(calling(file, name))
+            assert (await bare.call()).startswith("UNAVAILABLE"), "plaintext is not taken"
+            save_identity(tmp_path / "client", ca.issue(spiffe("renewed")))
+            feed(mesh, entry(address, "somebody-else"))
+            await caller.until("UNAVAILABLE")
+            feed(mesh, entry(address))
+            await caller.until("spiffe://")
+            feed(mesh, peers("DISABLE"))
+            await bare.until("nobody")
+            await caller.until("nobody")
+            mutual = {"host": "reviews", "trafficPolicy": {"tls": {"mode": "ISTIO_MUTUAL"}}}
+            feed(mesh, peers("STRICT"), istio("DestinationRule", "reviews", mutual))
+            await caller.until(spiffe("renewed"))

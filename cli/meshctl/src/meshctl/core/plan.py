@@ -12,7 +12,7 @@ from pilot.core.registry.endpoint import NETWORK_LABEL
 
 from meshctl.core import topology as t
 from meshctl.core.layout import Layout
-from meshctl.core.workloads import ROUTER, Workload, filled
+from meshctl.core.workloads import GRPC, ROUTER, SIDECAR, Workload, filled
 
 
 class Role(StrEnum):
@@ -139,12 +139,16 @@ def application_spec(settings: StackSettings, workload: Workload, number: int, d
     if not workload.command:
         return None
     host, proxy = settings.stack.application(number), f"{settings.stack.proxy(number)}:{t.PROXY_HTTP_PORT}"
+    environment: dict[str, str | None] = {"http_proxy": f"http://{proxy}", "no_proxy": None}
+    if workload.type == GRPC:
+        host = settings.stack.proxy(number)
+        environment = {"GRPC_XDS_BOOTSTRAP": _grpc_bootstrap(settings, number)}
     values = {"python": settings.python, "host": host, "proxy": proxy, "dir": directory}
     return ProcessSpec(
         name=f"{workload.name}-app",
         role=Role.APPLICATION,
         argv=filled(workload.command, values),
-        environment={"http_proxy": f"http://{proxy}", "no_proxy": None, **workload.env},
+        environment=environment | dict(workload.env),
         listens=tuple((host, port) for port in workload.ports),
     )
 
@@ -191,14 +195,22 @@ def proxy_spec(
     ports = (t.STATUS_PORT, t.HEALTH_PORT, t.ENVOY_STATS_PORT, *workload.ports)
     if workload.type == ROUTER:
         environment["ISTIO_META_UNPRIVILEGED_POD"] = "true"
+    elif workload.type == GRPC:
+        ports = (t.STATUS_PORT,)
+        del environment["ISTIO_META_MESHCORE_APP_ADDRESS"]
+        environment |= {"DISABLE_ENVOY": "true", "GRPC_XDS_BOOTSTRAP": _grpc_bootstrap(settings, number)}
     else:
         ports = (t.PROXY_HTTP_PORT, *ports)
     return ProcessSpec(
         name=workload.name,
         role=Role.PROXY,
-        argv=(settings.python, "-m", "envoy_bootstrap", "proxy", workload.type),
+        argv=(settings.python, "-m", "envoy_bootstrap", "proxy", ROUTER if workload.type == ROUTER else SIDECAR),
         environment=environment | dict(workload.proxy_env) | told,
         listens=tuple((address, port) for port in ports),
         ready_url=f"http://{address}:{t.STATUS_PORT}/healthz/ready",
         grace=timedelta(seconds=15),
     )
+
+
+def _grpc_bootstrap(settings: StackSettings, number: int) -> str:
+    return f"{settings.layout.workload(number)}/grpc-bootstrap.json"

@@ -4,7 +4,8 @@
 
     [[workload]]
     name = "reviews-v1"               # unique in the file
-    type = "sidecar"                  # or "router": a gateway, which listens where its Gateway objects say
+    type = "sidecar"                  # or "router": a gateway, which listens where its Gateway objects say; or "grpc":
+                                      # the agent without an Envoy, for an application whose gRPC library knows xDS
     namespace = "default"
     service_account = "reviews"
     group = "reviews-v1"              # the WorkloadGroup that the sidecar registers in; absent: not registered
@@ -14,7 +15,8 @@
     env = { GREETING = "hello" }      # of the application
     proxy_env = { SECRET_TTL = "1h" } # of the sidecar's agent
 
-`{python}`, `{host}`, `{proxy}` (host:port of the mesh HTTP proxy) and `{dir}` (folder of the file) are filled in.
+`{python}`, `{host}`, `{proxy}` (host:port of the mesh HTTP proxy) and `{dir}` (folder of the file) are filled in. The
+application of a `grpc` workload finds its library's bootstrap by GRPC_XDS_BOOTSTRAP, once there is a certificate.
 """
 
 from collections.abc import Mapping
@@ -23,7 +25,7 @@ from typing import Any
 
 from meshcore.errors import ErrorCode, MeshError, Violation
 
-SIDECAR, ROUTER = "sidecar", "router"
+SIDECAR, ROUTER, GRPC = "sidecar", "router", "grpc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,10 @@ def _violations(entry: Mapping[str, Any], at: str, source: str) -> list[Violatio
         if not right:
             expected = "text" if key in _TEXTS else "a list" if key in _LISTS else "a table of text"
             found.append(Violation(f"{at}.{key}", "has the wrong type", expected=expected, file=source))
-    if entry.get("type", SIDECAR) not in (SIDECAR, ROUTER):
-        found.append(Violation(f"{at}.type", "is no type of proxy", expected=f"{SIDECAR} or {ROUTER}", file=source))
+    if entry.get("type", SIDECAR) not in (SIDECAR, ROUTER, GRPC):
+        found.append(
+            Violation(f"{at}.type", "is no type of proxy", expected=f"{SIDECAR}, {ROUTER} or {GRPC}", file=source)
+        )
     elif entry.get("type") == ROUTER and entry.get("command"):
         found.append(Violation(f"{at}.command", "a gateway has no application", file=source))
     if not entry.get("name"):

@@ -16,6 +16,10 @@ VIRTUAL_OUTBOUND = "virtualOutbound"
 HTTP_PROXY_ROUTE = "http_proxy"
 WORKLOAD_CERTIFICATE = "default"
 ROOT_CERTIFICATE = "ROOTCA"
+CERTIFICATE_PROVIDER = "default"
+"""The instance in the bootstrap of a gRPC library that has the workload's certificate and roots."""
+GRPC_INBOUND_TEMPLATE = "xds.istio.io/grpc/lds/inbound/%s"
+"""The listener of a gRPC server without a proxy: `%s` is the address that it serves on."""
 
 
 class Direction(StrEnum):
@@ -66,6 +70,11 @@ def cluster_sni(port: int, subset: str, host: str) -> str:
 def listener_name(bind: str, port: int) -> str:
     """`0.0.0.0_80`, `10.96.0.5_3306`."""
     return f"{bind}_{port}"
+
+
+def grpc_inbound_listener(address: str, port: int) -> str:
+    """What gRPC makes of the template for that address; IPv6 literals are bracketed."""
+    return GRPC_INBOUND_TEMPLATE % (f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
 
 
 def virtual_host_name(host: str, port: int) -> str:

@@ -18,8 +18,10 @@ from meshcore.tls import ServiceIdentity
 from meshcore.xds.types import SECRET_TYPE
 
 from envoy_bootstrap.adapters import app_health
+from envoy_bootstrap.adapters.certificate_folder import CertificateFolder
 from envoy_bootstrap.adapters.citadel import CitadelClient
 from envoy_bootstrap.adapters.file_secrets import FileSecrets
+from envoy_bootstrap.adapters.grpc_workload import GrpcWorkload
 from envoy_bootstrap.adapters.last_good_recorder import LastGoodRecorder
 from envoy_bootstrap.adapters.local_discovery import (
     Discovery,
@@ -133,6 +135,10 @@ class Agent:
         await runtime.enter("status", listening(status_app(self._sources(runtime)), *self._status_address()))
         await self._start_discovery(runtime)
         self.identity.on_change(lambda identity: self._offer(secrets_of(identity)[SECRET_TYPE]))
+        if self._config.grpc_bootstrap:
+            await GrpcWorkload(self._config, self._state_dir, self.identity).start(runtime)
+        elif self._config.output_certs:
+            self.identity.on_change(CertificateFolder(Path(self._config.output_certs)).write)
         if (restored := self._stored.load_identity(self._config.identity)) is not None:
             self.identity.use(*restored)
         self.identity.on_change(self._keep)
@@ -141,15 +147,18 @@ class Agent:
         runtime.spawn("certificate", self.identity.renew_for_ever)
         runtime.spawn("certificate files", self._files.watch)
         runtime.spawn("pilot stream", self.stream.run)
-        runtime.spawn("envoy", self.supervisor.run)
         runtime.spawn("health", self._watch_health)
-        runtime.spawn("last good", self._recorder.record_for_ever)
+        if self._config.has_envoy:
+            runtime.spawn("envoy", self.supervisor.run)
+            runtime.spawn("last good", self._recorder.record_for_ever)
         if (probe := self._config.app_probe) is not None:
             runtime.spawn("application health", lambda: app_health.watch(probe, self._app_changed))
         runtime.on_stop("workload", self._leave)
 
     async def readiness(self) -> EnvoyReadiness:
-        """Is the proxy ready for traffic?"""
+        """Is the proxy ready for traffic? A workload without one is, once it has a certificate."""
+        if not self._config.has_envoy:
+            return EnvoyReadiness(self.identity.current is not None, "there is no certificate yet")
         return await self.supervisor.readiness()
 
     async def _follow_pilots_name(self, runtime: Any) -> None:
@@ -216,6 +225,8 @@ class Agent:
         drain = _DRAIN_LIMIT if wait_for_zero else self._config.proxy.termination_drain_duration
         if self._drained or self._skip_drain:
             drain = timedelta()
+        if not self._config.has_envoy:
+            drain = timedelta()
         await self.supervisor.stop(
             drain,
             self._config.minimum_drain if wait_for_zero else timedelta(),
@@ -245,6 +256,8 @@ class Agent:
 
     async def _envoy_metrics(self) -> str:
         envoy = self.supervisor.envoy
+        if not self._config.has_envoy:
+            return ""
         if envoy is None:
             raise MeshError(ErrorCode.UNAVAILABLE, "Envoy is not running")
         return await envoy.admin.get("/stats/prometheus?usedonly")

@@ -32,7 +32,7 @@ _FAILURES = metrics.counter("istio_agent_istiod_connection_failures", "Streams t
 _ENDS = metrics.counter("istio_agent_istiod_connection_terminations", "Streams to Pilot that ended.")
 _REQUESTS = metrics.counter("istio_agent_xds_proxy_requests", "Messages sent to Pilot.")
 _RESPONSES = metrics.counter("istio_agent_xds_proxy_responses", "Messages received from Pilot.")
-_CHANNEL_OPTIONS = (
+CHANNEL_OPTIONS = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
@@ -167,9 +167,7 @@ class _Connection:
         self._on_names = on_names
         self._writing = asyncio.Lock()
         self._introduced = False
-        self._channel = grpc.aio.secure_channel(
-            str(pilot), grpc_channel_credentials(identity), options=_CHANNEL_OPTIONS
-        )
+        self._channel = grpc.aio.secure_channel(str(pilot), grpc_channel_credentials(identity), options=CHANNEL_OPTIONS)
         self._call = ads_pb2_grpc.AggregatedDiscoveryServiceStub(self._channel).DeltaAggregatedResources()
         self.following = tasks.create_task(self._follow(), name="pilot stream")
 

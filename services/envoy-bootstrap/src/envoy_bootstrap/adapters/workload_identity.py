@@ -19,7 +19,7 @@ _CHECK_AT_LEAST = 60.0
 """Seconds between looks at the clock: a suspended or corrected clock must not delay a renewal by more."""
 
 Issue = Callable[[ServiceIdentity | None], Awaitable[ServiceIdentity]]
-Listener = Callable[[ServiceIdentity], None]
+Listener = Callable[[ServiceIdentity], object]
 
 
 class WorkloadIdentity:

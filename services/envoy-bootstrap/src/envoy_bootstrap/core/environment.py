@@ -60,6 +60,11 @@ class AgentConfig:
     prometheus_port: int
     app_probe: ProbeTarget | None
     app_metrics_url: str
+    has_envoy: bool = True
+    grpc_bootstrap: str = ""
+    """Where the bootstrap of the application's gRPC library is written; empty: nowhere."""
+    output_certs: str = ""
+    """The folder that has the certificate as files; empty: none."""
 
     @property
     def listen_host(self) -> str:
@@ -137,6 +142,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> A
     ttl = reader.parsed("SECRET_TTL", parse_duration, timedelta(hours=24))
     drain = reader.parsed("MINIMUM_DRAIN_DURATION", parse_duration, timedelta(seconds=5))
     exit_on_zero = reader.flag("EXIT_ON_ZERO_ACTIVE_CONNECTIONS")
+    no_envoy = reader.flag("DISABLE_ENVOY")
     probe = reader.parsed("MESHCORE_APP_PROBE", lambda text: parse_probe(text, _probe_host(environment, ips)), None)
     rsa = reader.number("WORKLOAD_RSA_KEY_SIZE", 2048, maximum=8192) if _wants_rsa(environment) else None
     if rsa is not None and rsa < 2048:
@@ -144,6 +150,8 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> A
     if reader.violations or identity is None or node is None or pilot is None or citadel is None:
         raise MeshError(ErrorCode.INVALID, "the agent's environment is not complete", reader.violations)
     metadata = node["metadata"]
+    state_dir = environment.get("STATE_DIR") or proxy.config_path
+    grpc_bootstrap = environment.get("GRPC_XDS_BOOTSTRAP", "")
     return AgentConfig(
         identity=identity,
         node=node,
@@ -156,7 +164,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> A
         citadel=citadel,
         root_file=environment.get("CA_ROOT_CERT") or "./var/run/secrets/istio/root-cert.pem",
         token_file=environment.get("TOKEN_PATH") or "./var/run/secrets/tokens/istio-token",
-        state_dir=environment.get("STATE_DIR") or proxy.config_path,
+        state_dir=state_dir,
         state_key_file=environment.get("STATE_KEY_FILE", ""),
         envoy_path=environment.get("ENVOY_PATH", ""),
         cluster_id=metadata.get("CLUSTER_ID", ""),
@@ -171,6 +179,9 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> A
         prometheus_port=prometheus_port,
         app_probe=probe,
         app_metrics_url=environment.get("MESHCORE_APP_METRICS", ""),
+        has_envoy=not no_envoy,
+        grpc_bootstrap=grpc_bootstrap,
+        output_certs=environment.get("OUTPUT_CERTS") or (f"{state_dir}/certs" if grpc_bootstrap else ""),
     )
 
 

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from pilot.core.ip_families import IpFamilies, families_of
 from pilot.core.registry import Locality, Port, Service, ServiceKey
-from pilot.core.registry.endpoint import HOST_LABEL, NOWHERE
+from pilot.core.registry.endpoint import HOST_LABEL, NOWHERE, TLS_MODE_LABEL
 from pilot.core.registry.pods import UNKNOWN_PLACE
 from pilot.core.registry.workload import entry_target, group_labels, kubernetes_target
 from pilot.core.selection import Selection
@@ -50,7 +50,7 @@ _KUBERNETES = ".svc."
 AGENT_GENERATOR = "agent"
 """The agent's own light stream: it is never compiled for."""
 GRPC_GENERATOR = "grpc"
-"""A gRPC client without a proxy."""
+"""A workload without a proxy, whose gRPC library is the client of xDS."""
 
 
 class ServedPort(NamedTuple):
@@ -74,8 +74,8 @@ class GatewayTopology(NamedTuple):
 class ProxyClass:
     """All of a proxy that a compiled resource may depend on; hashable, so it is a key.
 
-    `instance_ips` are set only where traffic is not captured, `app_address` only where listeners bind the instance's
-    own addresses.
+    `instance_ips` are set only where traffic is not captured or there is no proxy, `app_address` only where listeners
+    bind the instance's own addresses.
     """
 
     type: ProxyType
@@ -237,11 +237,13 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
     labels |= {**(group_labels(group) if group else {}), **proxy.labels}
     ports = {**(group.spec.template.ports if group else {}), **proxy.pod_ports}
     own = proxy.interception is Interception.NONE and bool(proxy.app_address)
+    bare = proxy.generator == GRPC_GENERATOR
+    read = selection.read_keys | {TLS_MODE_LABEL} if bare else selection.read_keys
     return ProxyClass(
         type=proxy.type,
         namespace=proxy.namespace,
         service_account=proxy.service_account,
-        labels=tuple(sorted((key, value) for key, value in labels.items() if key in selection.read_keys)),
+        labels=tuple(sorted((key, value) for key, value in labels.items() if key in read)),
         locality=place.locality if any(place.locality) else proxy.locality,
         network=proxy.network,
         cluster=proxy.cluster,
@@ -252,7 +254,7 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
         families=families_of(proxy.instance_ips),
         generator=proxy.generator,
         served=tuple(sorted(set(_served(proxy, selection, labels, ports)))),
-        instance_ips=proxy.instance_ips if proxy.interception is Interception.NONE else (),
+        instance_ips=proxy.instance_ips if bare or proxy.interception is Interception.NONE else (),
         app_address=proxy.app_address if own else "",
         http_proxy_port=proxy.http_proxy_port,
         status_port=proxy.status_port,

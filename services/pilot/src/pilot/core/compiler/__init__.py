@@ -24,6 +24,7 @@ from pilot.core.compiler.gateway_listeners import gateway_listeners
 from pilot.core.compiler.gateway_routes import gateway_routes
 from pilot.core.compiler.gateway_servers import merged_servers
 from pilot.core.compiler.grpc_clients import grpc_resources
+from pilot.core.compiler.grpc_servers import grpc_servers
 from pilot.core.compiler.host_rules import host_conflicts
 from pilot.core.compiler.inbound_clusters import inbound_clusters
 from pilot.core.compiler.inbound_ports import inbound_conflicts
@@ -56,7 +57,7 @@ def compile_resources(
     work = Compilation(snapshot, proxy_class, cache if cache is not None else CompileCache())
     by_type: dict[str, dict[str, Compiled]] = {}
     if proxy_class.generator == GRPC_GENERATOR:
-        made = Patched(grpc_resources(work), ())
+        made = Patched((*grpc_resources(work), *grpc_servers(work)), ())
     else:
         secured = authorized(work, authenticated(work, with_proxy_headers(work, _compile(work))))
         made = patched(work, observed(work, extended(work, secured)))

@@ -45,6 +45,8 @@ from pilot.core.registry import Endpoint, Port, Resolution, Service
 from pilot.core.registry.endpoint import ISTIO_TLS
 from pilot.core.visibility.destination_rules import PortPolicy, ServiceRule
 
+MUTUAL_MATCH = "tlsMode-istio"
+"""The choice of endpoints that take mesh mTLS."""
 _PASSTHROUGH_IDLE = duration_pb2.Duration(seconds=300)
 _Type = cluster_pb2.Cluster
 
@@ -247,7 +249,7 @@ def _apply_tls(
             cluster.transport_socket.CopyFrom(socket)
             return []
         matches = cluster.transport_socket_matches
-        matches.add(name="tlsMode-istio", match=struct({"tlsMode": ISTIO_TLS}), transport_socket=socket)
+        matches.add(name=MUTUAL_MATCH, match=struct({"tlsMode": ISTIO_TLS}), transport_socket=socket)
         matches.add(name="tlsMode-disabled", match=struct({}), transport_socket=tls.raw_socket())
         return []
     if settings.mode is TlsMode.DISABLE:
