@@ -56,11 +56,15 @@ def caller_of_token(token: str, keys: Mapping[str, jwt.PyJWK], rules: TokenRules
     _check_times(claims, now)
     if claims.get("iss") != rules.issuer:
         raise TokenRefused("the token is of another issuer")
-    audience = claims.get("aud", ())
-    given = {audience} if isinstance(audience, str) else set(audience) if isinstance(audience, list) else set()
-    if not given & set(rules.audiences):
+    if not is_for(claims.get("aud", ()), rules.audiences):
         raise TokenRefused("the token is for another audience")
     return AuthenticatedCaller(_identity_of(claims.get("sub"), rules.trust_domain), Proof.TOKEN)
+
+
+def is_for(audience: object, accepted: Collection[str]) -> bool:
+    """Whether a token with this `aud` (RFC 7519 §4.1.3: one text, or a list of them) is for one of the accepted."""
+    given = [audience] if isinstance(audience, str) else audience if isinstance(audience, list) else []
+    return any(one in accepted for one in given)
 
 
 def _verified_claims(token: str, key: jwt.PyJWK) -> dict[str, Any]:

@@ -112,7 +112,12 @@ def _add_keys(work: Compilation, issuer: Issuer, provider: config_pb2.JwtProvide
             yield Diagnostic("jwks-not-usable", config.path, text, _ERROR)
         return
     keys = work.snapshot.keys
-    cluster = _cluster(work, config, source) if source.uri and keys.fetching is not KeyFetching.PILOT else ""
+    by_envoy = bool(source.uri) and keys.fetching is not KeyFetching.PILOT
+    cluster = _cluster(work, config, source) if by_envoy else ""
+    if by_envoy and not cluster and keys.fetching is KeyFetching.ENVOY:
+        text = f"Envoy cannot fetch {source.uri}: no service of the mesh that this proxy sees has that host and port."
+        yield Diagnostic("jwks-not-reachable", config.path, text, _ERROR)
+        cluster = outbound_cluster(_port(source), "", urlsplit(source.uri).hostname or "")  # a dead one, as Istio's
     if cluster:
         remote = provider.remote_jwks
         remote.http_uri.uri = source.uri
@@ -121,10 +126,7 @@ def _add_keys(work: Compilation, issuer: Issuer, provider: config_pb2.JwtProvide
         remote.cache_duration.seconds = _REMOTE_CACHE_SECONDS
         return
     provider.local_jwks.inline_string = keys.sets.get(source, PLACEHOLDER)
-    if source.uri and keys.fetching is KeyFetching.ENVOY:
-        text = f"Envoy cannot fetch {source.uri}: no service of the mesh that this proxy sees has that host and port."
-        yield Diagnostic("jwks-not-reachable", config.path, text, _ERROR)
-    elif source not in keys.sets:
+    if source not in keys.sets:
         why = keys.faults.get(source, "they have not been fetched")
         text = f"There are no keys of {_called(rule)} from {source.shown} ({why}): its tokens are refused."
         yield Diagnostic("jwks-not-fetched", config.path, text, _ERROR)
@@ -136,12 +138,15 @@ def _called(rule: JwtRule) -> str:
 
 def _cluster(work: Compilation, config: Config[RequestAuthentication], source: KeySource) -> str:
     """The cluster of the service behind a URI; empty when the class does not see one."""
-    parts = urlsplit(source.uri)
-    port = parts.port or _PORTS.get(parts.scheme, 0)
-    service = _service(work, parts.hostname or "", config.namespace)
-    if service is None or service.port(port) is None:
+    service = _service(work, urlsplit(source.uri).hostname or "", config.namespace)
+    if service is None or service.port(_port(source)) is None:
         return ""
-    return outbound_cluster(port, "", service.host)
+    return outbound_cluster(_port(source), "", service.host)
+
+
+def _port(source: KeySource) -> int:
+    parts = urlsplit(source.uri)
+    return parts.port or _PORTS.get(parts.scheme, 0)
 
 
 def _service(work: Compilation, host: str, namespace: str) -> Service | None:
