@@ -10,6 +10,8 @@ Every answer names the workload and repeats the request. Query parameters make i
 seconds), `slow=1` (only the first try of one `x-call` is delayed), `fail=2` (the first two get 503, or `status`),
 `reset=1` (the connection is cut), `only=NAME` (the other parameters count for that workload alone). `set=NAME:VALUE` is
 a response header, and may come several times.
+gRPC's `envoy.service.auth.v3.Authorization/Check` is an authorizer: it refuses requests with "refuse" in their path or
+body, and connections of bytes whose caller has proven no identity.
 `/journal?calls=PREFIX` tells of the requests whose header `x-call` begins so; a mirror leaves its trace there.
 """
 
@@ -41,6 +43,7 @@ from cryptography.x509.oid import NameOID
 
 HTTP, GRPC, TCP, SERVER_FIRST, TLS = 9080, 9090, 9000, 9001, 9443
 UNSAID_HTTP, UNSAID_TCP = 9070, 9071
+CHECK = "/envoy.service.auth.v3.Authorization/Check"
 KEPT_CALLS = 5000
 WEBSOCKET_KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CERTIFICATE_NAMES = ("*.test", "localhost")
@@ -188,6 +191,8 @@ class AnyMethod(grpc.GenericRpcHandler):  # type: ignore[misc]
         """The handler of any method."""
 
         async def answer(request: bytes, context: Any) -> bytes:
+            if handler_call_details.method == CHECK:
+                return checked(request)
             headers = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
             seen = self._echo.saw(headers, path=handler_call_details.method, protocol="grpc", body=request.decode())
             self._echo.note(headers.get("x-call", ""))
@@ -199,6 +204,18 @@ class AnyMethod(grpc.GenericRpcHandler):  # type: ignore[misc]
             return json.dumps(seen).encode()
 
         return grpc.unary_unary_rpc_method_handler(answer)
+
+
+def checked(request: bytes) -> bytes:
+    """The authorizer's answer to one question."""
+    from envoy.service.auth.v3 import external_auth_pb2
+
+    asked = external_auth_pb2.CheckRequest.FromString(request).attributes
+    said = asked.request.http.path + asked.request.http.body
+    is_request = bool(asked.request.http.method)
+    refused = "refuse" in said if is_request else not asked.source.principal
+    code = grpc.StatusCode.PERMISSION_DENIED.value[0] if refused else 0
+    return bytes(external_auth_pb2.CheckResponse(status={"code": code}).SerializeToString())
 
 
 def certificate(names: tuple[str, ...]) -> tuple[bytes, bytes]:

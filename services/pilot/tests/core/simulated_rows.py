@@ -10,9 +10,11 @@ from meshcore.testing.traffic_rows import RowCall
 from meshcore.testing.traffic_verdict import UNKNOWN, Answer, Partly
 from meshcore.testing.traffic_verdict import Outcome as RowOutcome
 from meshcore.xds import registry
+from meshcore.xds.names import cluster_sni, parse_cluster_name
 from meshcore.xds.resource import ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE
 from pilot.core.simulation import ISTIO, Arrival, Call, Outcome, arrive, simulate
+from simulated_admission import STRANGER, asked_of, refusal, refused_at_the_door
 
 FAULT = "envoy.filters.http.fault"
 _WS_HEADERS = {"upgrade": "websocket", "connection": "Upgrade"}
@@ -58,16 +60,24 @@ class SimulatedMesh:
         return self._asked(call, owner, dialled, int(port) if dialled else call.port)
 
     def _asked(
-        self, call: RowCall, owner: Place, dialled: str, port: int, *, sni: str = "", alpn: tuple[str, ...] = ()
+        self,
+        call: RowCall,
+        owner: Place,
+        dialled: str,
+        port: int,
+        *,
+        handed: Hop | None = None,
+        caller: Place | None = None,
     ) -> RowOutcome:
         """What the proxy of `owner` makes of it: of its workload's own calls, or, at a gateway, of anybody's.
 
-        `sni` and `alpn` are the server name and the protocols of the TLS in which another proxy hands the call on.
+        `handed` is the connection by which the proxy of `caller` hands the call on, in TLS if that has a server name.
         """
         resources = self.resources(owner.name)
         sent = {**call.headers, **(_WS_HEADERS if call.scheme == "ws" else {})}
         sent |= _GRPC_HEADERS if call.scheme.startswith("grpc") else {}
         own_tls = call.scheme in ("https", "grpcs", "tls")
+        sni = handed.sni if handed is not None else ""
         tls = own_tls or bool(sni)
         asked = Call(
             host=call.host,
@@ -79,9 +89,11 @@ class SimulatedMesh:
             is_http=call.scheme not in ("tcp", "tls"),
             tls=tls,
             sni=sni or ((call.sni or call.host) if own_tls else ""),
-            alpn=alpn,
+            alpn=handed.alpn if handed is not None else (),
         )
         outcome = simulate(resources, asked)
+        if owner.is_gateway and (refused := self._refused_by_gateway(outcome, call, asked, caller)) is not None:
+            return RowOutcome((refused,))
         answers = tuple(self._answers(resources, outcome, call, owner))
         return RowOutcome(answers, copies=self._copies(resources, outcome, answers))
 
@@ -92,8 +104,28 @@ class SimulatedMesh:
         met = arrive(self.resources(place.name), Arrival(port, tls=tls, is_http=is_http))
         if met.refused or met.terminates_mtls:  # a stranger has no certificate of the mesh
             return RowOutcome((Answer(0),))
-        saw = Partly(caller="", path=call.target, method=call.method)
+        host = urlsplit(call.url).netloc
+        saw = Partly(caller="", path=call.target, method=call.method, host=host, headers=Partly(call.headers))
+        if not place.is_application:
+            known = {"source_ip": STRANGER, "destination_ip": address, "destination_port": port}
+            refused = refusal(call, met.chain_message, asked_of(call, saw, **known))
+            if refused is not None:
+                return RowOutcome((refused,))
         return RowOutcome((Answer(200, place.name, Partly(), UNKNOWN, saw),))
+
+    def _refused_by_gateway(self, outcome: Outcome, call: RowCall, asked: Call, caller: Place | None) -> Answer | None:
+        if outcome.chain_message is None:
+            return None
+        source = STRANGER if caller is None else self._address_of(caller)
+        seen = {"host": urlsplit(call.url).netloc, "path": call.target, "headers": call.headers}
+        identity = caller.identity if caller is not None and outcome.terminates_mtls else ""
+        known = {"principal": identity, "source_ip": source, "destination_ip": asked.address}
+        found = asked_of(call, seen, **known, destination_port=asked.port, server_name=asked.sni)
+        return refusal(call, outcome.chain_message, replace(found, remote_ip=source))
+
+    def _address_of(self, place: Place) -> str:
+        """From where its proxy calls."""
+        return next(address for address, one in self.places.items() if one == place)
 
     def _answers(self, resources: ResourceSet, outcome: Outcome, call: RowCall, owner: Place) -> Iterator[Answer]:
         if outcome.refused:
@@ -121,7 +153,7 @@ class SimulatedMesh:
                 yield Answer(status, headers=Partly(), body=UNKNOWN, weight=left * share / 100)
             for place, weight, mutual, hop in found:
                 if place is not None and place.is_gateway:
-                    onward = self._asked(call, place, hop.address, hop.port, sni=hop.sni, alpn=hop.alpn)
+                    onward = self._asked(call, place, hop.address, hop.port, handed=hop, caller=owner)
                     for one in onward.answers:
                         part = one.weight * left * share / 100 * weight
                         end = self._end_of(one) if route is not None else None
@@ -131,7 +163,35 @@ class SimulatedMesh:
                             yield self._served(call, route, cluster, end, mutual, owner, 200, part)
                     continue
                 status = UNKNOWN if place is None else 101 if call.scheme == "ws" else 200
-                yield self._served(call, route, cluster, place, mutual, owner, status, left * share / 100 * weight)
+                part = left * share / 100 * weight
+                served = self._served(call, route, cluster, place, mutual, owner, status, part)
+                passed = (
+                    owner.is_gateway and route is None and not mutual
+                )  # it ends no TLS: the policies behind it see the client
+                refused = None if passed else self._refused(call, served, cluster, place, mutual, owner, hop)
+                yield served if refused is None else replace(refused, weight=part)
+
+    def _refused(
+        self, call: RowCall, served: Answer, cluster: str, place: Place | None, mutual: bool, owner: Place, hop: Hop
+    ) -> Answer | None:
+        """By the policies of the called workload's own proxy."""
+        if place is None or place.is_application:
+            return None
+        plain = {"host": urlsplit(call.url).netloc, "path": call.target, "headers": call.headers}
+        seen = {name: served.saw.get(name) if name in served.saw else text for name, text in plain.items()}
+        parsed = parse_cluster_name(cluster)
+        asked = asked_of(
+            call,
+            seen,
+            principal=owner.identity if mutual else "",
+            source_ip=self._address_of(owner),
+            destination_ip=hop.address,
+            destination_port=hop.port,
+            server_name=cluster_sni(parsed.port, parsed.subset, parsed.host) if mutual else "",
+        )
+        if owner.is_gateway and call.source == "outside":
+            asked = replace(asked, remote_ip=STRANGER)  # the gateway says who it was
+        return refused_at_the_door(self.resources(place.name), call, asked, mutual=mutual)
 
     def _end_of(self, answer: Answer) -> Place | None:
         """The workload at the other end of a connection that a gateway has passed through; None for other answers."""
