@@ -32,6 +32,8 @@ COMMANDS = {
     "supervise": "stack",
 }
 """Each command and the module of `meshctl.commands` that has it."""
+GROUPS = {"ca": "ca", "cert": "cert"}
+"""Each command with commands of its own, and the module whose `app` has them."""
 HIDDEN = {"supervise"}
 
 
@@ -46,6 +48,9 @@ def app_with(names: list[str]) -> typer.Typer:
     )
     app.callback()(_no_options)
     for name in names:
+        if name in GROUPS:
+            app.add_typer(import_module(f"meshctl.commands.{GROUPS[name]}").app, name=name)
+            continue
         module = import_module(f"meshctl.commands.{COMMANDS[name]}")
         app.command(name, hidden=name in HIDDEN)(getattr(module, name.replace("-", "_")))
     return app
@@ -59,7 +64,8 @@ def main() -> None:
     """Runs the command line."""
     gc.set_threshold(200_000, 20, 20)  # thousands of documents are all alive: looking for garbage takes half the time
     wanted = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    app_with([wanted] if wanted in COMMANDS else list(COMMANDS))()
+    known = [*COMMANDS, *GROUPS]
+    app_with([wanted] if wanted in known else known)()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from meshcore.testing.identity import make_ca, write_identity
 from meshcore.tls import (
     LiveIdentity,
     PrivateKeyPem,
+    ServiceIdentity,
     finish_saving,
     grpc_channel_credentials,
     grpc_root_credentials,
@@ -97,6 +98,34 @@ async def test_https_knows_callers_by_certificate_and_takes_renewed_certificates
         live.replace(ca.issue(PILOT, ips=["127.0.0.9"]))
         with pytest.raises(httpx.ConnectError):
             await status(ssl_root_context(ca.root_pem))
+
+
+async def test_a_root_that_is_dropped_is_believed_no_more_by_servers_and_clients():
+    old, new = make_ca("old"), make_ca("new")
+
+    def both(ca, roots):
+        issued = ca.issue(PILOT)
+        return ServiceIdentity(issued.key, issued.chain, b"".join(root.root_pem for root in roots))
+
+    server, client = LiveIdentity(both(old, [old, new])), LiveIdentity(both(old, [old, new]))
+    app = create_app("galley", "1", Readiness(), (), TokenAuthenticator(None, trust_domain="cluster.local"))
+    context, verify = ssl_server_context(server, client_certificates="required"), ssl_client_context(client)
+    async with listening(app, "127.0.0.1", 0, context) as port:
+        url = f"https://127.0.0.1:{port}/debug/tasks"
+
+        async def status() -> int:
+            async with httpx.AsyncClient(verify=verify) as http:
+                return (await http.get(url)).status_code
+
+        assert await status() == 200
+        server.replace(both(new, [new]))
+        with pytest.raises(httpx.TransportError):
+            await status()  # the server believes the client's root no more
+        client.replace(both(new, [old, new]))
+        assert await status() == 200
+        client.replace(both(new, [old]))
+        with pytest.raises(httpx.ConnectError):
+            await status()  # and the client not the server's
 
 
 async def test_a_certificate_of_another_authority_is_refused_even_where_none_is_needed():

@@ -1,4 +1,4 @@
-"""Start Citadel, or make every first key and certificate: `python -m citadel [init ...]`."""
+"""Start Citadel, make every first key and certificate, or seal keys anew: `python -m citadel [init|rekey ...]`."""
 
 import sys
 
@@ -9,6 +9,10 @@ def main() -> int:
         from citadel.adapters.init_command import init
 
         return init(sys.argv[2:])
+    if sys.argv[1:2] == ["rekey"]:
+        from citadel.adapters.rekey_command import rekey
+
+        return rekey(sys.argv[2:])
     from meshcore.runtime import run
 
     from citadel.adapters.composition import compose

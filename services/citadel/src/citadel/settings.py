@@ -1,6 +1,7 @@
 """Citadel's settings: `CITADEL_` and the field's name in capitals, or Istio's own name where it has one."""
 
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -8,6 +9,8 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.runtime import GoDuration, ServiceSettings
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode, SettingsConfigDict
+
+from citadel.core.sealing import parse_keks
 
 
 def _split(value: object) -> object:
@@ -25,7 +28,8 @@ class CitadelSettings(ServiceSettings):
     database_url: str | None = None
     """SQLAlchemy URL; unset: SQLite in the identity directory, where `init` made it."""
     kek: SecretStr | None = None
-    """The key-encryption key itself (base64 of 32 bytes); unset: the file `kek` of the identity directory."""
+    """The key-encryption key itself (base64 of 32 bytes), former ones behind it; unset: the file `kek` of the identity
+    directory, which is read again when it is needed."""
     token_issuer: str | None = None
     """`iss` of workload tokens, an https URL below which OIDC discovery is found; unset: tokens prove nothing."""
     token_discovery_url: str | None = None
@@ -37,6 +41,18 @@ class CitadelSettings(ServiceSettings):
     token_audiences: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         ("istio-ca",), validation_alias=AliasChoices("CITADEL_TOKEN_AUDIENCES", "TOKEN_AUDIENCES")
     )
+    kubeconfig: Path | None = None
+    """A Kubernetes API server that reviews tokens (TokenReview); unset: none does."""
+    remote_kubeconfigs: Path | None = None
+    """Folder of `CLUSTER.kubeconfig`: the API servers that review the tokens of other clusters."""
+    cluster_id: str = Field(
+        "Kubernetes", validation_alias=AliasChoices("CITADEL_CLUSTER_ID", "CLUSTER_ID", "cluster_id")
+    )
+    trusted_gateway_cidr: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (),
+        validation_alias=AliasChoices("CITADEL_TRUSTED_GATEWAY_CIDR", "TRUSTED_GATEWAY_CIDR", "trusted_gateway_cidr"),
+    )
+    """Whose `x-forwarded-client-cert` is believed; loopback too only when it is named here."""
     default_workload_cert_ttl: GoDuration = Field(
         timedelta(hours=24), validation_alias=AliasChoices("DEFAULT_WORKLOAD_CERT_TTL", "CITADEL_WORKLOAD_CERT_TTL")
     )
@@ -51,6 +67,39 @@ class CitadelSettings(ServiceSettings):
     """How many access records are kept at most; the oldest go first. A row has about 0.6 KB with its indices."""
     audit_rate: float = Field(200.0, gt=0)
     """Access records a second that one identity may report; ten times as many at once."""
+    plugged_in_dir: Path | None = Field(
+        None, validation_alias=AliasChoices("CITADEL_PLUGGED_IN_DIR", "ROOT_CA_DIR", "plugged_in_dir")
+    )
+    """Folder of a plugged-in authority; unset, or without any of its files: the root in the database."""
+    multiroot_mesh: bool = Field(
+        True, validation_alias=AliasChoices("CITADEL_MULTIROOT_MESH", "ISTIO_MULTIROOT_MESH", "multiroot_mesh")
+    )
+    """Whether a reload of the plugged-in authority may add or take away roots."""
+    root_ttl: GoDuration = Field(
+        timedelta(hours=87600), validation_alias=AliasChoices("CITADEL_SELF_SIGNED_CA_CERT_TTL", "root_ttl")
+    )
+    """Life of a renewed root, and of the next one."""
+    root_check_interval: GoDuration = Field(
+        timedelta(hours=1),
+        validation_alias=AliasChoices("CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL", "root_check_interval"),
+    )
+    """How often is looked whether the root is to be renewed; 0: never."""
+    root_grace_percentile: int = Field(
+        20,
+        ge=0,
+        le=100,
+        validation_alias=AliasChoices("CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE", "root_grace_percentile"),
+    )
+    """Last part of the root's life, in percent, in which it is renewed."""
+    root_check_jitter: bool = Field(
+        True, validation_alias=AliasChoices("CITADEL_ENABLE_JITTER_FOR_ROOT_CERT_ROTATOR", "root_check_jitter")
+    )
+    root_file: Path | None = None
+    """Public file that is kept at the trust bundle in force, for those that do not know the mesh yet."""
+    requests_per_second: float = Field(20.0, ge=0)
+    """Certificates that one identity may ask for, on average; 0: as many as it likes."""
+    requests_burst: int = Field(100, ge=1)
+    """Certificates that one identity may ask for at once."""
     mesh_config_map: str = "istio"
     """ConfigMap of the root namespace that holds MeshConfig."""
 
@@ -60,6 +109,12 @@ class CitadelSettings(ServiceSettings):
         if self.identity_dir is None:
             raise MeshError(ErrorCode.FAILED_PRECONDITION, "CITADEL_IDENTITY_DIR names no directory; run citadel init")
         return self.identity_dir
+
+    def key_encryption_keys(self) -> tuple[bytes, ...]:
+        """The keys that open stored keys; the first one seals."""
+        if self.kek is not None:
+            return parse_keks(self.kek.get_secret_value())
+        return parse_keks((self.identity / "kek").read_text())
 
     @property
     def database(self) -> str:

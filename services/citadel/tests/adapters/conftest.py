@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,9 +13,13 @@ import grpc
 import httpx
 import jwt
 import pytest
+from citadel.adapters.authority_in_force import AuthorityInForce
 from citadel.adapters.composition import compose
+from citadel.adapters.database import open_database
 from citadel.adapters.first_start import InitOptions, initialise
+from citadel.adapters.root_store import RootStore
 from citadel.core.members import Installation
+from citadel.core.sealing import parse_keks
 from citadel.settings import CitadelSettings
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -23,6 +27,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, struct_pb2
 from meshcore.http import listening
 from meshcore.runtime import running
+from meshcore.testing.identity import TestCa
+from meshcore.testing.postgres import postgres_server
 from meshcore.tls import (
     PrivateKeyPem,
     ServiceIdentity,
@@ -170,6 +176,47 @@ class Citadel:
             )
             return list((await call(request, metadata=headers, timeout=20)).cert_chain)
 
+    async def call(self, csr: str, *metadata: tuple[str, str]) -> list[str] | tuple[str, str]:
+        """A call with exactly this metadata: the chain, or code and message of the refusal."""
+        async with self.channel() as channel:
+            call = channel.unary_unary(
+                METHOD, request_serializer=REQUEST.SerializeToString, response_deserializer=RESPONSE.FromString
+            )
+            try:
+                return list((await call(REQUEST(csr=csr), metadata=metadata, timeout=20)).cert_chain)
+            except grpc.aio.AioRpcError as error:
+                return error.code().name, error.details() or ""
+
+    async def signed(self, names: Sequence[str], begin: datetime, end: datetime) -> ServiceIdentity:
+        """A certificate with any names and times that this Citadel's own root has signed."""
+        directory = self.directory / "citadel"
+        engine = await open_database(f"sqlite+aiosqlite:///{directory / 'citadel.db'}")
+        roots = await RootStore(engine, lambda: parse_keks((directory / "kek").read_text())).load()
+        await engine.dispose()
+        assert roots is not None
+        authority = TestCa(roots.root.key, roots.root.certificate)
+        issued = authority.issue(names[0] if names else None, dns=[], ips=[], not_before=begin, ttl=end - begin)
+        if len(names) == 1:
+            return issued
+        key = ec.generate_private_key(ec.SECP256R1())
+        uris = [x509.UniformResourceIdentifier(name) for name in names]
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([]))
+            .issuer_name(authority.certificate.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(begin)
+            .not_valid_after(end)
+        )
+        if uris:
+            builder = builder.add_extension(x509.SubjectAlternativeName(uris), critical=True)
+        leaf = builder.sign(roots.root.key, hashes.SHA256())
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return ServiceIdentity(PrivateKeyPem(pem), leaf.public_bytes(serialization.Encoding.PEM), issued.root)
+
     async def refusal(self, csr: str, **how: Any) -> tuple[str, str]:
         """Code and message of a call that must fail."""
         with pytest.raises(grpc.aio.AioRpcError) as error:
@@ -189,6 +236,11 @@ class Citadel:
         token = (self.directory / "admin-token").read_text()
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
             return await client.get(self.admin + path)
+
+    async def post(self, path: str, body: Any) -> Any:
+        token = (self.directory / "admin-token").read_text()
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
+            return (await client.post(self.admin + path, json=body)).raise_for_status().json()
 
 
 @contextlib.asynccontextmanager
@@ -210,6 +262,29 @@ async def citadel_running(directory: Path, issuer: Issuer, **changes: Any) -> As
         yield Citadel(directory, runtime.ports["certificates"], runtime, issuer, admin)
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'citadel.db'}"
+    return str(request.getfixturevalue("postgres").new_database())
+
+
+@pytest.fixture
+async def engines(url: str) -> AsyncIterator[list[Any]]:
+    """Two replicas over one database."""
+    opened = await asyncio.gather(open_database(url), open_database(url))
+    yield opened
+    for engine in opened:
+        await engine.dispose()
+
+
 @pytest.fixture
 async def identity_directory(tmp_path: Path) -> Path:
     await initialise(InitOptions(tmp_path / "identity", Installation("cluster.local"), timedelta(days=3650)))
@@ -229,6 +304,20 @@ async def citadel(identity_directory: Path, issuer: Issuer) -> AsyncIterator[Cit
     async with citadel_running(identity_directory, issuer) as citadel, asyncio.timeout(60):
         await citadel.runtime.readiness.wait()
         yield citadel
+
+
+@pytest.fixture
+def in_force(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AuthorityInForce]:
+    """The authority of the Citadel of the test, to change it from outside; ask for it before `citadel`."""
+    made: list[AuthorityInForce] = []
+    init = AuthorityInForce.__init__
+
+    def noted(self: AuthorityInForce, *arguments: Any) -> None:
+        init(self, *arguments)
+        made.append(self)
+
+    monkeypatch.setattr(AuthorityInForce, "__init__", noted)
+    return lambda: made[-1]
 
 
 @pytest.fixture

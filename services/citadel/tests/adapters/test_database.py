@@ -2,10 +2,11 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from citadel.adapters.authority_in_force import AuthorityInForce
 from citadel.adapters.database import open_database
 from citadel.adapters.issuer import Issuer
 from citadel.adapters.ledger import Ledger
-from citadel.adapters.root_store import ensure_root, load_root
+from citadel.adapters.root_store import RootStore
 from citadel.adapters.tables import metadata
 from citadel.core.caller import AuthenticatedCaller, Proof
 from citadel.core.profile import workload_profile
@@ -13,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
 from meshcore.runtime import tasks
-from meshcore.testing.postgres import postgres_server
 from sqlalchemy import inspect, text
 
 KEK = bytes(32)
@@ -22,26 +22,12 @@ KEY = ec.generate_private_key(ec.SECP256R1()).public_key()
 FRONT = AuthenticatedCaller(SpiffeId("cluster.local", "shop", "front"), Proof.TOKEN)
 
 
-@pytest.fixture(scope="module")
-def postgres():
-    with postgres_server() as server:
-        yield server
+def store(engine) -> RootStore:
+    return RootStore(engine, lambda: (KEK,))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path / 'citadel.db'}"
-    return request.getfixturevalue("postgres").new_database()
-
-
-@pytest.fixture
-async def engines(url):
-    """Two replicas over one database."""
-    opened = await asyncio.gather(open_database(url), open_database(url))
-    yield opened
-    for engine in opened:
-        await engine.dispose()
+async def authority(engine) -> AuthorityInForce:
+    return AuthorityInForce((await store(engine).ensure("cluster.local", 10 * DAY)).authority)
 
 
 async def test_the_migrated_schema_is_the_declared_one(engines):
@@ -56,15 +42,16 @@ async def test_the_migrated_schema_is_the_declared_one(engines):
 
 
 async def test_two_replicas_make_one_root_and_both_read_it_again(engines):
-    assert await load_root(engines[0], KEK) is None
-    roots = await asyncio.gather(*(ensure_root(engine, KEK, "cluster.local", 10 * DAY) for engine in engines))
-    again = await load_root(engines[1], KEK)
+    assert await store(engines[0]).load() is None
+    made = await asyncio.gather(*(store(engine).ensure("cluster.local", 10 * DAY) for engine in engines))
+    roots = [one.root for one in made]
+    again = (await store(engines[1]).load()).root
     assert roots[0].certificate == roots[1].certificate == again.certificate
     assert again.key.private_numbers() == roots[0].key.private_numbers()
 
 
 async def test_certificates_of_both_replicas_are_in_one_ledger(engines):
-    root = await ensure_root(engines[0], KEK, "cluster.local", 10 * DAY)
+    root = await authority(engines[0])
     ledgers = [Ledger(engine) for engine in engines]
     issuers = [Issuer(root, ledger.append) for ledger in ledgers]
     profile = workload_profile(DAY, DAY)
@@ -75,7 +62,7 @@ async def test_certificates_of_both_replicas_are_in_one_ledger(engines):
 
 
 async def test_rows_are_kept_for_a_while_after_the_certificate_has_expired(engines):
-    root = await ensure_root(engines[0], KEK, "cluster.local", 10 * DAY)
+    root = await authority(engines[0])
     ledger = Ledger(engines[0])
     await Issuer(root, ledger.write).issue(FRONT, KEY, workload_profile(DAY, DAY), timedelta(seconds=-60), "test")
     assert (await ledger.page(None, 10, None)).items == []
@@ -84,7 +71,7 @@ async def test_rows_are_kept_for_a_while_after_the_certificate_has_expired(engin
 
 
 async def test_a_ledger_that_is_too_far_behind_refuses(engines):
-    root = await ensure_root(engines[0], KEK, "cluster.local", 10 * DAY)
+    root = await authority(engines[0])
     ledger = Ledger(engines[0])
     ledger._queue = asyncio.Queue(1)
     issuer = Issuer(root, ledger.append)
@@ -114,7 +101,7 @@ async def test_a_database_that_refuses_connections_answers_every_waiting_request
         raise ConnectionRefusedError  # as asyncpg has it: not one of SQLAlchemy's errors
 
     monkeypatch.setattr(ledger, "_commit", refused)
-    issuer = Issuer(await ensure_root(engine, KEK, "cluster.local", 10 * DAY), ledger.append)
+    issuer = Issuer(await authority(engine), ledger.append)
     try:
         async with tasks.background(ledger.run(), name="ledger"), asyncio.timeout(10):
             with pytest.raises(MeshError) as failed:

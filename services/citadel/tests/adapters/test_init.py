@@ -15,11 +15,11 @@ from citadel.adapters import first_start
 from citadel.adapters.database import open_database
 from citadel.adapters.first_start import InitOptions, initialise
 from citadel.adapters.init_command import init
-from citadel.adapters.root_store import ensure_root, load_root
+from citadel.adapters.root_store import RootStore
 from citadel.core.members import Installation, InstallProfile
 from citadel.core.nats_config import NatsServer as NatsSettings
 from citadel.core.nats_config import render_nats_config
-from citadel.core.sealing import parse_kek
+from citadel.core.sealing import parse_keks
 from cryptography import x509
 from meshcore.bus.connection import BusSettings, connect
 from meshcore.bus.subjects import inbox_prefix
@@ -183,10 +183,12 @@ async def test_two_runs_at_once_make_one_root(tmp_path):
 async def test_two_replicas_that_start_at_once_get_the_same_root(tmp_path):
     url = f"sqlite+aiosqlite:///{tmp_path / 'citadel.db'}"
     engines = [await open_database(url), await open_database(url)]
-    roots = await asyncio.gather(*(ensure_root(engine, bytes(32), "cluster.local", TTL) for engine in engines))
-    assert roots[0].certificate == roots[1].certificate
+    roots = await asyncio.gather(
+        *(RootStore(engine, lambda: (bytes(32),)).ensure("cluster.local", TTL) for engine in engines)
+    )
+    assert roots[0].root.certificate == roots[1].root.certificate
     with pytest.raises(MeshError, match="another key-encryption key"):
-        await load_root(engines[0], b"x" * 32)
+        await RootStore(engines[0], lambda: (b"x" * 32,)).load()
     for engine in engines:
         await engine.dispose()
 
@@ -194,7 +196,8 @@ async def test_two_replicas_that_start_at_once_get_the_same_root(tmp_path):
 async def test_a_root_can_be_rsa_and_live_shorter(tmp_path):
     await initialise(InitOptions(tmp_path, Installation("mesh.example"), timedelta(days=2), root_algorithm="rsa"))
     engine = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'citadel' / 'citadel.db'}")
-    root = await load_root(engine, parse_kek((tmp_path / "citadel" / "kek").read_text()))
+    keks = parse_keks((tmp_path / "citadel" / "kek").read_text())
+    root = (await RootStore(engine, lambda: keks).load()).root
     await engine.dispose()
     assert root.certificate.subject.rfc4514_string() == "O=mesh.example"
     assert root.key.key_size == 2048

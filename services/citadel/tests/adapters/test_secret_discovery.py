@@ -3,7 +3,6 @@ import asyncio
 import grpc
 import pytest
 from citadel.adapters.secret_discovery import SERVICE_NAME
-from citadel.adapters.trust_bundles import TrustBundle
 from citadel.core.trust_bundle import ROOT_NAME, bundle_resources
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import discovery_pb2
@@ -24,23 +23,12 @@ def test_the_resource_is_an_envoy_secret_with_the_bundle():
     expected.validation_context.trusted_ca.inline_bytes = b"one\ntwo\n"
     assert secret == expected
     assert secret.SerializeToString(deterministic=True) == packed.body
+    with_list = bundle_resources("one\n", "list\n").of_type(SECRET_TYPE)[ROOT_NAME]
+    context = secret_pb2.Secret.FromString(with_list.body).validation_context
+    assert (context.trusted_ca.inline_bytes, context.crl.inline_bytes) == (b"one\n", b"list\n")
 
 
-@pytest.fixture
-def bundles(monkeypatch):
-    """The bundle objects that were made, to replace what they hold."""
-    made = []
-    init = TrustBundle.__init__
-
-    def noted(self, pem):
-        init(self, pem)
-        made.append(self)
-
-    monkeypatch.setattr(TrustBundle, "__init__", noted)
-    return made
-
-
-async def test_delta_serves_the_bundle_and_pushes_its_change(bundles, citadel):
+async def test_delta_serves_the_bundle_and_pushes_its_change(in_force, citadel):
     root = (citadel.directory / "root-cert.pem").read_text()
     front = await citadel.identity_of("shop", "front")
     async with citadel.channel(identity=front) as channel, asyncio.timeout(60):
@@ -56,10 +44,10 @@ async def test_delta_serves_the_bundle_and_pushes_its_change(bundles, citadel):
         assert [one.name for one in first.resources] == [ROOT_NAME]
         assert bundle_in(first.resources[0].resource) == root
         await call.write(discovery_pb2.DeltaDiscoveryRequest(type_url=SECRET_TYPE, response_nonce=first.nonce))
-        added = root + make_ca().root_pem.decode()
-        bundles[0].replace(added)
+        foreign = make_ca("elsewhere")
+        in_force().trust((foreign.certificate,))
         second = await call.read()
-        assert bundle_in(second.resources[0].resource) == added
+        assert bundle_in(second.resources[0].resource) == root + foreign.root_pem.decode()
         call.cancel()
 
 

@@ -1,9 +1,25 @@
 import pytest
-from citadel.core.mesh_settings import mesh_config_key, named_trust_domain
+import yaml
+from citadel.core.mesh_settings import MeshSettings, mesh_config_key, mesh_settings
+from meshcore.testing.identity import make_ca
 
 
-def test_the_trust_domain_of_a_mesh_config():
-    assert named_trust_domain({"data": {"mesh": "trustDomain: mesh.example\n"}}) == "mesh.example"
+def config_map(**mesh):
+    return {"data": {"mesh": yaml.safe_dump(mesh)}}
+
+
+def test_what_a_mesh_config_says():
+    root = make_ca("elsewhere")
+    found = mesh_settings(
+        config_map(
+            trustDomain="mesh.example",
+            trustDomainAliases=["old.example"],
+            caCertificates=[{"pem": root.root_pem.decode()}, {"spiffeBundleUrl": "https://x"}, {"pem": "rubbish"}],
+        )
+    )
+    assert (found.trust_domain, found.aliases) == ("mesh.example", {"old.example"})
+    assert found.foreign_roots == (root.certificate,)
+    assert [problem.split(" ")[0] for problem in found.problems] == ["caCertificates[1]", "caCertificates[2].pem"]
     assert mesh_config_key("istio-system", "istio") == ("", "configmaps", "istio-system", "istio")
 
 
@@ -14,11 +30,14 @@ def test_the_trust_domain_of_a_mesh_config():
         {},
         {"data": None},
         {"data": {}},
-        {"data": {"mesh": "a: [broken"}},
         {"data": {"mesh": "- list"}},
         {"data": {"mesh": "trustDomain: ''"}},
-        {"data": {"mesh": "trustDomain: 7"}},
+        {"data": {"mesh": "trustDomain: 7\ntrustDomainAliases: x\ncaCertificates: y"}},
     ],
 )
-def test_what_names_none_is_no_disagreement(config_map):
-    assert named_trust_domain(config_map) is None
+def test_what_names_nothing_changes_nothing(config_map):
+    assert mesh_settings(config_map) == MeshSettings()
+
+
+def test_a_mesh_config_that_is_no_yaml_is_told():
+    assert mesh_settings({"data": {"mesh": "a: [broken"}}) == MeshSettings(problems=("mesh config is no YAML",))

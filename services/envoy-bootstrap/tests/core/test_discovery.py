@@ -115,3 +115,40 @@ def test_only_what_is_wanted_is_sent_and_only_once_per_version(steps):
             has[name] = version
         assert {name for name in wanted if name in versions} == {name for name in wanted if name in has}
         assert all(has[name] == str(versions[name]) for name in wanted if name in versions)
+
+
+def acknowledgement(nonce, type_url=SECRET_TYPE):
+    return discovery_pb2.DeltaDiscoveryRequest(type_url=type_url, response_nonce=nonce)
+
+
+def test_what_a_client_has_said_of_a_resource_is_known_by_its_version():
+    session = DeltaDiscovery(secrets(default="1", ROOTCA="1"))
+    assert session.standing(SECRET_TYPE, "ROOTCA") is None
+    [response] = session.request_received(delta(subscribe=["ROOTCA"]))
+    assert session.standing(SECRET_TYPE, "default") is None
+    assert session.standing(SECRET_TYPE, "ROOTCA").taken == ""
+    session.request_received(acknowledgement(response.nonce))
+    assert session.standing(SECRET_TYPE, "ROOTCA").taken == "1"
+    [response] = session.resources_changed(secrets(default="1", ROOTCA="2"))
+    session.request_received(delta(nonce=response.nonce, error="no root in it"))
+    standing = session.standing(SECRET_TYPE, "ROOTCA")
+    assert (standing.taken, standing.refused, standing.reason) == ("1", "2", "no root in it")
+
+
+def test_a_client_that_comes_back_with_a_version_has_it():
+    session = DeltaDiscovery(secrets(ROOTCA="1"))
+    assert session.request_received(delta(subscribe=["ROOTCA"], known={"ROOTCA": "1"})) == []
+    assert session.standing(SECRET_TYPE, "ROOTCA").taken == "1"
+
+
+def test_state_of_the_world_knows_what_was_acknowledged_too():
+    session = SotwDiscovery(secrets(ROOTCA="1"))
+    [response] = session.request_received(
+        discovery_pb2.DiscoveryRequest(type_url=SECRET_TYPE, resource_names=["ROOTCA"])
+    )
+    assert session.standing(SECRET_TYPE, "ROOTCA").taken == ""
+    answer = discovery_pb2.DiscoveryRequest(
+        type_url=SECRET_TYPE, resource_names=["ROOTCA"], response_nonce=response.nonce
+    )
+    assert session.request_received(answer) == []
+    assert session.standing(SECRET_TYPE, "ROOTCA").taken == "1"

@@ -177,3 +177,48 @@ async def test_callers_are_told_who_they_are_and_what_they_may(shop: Any) -> Non
         assert (await client.post(path, json=[])).status_code == 400
     async with shop.client(None) as nobody:
         assert (await nobody.post(path, json={})).status_code == 401
+
+
+REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+
+
+async def reviewed(api: Any, token: Any, *audiences: str, user: str = "admin") -> httpx.Response:
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview"}
+    async with api.client(user) as client:
+        return await client.post(REVIEWS, json=body | {"spec": {"token": token, "audiences": list(audiences)}})
+
+
+async def workload_token(api: Any) -> str:
+    async with api.client() as client:
+        made = await client.post(TOKEN, json={"spec": {"audiences": ["istio-ca", "other"]}})
+        return str(made.json()["status"]["token"])
+
+
+async def test_a_review_says_whose_a_token_is(shop: Any) -> None:
+    answer = await reviewed(shop, await workload_token(shop), "istio-ca", "more")
+    assert answer.status_code == 201
+    found = answer.json()["status"]
+    assert (found["authenticated"], found["audiences"]) == (True, ["istio-ca"])
+    assert found["user"]["username"] == "system:serviceaccount:shop:default"
+    assert "system:serviceaccounts" in found["user"]["groups"]
+    assert "spec" not in answer.json() or "token" not in answer.json()["spec"]
+
+
+async def test_a_token_that_is_not_good_here_is_nobodys(shop: Any) -> None:
+    token = await workload_token(shop)
+    stranger = jwt.encode(jwt.decode(token, options={"verify_signature": False}), "x" * 32, "HS256")
+    for one in (token[:-6] + "AAAAAA", stranger, "rubbish", "x" * 20_000):
+        assert (await reviewed(shop, one, "istio-ca")).json()["status"]["authenticated"] is False
+    assert (await reviewed(shop, token, "elsewhere")).json()["status"]["authenticated"] is False
+    assert (await reviewed(shop, token)).json()["status"]["authenticated"] is False  # not for Galley itself
+    async with shop.client() as client:
+        assert (await client.delete("/api/v1/namespaces/shop/serviceaccounts/default")).is_success
+    assert (await reviewed(shop, token, "istio-ca")).json()["status"]["authenticated"] is False
+
+
+async def test_who_may_ask_and_how(shop: Any) -> None:
+    assert (await reviewed(shop, "x", user="nobody-in-particular")).status_code in (401, 403)
+    assert (await reviewed(shop, "")).status_code == 400
+    assert (await reviewed(shop, 7)).status_code == 400
+    async with shop.client() as client:
+        assert (await client.get(REVIEWS)).status_code == 405

@@ -1,5 +1,6 @@
 """The admin REST of one service from the command line."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +11,7 @@ from meshcore.errors import ErrorCode, MeshError
 
 from meshctl.adapters.config_api import refused
 from meshctl.adapters.stack_files import layout_of, stack_from
-from meshctl.core.topology import ADMIN_PORT
+from meshctl.core.topology import ADMIN_PORT, Stack
 
 
 class AdminApi:
@@ -40,6 +41,10 @@ class AdminApi:
         """The answer to a JSON body."""
         return self._answer("POST", path, timeout=timeout, json=body)
 
+    def delete(self, path: str) -> Any:
+        """The answer to a deletion."""
+        return self._answer("DELETE", path)
+
     def try_out(self, path: str, body: Any, timeout: float = 60.0) -> Any:
         """The answer to a JSON body; the problem document with its violations is an answer too."""
         answer = self._ask("POST", path, timeout=timeout, json=body)
@@ -64,9 +69,17 @@ class AdminApi:
 
 def galley_of(stack: int | None) -> AdminApi:
     """Galley's admin API of the running stack, as its administrator."""
-    chosen = stack_from(stack)
+    return _admin_of("Galley", stack_from(stack), lambda chosen: chosen.galley)
+
+
+def citadel_of(stack: int | None) -> AdminApi:
+    """Citadel's admin API of the running stack, as its administrator."""
+    return _admin_of("Citadel", stack_from(stack), lambda chosen: chosen.citadel)
+
+
+def _admin_of(service: str, chosen: Stack, address: Callable[[Stack], str]) -> AdminApi:
     try:
         token = Path(layout_of(chosen).admin_token).read_text().strip()
     except FileNotFoundError as error:
         raise MeshError(ErrorCode.FAILED_PRECONDITION, f"no {error.filename}: is the stack up?") from None
-    return AdminApi("Galley", f"http://{chosen.galley}:{ADMIN_PORT}", token)
+    return AdminApi(service, f"http://{address(chosen)}:{ADMIN_PORT}", token)

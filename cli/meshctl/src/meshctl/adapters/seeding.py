@@ -1,7 +1,5 @@
 """What a stack's Galley is given at the start: first objects, config of the workloads, tokens; and the kubeconfig."""
 
-import base64
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +8,7 @@ from meshcore.model.kinds import by_kind
 
 from meshctl.adapters.config_api import ConfigApi, open_config_api
 from meshctl.adapters.config_files import read_documents
+from meshctl.adapters.own_trust import write_kubeconfig
 from meshctl.adapters.processes import write_private
 from meshctl.core import mesh_objects
 from meshctl.core.failure import StackFailure
@@ -39,11 +38,7 @@ class Seeding:
                     api.apply(found.body)
         except MeshError as error:
             raise StackFailure("galley", str(error)) from None
-        ca = base64.b64encode(Path(self._layout.root_certificate).read_bytes()).decode()
-        token = Path(self._layout.admin_token).read_text().strip()
-        name = f"meshcore-{self._settings.stack.number}"
-        kubeconfig = mesh_objects.kubeconfig(self._url, ca, token, name)
-        write_private(Path(self._layout.kubeconfig), json.dumps(kubeconfig, indent=2) + "\n")
+        write_kubeconfig(self._settings.stack, self._layout)
 
     def proxy_settings(self) -> ProxySettings:
         """What the mesh says of its proxies now. Raises StackFailure."""

@@ -10,6 +10,7 @@ import typer
 from meshcore.errors import ErrorCode, MeshError
 
 from meshctl.adapters.compose import compose_kubeconfig
+from meshctl.adapters.own_trust import write_kubeconfig
 from meshctl.adapters.stack_client import bring_up, stack_status, supervisor_answers, take_down
 from meshctl.adapters.stack_files import bookshop_workloads, layout_of, running_settings, stack_from, stack_settings
 from meshctl.adapters.supervise import supervise as run_supervisor
@@ -120,6 +121,7 @@ def kubeconfig(
     path = Path(layout_of(chosen).kubeconfig)
     if not supervisor_answers(layout_of(chosen)) or not path.exists():
         raise MeshError(ErrorCode.FAILED_PRECONDITION, f"stack {chosen.number} does not run: `meshctl up`")
+    write_kubeconfig(chosen, layout_of(chosen))
     print(path)
 
 

@@ -84,6 +84,7 @@ def service_specs(settings: StackSettings) -> tuple[ProcessSpec, ...]:
     galley = _service(settings, "galley", stack.galley, (t.CONFIG_API_PORT,), galley_environment)
     citadel_environment = {
         "CITADEL_TOKEN_ISSUER": f"https://{stack.galley}:{t.CONFIG_API_PORT}",
+        "CITADEL_ROOT_FILE": layout.root_certificate,
     }
     citadel = _service(settings, "citadel", stack.citadel, (t.CA_PORT,), citadel_environment)
     injector = _service(settings, "injector", stack.injector, (t.WEBHOOK_PORT,))

@@ -12,15 +12,19 @@ from meshcore.tls.identity import (
 )
 from meshcore.tls.peers import peer_certificate, peer_spiffe, spiffe_of_certificate, spiffe_of_der
 from meshcore.tls.private_key import PrivateKeyPem
+from meshcore.tls.trust import Bundle, TrustFollower, leads_to_first
 
 __all__ = [
+    "Bundle",
     "LiveIdentity",
     "PrivateKeyPem",
     "ServiceIdentity",
+    "TrustFollower",
     "finish_saving",
     "grpc_channel_credentials",
     "grpc_root_credentials",
     "grpc_server_credentials",
+    "leads_to_first",
     "load_identity",
     "peer_certificate",
     "peer_spiffe",

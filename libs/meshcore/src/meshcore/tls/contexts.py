@@ -2,7 +2,8 @@
 
 import os
 import ssl
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from meshcore.tls.identity import LiveIdentity, ServiceIdentity
 
@@ -15,21 +16,29 @@ def ssl_server_context(
 ) -> ssl.SSLContext:
     """A server context; a certificate that a client shows is always verified against the trust bundle.
 
-    With a `LiveIdentity` handshakes after a renewal use the new certificate.
+    With a `LiveIdentity` handshakes after a renewal use the new certificate and the new bundle.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_mode = _VERIFY[client_certificates]
-    _follow(context, identity)
-    return context
+
+    def make(current: ServiceIdentity) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_mode = _VERIFY[client_certificates]
+        _load(context, current)
+        return context
+
+    return _following(identity, make, ssl.PROTOCOL_TLS_SERVER)
 
 
 def ssl_client_context(identity: ServiceIdentity | LiveIdentity) -> ssl.SSLContext:
     """A client context that shows this identity, trusts only its bundle and checks the server's name."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _follow(context, identity)
-    return context
+
+    def make(current: ServiceIdentity) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        _load(context, current)
+        return context
+
+    return _following(identity, make, ssl.PROTOCOL_TLS_CLIENT)
 
 
 def ssl_root_context(root: bytes) -> ssl.SSLContext:
@@ -40,11 +49,44 @@ def ssl_root_context(root: bytes) -> ssl.SSLContext:
     return context
 
 
-def _follow(context: ssl.SSLContext, identity: ServiceIdentity | LiveIdentity) -> None:
-    if isinstance(identity, LiveIdentity):
-        identity.on_change(lambda renewed: _load(context, renewed))
-        identity = identity.current
-    _load(context, identity)
+class _LiveContext(ssl.SSLContext):
+    """Hands every handshake to a context of the identity in force: the ssl module can add roots, never take one away.
+
+    What else is set on it after it was made (but for ALPN) does not reach those contexts.
+    """
+
+    _inner: ssl.SSLContext
+    _protocols: Sequence[str] | None = None
+
+    def use(self, inner: ssl.SSLContext) -> None:
+        """From the next handshake on."""
+        if self._protocols is not None:
+            inner.set_alpn_protocols(list(self._protocols))
+        self._inner = inner
+
+    def set_alpn_protocols(self, alpn_protocols: Any) -> None:
+        """Of this and every later context."""
+        self._protocols = tuple(alpn_protocols)
+        self._inner.set_alpn_protocols(list(self._protocols))
+
+    def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:
+        """By the identity in force."""
+        return self._inner.wrap_socket(*arguments, **options)
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        """By the identity in force."""
+        return self._inner.wrap_bio(*arguments, **options)
+
+
+def _following(
+    identity: ServiceIdentity | LiveIdentity, make: Callable[[ServiceIdentity], ssl.SSLContext], protocol: int
+) -> ssl.SSLContext:
+    if isinstance(identity, ServiceIdentity):
+        return make(identity)
+    context = _LiveContext(protocol)
+    context.use(make(identity.current))
+    identity.on_change(lambda renewed: context.use(make(renewed)))
+    return context
 
 
 def _load(context: ssl.SSLContext, identity: ServiceIdentity) -> None:

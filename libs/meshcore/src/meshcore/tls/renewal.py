@@ -1,7 +1,10 @@
-"""A service renews its own certificate through Citadel at half of its life, proving itself with the present one."""
+"""A service keeps its own identity current through Citadel: its certificate, proving itself with the present one, and
+the roots that it believes."""
 
 import asyncio
+import contextlib
 import random
+import socket
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,37 +18,80 @@ from meshcore.rotation import GRACE_JITTER, time_to_rotation
 from meshcore.tls.grpc_credentials import grpc_channel_credentials
 from meshcore.tls.identity import LiveIdentity, ServiceIdentity
 from meshcore.tls.private_key import PrivateKeyPem
+from meshcore.tls.trust import Bundle, TrustFollower, leads_to_first
 
 CALL_TIMEOUT = 10.0
 FIRST_RETRY = 1.0
 LAST_RETRY = 300.0
 LONGEST_SLEEP = 3600.0
-"""Seconds: per call, first and longest pause after a failure, longest sleep (clocks may jump)."""
+SETTLE = 2.0
+LAGGING = 5.0
+"""Seconds: per call, first and longest pause after a failure, longest sleep (clocks may jump), until processes that
+share the directory have read a new bundle from it, and until every Citadel signs as the bundle says."""
 _log = structlog.get_logger("renewal")
 
 
-async def keep_current(identity: LiveIdentity, citadel: str) -> None:
-    """Renew at half-life, for ever; `citadel` is `host:port`. While Citadel is away the present pair stays in use."""
-    retry = FIRST_RETRY
-    jitter = random.uniform(-GRACE_JITTER, GRACE_JITTER)  # noqa: S311 - spreads renewals, not a secret
-    while True:
-        current = identity.current
-        wait = time_to_rotation(datetime.now(UTC), current.not_before, current.not_after, jitter=jitter)
-        if wait:
-            await asyncio.sleep(min(wait.total_seconds(), LONGEST_SLEEP))
-            continue
-        try:
-            renewed = await renew(current, citadel)
-        except MeshError as error:
-            _log.warning(
-                "certificate not renewed", reason=error.detail, retry=retry, until=current.not_after.isoformat()
-            )
-            await asyncio.sleep(retry)
-            retry = min(retry * 2, LAST_RETRY)
-            continue
+async def keep_current(identity: LiveIdentity, citadel: str, node: str = "") -> None:
+    """Renew at half-life and when another root signs, and follow the trust bundle, for ever; `citadel` is `host:port`.
+
+    `node` tells replicas of a service apart that share a host. While Citadel is away the present pair stays in use.
+    """
+    keeper = _Keeper(identity, citadel, node or socket.gethostname())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(keeper.renew_in_time(), name="renewal")
+        group.create_task(keeper.follower.run(), name="trust")
+
+
+class _Keeper:
+    def __init__(self, identity: LiveIdentity, citadel: str, node: str) -> None:
+        self._identity = identity
+        self._citadel = citadel
+        self._bundle: Bundle | None = None
+        self._another_signs = asyncio.Event()
+        self.follower = TrustFollower(citadel, node, lambda: identity.current, self._take)
+
+    async def renew_in_time(self) -> None:
         retry = FIRST_RETRY
-        identity.replace(renewed)
-        _log.info("certificate renewed", not_after=renewed.not_after.isoformat())
+        jitter = random.uniform(-GRACE_JITTER, GRACE_JITTER)  # noqa: S311 - spreads renewals, not a secret
+        while True:
+            current = self._identity.current
+            wait = time_to_rotation(datetime.now(UTC), current.not_before, current.not_after, jitter=jitter)
+            if wait and not self._another_signs.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(wait.total_seconds(), LONGEST_SLEEP)):
+                        await self._another_signs.wait()
+                continue
+            try:
+                renewed = await renew(current, self._citadel)
+            except MeshError as error:
+                _log.warning(
+                    "certificate not renewed", reason=error.detail, retry=retry, until=current.not_after.isoformat()
+                )
+                await asyncio.sleep(retry)
+                retry = min(retry * 2, LAST_RETRY)
+                continue
+            retry = FIRST_RETRY
+            self._another_signs.clear()
+            # What the stream said last is newer than what another replica of Citadel may have answered with.
+            root = renewed.root if self._bundle is None else self._bundle.roots
+            self._identity.replace(ServiceIdentity(renewed.key, renewed.chain, root))
+            self.follower.renewed()
+            _log.info("certificate renewed", not_after=renewed.not_after.isoformat())
+            if self._bundle is not None and not leads_to_first(renewed.chain, self._bundle.roots):
+                # Another replica of Citadel may not have seen yet that another root signs.
+                await asyncio.sleep(LAGGING)
+                self._another_signs.set()
+
+    async def _take(self, bundle: Bundle) -> str:
+        current, known = self._identity.current, self._bundle
+        self._bundle = bundle
+        if bundle.roots != current.root:
+            self._identity.replace(ServiceIdentity(current.key, current.chain, bundle.roots))
+            _log.info("trust bundle replaced")
+            await asyncio.sleep(SETTLE)
+        if (known is None or known != bundle) and not leads_to_first(current.chain, bundle.roots):
+            self._another_signs.set()
+        return ""
 
 
 async def renew(current: ServiceIdentity, citadel: str) -> ServiceIdentity:

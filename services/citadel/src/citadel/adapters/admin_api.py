@@ -1,22 +1,25 @@
-"""Citadel's part of the admin API: the trust bundle and the ledger."""
+"""Citadel's part of the admin API: the trust bundle, the ledger, and the state of the authority."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from fastapi import APIRouter, Depends, Query, Response
+from meshcore.errors import ErrorCode, MeshError
 from meshcore.http import Caller, Page, Role, entity_tag, require
 from pydantic import BaseModel
 
+from citadel.adapters.authority_in_force import AuthorityInForce
 from citadel.adapters.ledger import Ledger
+from citadel.adapters.root_store import utc
 from citadel.adapters.trust_bundles import TrustBundle
-from citadel.core.authority import Authority
 
-_Viewer = Annotated[Caller, Depends(require(Role.VIEWER))]
+Viewer = Annotated[Caller, Depends(require(Role.VIEWER))]
 
 
-class RootCertificate(BaseModel):
-    """One root of the trust bundle."""
+class CertificateDocument(BaseModel):
+    """A certificate of the authority."""
 
     subject: str
     serial: str
@@ -30,12 +33,14 @@ class TrustBundleDocument(BaseModel):
 
     trust_domain: str
     revision: int
+    digest: str
     pem: str
-    roots: list[RootCertificate]
+    revoked_pem: str
+    roots: list[CertificateDocument]
 
 
 class IssuedCertificate(BaseModel):
-    """One row of the ledger; times are UTC."""
+    """One row of the ledger; times are UTC. `ended`: the serial of what followed it, `released` or `rotated`."""
 
     serial: str
     identity: str
@@ -43,52 +48,66 @@ class IssuedCertificate(BaseModel):
     proof: str
     peer: str
     fingerprint: str
+    signer: str
+    bundle: str
+    ended: str | None
     not_before: datetime
     not_after: datetime
     issued_at: datetime
 
 
-def admin_router(trust_domain: str, authority: Authority, bundle: TrustBundle, ledger: Ledger) -> APIRouter:
+def admin_router(trust_domain: str, in_force: AuthorityInForce, bundle: TrustBundle, ledger: Ledger) -> APIRouter:
     """The routes under `/api/v1`."""
     router = APIRouter(prefix="/api/v1", tags=["citadel"])
 
     @router.get("/trust-bundle")
-    async def get_trust_bundle(_: _Viewer, response: Response) -> TrustBundleDocument:
+    async def get_trust_bundle(_: Viewer, response: Response) -> TrustBundleDocument:
         """Every root that certificates of this mesh are verified with."""
         response.headers["ETag"] = entity_tag(bundle.revision)
+        authority = in_force.current
         return TrustBundleDocument(
             trust_domain=trust_domain,
             revision=bundle.revision,
+            digest=authority.bundle_digest,
             pem=bundle.pem,
-            roots=[
-                RootCertificate(
-                    subject=root.subject.rfc4514_string(),
-                    serial=f"{root.serial_number:032x}",
-                    fingerprint_sha256=root.fingerprint(hashes.SHA256()).hex(),
-                    not_before=root.not_valid_before_utc,
-                    not_after=root.not_valid_after_utc,
-                )
-                for root in authority.roots
-            ],
+            revoked_pem=bundle.revoked_pem,
+            roots=[described(root) for root in (*authority.roots, *authority.foreign)],
         )
 
     @router.get("/certificates")
     async def list_certificates(
-        _: _Viewer,
+        _: Viewer,
         identity: str | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         after: Annotated[str | None, Query(alias="continue")] = None,
     ) -> Page[IssuedCertificate]:
         """Certificates in the ledger that are still valid, by serial number."""
         page = await ledger.page(identity, limit, after)
-        return Page(
-            items=[IssuedCertificate(**{k: _utc(v) for k, v in row.items()}) for row in page.items],
-            continue_=page.continue_,
-        )
+        return Page(items=[_document(row) for row in page.items], continue_=page.continue_)
+
+    @router.get("/certificates/{serial}")
+    async def get_certificate(_: Viewer, serial: str) -> IssuedCertificate:
+        """One certificate of the ledger, expired or not."""
+        row = await ledger.find(serial.lower().replace(":", "").zfill(32))
+        if row is None:
+            raise MeshError(ErrorCode.NOT_FOUND, f"no certificate with the serial number {serial} is in the ledger")
+        return _document(row)
 
     return router
 
 
-def _utc(value: object) -> object:
-    # SQLite keeps no zone; what Citadel writes is UTC.
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+def described(certificate: x509.Certificate) -> CertificateDocument:
+    """What is shown of a certificate of the authority."""
+    return CertificateDocument(
+        subject=certificate.subject.rfc4514_string(),
+        serial=f"{certificate.serial_number:032x}",
+        fingerprint_sha256=certificate.fingerprint(hashes.SHA256()).hex(),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+    )
+
+
+def _document(row: dict[str, object]) -> IssuedCertificate:
+    return IssuedCertificate.model_validate(
+        {name: utc(value) if isinstance(value, datetime) else value for name, value in row.items()}
+    )

@@ -10,6 +10,7 @@ from meshcore.errors import GRPC_STATUS, MeshError
 
 from citadel.adapters import telemetry
 from citadel.adapters.authentication import CallerAuthenticator
+from citadel.adapters.caller_limits import CallerLimits
 from citadel.adapters.issuer import Issuer
 from citadel.adapters.tls_front import Peers
 from citadel.core.profile import SERVICE, Profile, granted_ttl
@@ -25,13 +26,20 @@ class CertificateService(ca_pb2_grpc.IstioCertificateServiceServicer):  # type: 
     """Authenticates, reads the public key, issues, answers; decides nothing itself."""
 
     def __init__(
-        self, authenticator: CallerAuthenticator, issuer: Issuer, workload: Profile, root_namespace: str, peers: Peers
+        self,
+        authenticator: CallerAuthenticator,
+        issuer: Issuer,
+        workload: Profile,
+        root_namespace: str,
+        peers: Peers,
+        limits: CallerLimits,
     ) -> None:
         self._authenticator = authenticator
         self._issuer = issuer
         self._workload = workload
         self._root_namespace = root_namespace
         self._peers = peers
+        self._limits = limits
 
     async def CreateCertificate(self, request: Any, context: Any) -> Any:
         """Sign a certificate for the authenticated caller."""
@@ -55,6 +63,7 @@ class CertificateService(ca_pb2_grpc.IstioCertificateServiceServicer):  # type: 
         impersonated = request.metadata.fields.get(_IMPERSONATED)
         if impersonated is not None and impersonated.string_value:
             raise impersonation_refused()
+        self._limits.take(str(caller.identity))
         public_key = parse_signing_request(request.csr)
         # Only what `init` named has host names; such a service keeps its own profile when it renews.
         profile = SERVICE if caller.names and caller.identity.namespace == self._root_namespace else self._workload

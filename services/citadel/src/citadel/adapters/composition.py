@@ -1,13 +1,16 @@
-"""Puts Citadel together: database, root, keys of the token issuer, ports."""
+"""Puts Citadel together: database, authority, keys of the token issuer, ports."""
 
 import asyncio
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from meshcore.bus.connection import BusSettings
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.http import serve_admin
 from meshcore.runtime import Runtime
-from meshcore.tls import LiveIdentity, ssl_client_context
+from meshcore.tls import LiveIdentity, ssl_client_context, write_private
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from citadel.adapters import telemetry
 from citadel.adapters.access_log import AccessLog
@@ -15,18 +18,29 @@ from citadel.adapters.admin_api import admin_router
 from citadel.adapters.audit_api import audit_router
 from citadel.adapters.audit_service import AuditService
 from citadel.adapters.authentication import CallerAuthenticator
+from citadel.adapters.authority_api import authority_router
+from citadel.adapters.authority_in_force import AuthorityInForce
+from citadel.adapters.authority_source import RootFollower, follow_files, keep_root_file, plugged_in_authority
+from citadel.adapters.caller_limits import CallerLimits
 from citadel.adapters.database import open_database
 from citadel.adapters.grpc_server import serving
+from citadel.adapters.holders import Holders
 from citadel.adapters.issuer import Issuer
 from citadel.adapters.ledger import Ledger
 from citadel.adapters.mesh_config import MeshConfigWatch
 from citadel.adapters.own_certificate import keep_current
-from citadel.adapters.root_store import load_root
+from citadel.adapters.plugged_in_files import PluggedInFiles
+from citadel.adapters.root_rotation import RootRotation
+from citadel.adapters.root_store import RootStore
+from citadel.adapters.secret_discovery import SecretDiscovery
+from citadel.adapters.signers import active_signers
 from citadel.adapters.tls_front import TlsFront
 from citadel.adapters.token_keys import TokenIssuer, TokenKeys
+from citadel.adapters.token_reviewers import TokenReviewers
 from citadel.adapters.trust_bundles import TrustBundle
+from citadel.core.authority import Authority
+from citadel.core.mesh_settings import MeshSettings, mesh_config_key
 from citadel.core.profile import workload_profile
-from citadel.core.sealing import parse_kek
 from citadel.core.workload_token import TokenRules
 from citadel.settings import CitadelSettings
 
@@ -40,27 +54,33 @@ async def compose(runtime: Runtime[CitadelSettings]) -> None:
     identity = LiveIdentity.load(settings.identity)
     engine = await open_database(settings.database)
     runtime.on_stop("database", engine.dispose)
-    authority = await load_root(engine, parse_kek(_kek(settings)))
-    if authority is None:
-        raise MeshError(ErrorCode.FAILED_PRECONDITION, "there is no root in the database; run citadel init first")
-    telemetry.show_expiry(authority.roots[0], authority.certificate)
-    ledger = Ledger(engine)
-    issuer = Issuer(authority, ledger.append)
-    bundle = TrustBundle(authority.bundle_pem)
+    in_force, rotation, refusal = await _authority(runtime, engine)
+    in_force.on_change(lambda _, present: telemetry.show_expiry(present.roots[0], present.certificate))
+    telemetry.show_expiry(in_force.current.roots[0], in_force.current.certificate)
+    ledger, holders = Ledger(engine), Holders(engine)
+    issuer = Issuer(in_force, ledger.append)
+    bundle = TrustBundle(in_force.current)
+    in_force.on_change(lambda _, present: bundle.follow(present))
     front = TlsFront()
     trust_domain, root_namespace = settings.trust_domain, settings.root_namespace
     runtime.spawn("ledger", ledger.run)
-    runtime.spawn("ledger sweep", lambda: _sweep(ledger, settings.ledger_retention))
-    runtime.spawn("own certificate", lambda: keep_current(identity, issuer, trust_domain, root_namespace))
+    runtime.spawn("holders", holders.run)
+    runtime.spawn("sweep", lambda: _sweep(ledger, holders, settings.ledger_retention))
+    runtime.spawn("own certificate", lambda: keep_current(identity, issuer, in_force, trust_domain, root_namespace))
+    if (path := settings.root_file) is not None:
+        runtime.spawn("root file", lambda: keep_root_file(path, in_force, partial(write_private, mode=0o644)))
     access_log = AccessLog(engine, retention=settings.audit_retention, most_rows=settings.audit_most_rows)
     runtime.spawn("access log", access_log.run)
     runtime.spawn("access log sweep", access_log.sweep_for_ever)
-    keys, rules = _token_issuer(runtime, identity)
+    authenticator = _authenticator(runtime, identity, in_force, front)
     if settings.nats_url is not None:
-        runtime.spawn("mesh config", _mesh_config(settings, settings.nats_url).run)
-    routers = [admin_router(trust_domain, authority, bundle, ledger), audit_router(engine)]
+        runtime.spawn("mesh config", _mesh_config(settings, settings.nats_url, authenticator, in_force).run)
+    routers = [
+        admin_router(trust_domain, in_force, bundle, ledger),
+        authority_router(trust_domain, in_force, engine, rotation, refusal),
+        audit_router(engine),
+    ]
     await serve_admin(runtime, routers, identity=identity)
-    authenticator = CallerAuthenticator(front, trust_domain, root_namespace, keys, rules)
     port = await runtime.enter(
         "certificates",
         serving(
@@ -72,7 +92,8 @@ async def compose(runtime: Runtime[CitadelSettings]) -> None:
             issuer=issuer,
             workload=workload_profile(settings.default_workload_cert_ttl, settings.max_workload_cert_ttl),
             root_namespace=root_namespace,
-            bundle=bundle,
+            limits=CallerLimits(settings.requests_per_second, settings.requests_burst),
+            secrets=SecretDiscovery(authenticator, bundle, holders),
             audit=AuditService(authenticator, access_log, settings.audit_rate),
         ),
     )
@@ -80,12 +101,72 @@ async def compose(runtime: Runtime[CitadelSettings]) -> None:
     runtime.log.info("certificate service listening", host=settings.host, port=port)
 
 
+async def _authority(
+    runtime: Runtime[CitadelSettings], engine: AsyncEngine
+) -> tuple[AuthorityInForce, RootRotation | None, Callable[[], str]]:
+    """The authority, kept current; the rotation of the root where it is our own; why files are refused."""
+    settings = runtime.settings
+    folder = settings.plugged_in_dir
+    files = None if folder is None else PluggedInFiles(folder, roots_may_change=settings.multiroot_mesh)
+    plugged_in = await plugged_in_authority(engine, files)
+    if files is not None and plugged_in is not None:
+        in_force = AuthorityInForce(plugged_in, await active_signers(engine))
+        runtime.spawn("plugged-in authority", lambda: follow_files(files, engine, in_force))
+        return in_force, None, lambda: files.refusal
+    store = RootStore(engine, settings.key_encryption_keys)
+    roots = await store.load()
+    if roots is None:
+        raise MeshError(ErrorCode.FAILED_PRECONDITION, "there is no root in the database; run citadel init first")
+    in_force = AuthorityInForce(roots.authority, await active_signers(engine))
+    follower = RootFollower(store, in_force, settings.root_ttl, settings.root_grace_percentile)
+    await follower.renew_if_due()
+    _refuse_expired(in_force.current)
+    rotation = RootRotation(store, settings.root_ttl, follower.refresh)
+    every, jitter = settings.root_check_interval, settings.root_check_jitter
+    runtime.spawn("authority", follower.run)
+    runtime.spawn("root renewal", lambda: follower.renew_in_time(every, jitter=jitter))
+    runtime.spawn("root rotation", rotation.run)
+    return in_force, rotation, str
+
+
+def _refuse_expired(authority: Authority) -> None:
+    if authority.certificate.not_valid_after_utc <= datetime.now(UTC):
+        raise MeshError(ErrorCode.FAILED_PRECONDITION, "the root has expired: nothing can be issued under it")
+
+
+def _authenticator(
+    runtime: Runtime[CitadelSettings], identity: LiveIdentity, in_force: AuthorityInForce, front: TlsFront
+) -> CallerAuthenticator:
+    settings = runtime.settings
+    keys, rules = _token_issuer(runtime, identity)
+    reviewers = TokenReviewers.of_files(
+        settings.kubeconfig,
+        settings.cluster_id,
+        settings.remote_kubeconfigs,
+        settings.token_audiences,
+        settings.trust_domain,
+    )
+    if reviewers is not None:
+        runtime.on_stop("token reviewers", reviewers.close)
+    return CallerAuthenticator(
+        front,
+        settings.trust_domain,
+        settings.root_namespace,
+        in_force,
+        keys=keys,
+        rules=rules,
+        reviewers=reviewers,
+        gateways=settings.trusted_gateway_cidr,
+    )
+
+
 def _token_issuer(
     runtime: Runtime[CitadelSettings], identity: LiveIdentity
 ) -> tuple[TokenKeys | None, TokenRules | None]:
     settings = runtime.settings
     if settings.token_issuer is None:
-        runtime.log.warning("no token issuer is set, callers need a client certificate")
+        if settings.kubeconfig is None and settings.remote_kubeconfigs is None:
+            runtime.log.warning("no token issuer is set, callers need a client certificate")
         return None, None
     source = TokenIssuer(
         issuer=settings.token_issuer,
@@ -106,7 +187,9 @@ def _token_issuer(
     return keys, TokenRules(settings.token_issuer, settings.token_audiences, settings.trust_domain)
 
 
-def _mesh_config(settings: CitadelSettings, url: str) -> MeshConfigWatch:
+def _mesh_config(
+    settings: CitadelSettings, url: str, authenticator: CallerAuthenticator, in_force: AuthorityInForce
+) -> MeshConfigWatch:
     bus = BusSettings(
         url=url,
         user_file=settings.identity / "nats-user.json",
@@ -114,16 +197,17 @@ def _mesh_config(settings: CitadelSettings, url: str) -> MeshConfigWatch:
         name=settings.service,
     )
     last_copy = None if settings.state_dir is None else settings.state_dir / "mesh-config.json"
-    return MeshConfigWatch(bus, last_copy, settings.trust_domain, settings.root_namespace, settings.mesh_config_map)
+
+    def obey(found: MeshSettings) -> None:
+        authenticator.aliases = found.aliases
+        in_force.trust(found.foreign_roots)
+
+    key = mesh_config_key(settings.root_namespace, settings.mesh_config_map)
+    return MeshConfigWatch(bus, last_copy, settings.trust_domain, key, obey)
 
 
-async def _sweep(ledger: Ledger, retention: timedelta) -> None:
+async def _sweep(ledger: Ledger, holders: Holders, retention: timedelta) -> None:
     while True:
         await ledger.forget(retention)
+        await holders.forget(retention)
         await asyncio.sleep(_SWEEP_EVERY)
-
-
-def _kek(settings: CitadelSettings) -> str:
-    if settings.kek is not None:
-        return settings.kek.get_secret_value()
-    return (settings.identity / "kek").read_text()

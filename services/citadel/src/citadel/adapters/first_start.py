@@ -24,18 +24,22 @@ from meshcore.http.callers import EVERY_NAMESPACE, Role
 from meshcore.http.tokens import token_entry
 from meshcore.rotation import should_rotate
 from meshcore.tls import PrivateKeyPem, ServiceIdentity, finish_saving, load_identity, save_identity
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from citadel.adapters.authority_in_force import AuthorityInForce
+from citadel.adapters.authority_source import plugged_in_authority
 from citadel.adapters.database import open_database
 from citadel.adapters.issuer import Issuer
 from citadel.adapters.ledger import Ledger
+from citadel.adapters.plugged_in_files import PluggedInFiles
 from citadel.adapters.private_files import kept_current, new_token, private_directory, written_once
-from citadel.adapters.root_store import ensure_root
+from citadel.adapters.root_store import RootStore
 from citadel.core.authority import Authority
 from citadel.core.caller import AuthenticatedCaller, Proof, caller_of_certificate
 from citadel.core.members import CLIENTS, NATS, SERVICES, Installation, InstallProfile
 from citadel.core.nats_config import NatsServer, render_nats_config
 from citadel.core.profile import SERVER_WITHOUT_RENEWAL, SERVICE, Profile
-from citadel.core.sealing import KEY_BYTES, parse_kek
+from citadel.core.sealing import KEY_BYTES, parse_keks
 
 DATABASE_FILE = "citadel.db"
 _PEER = "citadel init"
@@ -53,6 +57,8 @@ class InitOptions:
     nats_dir: str | None = None
     nats_store: str | None = None
     state_keys: tuple[str, ...] = ()
+    plugged_in: Path | None = None
+    """Folder of an authority to use in place of a root of Citadel's own."""
 
     @property
     def database(self) -> str:
@@ -89,27 +95,37 @@ class _FirstStart:
     async def run(self) -> None:
         for name in (*SERVICES, *CLIENTS, NATS, "state-keys"):
             private_directory(self.directory / name)
-        kek = parse_kek(self._once("citadel/kek", base64.b64encode(secrets.token_bytes(KEY_BYTES))).decode())
+        keks = parse_keks(self._once("citadel/kek", base64.b64encode(secrets.token_bytes(KEY_BYTES))).decode())
         self._once("galley/kek", base64.b64encode(secrets.token_bytes(KEY_BYTES)))
         engine = await open_database(self.options.database)
         try:
-            trust_domain = self.installation.trust_domain
-            authority = await ensure_root(engine, kek, trust_domain, self.options.root_ttl, self.options.root_algorithm)
-            issuer = Issuer(authority, Ledger(engine).write)
+            authority = await self._authority(engine, keks)
+            issuer = Issuer(AuthorityInForce(authority), Ledger(engine).write)
             self._current("root-cert.pem", authority.bundle_pem.encode(), mode=0o644)
             for name in (*SERVICES, *CLIENTS):
-                await self._identity(issuer, name, self.installation.caller(name), SERVICE)
-            await self._nats(issuer)
+                await self._identity(issuer, authority, name, SERVICE)
+            await self._nats(issuer, authority)
         finally:
             await engine.dispose()
         self._tokens()
         for name in self.options.state_keys:
             self._once(f"state-keys/{name}.key", secrets.token_bytes(KEY_BYTES), mode=0o400)
 
-    async def _identity(self, issuer: Issuer, name: str, caller: AuthenticatedCaller, profile: Profile) -> None:
-        directory = self.directory / name
+    async def _authority(self, engine: AsyncEngine, keks: tuple[bytes, ...]) -> Authority:
+        folder = self.options.plugged_in
+        files = None if folder is None else PluggedInFiles(folder, roots_may_change=True)
+        plugged_in = await plugged_in_authority(engine, files)
+        if plugged_in is not None:
+            return plugged_in
+        store = RootStore(engine, lambda: keks)
+        options = self.options
+        roots = await store.ensure(self.installation.trust_domain, options.root_ttl, options.root_algorithm)
+        return roots.authority
+
+    async def _identity(self, issuer: Issuer, authority: Authority, name: str, profile: Profile) -> None:
+        directory, caller = self.directory / name, self.installation.caller(name)
         finish_saving(directory)
-        if is_current(directory, issuer.authority, caller):
+        if is_current(directory, authority, caller):
             return
         key = ec.generate_private_key(ec.SECP256R1())
         issued = await issuer.issue(caller, key.public_key(), profile, profile.default_ttl, _PEER)
@@ -119,7 +135,7 @@ class _FirstStart:
         )
         self.written.append(f"{name}/cert-chain.pem")
 
-    async def _nats(self, issuer: Issuer) -> None:
+    async def _nats(self, issuer: Issuer, authority: Authority) -> None:
         passwords = {}
         for service in SERVICES:
             account = {"user": service, "password": new_token().decode()}
@@ -127,7 +143,7 @@ class _FirstStart:
         compose = self.installation.profile is InstallProfile.COMPOSE
         seen = self.options.nats_dir or str((self.directory / NATS).resolve())
         if compose:
-            await self._identity(issuer, NATS, self.installation.caller(NATS), SERVER_WITHOUT_RENEWAL)
+            await self._identity(issuer, authority, NATS, SERVER_WITHOUT_RENEWAL)
         server = NatsServer(
             host="0.0.0.0" if compose else self.installation.address(NATS),
             monitor_host="127.0.0.1" if compose else self.installation.address(NATS),

@@ -13,11 +13,11 @@ from meshcore.tls import LiveIdentity, ssl_server_context
 
 from citadel.adapters.audit_service import AuditService
 from citadel.adapters.authentication import CallerAuthenticator
+from citadel.adapters.caller_limits import CallerLimits
 from citadel.adapters.certificate_service import CertificateService
 from citadel.adapters.issuer import Issuer
 from citadel.adapters.secret_discovery import SecretDiscovery
 from citadel.adapters.tls_front import TlsFront
-from citadel.adapters.trust_bundles import TrustBundle
 from citadel.core.profile import Profile
 
 LARGEST_MESSAGE = 256 * 1024
@@ -45,15 +45,16 @@ async def serving(
     issuer: Issuer,
     workload: Profile,
     root_namespace: str,
-    bundle: TrustBundle,
+    limits: CallerLimits,
+    secrets: SecretDiscovery,
     audit: AuditService,
 ) -> AsyncIterator[int]:
     """Serve certificates, the trust bundle and the audit for as long as the block lasts; gives the bound port."""
     server: Any = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MOST_AT_ONCE)
-    service = CertificateService(authenticator, issuer, workload, root_namespace, front)
+    service = CertificateService(authenticator, issuer, workload, root_namespace, front, limits)
     ca_pb2_grpc.add_IstioCertificateServiceServicer_to_server(service, server)
     audit_pb2_grpc.add_AuditServiceServicer_to_server(audit, server)
-    server.add_generic_rpc_handlers((SecretDiscovery(authenticator, bundle),))
+    server.add_generic_rpc_handlers((secrets,))
     context = ssl_server_context(identity, client_certificates="optional")
     # In a directory of mode 0700, with a path short enough for the 107 bytes that such paths may have.
     with tempfile.TemporaryDirectory(prefix="citadel-") as directory:

@@ -52,6 +52,7 @@ def _options(arguments: argparse.Namespace) -> InitOptions:
         nats_dir=arguments.nats_dir,
         nats_store=arguments.nats_store,
         state_keys=tuple(arguments.state_key),
+        plugged_in=arguments.ca_dir,
     )
 
 
@@ -68,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_duration,
         default=os.environ.get("CITADEL_SELF_SIGNED_CA_CERT_TTL", DEFAULT_ROOT_TTL),
         help="life of the root (CITADEL_SELF_SIGNED_CA_CERT_TTL), default 87600h",
+    )
+    parser.add_argument(
+        "--ca-dir",
+        type=Path,
+        default=os.environ.get("ROOT_CA_DIR"),
+        help="folder of a plugged-in authority (ROOT_CA_DIR): ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem",
     )
     parser.add_argument("--database-url", default=os.environ.get("CITADEL_DATABASE_URL"))
     parser.add_argument("--nats-dir", help="where the NATS server sees its sub-directory")

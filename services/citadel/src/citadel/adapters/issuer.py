@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from citadel.adapters.authority_in_force import AuthorityInForce
 from citadel.adapters.root_store import new_serial
-from citadel.core.authority import Authority
 from citadel.core.caller import AuthenticatedCaller
 from citadel.core.issuance import IssuedSvid, issue, prepare
 from citadel.core.profile import Profile
@@ -16,10 +16,10 @@ Record = Callable[[IssuedSvid, str], Awaitable[None]]
 
 
 class Issuer:
-    """Issues under one authority; `record` makes a certificate durable in the ledger."""
+    """Issues under the authority in force; `record` makes a certificate durable in the ledger."""
 
-    def __init__(self, authority: Authority, record: Record) -> None:
-        self.authority = authority
+    def __init__(self, in_force: AuthorityInForce, record: Record) -> None:
+        self._in_force = in_force
         self._record = record
 
     async def issue(
@@ -27,8 +27,9 @@ class Issuer:
     ) -> IssuedSvid:
         """A recorded certificate for `caller`; `peer` is where the request came from, for the ledger."""
         now = datetime.now(UTC)
-        prepared = prepare(caller, public_key, profile, ttl, now, serial=new_serial(), authority=self.authority)
-        if isinstance(self.authority.key, rsa.RSAPrivateKey):
+        authority = self._in_force.current
+        prepared = prepare(caller, public_key, profile, ttl, now, serial=new_serial(), authority=authority)
+        if isinstance(authority.key, rsa.RSAPrivateKey):
             # RSA signing takes a millisecond and releases the GIL; P-256 is faster than the way to a thread.
             issued = await asyncio.to_thread(issue, prepared)
         else:

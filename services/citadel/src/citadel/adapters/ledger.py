@@ -4,6 +4,7 @@ Rows that arrive together share one commit, since the commit (an fsync) costs fa
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,37 +12,53 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.http.lists import Page
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from citadel.adapters.signers import lock_active
 from citadel.adapters.tables import issuance as table
+from citadel.core.caller import Proof, serial_text
 from citadel.core.issuance import IssuedSvid
 
 LARGEST_COMMIT = 256
 QUEUE_LIMIT = 4096
+_END_FORMER = update(table).where(table.c.serial == bindparam("former")).values(ended=bindparam("after"))
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     values: dict[str, Any]
     durable: asyncio.Future[None]
+    follows: str
+    """Serial of the certificate that this one takes the place of; empty for none."""
 
 
 def ledger_row(issued: IssuedSvid, peer: str, now: datetime) -> dict[str, Any]:
     """What is kept of a certificate; nothing of it is secret."""
     template = issued.template
     return {
-        "serial": f"{template.serial:032x}",
+        "serial": serial_text(template.serial),
         "identity": str(template.caller.identity),
         "profile": template.profile.name,
         "proof": template.caller.proof.value,
         "peer": peer[:256],
         "fingerprint": issued.certificate.fingerprint(hashes.SHA256()).hex(),
+        "signer": issued.signer,
+        "bundle": issued.bundle_digest,
         "not_before": template.not_before,
         "not_after": template.not_after,
         "issued_at": now,
     }
+
+
+def _tell(entry: _Entry, signers: frozenset[str]) -> None:
+    if entry.durable.done():
+        return
+    if entry.values["signer"] in signers:
+        entry.durable.set_result(None)
+    else:
+        entry.durable.set_exception(MeshError(ErrorCode.UNAVAILABLE, "the authority has changed: ask again"))
 
 
 class Ledger:
@@ -58,7 +75,8 @@ class Ledger:
         """
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
-            self._queue.put_nowait(_Entry(ledger_row(issued, peer, datetime.now(UTC)), durable))
+            row = ledger_row(issued, peer, datetime.now(UTC))
+            self._queue.put_nowait(_Entry(row, durable, issued.template.caller.proof_serial))
         except asyncio.QueueFull:
             raise MeshError(ErrorCode.RESOURCE_EXHAUSTED, "too many certificates are being issued") from None
         await durable
@@ -70,7 +88,7 @@ class Ledger:
             while len(entries) < LARGEST_COMMIT and not self._queue.empty():
                 entries.append(self._queue.get_nowait())
             try:
-                await self._commit([entry.values for entry in entries])
+                signed = await self._commit(entries)
             except (SQLAlchemyError, OSError) as error:
                 failure = MeshError(
                     ErrorCode.UNAVAILABLE, f"the issuance ledger is not writable: {type(error).__name__}"
@@ -80,16 +98,37 @@ class Ledger:
                         entry.durable.set_exception(failure)
             else:
                 for entry in entries:
-                    if not entry.durable.done():
-                        entry.durable.set_result(None)
+                    _tell(entry, signed)
 
-    async def _commit(self, rows: list[dict[str, Any]]) -> None:
+    async def _commit(self, entries: Sequence[_Entry]) -> frozenset[str]:
+        """Write rows in one transaction; only those of signers that may sign, which it returns."""
         async with self._engine.begin() as connection:
-            await connection.execute(insert(table), rows)
+            signers = await lock_active(connection, (entry.values["signer"] for entry in entries))
+            written = [entry for entry in entries if entry.values["signer"] in signers]
+            if written:
+                await connection.execute(insert(table), [entry.values for entry in written])
+            followed = [{"former": one.follows, "after": one.values["serial"]} for one in written if one.follows]
+            if followed:
+                await connection.execute(_END_FORMER, followed)
+        return signers
 
     async def write(self, issued: IssuedSvid, peer: str) -> None:
         """Append one row in a transaction of its own (`init`, where nothing runs beside it)."""
-        await self._commit([ledger_row(issued, peer, datetime.now(UTC))])
+        row = ledger_row(issued, peer, datetime.now(UTC))
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = _Entry(row, durable, issued.template.caller.proof_serial)
+        async with self._engine.begin() as connection:
+            # One directory per service: what `init` made before is replaced by this.
+            former = update(table).where(table.c.identity == row["identity"], table.c.proof == Proof.BOOTSTRAP.value)
+            await connection.execute(former.where(table.c.ended.is_(None)).values(ended=row["serial"]))
+        _tell(entry, await self._commit([entry]))
+        await durable
+
+    async def find(self, serial: str) -> dict[str, Any] | None:
+        """The row of a certificate, expired or not."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(table).where(table.c.serial == serial))).mappings().one_or_none()
+        return None if row is None else dict(row)
 
     async def page(self, identity: str | None, limit: int, after: str | None) -> Page[dict[str, Any]]:
         """Rows of certificates that are still valid, by serial number, of one identity or of all."""

@@ -1,6 +1,7 @@
 """Citadel's own serving certificate: renewed by itself, since it cannot ask anybody else."""
 
 import asyncio
+import contextlib
 import random
 from datetime import UTC, datetime
 
@@ -11,24 +12,43 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.rotation import GRACE_JITTER, time_to_rotation
 from meshcore.tls import LiveIdentity, PrivateKeyPem, ServiceIdentity
 
+from citadel.adapters.authority_in_force import AuthorityInForce
 from citadel.adapters.issuer import Issuer
-from citadel.core.caller import caller_of_certificate
+from citadel.core.authority import Authority
+from citadel.core.caller import caller_of_certificate, issuer_among
 from citadel.core.profile import SERVICE
 
 LONGEST_SLEEP = 3600.0
 _log = structlog.get_logger("own-certificate")
 
 
-async def keep_current(identity: LiveIdentity, issuer: Issuer, trust_domain: str, root_namespace: str) -> None:
-    """Replace the certificate at half of its life, for ever. Clocks may jump, so no sleep is longer than an hour."""
+async def keep_current(
+    identity: LiveIdentity, issuer: Issuer, in_force: AuthorityInForce, trust_domain: str, root_namespace: str
+) -> None:
+    """Replace the certificate at half of its life and whenever the authority changes, for ever.
+
+    A new certificate, not just a new bundle: the ledger then says which bundle Citadel itself has. Clocks may jump, so
+    no sleep is longer than an hour.
+    """
     jitter = random.uniform(-GRACE_JITTER, GRACE_JITTER)  # noqa: S311 - spreads renewals, not a secret
+    changed = asyncio.Event()
+    in_force.on_change(lambda *_: changed.set())
     while True:
+        changed.clear()
         current = identity.current
         wait = time_to_rotation(datetime.now(UTC), current.not_before, current.not_after, jitter=jitter)
-        if wait:
-            await asyncio.sleep(min(wait.total_seconds(), LONGEST_SLEEP))
+        if not wait or not is_of(current, in_force.current):
+            await renew(identity, issuer, trust_domain, root_namespace)
             continue
-        await renew(identity, issuer, trust_domain, root_namespace)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(wait.total_seconds(), LONGEST_SLEEP)):
+                await changed.wait()
+
+
+def is_of(identity: ServiceIdentity, authority: Authority) -> bool:
+    """Whether the present signer made it and it came with the present bundle."""
+    made = issuer_among(identity.certificate, [authority.certificate])
+    return made is not None and identity.root == authority.bundle_pem.encode()
 
 
 async def renew(identity: LiveIdentity, issuer: Issuer, trust_domain: str, root_namespace: str) -> None:

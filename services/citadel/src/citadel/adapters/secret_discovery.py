@@ -1,8 +1,13 @@
-"""`envoy.service.secret.v3.SecretDiscoveryService` for callers with a client certificate: the trust bundle, pushed."""
+"""`envoy.service.secret.v3.SecretDiscoveryService` for callers with a client certificate: the trust bundle, pushed.
+
+What a caller acknowledges is its receipt. A stream ends with the certificate that opened it. Who unsubscribes from the
+bundle before it ends the stream says that it will not present this certificate again.
+"""
 
 import asyncio
 import time
 from collections import deque
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -18,21 +23,26 @@ from meshcore.xds.session import AdsSession
 from meshcore.xds.types import SECRET_TYPE
 
 from citadel.adapters.authentication import CallerAuthenticator
+from citadel.adapters.holders import Holders
 from citadel.adapters.trust_bundles import TrustBundle
+from citadel.core.caller import AuthenticatedCaller
 from citadel.core.refusal import authentication_refused
+from citadel.core.trust_bundle import ROOT_NAME
 
 SERVICE_NAME = "envoy.service.secret.v3.SecretDiscoveryService"
 _STATUS = {status.value[0]: status for status in grpc.StatusCode}
 _INBOX = 16
+LONGEST_NODE = 512
 _log = structlog.get_logger("sds")
 
 
 class SecretDiscovery(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Serves `ROOTCA` over delta and state-of-the-world streams; every other name stays unanswered."""
 
-    def __init__(self, authenticator: CallerAuthenticator, bundle: TrustBundle) -> None:
+    def __init__(self, authenticator: CallerAuthenticator, bundle: TrustBundle, holders: Holders) -> None:
         self._authenticator = authenticator
         self._bundle = bundle
+        self._holders = holders
         self._frames = {delta: Frames(), sotw: Frames()}
 
     def service(self, handler_call_details: Any) -> Any:
@@ -53,27 +63,70 @@ class SecretDiscovery(grpc.GenericRpcHandler):  # type: ignore[misc]
             error = authentication_refused()
             await context.abort(_STATUS[GRPC_STATUS[error.code]], error.detail)
             return
-        stream = _Stream(context, front, AdsSession(front, self._frames[front]), self._bundle, str(caller.identity))
+        session = AdsSession(front, self._frames[front])
+        stream = _Stream(context, front, session, self._bundle, _Receipts(self._holders, caller))
         try:
             await stream.run()
         except MeshError as error:
             await context.abort(_STATUS[GRPC_STATUS[error.code]], error.detail)
 
 
+class _Receipts:
+    """What one stream tells of its holder; it is known by its node's id from the first request on."""
+
+    def __init__(self, holders: Holders, caller: AuthenticatedCaller) -> None:
+        self._holders = holders
+        self.caller = caller
+        self.identity = str(caller.identity)
+        self.node = ""
+        self._stream: object | None = None
+        self._released = False
+
+    def requested(self, request: Request, node: Any) -> None:
+        if self._stream is None:
+            self.node = str(node.id)[:LONGEST_NODE]
+            ends = self.caller.proof_ends or datetime.now(UTC)
+            self._stream = self._holders.arrived(
+                self.identity, self.node, self.caller.proof_serial, self.caller.proof_signer, ends
+            )
+        self._released = ROOT_NAME in request.unsubscribe or (self._released and ROOT_NAME not in request.subscribe)
+
+    def acknowledged(self, digest: str) -> None:
+        if self._stream is not None and digest:
+            self._holders.acknowledged(self.identity, self.node, self._stream, digest)
+
+    def ended(self) -> None:
+        if self._stream is not None:
+            self._holders.left(self.identity, self.node, self._stream, released=self._released)
+
+
 class _Stream:
-    def __init__(self, context: Any, front: Any, session: AdsSession, bundle: TrustBundle, holder: str) -> None:
+    def __init__(self, context: Any, front: Any, session: AdsSession, bundle: TrustBundle, receipts: _Receipts) -> None:
         self._context = context
         self._parse = front.parse
         self._session = session
         self._bundle = bundle
-        self._holder = holder
+        self._receipts = receipts
         self._inbox: deque[Request] = deque(maxlen=_INBOX)
         self._wake = asyncio.Event()
         self._ended = False
         self._refused: MeshError | None = None
 
     async def run(self) -> None:
-        """Serve until the client ends the stream; MeshError when it asks for what it may not."""
+        """Serve until the client or its certificate ends; MeshError when it asks for what it may not."""
+        ends = self._receipts.caller.proof_ends
+        left = None if ends is None else max(0.0, (ends - datetime.now(UTC)).total_seconds())
+        try:
+            async with asyncio.timeout(left):
+                await self._serve()
+        except TimeoutError:
+            _log.info("stream ended with its certificate", holder=self._receipts.identity, node=self._receipts.node)
+        finally:
+            self._receipts.ended()
+        if self._refused is not None:
+            raise self._refused
+
+    async def _serve(self) -> None:
         shown = 0
         with self._bundle.watched_by(self._wake):
             async with tasks.background(self._read(), name="sds reader"):
@@ -89,18 +142,18 @@ class _Stream:
                         await self._execute(self._session.request_received(request, time.monotonic()))
                     if not self._ended:
                         await self._wake.wait()
-        if self._refused is not None:
-            raise self._refused
 
     async def _read(self) -> None:
         try:
             while (data := await self._context.read()) is not grpc.aio.EOF:
-                request, _ = self._parse(data)
+                request, node = self._parse(data)
+                self._receipts.requested(request, node)
                 if request.type_url and request.type_url != SECRET_TYPE:
                     self._refused = MeshError(ErrorCode.INVALID, "this service serves secrets only")
                 elif len(self._inbox) == _INBOX:
                     self._refused = MeshError(ErrorCode.RESOURCE_EXHAUSTED, "requests come faster than answers")
                 else:
+                    self._has_already(request)
                     self._inbox.append(_with_type(request))
                 if self._refused is not None:
                     return
@@ -116,9 +169,22 @@ class _Stream:
             elif isinstance(effect, Close):
                 raise MeshError(effect.code, effect.detail)
             elif isinstance(effect, Acked):
-                _log.debug("trust bundle acknowledged", holder=self._holder, revision=effect.revision)
+                self._receipts.acknowledged(self._bundle.digest_of(effect.revision))
+                _log.debug("trust bundle acknowledged", holder=self._receipts.identity, revision=effect.revision)
             elif isinstance(effect, Nacked):
-                _log.warning("trust bundle refused", holder=self._holder, code=effect.code, message=effect.message)
+                _log.warning(
+                    "trust bundle refused",
+                    holder=self._receipts.identity,
+                    node=self._receipts.node,
+                    code=effect.code,
+                    message=effect.message,
+                )
+
+    def _has_already(self, request: Request) -> None:
+        """Who comes back with the present version is not sent it again, and has it."""
+        version = request.initial_versions.get(ROOT_NAME)
+        if version and version == self._bundle.resources.of_type(SECRET_TYPE)[ROOT_NAME].version:
+            self._receipts.acknowledged(self._bundle.digest_of(self._bundle.revision))
 
 
 def _with_type(request: Request) -> Request:

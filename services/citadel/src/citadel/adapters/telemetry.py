@@ -41,6 +41,10 @@ ACCESS_FORGOTTEN = metrics.counter(
 ACCESS_STORE_FAILURES = metrics.counter(
     "citadel_audit_store_failures_total", "Transactions of the access log that failed."
 )
+PLUGGED_IN_REFUSED = metrics.counter(
+    "citadel_server_plugged_in_refused_count", "Changes of a plugged-in authority that were refused."
+)
+LIMITED = metrics.counter("citadel_server_rate_limited_count", "Requests refused because a caller asked too often.")
 _ROOT_EXPIRY = metrics.gauge(
     "citadel_server_root_cert_expiry_timestamp", "The unix timestamp, in seconds, when Citadel root cert will expire."
 )

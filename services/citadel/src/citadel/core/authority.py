@@ -1,7 +1,9 @@
 """The signer: its certificate and key, what lies between it and the roots, and the roots that peers trust. Pure."""
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TypeAlias
 
 from cryptography import x509
@@ -21,11 +23,44 @@ class Authority:
     key: SigningKey = field(repr=False)
     intermediates: tuple[x509.Certificate, ...] = ()
     roots: tuple[x509.Certificate, ...] = ()
+    """Its own, the one that the signer leads to first: holders renew when the first root is not theirs."""
+    foreign: tuple[x509.Certificate, ...] = ()
+    """Roots of other authorities that peers trust as well; nobody proves anything to this one with them."""
+    revoked: tuple[x509.CertificateRevocationList, ...] = ()
+    """A list for every authority of the chain, or none at all."""
 
-    @property
+    @cached_property
     def bundle_pem(self) -> str:
         """The trust bundle: every root, one after the other."""
-        return "".join(to_pem(root) for root in self.roots)
+        return "".join(to_pem(root) for root in dict.fromkeys((*self.roots, *self.foreign)))
+
+    @cached_property
+    def bundle_digest(self) -> str:
+        """What receipts name the bundle by."""
+        return hashlib.sha256(self.bundle_pem.encode()).hexdigest()[:16]
+
+    @cached_property
+    def intermediates_pem(self) -> tuple[str, ...]:
+        """Each intermediate."""
+        return tuple(to_pem(one) for one in self.intermediates)
+
+    @cached_property
+    def revoked_pem(self) -> str:
+        """Every revocation list, one after the other."""
+        return "".join(one.public_bytes(serialization.Encoding.PEM).decode() for one in self.revoked)
+
+    @cached_property
+    def key_id(self) -> str:
+        """The signer's key, which a renewed certificate keeps."""
+        return key_id_of(self.certificate)
+
+
+def key_id_of(certificate: x509.Certificate) -> str:
+    """SHA-256 of the subject's public key, hex: one name for all certificates of a key."""
+    public = certificate.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return hashlib.sha256(public).hexdigest()
 
 
 def to_pem(certificate: x509.Certificate) -> str:
@@ -42,9 +77,18 @@ def hash_for(key: SigningKey) -> hashes.SHA256 | hashes.SHA384:
 def make_root(key: SigningKey, trust_domain: str, ttl: timedelta, now: datetime, serial: int) -> Authority:
     """A self-signed root as Istio makes it: organisation = trust domain, keyCertSign only, valid from now on.
 
-    Checked after signing: INTERNAL when the result is not what was asked.
+    Checked after signing: FAILED_PRECONDITION when the result may not sign.
     """
     name = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, trust_domain)])
+    return _self_signed(key, name, ttl, now, serial)
+
+
+def renewed_root(authority: Authority, ttl: timedelta, now: datetime, serial: int) -> Authority:
+    """The same key and name with a new life: leaves of the former certificate verify under this one, and vice versa."""
+    return _self_signed(authority.key, authority.certificate.subject, ttl, now, serial)
+
+
+def _self_signed(key: SigningKey, name: x509.Name, ttl: timedelta, now: datetime, serial: int) -> Authority:
     begin = now.replace(microsecond=0)
     certificate = (
         x509.CertificateBuilder()

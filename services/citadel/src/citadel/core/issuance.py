@@ -67,6 +67,9 @@ class IssuedSvid:
     """PEM: the leaf, each intermediate."""
     bundle: str
     """PEM: every root."""
+    signer: str
+    """Key of the signer (`Authority.key_id`)."""
+    bundle_digest: str
 
 
 def prepare(
@@ -125,8 +128,8 @@ def issue(prepared: PreparedSvid) -> IssuedSvid:
     wrong = differences(certificate, template, authority)
     if wrong:
         raise SigningRefused(Reason.CERT_GEN_ERROR, f"the signed certificate differs in {', '.join(wrong)}")
-    chain = (to_pem(certificate), *(to_pem(one) for one in authority.intermediates))
-    return IssuedSvid(certificate, template, chain, authority.bundle_pem)
+    chain = (to_pem(certificate), *authority.intermediates_pem)
+    return IssuedSvid(certificate, template, chain, authority.bundle_pem, authority.key_id, authority.bundle_digest)
 
 
 def differences(certificate: x509.Certificate, template: Template, authority: Authority) -> tuple[str, ...]:

@@ -1,16 +1,28 @@
-"""What Citadel reads of MeshConfig: whether it agrees about the trust domain. Pure.
+"""What Citadel reads of MeshConfig: whether it agrees about the trust domain, and whom peers trust besides. Pure.
 
 The trust domain is a parameter of `init`, baked into every certificate; a MeshConfig that names another one is
-reported, not obeyed.
+reported, not obeyed. `trustDomainAliases` and `caCertificates` (`pem`) are obeyed.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from cryptography import x509
 from meshcore.distribution.keys import Key
 
 MESH_KEY = "mesh"
+
+
+@dataclass(frozen=True, slots=True)
+class MeshSettings:
+    """`trust_domain` is None when MeshConfig names none; `problems` says what of it was passed over."""
+
+    trust_domain: str | None = None
+    aliases: frozenset[str] = frozenset()
+    foreign_roots: tuple[x509.Certificate, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 def mesh_config_key(root_namespace: str, name: str) -> Key:
@@ -18,14 +30,31 @@ def mesh_config_key(root_namespace: str, name: str) -> Key:
     return Key("", "configmaps", root_namespace, name)
 
 
-def named_trust_domain(config_map: Mapping[str, Any] | None) -> str | None:
-    """The trust domain that a ConfigMap's MeshConfig names; None when it names none or is not readable."""
+def mesh_settings(config_map: Mapping[str, Any] | None) -> MeshSettings:
+    """What a ConfigMap's MeshConfig says; nothing when it is absent or not readable."""
     text = ((config_map or {}).get("data") or {}).get(MESH_KEY)
     if not isinstance(text, str):
-        return None
+        return MeshSettings()
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError:
-        return None
-    named = document.get("trustDomain") if isinstance(document, Mapping) else None
-    return named if isinstance(named, str) and named else None
+        return MeshSettings(problems=("mesh config is no YAML",))
+    if not isinstance(document, Mapping):
+        return MeshSettings()
+    named, aliases = document.get("trustDomain"), document.get("trustDomainAliases")
+    roots: dict[x509.Certificate, None] = {}
+    problems: list[str] = []
+    entries = document.get("caCertificates")
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        try:
+            roots |= dict.fromkeys(x509.load_pem_x509_certificates(str(entry["pem"]).encode()))
+        except (KeyError, TypeError):
+            problems.append(f"caCertificates[{index}] has no pem, and SPIFFE bundle endpoints are not asked")
+        except ValueError:
+            problems.append(f"caCertificates[{index}].pem is not made of PEM certificates")
+    return MeshSettings(
+        named if isinstance(named, str) and named else None,
+        frozenset(name for name in aliases if isinstance(name, str)) if isinstance(aliases, list) else frozenset(),
+        tuple(roots),
+        tuple(problems),
+    )

@@ -1,7 +1,8 @@
 """The trust bundle as an SDS secret. Pure.
 
-Laid out by hand so that no Envoy message has to be imported for two fields: envoy.extensions.transport_sockets.tls.v3
-Secret {name = 1, validation_context = 4 {trusted_ca = 1 {inline_bytes = 2}}}. A test reads it with the real messages.
+Laid out by hand so that no Envoy message has to be imported for three fields:
+envoy.extensions.transport_sockets.tls.v3.Secret {name = 1, validation_context = 4 {trusted_ca = 1 {inline_bytes = 2},
+crl = 7 {inline_bytes = 2}}}. A test reads it with the real messages.
 """
 
 from meshcore.xds import wire
@@ -11,8 +12,9 @@ from meshcore.xds.types import SECRET_TYPE
 ROOT_NAME = "ROOTCA"
 
 
-def bundle_resources(bundle_pem: str) -> ResourceSet:
+def bundle_resources(bundle_pem: str, revoked_pem: str = "") -> ResourceSet:
     """The one resource that Citadel's SDS serves: `ROOTCA`. Private keys are the agents' own and never here."""
     trusted = wire.chunk(1, wire.chunk(2, bundle_pem.encode()))
-    body = wire.text(1, ROOT_NAME) + wire.chunk(4, trusted)
+    lists = wire.chunk(7, wire.chunk(2, revoked_pem.encode())) if revoked_pem else b""
+    body = wire.text(1, ROOT_NAME) + wire.chunk(4, trusted + lists)
     return ResourceSet.of([PackedResource.pack(SECRET_TYPE, ROOT_NAME, body)])

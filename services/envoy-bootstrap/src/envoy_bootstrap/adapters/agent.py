@@ -14,7 +14,7 @@ from envoy.service.secret.v3 import sds_pb2_grpc
 from meshcore import metrics
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.http.serving import listening
-from meshcore.tls import ServiceIdentity
+from meshcore.tls import Bundle, ServiceIdentity, TrustFollower
 from meshcore.xds.types import SECRET_TYPE
 
 from envoy_bootstrap.adapters import app_health
@@ -45,6 +45,7 @@ from envoy_bootstrap.core.envoy_arguments import envoy_arguments
 from envoy_bootstrap.core.node import agent_node
 from envoy_bootstrap.core.readiness import EnvoyReadiness
 from envoy_bootstrap.core.secrets_resources import secrets_of
+from envoy_bootstrap.core.static_clusters import ROOT_SECRET
 
 _log = structlog.get_logger("agent")
 _STARTUP = metrics.gauge("istio_agent_startup_duration_seconds", "Seconds from the agent's start to a ready proxy.")
@@ -99,6 +100,8 @@ class Agent:
             cluster_id=config.cluster_id,
         )
         self.identity = WorkloadIdentity(citadel.issue, ratio=config.grace_ratio, jitter=config.grace_jitter)
+        self._root_file = Path(config.root_file)
+        self.trust = TrustFollower(str(config.citadel), config.node["id"], self._trusting, self._take)
         self.supervisor = Supervisor(
             envoy,
             state_dir,
@@ -134,17 +137,19 @@ class Agent:
         # The status port is the lock of the workload's address: two Envoys on one address would share traffic silently.
         await runtime.enter("status", listening(status_app(self._sources(runtime)), *self._status_address()))
         await self._start_discovery(runtime)
-        self.identity.on_change(lambda identity: self._offer(secrets_of(identity)[SECRET_TYPE]))
+        self.identity.on_change(lambda identity: self._offer(self._secrets_of(identity)))
         if self._config.grpc_bootstrap:
             await GrpcWorkload(self._config, self._state_dir, self.identity).start(runtime)
         elif self._config.output_certs:
             self.identity.on_change(CertificateFolder(Path(self._config.output_certs)).write)
         if (restored := self._stored.load_identity(self._config.identity)) is not None:
-            self.identity.use(*restored)
+            self.identity.restore(*restored)
         self.identity.on_change(self._keep)
+        self.identity.on_change(lambda _: self.trust.renewed())
         if not self._config.pilot.is_ip:
             await self._follow_pilots_name(runtime)
         runtime.spawn("certificate", self.identity.renew_for_ever)
+        runtime.spawn("trust bundle", self._follow_trust, restart=False)
         runtime.spawn("certificate files", self._files.watch)
         runtime.spawn("pilot stream", self.stream.run)
         runtime.spawn("health", self._watch_health)
@@ -184,9 +189,32 @@ class Agent:
         """Serve these beside those that are served."""
         self._secrets.replace({SECRET_TYPE: {**self._secrets.resources.get(SECRET_TYPE, {}), **secrets}})
 
+    def _secrets_of(self, identity: ServiceIdentity) -> Mapping[str, Versioned]:
+        return secrets_of(identity, self.identity.revoked)[SECRET_TYPE]
+
+    async def _follow_trust(self) -> None:
+        await self.identity.wait()
+        await self.trust.run()
+
+    def _trusting(self) -> ServiceIdentity:
+        """What Citadel is shown, and believed by: the bundle in force, and the file, where a replaced root lies too."""
+        current = self.identity.current
+        assert current is not None  # noqa: S101 - the follower starts with the first pair
+        with contextlib.suppress(OSError):
+            return ServiceIdentity(current.key, current.chain, current.root + b"\n" + self._root_file.read_bytes())
+        return current
+
+    async def _take(self, bundle: Bundle) -> str:
+        """Use a bundle, and say so only when Envoy does."""
+        self.identity.trust(bundle)
+        current = self.identity.current
+        assert current is not None  # noqa: S101 - the follower starts with the first pair
+        version = self._secrets_of(current)[ROOT_SECRET].version
+        return await self._secrets.confirmed(SECRET_TYPE, ROOT_SECRET, version)
+
     def _keep(self, identity: ServiceIdentity) -> None:
         try:
-            self._stored.save_identity(identity)
+            self._stored.save_identity(identity, self.identity.revoked, self.identity.received)
         except OSError as error:
             _log.error("the certificate is not stored", reason=error.strerror)
 
@@ -233,6 +261,7 @@ class Agent:
             callers_know=callers_know and not wait_for_zero,
         )
         await self.stream.end()
+        await self.trust.release()
 
     async def _drain_now(self) -> None:
         envoy = self.supervisor.envoy

@@ -37,7 +37,8 @@ class Discovery:
     def __init__(self, asked: Callable[[Iterable[str]], None] = lambda names: None) -> None:
         self.resources: Resources = {}
         self._asked = asked
-        self._streams: set[asyncio.Queue[Any]] = set()
+        self._streams: dict[asyncio.Queue[Any], DeltaDiscovery | SotwDiscovery] = {}
+        self._progress = asyncio.Event()
 
     @property
     def streams(self) -> int:
@@ -58,7 +59,7 @@ class Discovery:
     async def serve(self, requests: Any, session: DeltaDiscovery | SotwDiscovery) -> AsyncIterator[Any]:
         """The responses of one stream, until the client or `end_streams` ends it."""
         queue: asyncio.Queue[Any] = asyncio.Queue()
-        self._streams.add(queue)
+        self._streams[queue] = session
         try:
             async with tasks.background(_forward(requests, queue), name="discovery requests"):
                 while (event := await queue.get()) is not _END:
@@ -69,10 +70,28 @@ class Discovery:
                             _log.error("envoy refuses", type_url=event.type_url, reason=event.error_detail.message)
                         self._asked(session.names_in(event))
                         responses = session.request_received(event)
+                        self._progress.set()
                     for response in responses:
                         yield response
         finally:
-            self._streams.discard(queue)
+            del self._streams[queue]
+            self._progress.set()
+
+    async def confirmed(self, type_url: str, name: str, version: str) -> str:
+        """Wait until every client that watches a resource has taken or refused this version of it.
+
+        Returns what a client refused it for, "" when none did: also when nobody watches it, since whoever comes is
+        given it first.
+        """
+        while True:
+            self._progress.clear()
+            watching = [found for one in self._streams.values() if (found := one.standing(type_url, name)) is not None]
+            refused = [one.reason for one in watching if one.refused == version and one.taken != version]
+            if refused:
+                return refused[0]
+            if all(one.taken == version for one in watching):
+                return ""
+            await self._progress.wait()
 
 
 class SecretService(sds_pb2_grpc.SecretDiscoveryServiceServicer):  # type: ignore[misc]

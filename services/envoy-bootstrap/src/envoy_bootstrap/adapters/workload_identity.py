@@ -1,6 +1,7 @@
 """The workload's certificate over time: asked for, renewed, and never given up while it is valid."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -9,12 +10,15 @@ import structlog
 from meshcore import metrics
 from meshcore.errors import MeshError
 from meshcore.rotation import time_to_rotation
-from meshcore.tls import ServiceIdentity
+from meshcore.tls import Bundle, ServiceIdentity, leads_to_first
 
 from envoy_bootstrap.core.back_off import RENEWAL_BACK_OFF
 
 _log = structlog.get_logger("identity")
 _EXPIRY = metrics.gauge("istio_agent_cert_expiry_seconds", "Seconds until a certificate expires.", ["resource_name"])
+_SPREAD = 30.0
+"""Seconds within which a fleet renews its certificates when another root signs."""
+_LAGGING = 5.0
 _CHECK_AT_LEAST = 60.0
 """Seconds between looks at the clock: a suspended or corrected clock must not delay a renewal by more."""
 
@@ -33,6 +37,20 @@ class WorkloadIdentity:
         self._received = datetime.now(UTC)
         self._available = asyncio.Event()
         self._listeners: list[Listener] = []
+        self._followed: bytes | None = None
+        """Roots that the trust stream has brought."""
+        self._revoked = b""
+        self._hurry = asyncio.Event()
+
+    @property
+    def received(self) -> datetime:
+        """When the life of the pair in force began for us."""
+        return self._received
+
+    @property
+    def revoked(self) -> bytes:
+        """Revocation lists that came with the trust bundle."""
+        return self._revoked
 
     @property
     def current(self) -> ServiceIdentity | None:
@@ -50,12 +68,44 @@ class WorkloadIdentity:
         self._listeners.append(listener)
 
     def use(self, identity: ServiceIdentity, received: datetime) -> None:
-        """Take a pair into use; `received` is when its life began for us."""
+        """Take a pair into use; `received` is when its life began for us.
+
+        Roots that the trust stream has brought stay: they are newer than what came with a certificate.
+        """
+        if self._followed is not None and identity.root != self._followed:
+            identity = ServiceIdentity(identity.key, identity.chain, self._followed)
         self._current, self._received = identity, received
         _EXPIRY.labels("default").set_function(lambda: (identity.not_after - datetime.now(UTC)).total_seconds())
         self._available.set()
         for listener in self._listeners:
             listener(identity)
+
+    def restore(self, identity: ServiceIdentity, revoked: bytes, received: datetime) -> None:
+        """Take a stored pair into use."""
+        self._revoked = revoked
+        self.use(identity, received)
+
+    def trust(self, bundle: Bundle) -> None:
+        """Believe these roots from now on; when another one signs now, the certificate is renewed soon.
+
+        ValueError for a bundle that cannot be read; the present one stays then.
+        """
+        current = self._current
+        if current is None or (bundle.roots == self._followed and bundle.revoked == self._revoked):
+            return
+        another = not leads_to_first(current.chain, bundle.roots)
+        changed = bundle.roots != current.root or bundle.revoked != self._revoked
+        self._followed, self._revoked = bundle.roots, bundle.revoked
+        if changed:
+            _log.info("trust bundle replaced", another_root_signs=another)
+            self.use(ServiceIdentity(current.key, current.chain, bundle.roots), self._received)
+        if another:
+            self._renew_soon(current)
+
+    def _renew_soon(self, current: ServiceIdentity) -> None:
+        left = (current.not_after - datetime.now(UTC)).total_seconds()
+        soon = random.uniform(0, min(_SPREAD, max(0.0, left) / 10))  # noqa: S311 - spreads a fleet
+        asyncio.get_running_loop().call_later(soon, self._hurry.set)
 
     async def renew_for_ever(self) -> None:
         """Get the first pair, then each next one in its time; a failure keeps what there is and tries again."""
@@ -76,7 +126,12 @@ class WorkloadIdentity:
                 await asyncio.sleep(delay)
                 continue
             attempt = 0
+            self._hurry.clear()
             self.use(identity, datetime.now(UTC))
+            if self._followed is not None and not leads_to_first(identity.chain, self._followed):
+                # Another replica of Citadel may not have seen yet that another root signs.
+                await asyncio.sleep(_LAGGING)
+                self._renew_soon(identity)
             _log.info("certificate issued", identity=str(identity.spiffe), not_after=identity.not_after.isoformat())
 
     async def _wait_for_rotation(self) -> None:
@@ -86,6 +141,8 @@ class WorkloadIdentity:
             left = time_to_rotation(
                 datetime.now(UTC), self._received, self._current.not_after, self._ratio, jitter
             ).total_seconds()
-            if left <= 0:
+            if left <= 0 or self._hurry.is_set():
                 return
-            await asyncio.sleep(min(left, _CHECK_AT_LEAST))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _CHECK_AT_LEAST)):
+                    await self._hurry.wait()

@@ -31,6 +31,15 @@ class Versioned:
         return f"Versioned({self.version!r}, {len(self.body)} bytes)"
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a client that watches a name has said of it: versions, empty for none."""
+
+    taken: str
+    refused: str
+    reason: str
+
+
 Resources = Mapping[str, Mapping[str, Versioned]]
 """By type URL and name."""
 
@@ -41,6 +50,29 @@ class _Subscription:
         self.wildcard = False
         self.answered = False
         self.known: dict[str, str] = {}
+        self.taken: dict[str, str] = {}
+        """Version that the client has acknowledged, by name."""
+        self.refused: dict[str, tuple[str, str]] = {}
+        """Version that the client has refused last and why, by name."""
+        self._flight: dict[str, dict[str, str]] = {}
+
+    def sent(self, nonce: str, versions: dict[str, str]) -> None:
+        self._flight[nonce] = versions
+
+    def answered_by(self, request: Any) -> None:
+        """Note what an ACK or a NACK says of the message that it answers."""
+        versions = self._flight.pop(request.response_nonce, None)
+        if versions is None:
+            return
+        if request.HasField("error_detail"):
+            self.refused |= {name: (version, request.error_detail.message) for name, version in versions.items()}
+        else:
+            self.taken |= versions
+
+    def standing(self, name: str) -> "Standing | None":
+        if name not in self.names and not self.wildcard:
+            return None
+        return Standing(self.taken.get(name, ""), *self.refused.get(name, ("", "")))
 
     def due(self, resources: Mapping[str, Versioned]) -> dict[str, Versioned]:
         wanted: Iterable[str] = resources if self.wildcard else sorted(self.names & resources.keys())
@@ -66,8 +98,10 @@ class DeltaDiscovery:
         if subscription is None:
             subscription = self._subscriptions[request.type_url] = _Subscription()
             subscription.known.update(request.initial_resource_versions)
+            subscription.taken.update(request.initial_resource_versions)
             # A client that brings versions asks to be told of differences; names come with it or are all ("*").
             subscription.wildcard = request.type_url in WILDCARD_TYPES and not request.resource_names_subscribe
+        subscription.answered_by(request)
         for name in request.resource_names_subscribe:
             if name == "*":
                 subscription.wildcard = True
@@ -83,6 +117,11 @@ class DeltaDiscovery:
                 subscription.wildcard = False
         return self._responses(request.type_url)
 
+    def standing(self, type_url: str, name: str) -> Standing | None:
+        """What the client has said of a resource; None when it does not watch it."""
+        subscription = self._subscriptions.get(type_url)
+        return None if subscription is None else subscription.standing(name)
+
     def resources_changed(self, resources: Resources) -> list[Any]:
         """What this stream is sent because the agent's resources are new, in make-before-break order."""
         self._resources = resources
@@ -97,6 +136,7 @@ class DeltaDiscovery:
         subscription.answered = True
         self._sent += 1
         response = discovery_pb2.DeltaDiscoveryResponse(type_url=type_url, nonce=str(self._sent))
+        subscription.sent(response.nonce, {name: resource.version for name, resource in due.items()})
         for name, resource in due.items():
             subscription.known[name] = resource.version
             item = response.resources.add(name=name, version=resource.version)
@@ -124,15 +164,24 @@ class SotwDiscovery:
         type_url = request.type_url
         names = set(request.resource_names)
         subscription = self._subscriptions.get(type_url)
+        first = subscription is None
         if subscription is None:
             subscription = self._subscriptions[type_url] = _Subscription()
-        elif request.response_nonce != self._nonces.get(type_url, "") or names - {"*"} == subscription.names:
+        subscription.answered_by(request)
+        if not first and (
+            request.response_nonce != self._nonces.get(type_url, "") or names - {"*"} == subscription.names
+        ):
             return []
         subscription.wildcard = "*" in names or (type_url in WILDCARD_TYPES and not names)
         for name in names - subscription.names:
             subscription.known.pop(name, None)
         subscription.names = names - {"*"}
         return self._responses(type_url)
+
+    def standing(self, type_url: str, name: str) -> Standing | None:
+        """What the client has said of a resource; None when it does not watch it."""
+        subscription = self._subscriptions.get(type_url)
+        return None if subscription is None else subscription.standing(name)
 
     def resources_changed(self, resources: Resources) -> list[Any]:
         """What this stream is sent because the agent's resources are new."""
@@ -150,6 +199,7 @@ class SotwDiscovery:
         subscription.known = {name: resource.version for name, resource in whole.items()}
         self._sent += 1
         self._nonces[type_url] = str(self._sent)
+        subscription.sent(str(self._sent), dict(subscription.known))
         response = discovery_pb2.DiscoveryResponse(
             type_url=type_url,
             nonce=str(self._sent),

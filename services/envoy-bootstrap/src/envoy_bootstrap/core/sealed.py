@@ -45,18 +45,19 @@ class StateKey:
             ) from error
 
 
-def identity_to_bytes(identity: ServiceIdentity, received: datetime) -> bytes:
-    """Key, chain, root, and when the pair was received."""
-    parts = {"key": identity.key.pem, "chain": identity.chain, "root": identity.root}
+def identity_to_bytes(identity: ServiceIdentity, revoked: bytes, received: datetime) -> bytes:
+    """Key, chain, root, revocation lists, and when the pair was received."""
+    parts = {"key": identity.key.pem, "chain": identity.chain, "root": identity.root, "revoked": revoked}
     document = {name: b64encode(part).decode() for name, part in parts.items()}
     return json.dumps({**document, "received": received.isoformat()}).encode()
 
 
-def identity_from_bytes(content: bytes) -> tuple[ServiceIdentity, datetime]:
-    """The reverse; INVALID for anything else."""
+def identity_from_bytes(content: bytes) -> tuple[ServiceIdentity, bytes, datetime]:
+    """The reverse; INVALID for anything else. What was stored before there were revocation lists has none."""
     try:
         document = json.loads(content)
         key, chain, root = (b64decode(document[name]) for name in ("key", "chain", "root"))
-        return ServiceIdentity(PrivateKeyPem(key), chain, root), datetime.fromisoformat(document["received"])
+        received = datetime.fromisoformat(document["received"])
+        return ServiceIdentity(PrivateKeyPem(key), chain, root), b64decode(document.get("revoked", "")), received
     except (ValueError, KeyError, TypeError) as error:
         raise MeshError(ErrorCode.INVALID, "the stored identity cannot be read") from error

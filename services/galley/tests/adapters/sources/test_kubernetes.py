@@ -12,10 +12,10 @@ import pytest
 import yaml
 from galley.adapters.config_api.namespaces import seed
 from galley.adapters.sources import KubernetesSource
-from galley.adapters.sources.kubeconfig import Access
 from galley.adapters.store import Store
 from galley.core.retention import Retention
 from meshcore.errors import MeshError
+from meshcore.http.kubeconfig import Access
 from meshcore.model.kinds import by_plural
 from meshcore.testing.addresses import claim
 from meshcore.testing.relay import Relay

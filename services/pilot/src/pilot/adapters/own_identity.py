@@ -15,7 +15,7 @@ from meshcore.tls.renewal import keep_current
 
 from pilot.settings import PilotSettings
 
-_LOOK_EVERY = 5.0
+_LOOK_EVERY = 1.0
 _log = structlog.get_logger("identity")
 
 
@@ -31,7 +31,7 @@ def start_identity(runtime: Runtime[PilotSettings]) -> LiveIdentity | None:
         return followed
     identity = LiveIdentity.load(directory)
     if settings.citadel_address:
-        runtime.spawn("renewal", partial(keep_current, identity, settings.citadel_address))
+        runtime.spawn("renewal", partial(keep_current, identity, settings.citadel_address, settings.instance))
     return identity
 
 

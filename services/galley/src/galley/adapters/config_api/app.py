@@ -117,6 +117,10 @@ class ConfigApi:
             return response
         if self._issuer is not None and (response := workload_tokens.answer_discovery(request, self._issuer)):
             return response
+        if self._issuer is not None and (
+            reviewed := await workload_tokens.review_token(request, caller, self._backend, self._issuer)
+        ):
+            return reviewed
         return await reviews.answer(request, caller)
 
     def _answer_open(self, path: str) -> Response:

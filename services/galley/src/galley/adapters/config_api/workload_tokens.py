@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
+from meshcore.distribution.keys import Key
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.http import Caller, Role
 from starlette.requests import Request
 from starlette.responses import Response
 
-from galley.adapters.config_api.calls import Call, encode, json_reply
+from galley.adapters.config_api.calls import Backend, Call, encode, json_reply, read_body
+from galley.core import token_review
 from galley.core.kube_api import bodies, status
 from galley.core.workload_tokens import (
     API_VERSION,
@@ -45,6 +49,37 @@ def answer_discovery(request: Request, issuer: TokenIssuer) -> Response | None:
         response = Response(encode(issuer.key.jwks()), media_type="application/jwk-set+json")
     response.headers["Cache-Control"] = "public, max-age=3600"
     return response
+
+
+async def review_token(request: Request, caller: Caller, backend: Backend, issuer: TokenIssuer) -> Response | None:
+    """The TokenReview that was posted with its status (201), or None for any other path.
+
+    Who may read everything may ask whose a token is. The token is in neither the answer nor the log.
+    """
+    if request.url.path.rstrip("/") != token_review.PATH:
+        return None
+    if request.method != "POST":
+        raise status.method_not_allowed()
+    if not caller.allows(Role.VIEWER):
+        raise status.forbidden(caller.user, "create", None, "", None, "needs the role viewer")
+    document = bodies.decode_object(request.headers.get("content-type", ""), await read_body(request)).document
+    if not isinstance(document, Mapping) or document.get("kind", "TokenReview") != "TokenReview":
+        raise status.bad_request("the body is not a TokenReview")
+    found = token_review.review(document, issuer.key, issuer.issuer, backend.clock())
+    if found is not None and not await _is_there(backend, found):
+        found = None
+    reply = {"kind": "TokenReview", "apiVersion": API_VERSION, "metadata": {"creationTimestamp": None}}
+    return json_reply({**reply, "spec": {}, "status": token_review.status_of(found)}, 201)
+
+
+async def _is_there(backend: Backend, found: token_review.Reviewed) -> bool:
+    try:
+        account = await backend.store.get(Key("", "serviceaccounts", found.namespace, found.name))
+    except MeshError as error:
+        if error.code is not ErrorCode.NOT_FOUND:
+            raise
+        return False
+    return bool(account.uid == found.uid)
 
 
 async def create_token(call: Call, issuer: TokenIssuer) -> Response:

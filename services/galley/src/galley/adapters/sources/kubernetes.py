@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from meshcore.http.kubeconfig import Access
 from meshcore.model.gateway_api.references import GATEWAY_API
 from meshcore.model.kinds import KINDS, KUBERNETES_NETWORKING, KindInfo
 from meshcore.runtime.tasks import cancel, create_task
 
-from galley.adapters.sources.kubeconfig import Access
 from galley.core.source import Collection, Fault, SourceChange, SourceObject, SourceState
 
 PAGE = 500

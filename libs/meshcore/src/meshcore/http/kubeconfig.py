@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import yaml
+
 from meshcore.errors import ErrorCode, MeshError
 
 

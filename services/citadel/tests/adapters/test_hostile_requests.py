@@ -1,0 +1,165 @@
+"""What a client may throw at the certificate service. Numbers of attacks are those of docs/security-tests.md."""
+
+import asyncio
+import base64
+import ipaddress
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+KEY = ec.generate_private_key(ec.SECP256R1())
+FRONT = "spiffe://cluster.local/ns/shop/sa/front"
+MINUTES = timedelta(minutes=2)
+
+
+def pem_of(request: x509.CertificateSigningRequest) -> str:
+    return request.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def leaf_of(chain: list[str]) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(chain[0].encode())
+
+
+async def test_nothing_of_a_request_but_its_key_gets_into_the_leaf(citadel):
+    """Attacks 1 and 2."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pilot.istio-system.svc")])
+    greedy = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(name)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(
+            x509.KeyUsage(True, True, True, True, True, True, True, False, False),
+            critical=True,
+        )
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [
+                    x509.UniformResourceIdentifier("spiffe://cluster.local/ns/istio-system/sa/pilot"),
+                    x509.DNSName("pilot.istio-system.svc"),
+                    x509.RFC822Name("a@example.com"),
+                    x509.IPAddress(ipaddress.ip_address("10.0.0.1")),
+                ]
+            ),
+            critical=True,
+        )
+        .sign(KEY, hashes.SHA256())
+    )
+    plain = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(KEY, hashes.SHA256())
+    leaves = [leaf_of(await citadel.create(pem_of(one), token=citadel.issuer.token())) for one in (greedy, plain)]
+    for leaf in leaves:
+        assert leaf.subject == x509.Name([])
+    described = [
+        [(one.oid, one.critical, one.value) for one in leaf.extensions if one.oid != x509.SubjectKeyIdentifier.oid]
+        for leaf in leaves
+    ]
+    assert described[0] == described[1]
+    names = leaves[0].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [str(one.value) for one in names] == [FRONT]
+
+
+def forged() -> str:
+    """A request whose signature is of another key."""
+    der = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(KEY, hashes.SHA256())
+    body = bytearray(der.public_bytes(serialization.Encoding.DER))
+    body[-1] ^= 1
+    text = base64.b64encode(bytes(body)).decode()
+    return f"-----BEGIN CERTIFICATE REQUEST-----\n{text}\n-----END CERTIFICATE REQUEST-----\n"
+
+
+def nested(depth: int) -> str:
+    body = b""
+    for _ in range(depth):
+        length = len(body)
+        size = bytes([length]) if length < 128 else bytes([0x82]) + length.to_bytes(2, "big")
+        body = b"\x30" + size + body
+    text = base64.b64encode(body).decode()
+    return f"-----BEGIN CERTIFICATE REQUEST-----\n{text}\n-----END CERTIFICATE REQUEST-----\n"
+
+
+async def test_broken_requests_are_refused_and_the_next_one_is_served(citadel, sign):
+    """Attack 3."""
+    good = sign(KEY)
+    token = citadel.issuer.token()
+    broken = [
+        forged(),
+        good[: len(good) // 2],
+        good.replace("CERTIFICATE REQUEST", "CERTIFICATE"),
+        "\x00" * 100,
+        nested(5000),
+        good.replace("\n", " " * 70_000, 1),
+    ]
+    for csr in broken:
+        code, message = await citadel.refusal(csr, token=token)
+        assert (code, message.startswith("CSR signing error (")) == ("INVALID_ARGUMENT", True)
+    assert (await citadel.refusal("x" * 5_000_000, token=token))[0] == "RESOURCE_EXHAUSTED"
+    two = good + sign(ec.generate_private_key(ec.SECP256R1()))
+    assert leaf_of(await citadel.create(two, token=token)).public_key() == KEY.public_key()
+    assert await citadel.create(good, token=token)
+
+
+async def test_weak_and_odd_keys_are_refused_strong_ones_taken(citadel):
+    """Attack 4."""
+    token = citadel.issuer.token()
+    small_exponent = rsa.generate_private_key(3, 2048)
+    for key in (
+        rsa.generate_private_key(65537, 1024),
+        small_exponent,
+        ec.generate_private_key(ec.SECP224R1()),
+        ec.generate_private_key(ec.SECP521R1()),
+        ec.generate_private_key(ec.SECP256K1()),
+        dsa.generate_private_key(2048),
+    ):
+        request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+        assert (await citadel.refusal(pem_of(request), token=token))[0] == "INVALID_ARGUMENT", type(key)
+    for key, algorithm in (
+        (rsa.generate_private_key(65537, 2048), hashes.SHA256()),
+        (ec.generate_private_key(ec.SECP384R1()), hashes.SHA384()),
+        (ed25519.Ed25519PrivateKey.generate(), None),
+    ):
+        request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, algorithm)
+        leaf = leaf_of(await citadel.create(pem_of(request), token=token))
+        assert leaf.public_key() == key.public_key()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "life"),
+    [
+        (0, timedelta(hours=24)),
+        (-1, timedelta(hours=24)),
+        (-(2**63), timedelta(hours=24)),
+        (60, timedelta(seconds=60)),
+        (90 * 86400, timedelta(days=90)),
+        (90 * 86400 + 1, None),
+        (2**63 - 1, None),
+    ],
+)
+async def test_lives_are_as_asked_by_default_or_refused(citadel, sign, seconds, life):
+    """Attack 5."""
+    token = citadel.issuer.token()
+    if life is None:
+        assert (await citadel.refusal(sign(KEY), token=token, ttl=seconds))[0] == "INVALID_ARGUMENT"
+        return
+    leaf = leaf_of(await citadel.create(sign(KEY), token=token, ttl=seconds))
+    assert leaf.not_valid_after_utc - leaf.not_valid_before_utc == life + MINUTES
+
+
+async def test_one_caller_that_asks_too_much_is_limited_and_others_are_not(
+    identity_directory, issuer, start_citadel, sign
+):
+    """Attack 12."""
+    limits = {"requests_per_second": 1, "requests_burst": 5}
+    async with start_citadel(identity_directory, issuer, **limits) as citadel:
+        await citadel.runtime.readiness.wait()
+        csr = sign(KEY)
+        greedy = ("authorization", f"Bearer {issuer.token('shop', 'greedy')}")
+        found = await asyncio.gather(*(citadel.call(csr, greedy) for _ in range(60)))
+        refused = [one for one in found if isinstance(one, tuple)]
+        assert len(refused) >= 50
+        assert {code for code, _ in refused} == {"RESOURCE_EXHAUSTED"}
+        assert "come again in" in refused[0][1]
+        assert await citadel.create(csr, token=issuer.token("shop", "front"))
