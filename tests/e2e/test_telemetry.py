@@ -15,6 +15,7 @@ import httpx
 import pytest
 import yaml
 from mesh import Mesh, client, service, wait_until, workload
+from meshctl.adapters.envoy_admin import EnvoyAdmin
 
 ECHO = "http://echo:9080/"
 
@@ -220,3 +221,18 @@ def test_spans_of_both_sides_reach_the_collector_in_one_trace(mesh: Mesh, collec
         spans = wait_until("spans of both sides", both_sides)
     assert {span["tags"]["tier"] for span in spans} == {"test"}
     assert {span["localEndpoint"]["serviceName"] for span in spans} == {"client.default", "echo.default"}
+
+
+def test_clusters_are_counted_under_the_names_that_the_mesh_gives_them(mesh: Mesh) -> None:
+    def counted_as(workload: str, cluster: str) -> str:
+        shown = EnvoyAdmin(mesh.workload(workload)["envoy_admin"]).get("/clusters?format=json")
+        found = (item for item in shown["cluster_statuses"] if item["name"] == cluster)
+        return next((str(item.get("observability_name", "")) for item in found), "")
+
+    names = {"outboundClusterStatName": "to_%SERVICE%_%SERVICE_PORT%", "inboundClusterStatName": "own_%SERVICE_NAME%"}
+    outbound, inbound = "outbound|9080||echo.default.svc.cluster.local", "inbound|9080||"
+    with applied(mesh, names, []):
+        assert counted_as("client", outbound) == "to_echo.default_9080;"
+        assert counted_as("echo-v1", inbound) == "own_echo;"
+        assert mesh.get(ECHO).good
+    assert counted_as("client", outbound) == f"{outbound};"

@@ -9,7 +9,7 @@ say what they speak.
 Every answer names the workload and repeats the request. Query parameters make it fail: `status=503`, `delay=0.5` (in
 seconds), `slow=1` (only the first try of one `x-call` is delayed), `fail=2` (the first two get 503, or `status`),
 `reset=1` (the connection is cut), `only=NAME` (the other parameters count for that workload alone). `set=NAME:VALUE` is
-a response header, and may come several times.
+a response header, and may come several times. CONNECT makes it a forward proxy.
 gRPC's `envoy.service.auth.v3.Authorization/Check` is an authorizer: it refuses requests with "refuse" in their path or
 body, and connections of bytes whose caller has proven no identity.
 `/journal?calls=PREFIX` tells of the requests whose header `x-call` begins so; a mirror leaves its trace there.
@@ -113,6 +113,15 @@ async def read_request(reader: asyncio.StreamReader) -> Request:
     return Request(method, target, headers, body)
 
 
+async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Bytes from one side to the other until the first ends."""
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
 class HttpConnection:
     """One HTTP/1.1 connection of the echo."""
 
@@ -127,6 +136,8 @@ class HttpConnection:
         self._writer.close()
 
     async def _one(self, request: Request) -> bool:
+        if request.method == "CONNECT":
+            return await self._tunnel(request)
         path, query = urlsplit(request.target).path, request.query
         if path == "/healthz":
             return self._answer(200, {"status": "ok"})
@@ -167,6 +178,14 @@ class HttpConnection:
         lines = [f"HTTP/1.1 {status} Echo", *(f"{name}: {value}" for name, value in fields.items())]
         self._writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body)
         return True
+
+    async def _tunnel(self, request: Request) -> bool:
+        """What a forward proxy does: from now on the bytes are those of a connection to where it was asked for."""
+        host, _, port = request.target.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        self._writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await asyncio.gather(_relay(self._reader, writer), _relay(reader, self._writer))
+        return False
 
     async def _websocket(self, request: Request) -> bool:
         """Accepts the upgrade and sends every following byte back."""

@@ -38,7 +38,7 @@ from pilot.core.compiler.endpoints import load_assignment, place_of, placement_o
 from pilot.core.compiler.messages import ads_source, any_of, duration, provenance, source_bind, struct, uint32
 from pilot.core.compiler.priorities import Placement
 from pilot.core.compiler.sds import secrets_of_client
-from pilot.core.compiler.stat_prefix import stat_prefix
+from pilot.core.compiler.stat_prefix import outbound_stat_prefix
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.proxy import Interception, ProxyClass, ProxyType
 from pilot.core.registry import Endpoint, Port, Resolution, Service
@@ -145,8 +145,7 @@ def _build(
 ) -> Compiled | None:
     service, port, subset, rule = target
     name = outbound_cluster(port.number, subset.name if subset else "", service.host)
-    pattern = mesh.outbound_cluster_stat_name
-    spoken = stat_prefix(pattern, service, port, subset.name if subset else "") if pattern else name
+    spoken = outbound_stat_prefix(mesh, service, port, subset.name if subset else "") or name
     cluster = _Type(name=name, alt_stat_name=f"{spoken};")
     problems: list[Diagnostic] = []
     if is_dynamic(service, port):

@@ -13,6 +13,7 @@ from pilot.core.compiler.clusters import is_eds
 from pilot.core.compiler.context import Compilation
 from pilot.core.compiler.gateway_routes import claimed_hosts, routes_of
 from pilot.core.compiler.gateway_servers import GatewayServer
+from pilot.core.compiler.tcp_proxy import USUAL, tcp_policy
 from pilot.core.compiler.tcp_routes import TcpTarget, l4_target, server_names
 from pilot.core.compiler.tls import ALL_ISTIO_ALPN
 from pilot.core.diagnostics import Diagnostic
@@ -72,11 +73,12 @@ def _by_cluster_name(work: Compilation, server: GatewayServer) -> Iterator[Passe
         for port in service.ports:
             if port.protocol is Protocol.UDP:
                 continue
-            for subset in ("", *(item.name for item in work.rule(service).subsets)):
+            rule = work.rule(service)
+            for subset in ("", *(item.name for item in rule.subsets)):
                 name = cluster_sni(port.number, subset, service.host)
-                target = TcpTarget(
-                    ((name, 1),), name, (), server_names((name,)), origins=(service.ref, server.config.ref)
-                )
+                policy = tcp_policy(rule, port.number, subset, tunnels=False)
+                makers = (service.ref, server.config.ref, *(rule.makers(subset) if policy != USUAL else ()))
+                target = TcpTarget(((name, 1),), name, (), server_names((name,)), origins=makers, policy=policy)
                 yield PassedThrough(target, ALL_ISTIO_ALPN)
 
 

@@ -23,6 +23,7 @@ from pilot.core.compiler.context import Compilation, Compiled, packed
 from pilot.core.compiler.inbound_ports import InboundPort, inbound_ports
 from pilot.core.compiler.ingress_ports import UNIX, Ingress
 from pilot.core.compiler.messages import provenance, socket_address, source_bind
+from pilot.core.compiler.stat_prefix import inbound_stat_prefix
 from pilot.core.ip_families import is_v6
 from pilot.core.proxy import Interception, ProxyClass
 
@@ -83,7 +84,7 @@ def _build(
     port: InboundPort, pool: ConnectionPoolSettings | None, mesh: MeshConfig, place: _Place, pool_owner: Origins
 ) -> Compiled:
     name = inbound_cluster(port.target)
-    cluster = _Type(name=name, alt_stat_name=f"{name};")
+    cluster = _Type(name=name, alt_stat_name=f"{inbound_stat_prefix(mesh, port) or name};")
     address = place.address
     if address:
         cluster.type = _Type.STATIC

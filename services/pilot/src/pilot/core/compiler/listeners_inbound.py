@@ -28,6 +28,7 @@ from pilot.core.compiler.inbound_ports import InboundPort, inbound_ports
 from pilot.core.compiler.inbound_routes import inbound_routes
 from pilot.core.compiler.listener_filters import http_inspector, original_dst, original_src, tls_inspector
 from pilot.core.compiler.messages import duration, provenance, uint32
+from pilot.core.compiler.stat_prefix import inbound_stat_prefix
 from pilot.core.compiler.tcp_proxy import tcp_proxy
 from pilot.core.compiler.tls import downstream_socket
 from pilot.core.proxy import Interception, ProxyType
@@ -199,7 +200,7 @@ def _service_chains(
             options = Inbound(f"inbound_{name};", routes, grpc_web=port.protocol is Protocol.GRPC_WEB)
             chain.filters.append(inbound_manager(options, mesh))
         else:
-            chain.filters.append(tcp_proxy(cluster, mesh))
+            chain.filters.append(tcp_proxy(cluster, mesh, inbound_stat_prefix(mesh, port)))
         if shape.terminates:
             chain.transport_socket.CopyFrom(downstream_socket(mesh))
         services = [{"host": item.host, "name": item.name, "namespace": item.namespace} for item in port.services]

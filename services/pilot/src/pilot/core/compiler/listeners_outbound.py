@@ -14,7 +14,6 @@ from meshcore.model.mesh_config import MeshConfig
 from meshcore.xds.names import (
     BLACK_HOLE_CLUSTER,
     HTTP_PROXY_ROUTE,
-    PASSTHROUGH_CLUSTER,
     VIRTUAL_OUTBOUND,
     listener_name,
 )
@@ -45,19 +44,19 @@ def outbound_listeners(work: Compilation) -> Iterator[Compiled]:
         return
     captured = one.interception is not Interception.NONE
     families = work.families
-    allow = work.scope.allow_any
+    unknown = work.scope.unknown
     for item in egress_plan(work).listeners:
-        passes = allow and not item.is_bound
-        made = (LISTENER_TYPE, item, passes, families, Same(mesh))
-        yield work.memo(made, partial(_listener, item, mesh, families, allow=passes))
+        rest = BLACK_HOLE_CLUSTER if item.is_bound else unknown
+        made = (LISTENER_TYPE, item, rest, families, Same(mesh))
+        yield work.memo(made, partial(_listener, item, mesh, families, unknown=rest))
     if captured:
         for item in plan(work).listeners:
-            key = (LISTENER_TYPE, item, allow, families, Same(mesh))
-            yield work.memo(key, partial(_listener, item, mesh, families, allow=allow))
+            key = (LISTENER_TYPE, item, unknown, families, Same(mesh))
+            yield work.memo(key, partial(_listener, item, mesh, families, unknown=unknown))
         transparent = one.interception is Interception.TPROXY
         yield work.memo(
-            (LISTENER_TYPE, VIRTUAL_OUTBOUND, transparent, allow, families, Same(mesh)),
-            lambda: _virtual_outbound(mesh, families, work.mesh_origins, allow=allow, transparent=transparent),
+            (LISTENER_TYPE, VIRTUAL_OUTBOUND, transparent, unknown, families, Same(mesh)),
+            lambda: _virtual_outbound(mesh, families, work.mesh_origins, unknown=unknown, transparent=transparent),
         )
     port = one.http_proxy_port or mesh.proxy_http_port
     if port:
@@ -82,7 +81,7 @@ def route_names(work: Compilation) -> Iterable[str]:
         yield HTTP_PROXY_ROUTE
 
 
-def _listener(item: Planned, mesh: MeshConfig, families: Families, *, allow: bool) -> Compiled:
+def _listener(item: Planned, mesh: MeshConfig, families: Families, *, unknown: str) -> Compiled:
     name = listener_name(item.bind, item.port) if item.port else item.bind
     listener = _outbound(name, (item.bind, *item.also), item.port)
     if not item.is_bound:
@@ -114,7 +113,7 @@ def _listener(item: Planned, mesh: MeshConfig, families: Families, *, allow: boo
         open_ended[0].ClearField("filter_chain_match")
         listener.default_filter_chain.CopyFrom(open_ended[0])
     else:
-        listener.default_filter_chain.CopyFrom(_rest(mesh, allow=allow))
+        listener.default_filter_chain.CopyFrom(_rest(mesh, unknown))
     if any(chain.filter_chain_match.server_names for chain in chains):
         listener.listener_filters.append(tls_inspector())
     if item.route_name and not only_http:
@@ -140,13 +139,12 @@ def tcp_chain(target: TcpTarget, mesh: MeshConfig) -> listener_components_pb2.Fi
     return chain
 
 
-def _rest(mesh: MeshConfig, *, allow: bool) -> listener_components_pb2.FilterChain:
-    cluster = PASSTHROUGH_CLUSTER if allow else BLACK_HOLE_CLUSTER
-    return Chain(name="PassthroughFilterChain", filters=[tcp_proxy(cluster, mesh)])
+def _rest(mesh: MeshConfig, unknown: str) -> listener_components_pb2.FilterChain:
+    return Chain(name="PassthroughFilterChain", filters=[tcp_proxy(unknown, mesh)])
 
 
 def _virtual_outbound(
-    mesh: MeshConfig, families: Families, origins: Origins, *, allow: bool, transparent: bool
+    mesh: MeshConfig, families: Families, origins: Origins, *, unknown: str, transparent: bool
 ) -> Compiled:
     listener = _outbound(VIRTUAL_OUTBOUND, families.wildcards, mesh.proxy_listen_port)
     listener.use_original_dst.value = True
@@ -156,7 +154,7 @@ def _virtual_outbound(
     hole.filter_chain_match.destination_port.value = mesh.proxy_listen_port
     hole.filters.append(tcp_proxy(BLACK_HOLE_CLUSTER, mesh))
     rest = listener.filter_chains.add(name=f"{VIRTUAL_OUTBOUND}-catchall-tcp")
-    rest.filters.append(tcp_proxy(PASSTHROUGH_CLUSTER if allow else BLACK_HOLE_CLUSTER, mesh))
+    rest.filters.append(tcp_proxy(unknown, mesh))
     return packed(LISTENER_TYPE, VIRTUAL_OUTBOUND, listener, beside=origins)
 
 

@@ -16,6 +16,7 @@ from meshcore.model.mesh_config import MeshConfig
 from meshcore.protocol import Protocol
 from meshcore.xds import wire
 from meshcore.xds.names import (
+    BLACK_HOLE_CLUSTER,
     HTTP_PROXY_ROUTE,
     PASSTHROUGH_CLUSTER,
     outbound_cluster,
@@ -219,8 +220,10 @@ def _covers_known(host: str, work: Compilation) -> bool:
 def _finished(work: Compilation, name: str, hosts: _Hosts, *, catch_all: bool, ignore_port: bool) -> Compiled:
     if catch_all:
         uncaptured = work.proxy_class.interception is Interception.NONE
-        allow = work.scope.allow_any and not uncaptured  # nothing was dialled that could be passed on to
-        key, body = _catch_all(allow)
+        unknown = work.scope.unknown
+        if uncaptured and unknown == PASSTHROUGH_CLUSTER:  # nothing was dialled that could be passed on to
+            unknown = BLACK_HOLE_CLUSTER
+        key, body = _catch_all(unknown)
         hosts.add(key, ("*",), body)
     bodies = [hosts.named[key] for key in sorted(hosts.named)]
     joined = b"".join(wire.chunk(2, body) for body in bodies)
@@ -240,12 +243,13 @@ def _settings(ignore_port: bool) -> bytes:
 
 
 @cache
-def _catch_all(allow: bool) -> tuple[str, bytes]:
-    """What becomes of hosts that nobody knows: passed through, or 502."""
+def _catch_all(unknown: str) -> tuple[str, bytes]:
+    """What becomes of hosts that nobody knows: passed on to that cluster, or 502."""
+    allow = unknown != BLACK_HOLE_CLUSTER
     name = "allow_any" if allow else "block_all"
     route = route_components_pb2.Route(name=name, match=route_components_pb2.RouteMatch(prefix="/"))
     if allow:
-        route.route.cluster = PASSTHROUGH_CLUSTER
+        route.route.cluster = unknown
         route.route.timeout.CopyFrom(duration_pb2.Duration())
     else:
         route.direct_response.status = 502
@@ -256,7 +260,7 @@ def route_resources(work: Compilation, names: Iterable[str]) -> Iterator[Compile
     """The route configurations of these names; see `listeners_outbound.route_names`."""
     scope, one = work.scope, work.proxy_class
     ports = tuple((listener.port.number if listener.port else 0, hosts) for listener, hosts in scope.ports)
-    traits = (one.domain, one.search, one.interception is Interception.NONE, scope.allow_any, ports, work.rules_key)
+    traits = (one.domain, one.search, one.interception is Interception.NONE, scope.unknown, ports, work.rules_key)
     for name in sorted(set(names)):
         key = (ROUTE_TYPE, name, traits, Same(scope.services), tuple(map(Same, scope.virtual_services)))
         made = work.memo(key, partial(_route_resource, work, name))

@@ -1,6 +1,8 @@
-"""TCP proxy filters: one cluster, or several by weight. Pure."""
+"""TCP proxy filters: one cluster, or several by weight, and what a DestinationRule wants of connections. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 
 from envoy.config.core.v3 import substitution_format_string_pb2
 from envoy.config.listener.v3 import listener_components_pb2
@@ -10,7 +12,8 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from meshcore.model.mesh_config import MeshConfig
 
 from pilot.core.compiler.access_log import access_logs
-from pilot.core.compiler.messages import any_of
+from pilot.core.compiler.messages import any_of, duration
+from pilot.core.visibility.destination_rules import ServiceRule
 
 ALPN_KEY = "envoy.network.application_protocols"
 """The filter state that overrides what the transport socket offers."""
@@ -31,17 +34,73 @@ def bytes_alpn() -> listener_components_pb2.Filter:
     return listener_components_pb2.Filter(name="envoy.filters.network.set_filter_state", typed_config=any_of(config))
 
 
-def tcp_proxy(cluster: str, mesh: MeshConfig, stat_prefix: str = "") -> listener_components_pb2.Filter:
+@dataclass(frozen=True)
+class TcpPolicy:
+    """How connections are passed on; `tunnel` is `host:port` for a proxy that connects to it by request."""
+
+    idle_timeout: timedelta | None = None
+    longest: timedelta | None = None
+    by_address: bool = False
+    """Whether the caller's address chooses the endpoint."""
+    tunnel: str = ""
+    by_post: bool = False
+    """The request is a POST in place of a CONNECT."""
+
+
+USUAL = TcpPolicy()
+
+
+def tcp_policy(rule: ServiceRule, port: int, subset: str, *, tunnels: bool = True) -> TcpPolicy:
+    """What the rule of a service says of connections to a port and subset; a subset's tunnel is its own alone."""
+    policy = rule.policy_of(port, subset)
+    pool = policy.connection_pool.tcp if policy.connection_pool else None
+    hashed = policy.load_balancer.consistent_hash if policy.load_balancer else None
+    if subset:
+        found = rule.subset(subset)
+        general = found.traffic_policy if found is not None else None
+    else:
+        general = rule.policy
+    tunnel = general.tunnel if general is not None and tunnels else None
+    return TcpPolicy(
+        pool.idle_timeout if pool else None,
+        pool.max_connection_duration if pool else None,
+        bool(hashed and hashed.use_source_ip),
+        _authority(tunnel.target_host, tunnel.target_port) if tunnel else "",
+        tunnel is not None and tunnel.protocol == "POST",
+    )
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def tcp_proxy(
+    cluster: str, mesh: MeshConfig, stat_prefix: str = "", policy: TcpPolicy = USUAL
+) -> listener_components_pb2.Filter:
     """Pass the bytes on to a cluster; its name is the prefix of the statistics unless one is given."""
-    config = tcp_proxy_pb2.TcpProxy(stat_prefix=stat_prefix or cluster, cluster=cluster, access_log=access_logs(mesh))
-    return listener_components_pb2.Filter(name=NAME, typed_config=any_of(config))
+    config = tcp_proxy_pb2.TcpProxy(stat_prefix=stat_prefix or cluster, cluster=cluster)
+    return _filter(config, mesh, policy)
 
 
 def weighted_tcp_proxy(
-    clusters: Sequence[tuple[str, int]], mesh: MeshConfig, stat_prefix: str
+    clusters: Sequence[tuple[str, int]], mesh: MeshConfig, stat_prefix: str, policy: TcpPolicy = USUAL
 ) -> listener_components_pb2.Filter:
     """Choose a cluster by weight for each connection."""
-    config = tcp_proxy_pb2.TcpProxy(stat_prefix=stat_prefix, access_log=access_logs(mesh))
+    config = tcp_proxy_pb2.TcpProxy(stat_prefix=stat_prefix)
     for name, weight in clusters:
         config.weighted_clusters.clusters.add(name=name, weight=weight)
+    return _filter(config, mesh, policy)
+
+
+def _filter(config: tcp_proxy_pb2.TcpProxy, mesh: MeshConfig, policy: TcpPolicy) -> listener_components_pb2.Filter:
+    config.access_log.extend(access_logs(mesh))
+    if policy.idle_timeout is not None:
+        config.idle_timeout.CopyFrom(duration(policy.idle_timeout))
+    if policy.longest is not None:
+        config.max_downstream_connection_duration.CopyFrom(duration(policy.longest))
+    if policy.by_address:
+        config.hash_policy.add().source_ip.SetInParent()
+    if policy.tunnel:
+        config.tunneling_config.hostname = policy.tunnel
+        config.tunneling_config.use_post = policy.by_post
     return listener_components_pb2.Filter(name=NAME, typed_config=any_of(config))

@@ -18,7 +18,8 @@ from pilot.core.compiler.clients import client_of
 from pilot.core.compiler.context import Compilation, service_port
 from pilot.core.compiler.destinations import Resolved, choose, resolve
 from pilot.core.compiler.host_rules import host_rules
-from pilot.core.compiler.tcp_proxy import bytes_alpn, tcp_proxy, weighted_tcp_proxy
+from pilot.core.compiler.stat_prefix import outbound_stat_prefix
+from pilot.core.compiler.tcp_proxy import USUAL, TcpPolicy, bytes_alpn, tcp_policy, tcp_proxy, weighted_tcp_proxy
 from pilot.core.config import Config
 from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.proxy import ProxyType
@@ -37,13 +38,14 @@ class TcpTarget:
     origins: Origins = ()
     says_bytes: bool = False
     """Whether the ALPN of the connection has to say that it is no HTTP: the server sniffs, the cluster assumes HTTP."""
+    policy: TcpPolicy = USUAL
 
     def filters(self, mesh: MeshConfig) -> list[listener_components_pb2.Filter]:
         """The network filters of the chain."""
         if len(self.clusters) == 1:
-            proxy = tcp_proxy(self.clusters[0][0], mesh, self.stat_prefix)
+            proxy = tcp_proxy(self.clusters[0][0], mesh, self.stat_prefix, self.policy)
         else:
-            proxy = weighted_tcp_proxy(self.clusters, mesh, self.stat_prefix)
+            proxy = weighted_tcp_proxy(self.clusters, mesh, self.stat_prefix, self.policy)
         return [bytes_alpn(), proxy] if self.says_bytes else [proxy]
 
 
@@ -64,7 +66,11 @@ def tcp_targets(
                 return tuple(found), tuple(problems)
     cluster = outbound_cluster(port.number, "", service.host)
     names = server_names((service.host,)) if port.protocol.is_tls and (not by_address or needs_sni(service)) else ()
-    found.append(TcpTarget(((cluster, 1),), cluster, (), names, origins=(service.ref,)))
+    rule = work.rule(service)
+    policy = tcp_policy(rule, port.number, "")
+    makers = rule.makers() if policy != USUAL else ()
+    prefix = outbound_stat_prefix(work.mesh, service, port) or cluster
+    found.append(TcpTarget(((cluster, 1),), prefix, (), names, origins=(service.ref, *makers), policy=policy))
     return tuple(found), tuple(problems)
 
 
@@ -129,13 +135,21 @@ def l4_target(
     `maker` is what has the port: the service, or the Gateway.
     """
     weighted = [item for item in route if item.weight or len(route) == 1]
-    clusters = []
-    sniffed = False
+    clusters: list[tuple[str, int]] = []
+    sniffed, policy, spoken = False, USUAL, ""
+    origins: Origins = (config.ref, maker)
     for item in weighted:
         destination: Destination = item.destination
         found = resolve(work, destination, config.namespace)
         chosen = choose(found, destination, port, config)
         sniffed = sniffed or _is_sniffed(work, found, destination, port)
+        if not clusters:  # the first destination's rule counts for all: connections are one listener's
+            subset = destination.subset if len(weighted) == 1 else ""
+            number = destination.port.number if destination.port else port
+            policy = tcp_policy(found.rule, number, subset)
+            origins += found.rule.makers(subset) if policy != USUAL else ()
+            where = found.service and service_port(found.service, number, port)
+            spoken = outbound_stat_prefix(work.mesh, found.service, where, subset) if found.service and where else ""
         clusters.append((chosen.cluster, item.weight or 1))
         if chosen.problem is not None:
             problems.append(chosen.problem)
@@ -143,10 +157,9 @@ def l4_target(
         clusters = [(BLACK_HOLE_CLUSTER, 1)]
         text = "A rule without a destination that has a weight closes the connection."
         problems.append(Diagnostic("no-destination", config.path, text, Severity.ERROR))
-    prefix = clusters[0][0] if len(clusters) == 1 else f"{config.name}.{config.namespace}"
-    origins = (config.ref, maker)
+    prefix = spoken or clusters[0][0] if len(clusters) == 1 else f"{config.name}.{config.namespace}"
     networks = distinct_networks(subnets)
-    return TcpTarget(tuple(clusters), prefix, networks, server_names(names), config.path, origins, sniffed)
+    return TcpTarget(tuple(clusters), prefix, networks, server_names(names), config.path, origins, sniffed, policy)
 
 
 def _is_sniffed(work: Compilation, found: Resolved, destination: Destination, listen_port: int) -> bool:

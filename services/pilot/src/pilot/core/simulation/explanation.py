@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshcore.xds import registry
+from meshcore.xds.names import PASSTHROUGH_CLUSTER
 from meshcore.xds.origin import ConfigRef, Origins, distinct, origins_in
 from meshcore.xds.resource import ResourceSet
 from meshcore.xds.types import LISTENER_TYPE, ROUTE_TYPE
@@ -178,7 +179,11 @@ def _route_steps(resources: ResourceSet, outcome: Outcome, call: Call) -> list[S
     made_by = _versioned(origins_in(host.metadata), known)
     text = f"{host.name} of {name} has the host {call.host}"
     if host.name in ("allow_any", "block_all"):
-        rest = "is passed through to where it was going" if host.name == "allow_any" else "is answered with 502"
+        rest = "is answered with 502"
+        if host.name == "allow_any":
+            cluster = host.routes[0].route.cluster
+            passed = "is passed through to where it was going"
+            rest = passed if cluster == PASSTHROUGH_CLUSTER else f"goes to the egress proxy, {cluster}"
         text = f"nobody of {name} has the host {call.host}: it falls to {host.name}, so it {rest}"
     steps = [Step("virtual host", text, made_by)]
     missed = [

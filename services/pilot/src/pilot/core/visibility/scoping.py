@@ -13,6 +13,7 @@ from meshcore.labels import selects
 from meshcore.model import Sidecar, VirtualService
 from meshcore.model.mesh_config import MeshOutboundMode
 from meshcore.model.sidecar import EgressListener, OutboundMode
+from meshcore.xds.names import BLACK_HOLE_CLUSTER, PASSTHROUGH_CLUSTER, outbound_cluster
 
 from pilot.core.config import PUBLIC, Config, exported
 from pilot.core.gateway_name import MESH_GATEWAY
@@ -30,8 +31,9 @@ class Scope:
     virtual_services: tuple[Config[VirtualService], ...]
     """Bound to the mesh, in the order of precedence."""
     sidecar: Config[Sidecar] | None
-    allow_any: bool
-    """Whether traffic to hosts that nobody knows is passed through."""
+    unknown: str
+    """The cluster of traffic to hosts that nobody knows: to where it was going, to the Sidecar's egress proxy, or into
+    the black hole."""
     ports: tuple[tuple[EgressListener, frozenset[str]], ...] = ()
     """The Sidecar's egress listeners with a port, and the hosts that each imports."""
 
@@ -92,7 +94,7 @@ def scope_for(
         {service.host: service for service in ordered},
         tuple(routes),
         sidecar,
-        _allows_any(snapshot, sidecar),
+        _unknown(snapshot, sidecar),
         ports,
     )
 
@@ -157,11 +159,18 @@ def _mesh_routes(snapshot: MeshSnapshot, namespace: str) -> list[Config[VirtualS
     return [item for item in routes if not item.object.spec.gateways or MESH_GATEWAY in item.object.spec.gateways]
 
 
-def _allows_any(snapshot: MeshSnapshot, sidecar: Config[Sidecar] | None) -> bool:
+def _unknown(snapshot: MeshSnapshot, sidecar: Config[Sidecar] | None) -> str:
     policy = sidecar.object.spec.outbound_traffic_policy if sidecar else None
-    if policy is not None:
-        return policy.mode is OutboundMode.ALLOW_ANY
-    return snapshot.mesh_config.outbound_traffic_policy.mode is MeshOutboundMode.ALLOW_ANY
+    if sidecar is None or policy is None:
+        allows = snapshot.mesh_config.outbound_traffic_policy.mode is MeshOutboundMode.ALLOW_ANY
+        return PASSTHROUGH_CLUSTER if allows else BLACK_HOLE_CLUSTER
+    if policy.mode is not OutboundMode.ALLOW_ANY:
+        return BLACK_HOLE_CLUSTER
+    proxy = policy.egress_proxy
+    if proxy is None:
+        return PASSTHROUGH_CLUSTER
+    host = resolve_short_host(proxy.host.lower(), sidecar.namespace)
+    return outbound_cluster(proxy.port.number if proxy.port else 0, proxy.subset, host)
 
 
 def _imported(
