@@ -1,8 +1,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from citadel.core.access_report import LARGEST_BATCH, check_reporter, rows_of
+from citadel.core.access_report import check_reporter, rows_of
 from meshcore._generated.meshcore.audit.v1 import audit_pb2
+from meshcore.access_record import LARGEST_BATCH
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
 

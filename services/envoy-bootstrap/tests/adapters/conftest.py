@@ -28,6 +28,7 @@ from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from envoy_bootstrap.core.discovery import DeltaDiscovery, Resources, Versioned
 from google.protobuf import json_format
 from meshcore._generated.istio.v1.auth import ca_pb2, ca_pb2_grpc
+from meshcore._generated.meshcore.audit.v1 import audit_pb2, audit_pb2_grpc
 from meshcore.testing import addresses
 from meshcore.testing.identity import make_ca
 from meshcore.tls import grpc_server_credentials
@@ -73,6 +74,30 @@ class FakeCitadel(ca_pb2_grpc.IstioCertificateServiceServicer):
         self.issued += 1
         pem = leaf.public_bytes(serialization.Encoding.PEM).decode()
         return ca_pb2.IstioCertificateResponse(cert_chain=[pem, self.ca.root_pem.decode()])
+
+
+class FakeAudit(audit_pb2_grpc.AuditServiceServicer):
+    """Keeps what it is told, once for each batch, and takes failures to play; what may be stored is Citadel's test."""
+
+    def __init__(self) -> None:
+        self.batches: dict[str, Any] = {}
+        self.failures: list[grpc.StatusCode] = []
+        self.sent: list[str] = []
+
+    async def Report(self, request: Any, context: Any) -> Any:
+        self.sent.append(request.batch_id)
+        if self.failures:
+            await context.abort(self.failures.pop(0), "played by the test")
+        self.batches.setdefault(request.batch_id, request)
+        return audit_pb2.ReportResponse(stored=len(request.records))
+
+    @property
+    def records(self) -> list[Any]:
+        return [record for batch in self.batches.values() for record in batch.records]
+
+    @property
+    def lost(self) -> int:
+        return sum(batch.lost for batch in self.batches.values())
 
 
 class FakePilot(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
@@ -173,6 +198,7 @@ class Mesh:
         self.claim = claim
         self.ca = make_ca()
         self.citadel = FakeCitadel(self.ca)
+        self.audit = FakeAudit()
         self.pilot = FakePilot()
         self.pilot_address = f"{claim.address(2)}:15012"
         self.citadel_address = f"{claim.address(3)}:8060"
@@ -199,6 +225,7 @@ class Mesh:
         identity = self.ca.issue("spiffe://cluster.local/ns/istio-system/sa/citadel", ips=[self.claim.address(3)])
         self._citadel_server = server = grpc.aio.server()
         ca_pb2_grpc.add_IstioCertificateServiceServicer_to_server(self.citadel, server)
+        audit_pb2_grpc.add_AuditServiceServicer_to_server(self.audit, server)
         server.add_secure_port(self.citadel_address, grpc_server_credentials(identity, require_client=False))
         await server.start()
 

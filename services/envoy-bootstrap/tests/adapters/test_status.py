@@ -32,7 +32,7 @@ async def no_module(url: str, sha256: str) -> bytes:
 
 
 async def ask(calls: Calls, method: str, path: str, client: tuple[str, int] | None) -> tuple[int, str]:
-    sources = StatusSources(not_ready, no_envoy, "", calls.drain, calls.quit, no_module)
+    sources = StatusSources(not_ready, no_envoy, "", calls.drain, calls.quit, no_module, lambda: {"queued": 0})
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
@@ -76,3 +76,9 @@ async def test_what_is_open_to_everybody_says_no_more_than_needed() -> None:
     for path in ("/", "/config_dump", "/debug/pprof", "/stats", "/healthz/ready/.."):
         assert (await ask(Calls(), "GET", path, far))[0] == 404
     assert (await ask(Calls(), "POST", "/healthz/ready", far))[0] == 405
+
+
+async def test_how_access_records_get_on_is_told_to_this_machine_only() -> None:
+    assert await ask(Calls(), "GET", "/audit", ("127.0.0.1", 40000)) == (200, '{"queued": 0}\n')
+    assert (await ask(Calls(), "GET", "/audit", ("10.0.0.9", 40000)))[0] == 403
+    assert (await ask(Calls(), "POST", "/audit", ("127.0.0.1", 40000)))[0] == 405

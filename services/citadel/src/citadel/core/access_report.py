@@ -10,26 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from meshcore._generated.meshcore.audit.v1 import audit_pb2
+from meshcore.access_record import LARGEST_BATCH, NAME_LIMIT, TEXT_LIMITS
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
 
-LARGEST_BATCH = 500
 _BATCH_ID = re.compile(r"[0-9A-Za-z-]{16,64}")
-_LIMITS = {
-    "protocol": 16,
-    "principal": 1024,
-    "request_principal": 512,
-    "source": 64,
-    "destination": 64,
-    "method": 32,
-    "authority": 256,
-    "path": 512,
-    "response_flags": 64,
-    "reason": 512,
-    "request_id": 64,
-}
-"""Characters of each text; the agent cuts what is longer."""
-_POLICY_LIMIT = 253
 _VERDICTS = {audit_pb2.ALLOWED: "allowed", audit_pb2.DENIED: "denied", audit_pb2.AUDITED: "audited"}
 _LATEST = timedelta(minutes=5)
 """How far a reporter's clock may be ahead before what it says is taken for our own time."""
@@ -83,7 +68,7 @@ def _row(index: int, record: Any, now: datetime) -> dict[str, Any]:
 
 
 def _texts(index: int, record: Any) -> Iterator[tuple[str, str]]:
-    for name, most in _LIMITS.items():
+    for name, most in TEXT_LIMITS.items():
         yield name, _checked(index, name, getattr(record, name), most)
 
 
@@ -99,8 +84,8 @@ def _policy(index: int, field: str, record: Any) -> str:
     policy = getattr(record, field)
     if not policy.name:
         return ""
-    namespace = _checked(index, f"{field}.namespace", policy.namespace, _POLICY_LIMIT)
-    return f"{namespace}/{_checked(index, f'{field}.name', policy.name, _POLICY_LIMIT)}"
+    namespace = _checked(index, f"{field}.namespace", policy.namespace, NAME_LIMIT)
+    return f"{namespace}/{_checked(index, f'{field}.name', policy.name, NAME_LIMIT)}"
 
 
 def _moment(stamp: Any, now: datetime) -> datetime:

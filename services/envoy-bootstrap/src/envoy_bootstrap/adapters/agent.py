@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any
 
 import structlog
+from envoy.service.accesslog.v3 import als_pb2_grpc
 from envoy.service.discovery.v3 import ads_pb2_grpc
 from envoy.service.secret.v3 import sds_pb2_grpc
 from meshcore import metrics
@@ -18,6 +19,8 @@ from meshcore.tls import Bundle, ServiceIdentity, TrustFollower
 from meshcore.xds.types import SECRET_TYPE
 
 from envoy_bootstrap.adapters import app_health
+from envoy_bootstrap.adapters.access_log_service import AccessLogService
+from envoy_bootstrap.adapters.audit_reporter import AuditReporter
 from envoy_bootstrap.adapters.certificate_folder import CertificateFolder
 from envoy_bootstrap.adapters.citadel import CitadelClient
 from envoy_bootstrap.adapters.file_secrets import FileSecrets
@@ -56,6 +59,7 @@ _STARTING, _SERVING = 0.05, 1.0
 
 SDS_SOCKET = "sds.sock"
 ADS_SOCKET = "ads.sock"
+AUDIT_SOCKET = "audit.sock"
 
 
 def bootstrap_text(config: AgentConfig, state_dir: Path, admin: UnixSocket) -> str:
@@ -67,6 +71,7 @@ def bootstrap_text(config: AgentConfig, state_dir: Path, admin: UnixSocket) -> s
         pilot_endpoints=str(state_dir / ENDPOINTS_FILE),
         agent_ads=UnixSocket(str(state_dir / ADS_SOCKET)),
         agent_sds=UnixSocket(str(state_dir / SDS_SOCKET)),
+        agent_audit=UnixSocket(str(state_dir / AUDIT_SOCKET)),
         admin=admin,
         status=config.status,
         listen_host=config.listen_host,
@@ -102,6 +107,7 @@ class Agent:
         self.identity = WorkloadIdentity(citadel.issue, ratio=config.grace_ratio, jitter=config.grace_jitter)
         self._root_file = Path(config.root_file)
         self.trust = TrustFollower(str(config.citadel), config.node["id"], self._trusting, self._take)
+        self._audit = AuditReporter(config.citadel, self.identity, str(config.node["id"]), config.audit_queue)
         self.supervisor = Supervisor(
             envoy,
             state_dir,
@@ -154,6 +160,8 @@ class Agent:
         runtime.spawn("pilot stream", self.stream.run)
         runtime.spawn("health", self._watch_health)
         if self._config.has_envoy:
+            runtime.on_stop("audit", self._audit.last_words)
+            runtime.spawn("audit", self._audit.run)
             runtime.spawn("envoy", self.supervisor.run)
             runtime.spawn("last good", self._recorder.record_for_ever)
         if (probe := self._config.app_probe) is not None:
@@ -180,7 +188,15 @@ class Agent:
         def last_good_service(server: Any) -> None:
             ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(self._last_good_service, server)
 
-        for name, register in ((SDS_SOCKET, secret_service), (ADS_SOCKET, last_good_service)):
+        def access_log_service(server: Any) -> None:
+            als_pb2_grpc.add_AccessLogServiceServicer_to_server(AccessLogService(self._audit.keep), server)
+
+        sockets = (
+            (SDS_SOCKET, secret_service),
+            (ADS_SOCKET, last_good_service),
+            (AUDIT_SOCKET, access_log_service),
+        )
+        for name, register in sockets:
             socket = self._state_dir / name
             server = await start_server(socket, register)
             runtime.on_stop(name, _stopping(server, socket))
@@ -281,6 +297,7 @@ class Agent:
             drain=self._drain_now,
             quit=quit_now,
             wasm_module=self._modules.get,
+            audit=self._audit.status,
         )
 
     async def _envoy_metrics(self) -> str:

@@ -31,6 +31,7 @@ class BootstrapInputs:
     pilot_endpoints: str
     agent_ads: UnixSocket
     agent_sds: UnixSocket
+    agent_audit: UnixSocket
     admin: UnixSocket | HostPort
     status: HostPort
     listen_host: str
@@ -64,6 +65,7 @@ def render_bootstrap(inputs: BootstrapInputs) -> dict[str, Any]:
                 static_clusters.prometheus_cluster(inputs.admin),
                 static_clusters.agent_cluster(inputs.status),
                 static_clusters.sds_cluster(inputs.agent_sds),
+                static_clusters.audit_cluster(inputs.agent_audit),
                 static_clusters.xds_cluster(inputs.pilot, inputs.pilot_sans, inputs.agent_ads, inputs.pilot_endpoints),
             ],
             "listeners": [

@@ -58,6 +58,8 @@ class AgentConfig:
     exit_on_zero_connections: bool
     health_port: int
     prometheus_port: int
+    audit_queue: int
+    """Access records that wait for Citadel at most."""
     app_probe: ProbeTarget | None
     app_metrics_url: str
     has_envoy: bool = True
@@ -143,6 +145,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> A
     drain = reader.parsed("MINIMUM_DRAIN_DURATION", parse_duration, timedelta(seconds=5))
     exit_on_zero = reader.flag("EXIT_ON_ZERO_ACTIVE_CONNECTIONS")
     no_envoy = reader.flag("DISABLE_ENVOY")
+    audit_queue = reader.number("MESHCORE_AUDIT_QUEUE", 4096)
     probe = reader.parsed("MESHCORE_APP_PROBE", lambda text: parse_probe(text, _probe_host(environment, ips)), None)
     rsa = reader.number("WORKLOAD_RSA_KEY_SIZE", 2048, maximum=8192) if _wants_rsa(environment) else None
     if rsa is not None and rsa < 2048:
@@ -177,6 +180,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> A
         exit_on_zero_connections=exit_on_zero,
         health_port=health_port,
         prometheus_port=prometheus_port,
+        audit_queue=audit_queue,
         app_probe=probe,
         app_metrics_url=environment.get("MESHCORE_APP_METRICS", ""),
         has_envoy=not no_envoy,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshcore.errors import ErrorCode, MeshError
+from meshcore.xds.names import AUDIT_METADATA
 
 _META, _META_JSON = "ISTIO_META_", "ISTIO_METAJSON_"
 _LOCALITY_LABELS = ("topology.istio.io/locality", "istio-locality")
@@ -95,6 +96,7 @@ def _metadata(inputs: NodeInputs) -> dict[str, Any]:
             "PROXY_CONFIG": dict(inputs.proxy_config),
             "ENVOY_STATUS_PORT": inputs.health_port,
             "ENVOY_PROMETHEUS_PORT": inputs.prometheus_port,
+            AUDIT_METADATA: "true",
         }
     )
     return metadata

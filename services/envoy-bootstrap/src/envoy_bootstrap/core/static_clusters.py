@@ -4,12 +4,15 @@
              Priorities need a notion of health: one failed stream ejects Pilot for a second (outlier detection),
              without an active health check that would cost Pilot a handshake per proxy and second.
 `sds-grpc`   the agent's socket with the workload's certificate and the roots.
+`agent-audit` the agent's socket for access records.
 `agent`, `prometheus_stats`: what the two static listeners forward to.
 Pure.
 """
 
 from collections.abc import Sequence
 from typing import Any
+
+from meshcore.xds.names import AUDIT_CLUSTER
 
 from envoy_bootstrap.core.addresses import HostPort, UnixSocket, typed
 
@@ -100,6 +103,14 @@ def sds_cluster(socket: UnixSocket) -> dict[str, Any]:
     """The agent's secret discovery socket."""
     return {
         **_static(SDS_CLUSTER, socket, "1s"),
+        "typed_extension_protocol_options": _http2({}),
+    }
+
+
+def audit_cluster(socket: UnixSocket) -> dict[str, Any]:
+    """The agent's access log service; Pilot's listeners name it where the node says that it is there."""
+    return {
+        **_static(AUDIT_CLUSTER, socket, "1s"),
         "typed_extension_protocol_options": _http2({}),
     }
 

@@ -31,7 +31,7 @@ _LATE_TAGS = (
     ("authz_dry_run_action", r"(\.istio_dry_run_(allow|deny)_)"),
     ("authz_dry_run_result", r"(\.shadow_(allowed|denied))"),
 )
-_PREFIXES = ("reporter=", "cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "wasm")
+_PREFIXES = ("reporter=", "cluster_manager", "listener_manager", "server", "cluster.xds-grpc", "wasm", "access_logs.")
 _LATE_PREFIXES = ("component", "istio")
 # A drain ends early when nobody uses the proxy any more, so these gauges are kept always.
 _USAGE = ("downstream_cx_active", "downstream_rq_active")
