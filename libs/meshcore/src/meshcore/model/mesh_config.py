@@ -106,6 +106,14 @@ class DefaultH2Upgrade(StrEnum):
     UPGRADE = "UPGRADE"
 
 
+class RequestAudit(StrEnum):
+    """Of which requests a record is kept: denied ones and those that an AUDIT policy matches, all, or none."""
+
+    SELECTED = "SELECTED"
+    ALL = "ALL"
+    OFF = "OFF"
+
+
 class ConfigResource(StrEnum):
     """What a source of config is asked for."""
 
@@ -227,7 +235,7 @@ class ServiceEntryVisibility(MeshModel):
 
 
 class MeshConfig(MeshModel):
-    """Mesh-wide behaviour; every default is Istio's, except `max_inbound_connection_duration`, which is ours."""
+    """Mesh-wide behaviour; every default is Istio's. `max_inbound_connection_duration` and `request_audit` are ours."""
 
     proxy_listen_port: Int32 = 15001
     proxy_inbound_listen_port: Int32 = 15006
@@ -283,6 +291,8 @@ class MeshConfig(MeshModel):
     compliance_policy: str = ""
     max_inbound_connection_duration: AnyDuration = timedelta(hours=1)
     """Inbound HTTP connections are closed at this age, because certificates are checked at the handshake only."""
+    request_audit: RequestAudit = RequestAudit.SELECTED
+    """Of which requests proxies give Citadel a record."""
 
 
 def read_mesh_config(text: str) -> tuple[MeshConfig, tuple[str, ...]]:

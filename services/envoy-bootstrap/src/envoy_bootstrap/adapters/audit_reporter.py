@@ -5,6 +5,7 @@ and told to Citadel with the next batch that it takes.
 """
 
 import asyncio
+import contextlib
 import random
 import secrets
 from typing import Any
@@ -92,12 +93,10 @@ class AuditReporter:
 
     async def last_words(self) -> None:
         """Send what is queued when the workload leaves, as far as that is quickly done."""
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS):
                 while self._some.is_set() and await self._send_next():
                     pass
-        except TimeoutError:
-            pass
         if len(self._queue):
             _log.warning("access records not sent", records=len(self._queue), reason=self._failure or "no time")
         await self._close()

@@ -28,7 +28,7 @@ RENEWAL_BACK_OFF = BackOff(first=0.5, longest=30.0, jitter=0.2)
 PILOT_BACK_OFF = BackOff(first=0.1, longest=1.0, jitter=0.5)
 """Of the agent's own stream; as quick as Envoy's own retries, so that both return together."""
 
-AUDIT_BACK_OFF = BackOff(first=0.5, longest=30.0, jitter=0.5)
+AUDIT_BACK_OFF = BackOff(first=0.5, longest=10.0, jitter=0.5)
 """Between reports that Citadel did not take."""
 
 CRASH_BACK_OFF = BackOff(first=0.1, longest=10.0, jitter=0.2)

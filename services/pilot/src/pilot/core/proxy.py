@@ -19,6 +19,7 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.hosts import DEFAULT_DOMAIN
 from meshcore.labels import selects
 from meshcore.model.default_proxy_config import ProxyHeaders
+from meshcore.xds.names import AUDIT_METADATA
 from pydantic import ValidationError
 
 from pilot.core.ip_families import IpFamilies, families_of
@@ -106,6 +107,8 @@ class ProxyClass:
     """None: as MeshConfig says."""
     headers: ProxyHeaders | None = None
     """Which headers of its own it adds; None: as MeshConfig says."""
+    audits: bool = False
+    """Whether its agent takes access records."""
     metadata: tuple[tuple[str, str], ...] = ()
     """Text of the node's metadata under the keys that some config reads."""
 
@@ -150,6 +153,7 @@ class Proxy:
     captures_dns: bool = False
     headers: ProxyHeaders | None = None
     topology: GatewayTopology | None = None
+    audits: bool = False
     auto_register_group: str = ""
     workload: str = ""
     pod_ports: Mapping[str, int] = field(default_factory=dict)
@@ -218,6 +222,7 @@ def parse_node(node: Message | Mapping[str, Any]) -> Proxy:
         headers=_headers(metadata.get("PROXY_CONFIG")),
         captures_dns=_text(metadata, "DNS_CAPTURE").lower() == "true",
         topology=_topology(metadata.get("PROXY_CONFIG")) if parts[0] == ProxyType.ROUTER else None,
+        audits=_text(metadata, AUDIT_METADATA) == "true",
         auto_register_group=_text(metadata, "AUTO_REGISTER_GROUP"),
         workload=_text(metadata, "WORKLOAD_NAME"),
         pod_ports=_pod_ports(metadata.get("POD_PORTS")),
@@ -262,6 +267,7 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
         captures_dns=proxy.captures_dns,
         topology=proxy.topology,
         headers=proxy.headers,
+        audits=proxy.audits,
         metadata=tuple((key, text) for key in sorted(selection.read_metadata) if (text := _text(proxy.metadata, key))),
     )
 

@@ -32,6 +32,7 @@ from pilot.core.compiler.listeners_inbound import inbound_listeners
 from pilot.core.compiler.listeners_outbound import outbound_listeners, route_names
 from pilot.core.compiler.outbound_plan import plan
 from pilot.core.compiler.proxy_headers import with_proxy_headers
+from pilot.core.compiler.request_audit import audited
 from pilot.core.compiler.routes import route_resources
 from pilot.core.compiler.telemetry import observed, telemetry_problems
 from pilot.core.diagnostics import Diagnostic
@@ -60,7 +61,7 @@ def compile_resources(
         made = Patched((*grpc_resources(work), *grpc_servers(work)), ())
     else:
         secured = authorized(work, authenticated(work, with_proxy_headers(work, _compile(work))))
-        made = patched(work, observed(work, extended(work, secured)))
+        made = patched(work, audited(work, observed(work, extended(work, secured))))
     problems = set(made.diagnostics)
     for item in made.compiled:
         problems.update(item.diagnostics)

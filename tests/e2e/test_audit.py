@@ -1,0 +1,270 @@
+"""What becomes of denied requests, of AUDIT policies' hits and, when the mesh says so, of all: records in Citadel."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from mesh import Mesh, client, service, wait_until, workload
+
+ECHO = "http://echo:9080"
+CALLER = "spiffe://cluster.local/ns/default/sa/client"
+ECHO_IDENTITY = "spiffe://cluster.local/ns/default/sa/echo"
+QUEUE = 20
+ROWS_KEPT = 25
+
+
+def policy(name: str, action: str, rule: Mapping[str, Any], app: str = "echo") -> dict[str, Any]:
+    spec = {"selector": {"matchLabels": {"app": app}}, "action": action, "rules": [rule]}
+    metadata = {"name": name, "namespace": "default"}
+    return {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": metadata, "spec": spec}
+
+
+def path_policy(name: str, action: str, path: str, app: str = "echo") -> dict[str, Any]:
+    return policy(name, action, {"to": [{"operation": {"paths": [path]}}]}, app)
+
+
+def strict(app: str = "echo") -> dict[str, Any]:
+    spec = {"selector": {"matchLabels": {"app": app}}, "mtls": {"mode": "STRICT"}}
+    metadata = {"name": "audited-strict", "namespace": "default"}
+    return {"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": metadata, "spec": spec}
+
+
+@contextlib.contextmanager
+def applied(mesh: Mesh, *documents: Mapping[str, Any], **fields: Any) -> Iterator[None]:
+    """The documents, and the mesh config with these fields, for as long as the block lasts."""
+    before = mesh.mesh_config()
+    text = yaml.safe_dump({**yaml.safe_load(before["data"]["mesh"]), **fields})
+    mesh.converged(mesh.change([{**before, "data": {**before["data"], "mesh": text}}, *documents]))
+    try:
+        yield
+    finally:
+        mesh.converged(mesh.change([before], delete=documents))
+
+
+def admin(mesh: Mesh, path: str) -> dict[str, Any]:
+    token = Path(mesh.layout.admin_token).read_text().strip()
+    url = f"http://{mesh.stack.citadel}:15014{path}"
+    return httpx.get(url, headers={"authorization": f"Bearer {token}"}, trust_env=False).raise_for_status().json()
+
+
+def records(mesh: Mesh, query: str) -> list[dict[str, Any]]:
+    return admin(mesh, f"/api/v1/audit?limit=1000&{query}")["items"]
+
+
+def recorded(mesh: Mesh, query: str, count: int = 1) -> list[dict[str, Any]]:
+    """Records that a query finds, as soon as there are so many."""
+    found = wait_until(f"{count} records of {query}", lambda: (all_ := records(mesh, query))[count - 1 :] and all_)
+    assert len(found) == count, found
+    return found
+
+
+def sidecar(mesh: Mesh, name: str, path: str) -> httpx.Response:
+    return httpx.get(f"http://{mesh.workload(name)['address']}:15020{path}", trust_env=False)
+
+
+def audit_status(mesh: Mesh, name: str) -> dict[str, Any]:
+    return json.loads(sidecar(mesh, name, "/audit").text)
+
+
+def ask_until(mesh: Mesh, path: str, status: int, headers: Mapping[str, str] | None = None) -> None:
+    """Returns once a request is answered so: connections that are open when a listener changes keep what it was."""
+    wait_until(f"{status} for {path}", lambda: mesh.get(f"{ECHO}{path}", headers=headers).status == status)
+
+
+def test_a_denied_request_and_an_audit_policys_hit_are_recorded_and_nothing_else(mesh: Mesh) -> None:
+    deny = path_policy("audit-closed", "DENY", "/audit-closed")
+    watch = path_policy("audit-watch", "AUDIT", "/audit-watched")
+    closed, watched = "policy=default/audit-closed&verdict=denied", "policy=audit-watch&verdict=audited"
+
+    def audited() -> list[dict[str, Any]]:
+        assert mesh.get(f"{ECHO}/audit-open").good
+        assert mesh.get(f"{ECHO}/audit-watched?token=never-kept").good
+        return records(mesh, watched)
+
+    with applied(mesh, deny, watch):
+        ask_until(mesh, "/audit-closed?token=never-kept", 403, {"authorization": "Bearer never-kept"})
+        hits = wait_until("an audited request", audited)
+        found = wait_until("a denied request", lambda: records(mesh, closed))
+    for denied in found:
+        assert (denied["reporter"], denied["principal"], denied["method"]) == (ECHO_IDENTITY, CALLER, "GET")
+        assert (denied["path"], denied["response_code"], denied["rule"]) == ("/audit-closed", 403, 0)
+        assert denied["reason"] == "rbac_access_denied_matched_policy[ns[default]-policy[audit-closed]-rule[0]]"
+        assert denied["instance"] in ("echo-v1", "echo-v2")
+    for hit in hits:
+        assert (hit["path"], hit["policy"], hit["response_code"]) == ("/audit-watched", "", 200)
+    assert "/audit-open" not in {item["path"] for item in records(mesh, f"principal={CALLER}")}
+    assert records(mesh, "policy=default/audit-closed&verdict=audited") == []
+    assert records(mesh, "policy=default/audit-closed&principal=spiffe://cluster.local/ns/default/sa/nobody") == []
+    assert "never-kept" not in json.dumps(records(mesh, ""))
+
+
+def test_all_requests_are_recorded_when_the_mesh_config_says_so(mesh: Mesh) -> None:
+    address = mesh.workload("echo-v1")["address"]
+
+    def of_requests() -> list[dict[str, Any]]:
+        assert mesh.get(f"{ECHO}/audit-every-one").good
+        return [item for item in records(mesh, "verdict=allowed") if item["path"] == "/audit-every-one"]
+
+    def of_bytes() -> list[dict[str, Any]]:
+        with socket.create_connection((address, 9000), timeout=10) as plain:
+            plain.sendall(b"hello")
+            assert plain.recv(5) == b"echo-"
+        return [item for item in records(mesh, "verdict=allowed") if item["destination"] == f"{address}:9000"]
+
+    with applied(mesh, requestAudit="ALL"):
+        requests = wait_until("a request's record", of_requests)
+        connections = wait_until("a connection's record", of_bytes)
+    # The caller's proxy tells nothing: each record is the one of the side that is called.
+    assert {(item["reporter"], item["principal"]) for item in requests} == {(ECHO_IDENTITY, CALLER)}
+    assert {(item["protocol"], item["principal"]) for item in connections} == {("TCP", "")}
+
+
+def source_of(connection: socket.socket) -> str:
+    host, port = connection.getsockname()
+    return f"{host}:{port}"
+
+
+def refused_for_its_certificate(address: str, port: int) -> str:
+    """Our end of a connection that is refused because it brings no certificate; nothing when it is for another reason.
+
+    TLS 1.3 refuses it in answer to its first bytes.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((address, port), timeout=10) as raw:
+        source = source_of(raw)
+        try:
+            with context.wrap_socket(raw) as tls:
+                tls.sendall(b"hello")
+                tls.recv(1)
+        except ssl.SSLError as error:
+            return source if error.reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED" else ""
+    return ""
+
+
+def refused_for_its_plaintext(address: str, port: int) -> str:
+    """Our end of a connection that brings no TLS."""
+    with socket.create_connection((address, port), timeout=10) as plain:
+        source = source_of(plain)
+        with contextlib.suppress(ConnectionError):
+            plain.sendall(b"GET / HTTP/1.1\r\nhost: echo\r\n\r\n")
+            assert plain.recv(100) == b""
+    return source
+
+
+def denied_from(mesh: Mesh, source: str) -> dict[str, Any]:
+    found = wait_until(
+        f"a record of {source}", lambda: [one for one in records(mesh, "verdict=denied") if one["source"] == source]
+    )
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_what_does_not_bring_the_certificate_that_is_asked_for_is_recorded(mesh: Mesh) -> None:
+    address = mesh.workload("echo-v1")["address"]
+    with applied(mesh, strict()):
+        for port in (9080, 9000):
+            source = wait_until("STRICT is in force", lambda port=port: refused_for_its_certificate(address, port))
+            record = denied_from(mesh, source)
+            assert "PEER_DID_NOT_RETURN_A_CERTIFICATE" in record["reason"]
+            assert (record["destination"], record["principal"]) == (f"{address}:{port}", "")
+            record = denied_from(mesh, refused_for_its_plaintext(address, port))
+            assert (record["reason"], record["reporter"]) == ("filter_chain_not_found", ECHO_IDENTITY)
+
+
+def test_a_denied_connection_of_bytes_is_recorded(mesh: Mesh) -> None:
+    closed = policy("audit-bytes", "DENY", {"to": [{"operation": {"ports": ["9000"]}}]})
+    address = mesh.workload("echo-v2")["address"]
+
+    def is_refused() -> bool:
+        with socket.create_connection((address, 9000), timeout=10) as plain, contextlib.suppress(ConnectionError):
+            plain.sendall(b"hello")
+            return plain.recv(5) == b""
+        return True
+
+    with applied(mesh, closed):
+        wait_until("the policy is in force", is_refused)
+        found = wait_until("a record", lambda: records(mesh, "policy=default/audit-bytes"))
+    assert {(one["verdict"], one["protocol"], one["instance"]) for one in found} == {("denied", "TCP", "echo-v2")}
+
+
+def test_telemetry_of_the_user_stays_as_it_is_beside_the_audit(mesh: Mesh, tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    provider = {"name": "audit-file", "envoyFileAccessLog": {"path": str(log), "logFormat": {"text": "%REQ(:PATH)%\n"}}}
+    telemetry = {
+        "apiVersion": "telemetry.istio.io/v1",
+        "kind": "Telemetry",
+        "metadata": {"name": "audit-beside", "namespace": "default"},
+        "spec": {"accessLogging": [{"match": {"mode": "SERVER"}, "providers": [{"name": "audit-file"}]}]},
+    }
+    closed = path_policy("audit-beside", "DENY", "/audit-beside")
+    with applied(mesh, telemetry, closed, extensionProviders=[provider]):
+        ask_until(mesh, "/audit-beside", 403)
+        lines = wait_until("a line of the log", lambda: log.exists() and log.read_text().splitlines())
+        wait_until("a record", lambda: records(mesh, "policy=default/audit-beside"))
+    assert set(lines) == {"/audit-beside"}
+
+
+@pytest.fixture
+def small_mesh(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mesh]:
+    """A mesh whose supervisor restarts nothing, with an agent and a Citadel that keep few records."""
+    monkeypatch.setenv("CITADEL_AUDIT_MOST_ROWS", str(ROWS_KEPT))
+    entries = [client(), workload("echo", proxy_env={"MESHCORE_AUDIT_QUEUE": str(QUEUE)})]
+    running = Mesh(entries, "--no-restart").start()
+    try:
+        running.apply(service("echo"), path_policy("closed", "DENY", "/closed*"))
+        wait_until("echo answers", lambda: running.get(f"{ECHO}/").good)
+        ask_until(running, "/closed-first", 403)
+        yield running
+    finally:
+        running.close()
+
+
+def refuse(mesh: Mesh, path: str, count: int) -> None:
+    replies = mesh.get_many(f"{ECHO}{path}", count)
+    assert [reply.status for reply in replies] == [403] * count
+
+
+def test_with_citadel_away_no_request_fails_and_the_loss_is_counted(small_mesh: Mesh) -> None:
+    mesh = small_mesh
+    recorded(mesh, "policy=closed", 1)
+    with mesh.traffic(f"{ECHO}/", rate=100) as traffic:
+        mesh.kill("citadel")
+        refuse(mesh, "/closed-meanwhile", QUEUE + 30)
+
+        def all_seen() -> dict[str, Any] | None:
+            said = audit_status(mesh, "echo")
+            return said if said["queued"] + said["dropped"] == QUEUE + 30 and said["failure"] else None
+
+        said = wait_until("every record queued or dropped", all_seen)
+        assert (said["queued"], said["limit"], said["dropped"]) == (QUEUE, QUEUE, 30)
+        shown = sidecar(mesh, "echo", "/metrics").text
+        assert 'istio_agent_audit_records_dropped_total{reason="queue-full"} 30.0' in shown
+        traffic.send_more(100)
+        mesh.up()
+        recorded(mesh, "policy=closed", 1 + QUEUE)
+        traffic.send_more(100)
+        lost = wait_until(
+            "the loss told",
+            lambda: [one for one in admin(mesh, "/api/v1/audit/reporters")["items"] if one["lost"]],
+        )
+        assert [(one["reporter"], one["lost"]) for one in lost] == [(ECHO_IDENTITY, 30)]
+        # The store is nearly full now: it takes the new and forgets the old, and traffic knows nothing of it.
+        refuse(mesh, "/closed-later", ROWS_KEPT - 10)
+        wait_until("the last record", lambda: len(of_path(mesh, "/closed-later")) == ROWS_KEPT - 10)
+        assert len(of_path(mesh, "/closed-meanwhile")) == 10
+        assert len(records(mesh, "")) == ROWS_KEPT
+    traffic.assert_no_failure()
+
+
+def of_path(mesh: Mesh, path: str) -> list[dict[str, Any]]:
+    return [item for item in records(mesh, "policy=closed") if item["path"] == path]
