@@ -31,11 +31,17 @@ PROXIES = {
             "INTERCEPTION_MODE": "NONE",
             "MESHCORE_APP_ADDRESS": "127.1.1.2",
             "HTTP_PROXY_PORT": "15080",
+            "MESHCORE_AUDIT": "true",
         },
     },
     "gateway": {
         "id": "router~10.1.0.8~gate.shop~shop.svc.cluster.local",
-        "metadata": {"NAMESPACE": "shop", "SERVICE_ACCOUNT": "gate", "LABELS": {"app": "reviews", "v": "1"}},
+        "metadata": {
+            "NAMESPACE": "shop",
+            "SERVICE_ACCOUNT": "gate",
+            "LABELS": {"app": "reviews", "v": "1"},
+            "MESHCORE_AUDIT": "true",
+        },
     },
 }
 """Nodes of each form of proxy: the compiler takes different ways for them."""
