@@ -1,4 +1,4 @@
-"""Objects of kind ProxyConfig: what a pod is injected with, and how a proxy of this machine is started."""
+"""How a proxy is started: objects of kind ProxyConfig, in pods and on this machine, and patches of its bootstrap."""
 
 from __future__ import annotations
 
@@ -82,3 +82,38 @@ def test_the_selected_workload_gets_its_threads_variables_and_image(mesh: Mesh) 
         assert info["node"]["metadata"]["MOOD"] == "good"
     finally:
         mesh.change([], delete=documents)
+
+
+def test_a_proxy_that_asks_starts_with_the_patches_of_its_bootstrap(mesh: Mesh) -> None:
+    value = {"stats_flush_interval": "3s", "node": {"metadata": {"PATCHED": "yes"}}}
+    patch = {"applyTo": "BOOTSTRAP", "patch": {"operation": "MERGE", "value": value}}
+    refused = value | {"static_resources": {"listeners": [{"name": "without-address"}]}}
+    documents = [
+        {
+            "apiVersion": "networking.istio.io/v1alpha3",
+            "kind": "EnvoyFilter",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"workloadSelector": {"labels": {"app": name}}, "configPatches": [found]},
+        }
+        for name, found in (
+            ("asking", patch),
+            ("harmed", {"applyTo": "BOOTSTRAP", "patch": {"operation": "MERGE", "value": refused}}),
+        )
+    ]
+    mesh.change(documents)
+    asks = {"BOOTSTRAP_XDS_AGENT": "true"}
+    try:
+        mesh.add(client("asking", proxy_env=asks), client("harmed", proxy_env=asks))
+        started = {name: bootstrap(mesh, name) for name in ("asking", "harmed")}
+        assert started["asking"]["stats_flush_interval"] == "3s"
+        assert started["asking"]["node"]["metadata"]["PATCHED"] == "yes"
+        assert "stats_flush_interval" not in started["harmed"], "Envoy would not start with it, so it starts without"
+    finally:
+        mesh.change([], delete=documents)
+
+
+def bootstrap(mesh: Mesh, name: str) -> dict[str, Any]:
+    """What a workload's Envoy was started with."""
+    dump = EnvoyAdmin(mesh.workload(name)["envoy_admin"]).get("/config_dump")
+    found: dict[str, Any] = next(item["bootstrap"] for item in dump["configs"] if "bootstrap" in item)
+    return found

@@ -12,10 +12,10 @@ from meshcore.errors import MeshError
 from meshcore.model.load import parse_object
 from meshcore.testing.envoy import validate
 from meshcore.xds.fragment import FRAGMENTS
+from meshcore.xds.merging import merge
 from meshcore.xds.registry import message_class
 from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import CompileCache, compile_resources
-from pilot.core.compiler.envoy_filter.merging import merge
 from pilot.core.proxy import classify, parse_node
 from pilot.core.snapshot import MeshSnapshot
 

@@ -9,6 +9,7 @@ ROUTE_TYPE = _PREFIX + "envoy.config.route.v3.RouteConfiguration"
 SECRET_TYPE = _PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
 EXTENSION_CONFIG_TYPE = _PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
 NAME_TABLE_TYPE = _PREFIX + "istio.networking.nds.v1.NameTable"
+BOOTSTRAP_TYPE = _PREFIX + "envoy.config.bootstrap.v3.Bootstrap"
 HEALTH_TYPE = _PREFIX + "istio.v1.HealthInformation"
 
 PUSH_ORDER = (
@@ -33,5 +34,6 @@ SHORT_NAMES = {
     SECRET_TYPE: "sds",
     EXTENSION_CONFIG_TYPE: "ecds",
     NAME_TABLE_TYPE: "nds",
+    BOOTSTRAP_TYPE: "bds",
 }
 """The short names used by metrics and debug pages."""

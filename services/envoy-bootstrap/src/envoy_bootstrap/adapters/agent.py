@@ -21,6 +21,7 @@ from meshcore.xds.types import SECRET_TYPE
 from envoy_bootstrap.adapters import app_health
 from envoy_bootstrap.adapters.access_log_service import AccessLogService
 from envoy_bootstrap.adapters.audit_reporter import AuditReporter
+from envoy_bootstrap.adapters.bootstrap_patch import BootstrapPatch
 from envoy_bootstrap.adapters.certificate_folder import CertificateFolder
 from envoy_bootstrap.adapters.citadel import CitadelClient
 from envoy_bootstrap.adapters.file_secrets import FileSecrets
@@ -37,7 +38,7 @@ from envoy_bootstrap.adapters.pilot_addresses import ENDPOINTS_FILE, PilotAddres
 from envoy_bootstrap.adapters.pilot_stream import PilotStream
 from envoy_bootstrap.adapters.status import StatusSources, status_app
 from envoy_bootstrap.adapters.stored_state import StoredState
-from envoy_bootstrap.adapters.supervisor import Supervisor
+from envoy_bootstrap.adapters.supervisor import ADMIN_SOCKET, Supervisor
 from envoy_bootstrap.adapters.wasm_modules import WasmModules
 from envoy_bootstrap.adapters.workload_identity import WorkloadIdentity
 from envoy_bootstrap.core.addresses import UnixSocket
@@ -63,7 +64,11 @@ AUDIT_SOCKET = "audit.sock"
 
 
 def bootstrap_text(config: AgentConfig, state_dir: Path, admin: UnixSocket) -> str:
-    """The bootstrap of this workload's Envoy with that admin socket."""
+    """The bootstrap of this workload's Envoy with that admin socket, without patches."""
+    return to_json(_bootstrap(config, state_dir, admin))
+
+
+def _bootstrap(config: AgentConfig, state_dir: Path, admin: UnixSocket) -> dict[str, Any]:
     inputs = BootstrapInputs(
         node=config.node,
         pilot=config.pilot,
@@ -80,7 +85,7 @@ def bootstrap_text(config: AgentConfig, state_dir: Path, admin: UnixSocket) -> s
         stats=config.proxy.stats,
         runtime_values=config.proxy.runtime_values,
     )
-    return to_json(render_bootstrap(inputs))
+    return render_bootstrap(inputs)
 
 
 class Agent:
@@ -108,10 +113,12 @@ class Agent:
         self._root_file = Path(config.root_file)
         self.trust = TrustFollower(str(config.citadel), config.node["id"], self._trusting, self._take)
         self._audit = AuditReporter(config.citadel, self.identity, str(config.node["id"]), config.audit_queue)
+        self._envoy = envoy
+        self._patch = BootstrapPatch(state_dir)
         self.supervisor = Supervisor(
             envoy,
             state_dir,
-            lambda admin: bootstrap_text(config, state_dir, admin),
+            lambda admin: to_json(self._patch.applied(_bootstrap(config, state_dir, admin))),
             lambda bootstrap: envoy_arguments(
                 bootstrap,
                 drain=config.proxy.drain_duration,
@@ -136,6 +143,7 @@ class Agent:
             self.identity,
             on_answered=self._last_good_service.hand_back,
             on_names=self._names_received,
+            on_bootstrap=self._patch.received if config.asks_for_bootstrap else None,
         )
 
     async def start(self, runtime: Any) -> None:
@@ -162,11 +170,17 @@ class Agent:
         if self._config.has_envoy:
             runtime.on_stop("audit", self._audit.last_words)
             runtime.spawn("audit", self._audit.run)
-            runtime.spawn("envoy", self.supervisor.run)
+            runtime.spawn("envoy", self._run_envoy)
             runtime.spawn("last good", self._recorder.record_for_ever)
         if (probe := self._config.app_probe) is not None:
             runtime.spawn("application health", lambda: app_health.watch(probe, self._app_changed))
         runtime.on_stop("workload", self._leave)
+
+    async def _run_envoy(self) -> None:
+        if self._config.asks_for_bootstrap:
+            admin = UnixSocket(str(self._state_dir / ADMIN_SOCKET), mode=0o600)
+            await self._patch.settle(self._envoy, _bootstrap(self._config, self._state_dir, admin))
+        await self.supervisor.run()
 
     async def readiness(self) -> EnvoyReadiness:
         """Is the proxy ready for traffic? A workload without one is, once it has a certificate."""

@@ -10,7 +10,7 @@ import contextlib
 import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import grpc.aio
@@ -21,7 +21,8 @@ from google.protobuf import json_format
 from meshcore import metrics
 from meshcore.runtime import tasks
 from meshcore.tls import ServiceIdentity, grpc_channel_credentials
-from meshcore.xds.types import HEALTH_TYPE, NAME_TABLE_TYPE
+from meshcore.xds.names import BOOTSTRAP_PATCH
+from meshcore.xds.types import BOOTSTRAP_TYPE, HEALTH_TYPE, NAME_TABLE_TYPE
 
 from envoy_bootstrap.adapters.workload_identity import WorkloadIdentity
 from envoy_bootstrap.core.addresses import HostPort
@@ -56,12 +57,14 @@ class PilotStream:
         *,
         on_answered: Callable[[], None],
         on_names: Callable[[bytes], None],
+        on_bootstrap: Callable[[bytes], None] | None = None,
     ) -> None:
         self._pilot = pilot
         self._node = json_format.ParseDict(node, base_pb2.Node())
         self._identity = identity
         self._on_answered = on_answered
         self._on_names = on_names
+        self._on_bootstrap = on_bootstrap
         self._unhealthy: str | None = "the proxy is not ready"
         self._connection: _Connection | None = None
         self._renewed = asyncio.Event()
@@ -143,7 +146,16 @@ class PilotStream:
         await asyncio.sleep(max(0.0, left) * random.uniform(0.1, 0.6))  # noqa: S311 - spreads a fleet
 
     def _open(self, identity: ServiceIdentity) -> "_Connection":
-        return _Connection(self._pilot, self._node, identity, self._unhealthy, self._on_answered, self._on_names)
+        told = _Told(self._on_answered, self._on_names, self._on_bootstrap)
+        return _Connection(self._pilot, self._node, identity, self._unhealthy, told)
+
+
+class _Told(NamedTuple):
+    """Who is told what Pilot says."""
+
+    answered: Callable[[], None]
+    names: Callable[[bytes], None]
+    bootstrap: Callable[[bytes], None] | None
 
 
 class _Connection:
@@ -155,16 +167,14 @@ class _Connection:
         node: Any,
         identity: ServiceIdentity,
         unhealthy: str | None,
-        on_answered: Callable[[], None],
-        on_names: Callable[[bytes], None],
+        told: _Told,
     ) -> None:
         self.identity = identity
         self.answered = asyncio.Event()
         self.health_known = asyncio.Event()
         self._node = node
         self.unhealthy = unhealthy
-        self._on_answered = on_answered
-        self._on_names = on_names
+        self._told = told
         self._writing = asyncio.Lock()
         self._introduced = False
         self._channel = grpc.aio.secure_channel(str(pilot), grpc_channel_credentials(identity), options=CHANNEL_OPTIONS)
@@ -208,6 +218,10 @@ class _Connection:
             # The node goes first and once; the subscription to the names is the question that Pilot answers.
             await self._send(discovery_pb2.DeltaDiscoveryRequest(node=self._node, type_url=NAME_TABLE_TYPE))
             self._introduced = True
+            if self._told.bootstrap is not None:
+                names = [BOOTSTRAP_PATCH]
+                wanted = discovery_pb2.DeltaDiscoveryRequest(type_url=BOOTSTRAP_TYPE, resource_names_subscribe=names)
+                await self._send(wanted)
             await self.send_health(self.unhealthy)
             while (response := await self._call.read()) is not grpc.aio.EOF:
                 await self._received(response)
@@ -219,10 +233,12 @@ class _Connection:
         _RESPONSES.inc()
         if not self.answered.is_set():
             self.answered.set()
-            self._on_answered()
+            self._told.answered()
         if response.type_url == NAME_TABLE_TYPE:
             for resource in response.resources:
-                self._on_names(resource.resource.value)
+                self._told.names(resource.resource.value)
+        elif response.type_url == BOOTSTRAP_TYPE and self._told.bootstrap is not None:
+            self._told.bootstrap(response.resources[0].resource.value if response.resources else b"")
         elif response.type_url == HEALTH_TYPE:
             # Not acknowledged: a message of this type from us is news of our health.
             self.health_known.set()

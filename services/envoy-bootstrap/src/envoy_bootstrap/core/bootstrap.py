@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from google.protobuf import json_format
+from meshcore.xds import registry
+from meshcore.xds.merging import merge
+
 from envoy_bootstrap.core import static_clusters, static_listeners
 from envoy_bootstrap.core.addresses import HostPort, UnixSocket, typed
 from envoy_bootstrap.core.runtime_layers import layered_runtime
@@ -80,6 +84,15 @@ def render_bootstrap(inputs: BootstrapInputs) -> dict[str, Any]:
         # and the last good configuration is made of such dumps.
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
     }
+
+
+def patched(bootstrap: Mapping[str, Any], patch: bytes) -> dict[str, Any]:
+    """The bootstrap with a serialised `Bootstrap` merged into it; INVALID when they do not go together."""
+    message = registry.message_class("envoy.config.bootstrap.v3.Bootstrap")
+    whole = json_format.ParseDict(bootstrap, message())
+    merge(whole, message.FromString(patch))
+    made: dict[str, Any] = json_format.MessageToDict(whole, preserving_proto_field_name=True)
+    return made
 
 
 def to_json(bootstrap: Mapping[str, Any]) -> str:

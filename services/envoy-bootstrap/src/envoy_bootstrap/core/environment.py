@@ -63,6 +63,8 @@ class AgentConfig:
     app_probe: ProbeTarget | None
     app_metrics_url: str
     has_envoy: bool = True
+    asks_for_bootstrap: bool = False
+    """Whether Envoy waits for what Pilot has to say of its bootstrap."""
     grpc_bootstrap: str = ""
     """Where the bootstrap of the application's gRPC library is written; empty: nowhere."""
     output_certs: str = ""
@@ -146,6 +148,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> A
     exit_on_zero = reader.flag("EXIT_ON_ZERO_ACTIVE_CONNECTIONS")
     no_envoy = reader.flag("DISABLE_ENVOY")
     audit_queue = reader.number("MESHCORE_AUDIT_QUEUE", 4096)
+    asks_for_bootstrap = reader.flag("BOOTSTRAP_XDS_AGENT")
     probe = reader.parsed("MESHCORE_APP_PROBE", lambda text: parse_probe(text, _probe_host(environment, ips)), None)
     rsa = reader.number("WORKLOAD_RSA_KEY_SIZE", 2048, maximum=8192) if _wants_rsa(environment) else None
     if rsa is not None and rsa < 2048:
@@ -184,6 +187,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> A
         app_probe=probe,
         app_metrics_url=environment.get("MESHCORE_APP_METRICS", ""),
         has_envoy=not no_envoy,
+        asks_for_bootstrap=asks_for_bootstrap,
         grpc_bootstrap=grpc_bootstrap,
         output_certs=environment.get("OUTPUT_CERTS") or (f"{state_dir}/certs" if grpc_bootstrap else ""),
     )

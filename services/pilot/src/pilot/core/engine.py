@@ -19,6 +19,7 @@ from meshcore.xds.nack import refused_names
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.session import AdsSession, Front
 
+from pilot.core.compiler.envoy_filter.bootstrap import with_bootstrap
 from pilot.core.debounce import Debounce
 from pilot.core.impact import endpoints_affect, keys_affect
 from pilot.core.ip_families import IpFamilies, families_of
@@ -236,7 +237,8 @@ class Engine:
         """What a stream is to have, compiled at most once per class and snapshot."""
         one = stream.proxy_class
         if one is None:
-            return self._name_table(families_of(stream.proxy.instance_ips))
+            names = self._name_table(families_of(stream.proxy.instance_ips))
+            return with_bootstrap(names, self.snapshot, stream.proxy)
         known = self._compiled(one)
         if known.isolated != self.isolation.generation(one):
             known.resources = self.isolation.applied(one, known.made).sharing(known.resources)

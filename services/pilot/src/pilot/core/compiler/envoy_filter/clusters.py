@@ -3,12 +3,12 @@
 from envoy.config.cluster.v3 import cluster_pb2
 from meshcore.errors import MeshError
 from meshcore.model.envoy_filter import ApplyTo, ClusterMatch, PatchContext, PatchOperation
+from meshcore.xds.merging import merge, merge_any
 from meshcore.xds.names import ClusterName, Direction, parse_cluster_name
 from meshcore.xds.resource import PackedResource
 
 from pilot.core.compiler.context import Compiled
 from pilot.core.compiler.envoy_filter.acceptance import cluster_fault
-from pilot.core.compiler.envoy_filter.merging import merge, merge_any
 from pilot.core.compiler.envoy_filter.patches import Patches, PatchOf
 from pilot.core.compiler.envoy_filter.work import Outcome, Patching
 from pilot.core.compiler.messages import ISTIO_METADATA

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import re2
-from meshcore.errors import MeshError
+from meshcore.errors import ErrorCode, MeshError
 from meshcore.model import EnvoyFilter
 from meshcore.model.envoy_filter import (
     ApplyTo,
@@ -161,8 +161,10 @@ class _Reading:
     def _patch(self, index: int, entry: ConfigPatch) -> PatchOf | None:
         patch = entry.patch or Patch()
         operation = patch.operation
-        if entry.apply_to in (ApplyTo.INVALID, ApplyTo.BOOTSTRAP) or operation is PatchOperation.INVALID:
+        if entry.apply_to is ApplyTo.INVALID or operation is PatchOperation.INVALID:
             return None
+        if entry.apply_to is ApplyTo.BOOTSTRAP and operation is not PatchOperation.MERGE:
+            raise MeshError(ErrorCode.INVALID, "a bootstrap can only be merged into")
         if operation in _INSERTIONS and entry.apply_to not in _INSERTED:
             operation = PatchOperation.ADD
         if operation is PatchOperation.REPLACE and entry.apply_to not in _REPLACED:

@@ -19,6 +19,7 @@ from meshcore.model.envoy_filter import (
     VirtualHostMatch,
 )
 from meshcore.xds.names import parse_cluster_name
+from meshcore.xds.refused_values import is_address
 
 from pilot.core.compiler.context import Compiled
 from pilot.core.compiler.envoy_filter.acceptance import routes_fault
@@ -69,11 +70,14 @@ class _Where:
 
     @classmethod
     def of(cls, name: str) -> "_Where":
-        """Istio's names: `80`, `host:80`, `inbound|80||`, `http.80`, `https.443.<port>.<gateway>.<namespace>`."""
+        """Istio's names: `80`, `host:80`, `inbound|80||`, `http.80`, `https.443.<port>.<gateway>.<namespace>`; the last
+        two may end with the address that is bound."""
         parts = name.split(".")
         if parts[0] in ("http", "https") and len(parts) > 1 and parts[1].isdigit():
-            gateway = f"{parts[4]}/{parts[3]}" if len(parts) > 4 else ""
-            return cls(name, int(parts[1]), parts[2] if len(parts) > 4 else "", gateway)
+            if parts[0] == "http" or len(parts) < 5:
+                return cls(name, int(parts[1]))
+            *gateway, namespace = _unbound(parts[3:])
+            return cls(name, int(parts[1]), parts[2], f"{namespace}/{'.'.join(gateway)}")
         try:
             return cls(name, parse_cluster_name(name).port)
         except MeshError:
@@ -90,6 +94,13 @@ class _Where:
             and match.port_name in ("", self._port_name)
             and match.gateway in ("", self._gateway)
         )
+
+
+def _unbound(parts: list[str]) -> list[str]:
+    """A Gateway's name, which may have dots, and its namespace: what is left without the address at the end."""
+    if ":" in parts[-1]:
+        return parts[:-1]
+    return parts[:-4] if len(parts) >= 6 and is_address(".".join(parts[-4:])) else parts
 
 
 def _virtual_hosts(patching: Patching, routes: Any, patches: list[PatchOf]) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 from google.protobuf import message
 from meshcore.errors import MeshError
 from meshcore.xds.constraints import violations
+from meshcore.xds.merging import merge
 from meshcore.xds.origin import ConfigRef
 
 from pilot.core.compiler.context import Compiled
-from pilot.core.compiler.envoy_filter.merging import merge
 from pilot.core.compiler.envoy_filter.patches import PatchOf
 from pilot.core.compiler.repacking import repacked
 from pilot.core.diagnostics import Diagnostic

@@ -7,10 +7,9 @@ scalars are values, not messages; two `Any` of one type are merged inside. Pure.
 from typing import Any
 
 from google.protobuf import any_pb2, duration_pb2, message
+
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.xds import registry
-
-from pilot.core.compiler.messages import any_of
 
 _WRAPPERS = frozenset(
     f"google.protobuf.{name}Value"
@@ -52,7 +51,7 @@ def merge_any(target: any_pb2.Any, patch: any_pb2.Any, *, replace_lists: bool = 
     if inner is None or change is None:
         raise MeshError(ErrorCode.INVALID, f"{target.type_url} is not known here")
     merge(inner, change, replace_lists=replace_lists)
-    target.CopyFrom(any_of(inner))
+    target.value = inner.SerializeToString(deterministic=True)
 
 
 def _merge_map(target: Any, entries: Any) -> None:
