@@ -49,6 +49,9 @@ ALWAYS: Mapping[str, tuple[str, ...]] = {
     "IngressListener": ("defaultEndpoint",),
     "Subset": ("labels",),
     "EndpointSpec": ("address",),
+    "From": ("source",),
+    "To": ("operation",),
+    "Condition": ("key", "values"),
 }
 """Fields without which a message is refused or says nothing."""
 ONE_OF_THEM: Mapping[str, tuple[str, ...]] = {
@@ -61,6 +64,11 @@ LEFT_OUT = frozenset({"mirror_percent"})
 """Legacy spellings that stand for another field."""
 NEVER_EMPTY = frozenset(
     {
+        "from",
+        "to",
+        "principals",
+        "paths",
+        "methods",
         "hosts",
         "servers",
         "ports",
@@ -75,6 +83,82 @@ NEVER_EMPTY = frozenset(
 )
 """Lists that say nothing when they are empty."""
 
+_NAMES_OF_CALLERS = st.sampled_from(
+    [
+        "*",
+        "shop",
+        "shop/a",
+        "a.b",
+        "a[b",
+        "*x",
+        "x*",
+        "**",
+        "cluster.local/ns/shop/sa/a",
+        "*/sa/a",
+        "é",
+        "\\",
+        "x" * 300,
+    ]
+)
+_HOST_VALUES = st.sampled_from(["a.example", "*.example", "a.*", "*", "**", "A.Example:80", "[::1]", "é"])
+_PATH_VALUES = st.sampled_from(
+    [
+        "/",
+        "/a",
+        "/a/*",
+        "*/a",
+        "*",
+        "**",
+        "a",
+        "/é",
+        "/a?b",
+        "/%2f",
+        "/a/{*}",
+        "/{**}",
+        "/{**}/",
+        "/{*}/{**}",
+        "/a/{**}/b",
+        "/{*}/{*}/{*}/{*}/{*}/{*}/{*}",
+        "a/{*}",
+        "{*}",
+        "/{*}/",
+        "//{*}",
+        "/a=b/{*}",
+        "/a*b/{*}",
+        "/%20/{*}",
+        "/a{*}",
+        "/{a}",
+        "/a b/{*}",
+        "/" + "a" * 3000 + "/{*}",
+    ]
+)
+_CONDITION_KEYS = st.sampled_from(
+    [
+        "request.headers[x-a]",
+        "request.headers[:path]",
+        "request.headers[a b]",
+        "request.headers[]",
+        "source.ip",
+        "remote.ip",
+        "source.namespace",
+        "source.principal",
+        "source.serviceAccount",
+        "source.trustDomain",
+        "request.auth.principal",
+        "request.auth.audiences",
+        "request.auth.presenter",
+        "request.auth.claims[a]",
+        "request.auth.claims[a][b.c]",
+        "destination.ip",
+        "destination.port",
+        "connection.sni",
+        "experimental.envoy.filters.network.mysql_proxy[a.b]",
+        "experimental.envoy.filters.[a]",
+    ]
+)
+_CONDITION_VALUES = st.sampled_from(
+    ["*", "a", "a*", "*a", "[a]", "[*]", "[]", "10.0.0.0/8", "80", "shop/a", "é", "x" * 300]
+)
 _URI = st.sampled_from(["/", "/a", "/b/", "", "a", "/é", "/a?b=c", "/%2f"])
 _BY_FIELD: Mapping[str, st.SearchStrategy[Any]] = {
     "host": st.sampled_from(HOSTS),
@@ -147,8 +231,34 @@ _BY_FIELD: Mapping[str, st.SearchStrategy[Any]] = {
     "tableSize": st.sampled_from([0, 1, 2, 10, 251, 5000011, 5000017, 2**40]),
     "targetHost": st.sampled_from(["proxy.example", "10.0.0.9", "::1"]),
     "workloadSelector": st.fixed_dictionaries({"labels": LABELS}),
+    "principals": _NAMES_OF_CALLERS,
+    "notPrincipals": _NAMES_OF_CALLERS,
+    "requestPrincipals": _NAMES_OF_CALLERS,
+    "notRequestPrincipals": _NAMES_OF_CALLERS,
+    "namespaces": _NAMES_OF_CALLERS,
+    "notNamespaces": _NAMES_OF_CALLERS,
+    "serviceAccounts": _NAMES_OF_CALLERS,
+    "notServiceAccounts": _NAMES_OF_CALLERS,
+    "trustDomains": _NAMES_OF_CALLERS,
+    "notTrustDomains": _NAMES_OF_CALLERS,
+    "ipBlocks": ADDRESSES,
+    "notIpBlocks": ADDRESSES,
+    "remoteIpBlocks": ADDRESSES,
+    "notRemoteIpBlocks": ADDRESSES,
+    "notPorts": st.sampled_from(["80", "0", "65535", "http"]),
+    "methods": st.sampled_from(["GET", "get", "*", "P*", "*T", "**", "A B"]),
+    "notMethods": st.sampled_from(["GET", "*"]),
+    "notHosts": _HOST_VALUES,
+    "paths": _PATH_VALUES,
+    "notPaths": _PATH_VALUES,
 }
 _BY_OWNER: Mapping[tuple[str, str], st.SearchStrategy[Any]] = {
+    ("Operation", "hosts"): _HOST_VALUES,
+    ("Operation", "ports"): st.sampled_from(["80", "9080", "0", "65535", "http"]),
+    ("Condition", "key"): _CONDITION_KEYS,
+    ("Condition", "values"): _CONDITION_VALUES,
+    ("Condition", "notValues"): _CONDITION_VALUES,
+    ("Provider", "name"): st.sampled_from(["judge", "judges", "nobody"]),
     ("EgressListener", "hosts"): st.sampled_from(
         ["./*", "*/*", "shop/*", "~/*", "*/api.example", "./reviews.shop.svc.cluster.local"]
     ),
@@ -162,6 +272,9 @@ _BY_OWNER: Mapping[tuple[str, str], st.SearchStrategy[Any]] = {
 }
 _BY_MESSAGE_FIELD = frozenset(
     {
+        ("AuthorizationPolicySpec", "selector"),
+        ("Rule", "from"),
+        ("Rule", "to"),
         ("Destination", "port"),
         ("PortTrafficPolicy", "port"),
         ("HttpRedirect", "uri"),

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 from meshcore.model import MeshConfig
+from meshcore.model.authorization_policy import AuthorizationPolicySpec
 from meshcore.model.base import MeshModel, MeshObject
 from meshcore.model.destination_rule import DestinationRuleSpec, TrafficPolicy
 from meshcore.model.gateway import GatewaySpec
@@ -111,7 +112,7 @@ _MESH = (  # noqa: SIM905 - easier to read
 
 
 def _object(kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    group = "security" if kind == "PeerAuthentication" else "networking"
+    group = "security" if kind in ("PeerAuthentication", "AuthorizationPolicy") else "networking"
     version = "v1alpha3" if kind == "EnvoyFilter" else "v1"
     metadata = {"name": name, "namespace": "shop"}
     return {"apiVersion": f"{group}.istio.io/{version}", "kind": kind, "metadata": metadata, "spec": spec}
@@ -146,6 +147,7 @@ _DRAWN = st.tuples(
     _some("ServiceEntry", "ab", ServiceEntrySpec, "ports"),
     _some("Sidecar", "a", SidecarSpec),
     _some("PeerAuthentication", "a", PeerAuthenticationSpec),
+    _some("AuthorizationPolicy", "abc", AuthorizationPolicySpec, "rules"),
     st.lists(st.sampled_from(_ENVOY_PATCHES), max_size=2).map(
         lambda patches: [_object("EnvoyFilter", "a", {"configPatches": patches})] if patches else []
     ),

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from galley.core.kinds.authorization_policy.operations import template_fault
 from galley.core.kinds.request_authentication.jwks import has_private_keys, jwks_fault
 from galley.core.rules.cel import expression_fault
 from hypothesis import given
 from hypothesis import strategies as st
 from meshcore.model.url import is_absolute_url, url_fault
+from meshcore.path_template import template_fault
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,3 @@ def test_urls(url: str) -> None:
 @pytest.mark.parametrize("url", ["", "a", "ftp://a", "http://a:port", "http://a b", "http://a/%zz", "127.0.0.1:80/a"])
 def test_what_is_no_url(url: str) -> None:
     assert url_fault(url, ("http", "https"))
-
-
-@pytest.mark.parametrize("path", ["/a", "/a*", "/{*}/b/{**}", "/{**}/b", "*"])
-def test_paths_of_policies(path: str) -> None:
-    assert template_fault(path) is None
-
-
-@pytest.mark.parametrize("path", ["/{**}/{*}", "/{**}/{**}", "/{a}", "/{*}.txt", "/a{", "/{*}/a b"])
-def test_what_is_no_path_of_a_policy(path: str) -> None:
-    assert template_fault(path)

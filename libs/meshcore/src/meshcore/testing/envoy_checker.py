@@ -277,6 +277,9 @@ def _bootstrap(socket: str, directory: Path) -> dict[str, Any]:
             "lds_config": ads,
         },
         "static_resources": {"clusters": [_local("ads", socket), _local(SDS_CLUSTER, socket)]},
+        "layered_runtime": {
+            "layers": [{"name": "mesh", "static_layer": {"re2.max_program_size.error_level": "32768"}}]
+        },
     }
 
 

@@ -39,6 +39,7 @@ def as_bootstrap(
         json_format.ParseDict({key: node[key] for key in ("id", "cluster", "locality") if key in node}, bootstrap.node)
     bootstrap.node.id = bootstrap.node.id or "sidecar~127.0.0.1~offline.default~default.svc.cluster.local"
     bootstrap.node.cluster = bootstrap.node.cluster or "offline"
+    _set_runtime(bootstrap.layered_runtime.layers.add(name="mesh").static_layer)
     assignments = resources.of_type(ENDPOINT_TYPE)
     for item in resources.of_type(CLUSTER_TYPE).values():
         cluster = cluster_pb2.Cluster.FromString(item.body)
@@ -55,6 +56,11 @@ def as_bootstrap(
                 _inline_routes(filter_, resources)
         bootstrap.static_resources.listeners.append(listener)
     return as_document(bootstrap)
+
+
+def _set_runtime(layer: Any) -> None:
+    """As the agent starts Envoy: long names make expressions that are larger than Envoy takes by default."""
+    layer.update({"re2.max_program_size.error_level": "32768"})
 
 
 def _make_static(cluster: cluster_pb2.Cluster, body: bytes) -> None:

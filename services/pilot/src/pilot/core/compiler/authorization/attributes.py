@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from envoy.config.core.v3 import address_pb2
 from envoy.config.rbac.v3 import rbac_pb2
+from meshcore.path_template import is_template, template_fault
 
 from pilot.core.compiler.authorization import identities
 from pilot.core.compiler.authorization.matchers import (
@@ -19,7 +20,6 @@ from pilot.core.compiler.authorization.matchers import (
     Value,
     either,
     header_matcher,
-    is_template,
     listed,
     metadata_matcher,
     path_matcher,
@@ -105,6 +105,8 @@ def _port(value: str) -> Permission:
 
 
 def _path(value: str) -> Permission:
+    if fault := template_fault(value):
+        raise Unfit(fault)
     if is_template(value):
         return Permission(uri_template=template_matcher(value))
     return Permission(url_path=path_matcher(value))

@@ -11,6 +11,7 @@ from envoy.config.core.v3 import extension_pb2
 from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.path.match.uri_template.v3 import uri_template_match_pb2
 from envoy.type.matcher.v3 import metadata_pb2, path_pb2, regex_pb2, string_pb2, value_pb2
+from meshcore.path_template import envoy_template
 
 from pilot.core.compiler.messages import any_of
 
@@ -18,7 +19,6 @@ Text: TypeAlias = string_pb2.StringMatcher
 Value: TypeAlias = value_pb2.ValueMatcher
 ANY_TEXT = ".+"
 _SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
-_TEMPLATES = (("{**}", "**"), ("{*}", "*"))
 
 
 def quoted(text: str) -> str:
@@ -51,11 +51,6 @@ def header_matcher(name: str, value: str, *, ignore_case: bool = False) -> route
     return route_components_pb2.HeaderMatcher(name=name, string_match=text_matcher(value, ignore_case=ignore_case))
 
 
-def is_template(path: str) -> bool:
-    """Whether a path has operators of templates in it."""
-    return any(operator in path for operator, _ in _TEMPLATES)
-
-
 def path_matcher(path: str) -> path_pb2.PathMatcher:
     """Of a path without its query."""
     return path_pb2.PathMatcher(path=text_matcher(path))
@@ -63,9 +58,7 @@ def path_matcher(path: str) -> path_pb2.PathMatcher:
 
 def template_matcher(path: str) -> extension_pb2.TypedExtensionConfig:
     """Of a path with `{*}` for one segment and `{**}` for any number of them."""
-    for operator, sign in _TEMPLATES:
-        path = path.replace(operator, sign)
-    config = uri_template_match_pb2.UriTemplateMatchConfig(path_template=path)
+    config = uri_template_match_pb2.UriTemplateMatchConfig(path_template=envoy_template(path))
     return extension_pb2.TypedExtensionConfig(name="uri-template", typed_config=any_of(config))
 
 
