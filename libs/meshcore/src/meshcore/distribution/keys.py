@@ -8,6 +8,7 @@ namespace that is really called `_` are escaped. Pure.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 CORE_GROUP = "core"
@@ -32,6 +33,7 @@ class Key(NamedTuple):
         return kv_key(*self)
 
 
+@lru_cache(4096)
 def kv_key(group: str, plural: str, namespace: str, name: str) -> str:
     """The bucket key of an object; ValueError when plural or name is empty."""
     if not plural or not name:

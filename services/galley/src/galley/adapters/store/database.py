@@ -59,6 +59,7 @@ class SqliteDatabase:
 
         def run() -> T:
             with self._writer.begin() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
                 return work(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._writing, run)
@@ -68,6 +69,7 @@ class SqliteDatabase:
 
         def run() -> T:
             with self._reader.connect() as connection:
+                connection.exec_driver_sql("BEGIN")
                 return work(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._reading, run)

@@ -15,7 +15,7 @@ from alembic import command
 from alembic.config import Config
 from meshcore.distribution.digest import EMPTY_DIGEST
 from meshcore.errors import ErrorCode, MeshError
-from sqlalchemy import Connection, Engine, create_engine, event, insert, make_url, select, text
+from sqlalchemy import Connection, create_engine, event, insert, make_url, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -47,8 +47,8 @@ def _sqlite(url: URL) -> Database:
     threads = {"timeout": 10, "check_same_thread": False}
     writer = create_engine(url, pool_size=1, max_overflow=0, connect_args=threads)
     reader = create_engine(url, pool_size=READERS, max_overflow=0, connect_args=threads)
-    _begin_with(writer, "BEGIN IMMEDIATE")
-    _begin_with(reader, "BEGIN")
+    for engine in (writer, reader):
+        event.listen(engine, "connect", _prepare_connection)
     return SqliteDatabase(writer, reader, lock)
 
 
@@ -72,21 +72,13 @@ def _prepare(connection: Connection) -> None:
     _ensure_meta(connection)
 
 
-def _begin_with(engine: Engine, statement: str) -> None:
-    """Take transactions out of the driver's hands, which begins them too late and of the wrong sort."""
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _: Any) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA secure_delete=ON")  # the key of a deleted Secret must not stay in a free page
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(statement)
+def _prepare_connection(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # the driver would begin transactions too late and of the wrong sort
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA secure_delete=ON")  # the key of a deleted Secret must not stay in a free page
+    cursor.close()
 
 
 def _lock_file(url: URL) -> int:

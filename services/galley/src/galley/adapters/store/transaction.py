@@ -42,6 +42,9 @@ from galley.core.sealing import Vault, no_vault
 from galley.core.storage import ChangeSet, StoredChange, StoredObject, WriteOp, WriteResult
 
 _KEYS_PER_QUERY = 500
+_LOCKED_META = select(tables.meta).with_for_update()
+_COUNT = update(tables.meta)
+_NAMED_OBJECTS = select(tables.objects).where(tables.objects.c.key.in_(bindparam("keys", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +91,18 @@ def run_requests(
     requests: Sequence[Request], clock: Callable[[], datetime], vault: Vault | None, connection: Connection
 ) -> list[Outcome]:
     """Decide and write all requests in order; outcomes in the same order. The caller commits."""
-    meta = connection.execute(select(tables.meta).with_for_update()).mappings().one()
+    meta = connection.execute(_LOCKED_META).mappings().one()
     counters = _Counters(meta["store_id"], meta["revision"], meta["config_revision"], SetDigest(meta["config_digest"]))
     current, digests = _load(connection, requests, vault)
     rows = _Rows(vault)
     outcomes = [_run_one(request, current, digests, counters, rows, clock()) for request in requests]
     _write(connection, rows)
-    connection.execute(
-        update(tables.meta).values(
-            revision=counters.revision,
-            config_revision=counters.config_revision,
-            config_digest=str(counters.digest),
-        )
-    )
+    counted = {
+        "revision": counters.revision,
+        "config_revision": counters.config_revision,
+        "config_digest": str(counters.digest),
+    }
+    connection.execute(_COUNT, counted)
     return outcomes
 
 
@@ -112,7 +114,7 @@ def _load(
     current: dict[Key, StoredObject] = {}
     digests: dict[str, str] = {}
     for chunk in _chunks(sorted(wanted), _KEYS_PER_QUERY):
-        found = connection.execute(select(tables.objects).where(tables.objects.c.key.in_(chunk)))
+        found = connection.execute(_NAMED_OBJECTS, {"keys": chunk})
         for row in found.mappings():
             stored = reveal(stored_object(row), vault)
             current[stored.key] = stored
