@@ -8,6 +8,7 @@ A token is 256 random bits, so its plain SHA-256 gives nothing away and the look
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from meshcore.identity import SpiffeId
 
 CONTROL_PLANE = frozenset({"galley", "pilot", "citadel", "injector", "meshctl"})
 """Service accounts of the root namespace that `citadel init` gives a certificate. Others there are workloads."""
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the tokens file while all tokens are known ones."""
 
 
 def token_hash(token: str) -> str:
@@ -61,8 +65,8 @@ def bearer_token(header: str | None) -> str | None:
 class TokenAuthenticator:
     """Knows callers by bearer token, and the services of the control plane by client certificate.
 
-    The file is read again when it changes, so that a token can be replaced without a restart. A broken new version is
-    ignored: the callers of the last good one stay.
+    The file is read again when it changes, so that a token can be replaced without a restart: a new one is known at
+    once, one that is gone for a second more. A broken new version is ignored: the callers of the last good one stay.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class TokenAuthenticator:
         self._callers: dict[str, Caller] = {}
         self._trust_domain = trust_domain
         self._root_namespace = root_namespace
+        self._looked = time.monotonic()
         if path is not None:
             self._callers = parse_tokens(path.read_text())
             self._stamp = self._read_stamp()
@@ -80,8 +85,10 @@ class TokenAuthenticator:
     async def authenticate(self, credentials: Credentials) -> Caller | None:
         """A known token wins; an unknown one proves nobody, even beside a client certificate."""
         if credentials.token is not None:
-            self._refresh()
-            return self._callers.get(token_hash(credentials.token))
+            wanted = token_hash(credentials.token)
+            if wanted not in self._callers or time.monotonic() > self._looked + LOOK_EVERY:
+                self._refresh()
+            return self._callers.get(wanted)
         return self._of_certificate(credentials.peer)
 
     def _of_certificate(self, peer: SpiffeId | None) -> Caller | None:
@@ -102,6 +109,7 @@ class TokenAuthenticator:
         return found.st_mtime_ns, found.st_ino
 
     def _refresh(self) -> None:
+        self._looked = time.monotonic()
         stamp = self._read_stamp()
         if stamp == self._stamp or self._path is None:
             return
