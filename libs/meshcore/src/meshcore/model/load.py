@@ -74,17 +74,20 @@ def without_nulls(document: Mapping[str, Any], model: type[BaseModel]) -> dict[s
     store or send.
     """
     fields = fields_by_name(model)
-    return {
-        _unicode(key): _inner_without_nulls(value, fields[key].shape if key in fields else _ANYTHING)
-        for key, value in document.items()
-        if value is not None or key not in fields
-    }
+    result: dict[str, Any] = {}
+    for key, value in document.items():
+        field = fields.get(key)
+        if field is None:
+            result[_unicode(key)] = _inner_without_nulls(value, _ANYTHING)
+        elif value is not None:
+            result[key] = _inner_without_nulls(value, field.shape)
+    return result
 
 
 def _inner_without_nulls(value: Any, shape: Shape) -> Any:
     if isinstance(value, _SCALARS):
         return _unicode(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):
         if shape.model is not None:
             return without_nulls(value, shape.model)
         inner = shape.inner if shape.form is Form.MAP and shape.inner else _ANYTHING

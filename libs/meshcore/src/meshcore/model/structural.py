@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from meshcore.errors import Violation
 from meshcore.model.base import MeshModel
 from meshcore.model.cel import Keyword
-from meshcore.model.shape import Form, Shape, fields_of
+from meshcore.model.shape import FieldShape, Form, Shape, fields_of
 
 
 def broken_rules(value: BaseModel) -> list[Violation]:
@@ -21,8 +21,9 @@ def _of_message(message: BaseModel, at: str) -> Iterator[Violation]:
         for rule in message.cel:
             if not rule.holds(message):
                 yield Violation(_below(at, rule.field) if rule.field else at, rule.message)
-    for field in fields_of(type(message)):
-        if field.attribute in message.model_fields_set and _has_rules(field.shape):
+    given = message.model_fields_set
+    for field in _ruled_fields(type(message)):
+        if field.attribute in given:
             yield from _of_value(getattr(message, field.attribute), field.shape, _below(at, field.name))
 
 
@@ -46,6 +47,11 @@ def _of_value(value: object, shape: Shape, at: str) -> Iterator[Violation]:
     elif isinstance(value, tuple):
         for index, item in enumerate(value):
             yield from _of_value(item, shape.inner, f"{at}[{index}]")
+
+
+@cache
+def _ruled_fields(model: type[BaseModel]) -> tuple[FieldShape, ...]:
+    return tuple(field for field in fields_of(model) if _has_rules(field.shape))
 
 
 @cache

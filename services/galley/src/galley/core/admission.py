@@ -55,16 +55,14 @@ def validate(parsed: MeshObject, info: KindInfo) -> Report:
 
 def normalize(parsed: MeshObject, info: KindInfo, naming: Naming) -> dict[str, Any]:
     """The one form in which consumers get the object."""
-    normal: MeshObject = rules_of(info).normalize(parsed, naming)
-    metadata = normal.metadata
-    trimmed = metadata.model_copy(
-        update={
-            "annotations": {key: text for key, text in metadata.annotations.items() if key != _LAST_APPLIED},
-            "managed_fields": (),
-        }
-    )
-    document = dump_object(normal.model_copy(update={"metadata": trimmed, "api_version": info.api_version}))
+    document = dump_object(rules_of(info).normalize(parsed, naming))
+    document["apiVersion"] = info.api_version
     document.pop("status", None)  # not config: it is stored beside the object and never published
+    metadata = document["metadata"]
+    metadata.pop("managedFields", None)
+    annotations = metadata.get("annotations", {})
+    if annotations.pop(_LAST_APPLIED, None) is not None and not annotations:
+        del metadata["annotations"]
     return document
 
 

@@ -12,7 +12,7 @@ from meshcore.distribution.keys import Key
 from meshcore.errors import ErrorCode
 from meshcore.http import Caller, Role
 from meshcore.model.kinds import KindInfo
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from galley.adapters.pilot_effect import PilotEffect
@@ -99,24 +99,33 @@ class Call:
         """One object in the version of the URL and the form asked for."""
         shown = in_version(self.in_form(document), self.info, self.path.version)
         include = self.query.get("includeObject") or "Metadata"
-        body = shape_object(shown, self.form, self.rules, self.backend.clock(), include)
-        return json_reply(body, code, warnings, form=self.form)
+        form = self.form
+        body = shape_object(shown, form, self.rules, self.backend.clock(), include)
+        return json_reply(body, code, warnings, form=form)
 
 
 async def read_body(request: Request) -> bytes:
     """Read a body up to the limit; what is larger is refused before it is read."""
-    too_large = status.StatusError(
-        ErrorCode.TOO_LARGE, 413, "RequestEntityTooLarge", f"a body may have at most {bodies.LARGEST} bytes"
-    )
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > bodies.LARGEST:
-        raise too_large
-    parts = bytearray()
-    async for part in request.stream():
-        parts += part
-        if len(parts) > bodies.LARGEST:
-            raise too_large
-    return bytes(parts)
+        raise _too_large()
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > bodies.LARGEST:
+            raise _too_large()
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _too_large() -> status.StatusError:
+    message = f"a body may have at most {bodies.LARGEST} bytes"
+    return status.StatusError(ErrorCode.TOO_LARGE, 413, "RequestEntityTooLarge", message)
 
 
 def json_reply(

@@ -32,7 +32,7 @@ class Structure:
 
     def parts(self, value: Any, place: str) -> dict[str, Any] | None:
         """The parts of a value by path element, None when it is one value."""
-        if isinstance(value, Mapping):
+        if isinstance(value, (dict, Mapping)):
             return None if place in self.atomic_maps else {f"f:{name}": part for name, part in value.items()}
         if not isinstance(value, list | tuple):
             return None

@@ -19,6 +19,8 @@ def warning_headers(texts: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _quoted(text: str) -> str:
-    plain = "".join(char if char.isprintable() else " " for char in text[:_LONGEST])
+    plain = text[:_LONGEST]
+    if not plain.isprintable():
+        plain = "".join(char if char.isprintable() else " " for char in plain)
     latin = plain.encode("latin-1", "replace").decode("latin-1")
     return latin.replace("\\", "\\\\").replace('"', '\\"')
