@@ -220,7 +220,7 @@ class SimulatedMesh:
             method=call.method,
             body=call.body,
             caller=owner.identity if mutual else UNKNOWN if place is None or place.is_application else "",
-            headers=Partly(_changed(dict(call.headers), levels, "request")),
+            headers=Partly(_changed(_sent(call), levels, "request")),
         )
         if call.scheme.startswith("grpc"):
             del seen["method"]
@@ -301,6 +301,11 @@ def _is_mutual(cluster: Any, host: Any) -> bool:
     return any(secret.name == "default" for secret in context.tls_certificate_sds_secret_configs) and bool(
         set(context.alpn_protocols) & {*ISTIO}
     )
+
+
+def _sent(call: RowCall) -> dict[str, Any]:
+    """The headers of the call but for the one that the proxies write themselves."""
+    return {name: value for name, value in call.headers.items() if name.lower() != "x-forwarded-client-cert"}
 
 
 def _levels(route: Any, cluster: str) -> list[Any]:

@@ -4,7 +4,8 @@
     tokens:
       ann: {key: bank, claims: {iss: bank.test, sub: ann}}
 
-A token lasts an hour from now. `lasts` are other seconds (negative: it is over), `from` the seconds until it begins;
+A token lasts an hour from now. `lasts` are other seconds (negative: it is over; null: it says nothing), `from` the
+seconds until it begins, `pad` the characters of a claim that makes it large;
 `alg`, `kid` (null: none) and `forged` (`none`: no signature at all; `HS256`: the public key as the secret; `payload`:
 other claims under the old signature) make it wrong. `$issuers` in `iss` is where key sets are served.
 """
@@ -25,7 +26,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 HOUR = 3600
-_LASTING = HOUR
 
 
 class TokenMint:
@@ -62,7 +62,11 @@ class TokenMint:
         key, forged = said["key"], said.get("forged", "")
         algorithm = said.get("alg", self._said["keys"][key])
         now = int(time.time())
-        claims = {"iat": now, "exp": now + said.get("lasts", _LASTING), **said["claims"]}
+        claims = {"iat": now, **said["claims"]}
+        if (lasts := said.get("lasts", HOUR)) is not None:
+            claims["exp"] = now + lasts
+        if "pad" in said:
+            claims["pad"] = "x" * said["pad"]
         if "iss" in claims:
             claims["iss"] = claims["iss"].replace("$issuers", issuers)
         if "from" in said:
