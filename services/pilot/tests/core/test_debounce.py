@@ -29,6 +29,28 @@ def test_after_quiet_an_event_is_alone_again():
     assert debounce.due == 5.2
 
 
+def test_an_event_that_comes_when_all_before_it_has_arrived_is_alone_too_but_for_some_space():
+    debounce = Debounce(0.1, 10)
+    debounce.event(5.0, settled=True)
+    debounce.taken()
+    debounce.event(5.01, settled=True)
+    assert debounce.due == 5.025
+    debounce.taken()
+    debounce.event(5.06, settled=True)
+    assert debounce.due == 5.06
+
+
+def test_a_burst_is_gathered_although_what_was_before_it_has_arrived():
+    debounce = Debounce(0.1, 10)
+    debounce.event(5.0, settled=True)
+    debounce.taken()
+    for number in range(1, 10):
+        debounce.event(5.0 + number / 100, settled=number == 1)
+    assert debounce.due == 5.09 + 0.1
+    debounce.event(5.1, settled=True)
+    assert debounce.due == 5.1 + 0.1, "a burst that is held is held whole"
+
+
 def test_nothing_is_due_when_everything_was_taken():
     debounce = Debounce(0.1, 10)
     debounce.event(5.0)

@@ -18,7 +18,9 @@ def test_a_revision_is_complete_when_every_stream_has_settled_it():
     assert log.settled(1, 11, 100.2)
     assert log.answer(11).outstanding == ("b",)
     assert not log.answer(11).decided
+    assert not log.settled_everywhere
     log.settled(2, 11, 100.3)
+    assert log.settled_everywhere
     answer = log.answer(11)
     assert answer.decided
     assert (answer.acked, answer.last_ack_time, answer.commit_time) == (2, 100.3, 100.0)
@@ -126,6 +128,11 @@ class ReceiptMachine(RuleBasedStateMachine):
             answer = self.log.answer(revision)
             assert answer.count == answer.acked + len(answer.outstanding) + len(answer.failed) + len(answer.gone)
             assert not set(answer.outstanding) - {f"p{stream}" for stream in self.streams}
+
+    @invariant()
+    def it_is_settled_when_nothing_is_out(self):
+        out = any(self.log.answer(revision).outstanding for revision in range(1, self.revision + 1))
+        assert self.log.settled_everywhere is not out
 
 
 TestReceiptLog = ReceiptMachine.TestCase

@@ -94,6 +94,7 @@ class Engine:
 
     def take_changes(self, changes: ChangeSet, now: float) -> None:
         """A change set: who must get it is fixed here, before anything is compiled."""
+        settled = self.receipts.settled_everywhere
         reclassified = self._replace(self.snapshot.apply(changes.changes, changes.revision))
         affected = self._affected(
             lambda one: any(self.affects(change, one, self.snapshot) for change in changes.changes), reclassified
@@ -101,7 +102,7 @@ class Engine:
         due = {stream.number: stream.proxy.id for stream in affected}
         self.receipts.opened(changes.previous, changes.revision, changes.commit_time.timestamp(), due)
         agents = [stream for stream in self.streams.values() if stream.proxy_class is None]
-        self._touch([*affected, *agents], "config", now)
+        self._touch([*affected, *agents], "config", now, settled=settled)
 
     def take_registered(self, workloads: Iterable[RegisteredWorkload], now: float) -> None:
         """Exactly these workloads are registered; no config revision, so no receipt."""
@@ -359,13 +360,13 @@ class Engine:
                 self._with_secrets.pop(proxy_class, None)
                 self.isolation.forget(proxy_class)
 
-    def _touch(self, streams: Iterable[Stream], reason: str, now: float) -> None:
+    def _touch(self, streams: Iterable[Stream], reason: str, now: float, *, settled: bool = False) -> None:
         push = Push(self.snapshot.revision, now, frozenset({reason}))
         for stream in streams:
             known = self._touched.get(stream.number)
             self._touched[stream.number] = push if known is None else known.merged(push)
         if self._touched:
-            self.debounce.event(now)
+            self.debounce.event(now, settled=settled)
 
 
 def _secret_names(resources: Iterable[str], one: ProxyClass) -> frozenset[SecretName]:

@@ -77,6 +77,12 @@ class ReceiptLog:
         self._open: dict[int, deque[_Receipt]] = {}
         self._began = 0
         self._newest = 0
+        self._waiting = 0
+
+    @property
+    def settled_everywhere(self) -> bool:
+        """Whether no receipt waits for anybody."""
+        return self._waiting == 0
 
     @property
     def newest(self) -> int:
@@ -87,6 +93,7 @@ class ReceiptLog:
         """A whole state was applied: nothing can be said about revisions up to it."""
         self._receipts.clear()
         self._open.clear()
+        self._waiting = 0
         self._began = self._newest = revision
 
     def opened(self, previous: int, revision: int, commit_time: float, streams: Mapping[int, str]) -> None:
@@ -94,6 +101,7 @@ class ReceiptLog:
         receipt = _Receipt(previous, revision, commit_time, dict(streams), len(streams))
         self._receipts.append(receipt)
         self._newest = revision
+        self._waiting += len(streams)
         for stream in streams:
             self._open.setdefault(stream, deque()).append(receipt)
         while len(self._receipts) > self._kept:
@@ -154,6 +162,7 @@ class ReceiptLog:
         waiting = self._open.get(stream)
         while waiting and waiting[0].revision <= revision:
             receipt = waiting.popleft()
+            self._waiting -= 1
             yield receipt, receipt.waiting.pop(stream)
 
 
