@@ -356,6 +356,17 @@ def test_a_sidecar_originates_tls_with_files(mesh: Mesh, root: TestCa, server_ou
         assert wait_until("an answer from outside", lambda: good(mesh))["workload"] == "ledger"
 
 
+def test_a_server_that_speaks_tls_1_3_alone_is_reached(mesh: Mesh, root: TestCa, tmp_path: Path) -> None:
+    pair, file = issue(root, HOST), tmp_path / "root.pem"
+    file.write_bytes(root.root_pem)
+    cert = secret("outside", {"cert": pair.chain, "key": pair.key.pem}, "Opaque")
+    newest = {"mode": "SIMPLE", "credentialName": "outside", "minProtocolVersion": "TLSV1_3"}
+    tls = {"mode": "SIMPLE", "caCertificates": str(file)}
+    address = str(mesh.workload("edge")["address"])
+    with applied(mesh, cert, gateway("outside", [HOST], newest), bound("outside", HOST), *outside(tls, address, None)):
+        assert wait_until("an answer from outside", lambda: good(mesh))["workload"] == "ledger"
+
+
 def test_a_server_must_have_the_certificate_of_the_host_that_was_called(
     mesh: Mesh, root: TestCa, tmp_path: Path
 ) -> None:

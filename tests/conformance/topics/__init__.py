@@ -9,6 +9,11 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
+
+class NoCounterpartError(Exception):
+    """The case asks for something that is not ours to do; the text says what."""
+
+
 Answer = Callable[[Mapping[str, Any]], Any]
 
 

@@ -262,7 +262,7 @@ def _apply_tls(
         text = f"TLS to {service.host} is not originated: credentialName on a sidecar needs a workloadSelector."
         return [Diagnostic("credential-without-selector", config, text)]
     cluster.transport_socket.CopyFrom(
-        tls.configured_socket(settings, service.subject_alt_names, is_http2=port.protocol.is_http2)
+        tls.configured_socket(settings, service.subject_alt_names, mesh, is_http2=port.protocol.is_http2)
     )
     return []
 

@@ -7,7 +7,7 @@ from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tl
 from meshcore.model.gateway import Server
 from meshcore.model.mesh_config import MeshConfig, MeshTlsConfig
 from meshcore.model.sidecar import ServerTlsMode, ServerTlsSettings, TlsProtocol
-from meshcore.model.tls_words import CIPHER_SUITES, USED_CURVES, is_certificate_hash, is_spki
+from meshcore.model.tls_words import is_certificate_hash, is_spki
 from meshcore.xds.names import ROOT_CERTIFICATE, WORKLOAD_CERTIFICATE
 from meshcore.xds.secret_names import file_key_pair, file_root
 
@@ -15,9 +15,12 @@ from pilot.core.compiler.messages import boolean
 from pilot.core.compiler.sds import ca_of, key_pair_of, sds_secret, server_credentials
 from pilot.core.compiler.tls import (
     SERVER_ALPN,
-    downstream_socket,
+    known_ciphers,
+    known_curves,
+    san_uris,
     sans_of_any_kind,
     tls_socket,
+    trust_domains,
     validation,
 )
 
@@ -74,12 +77,14 @@ def gateway_socket(server: Server, mesh: MeshConfig) -> base_pb2.TransportSocket
 
 
 def _mesh_socket(tls: ServerTlsSettings, mesh: MeshConfig) -> base_pb2.TransportSocket:
-    if not tls.subject_alt_names:
-        return downstream_socket(mesh)
+    """Clients of the mesh: with one of the names, or, when there are none, of one of its trust domains."""
+    names = sans_of_any_kind(tls.subject_alt_names)
+    if not names:
+        names = san_uris(prefix=[f"spiffe://{domain}/" for domain in trust_domains(mesh)])
     common = tls_pb2.CommonTlsContext(
         tls_params=_parameters(tls, mesh.mesh_mtls),
         tls_certificate_sds_secret_configs=[sds_secret(WORKLOAD_CERTIFICATE)],
-        combined_validation_context=validation(sds_secret(ROOT_CERTIFICATE), sans_of_any_kind(tls.subject_alt_names)),
+        combined_validation_context=validation(sds_secret(ROOT_CERTIFICATE), names),
         alpn_protocols=SERVER_ALPN,
     )
     return tls_socket(tls_pb2.DownstreamTlsContext(common_tls_context=common, require_client_certificate=boolean(True)))
@@ -123,8 +128,8 @@ def _parameters(tls: ServerTlsSettings, defaults: MeshTlsConfig) -> common_pb2.T
     ciphers = tls.cipher_suites or defaults.cipher_suites
     made = _Parameters(
         tls_minimum_protocol_version=_VERSIONS.get(lowest, _Parameters.TLSv1_2),
-        cipher_suites=dict.fromkeys(item for item in ciphers if item in CIPHER_SUITES),
-        ecdh_curves=dict.fromkeys(item for item in defaults.ecdh_curves if item in USED_CURVES),
+        cipher_suites=known_ciphers(ciphers),
+        ecdh_curves=known_curves(defaults.ecdh_curves),
     )
     if tls.max_protocol_version in _VERSIONS:
         made.tls_maximum_protocol_version = _VERSIONS[tls.max_protocol_version]

@@ -16,6 +16,7 @@ from meshcore.identity import trust_domain_name
 from meshcore.model.destination_rule import ClientTlsSettings, ProxyProtocolVersion, TlsMode
 from meshcore.model.mesh_config import MeshConfig
 from meshcore.model.sidecar import TlsProtocol
+from meshcore.model.tls_words import CIPHER_SUITES, USED_CURVES
 from meshcore.xds.names import ROOT_CERTIFICATE, WORKLOAD_CERTIFICATE
 from meshcore.xds.secret_names import file_key_pair, file_root
 
@@ -98,11 +99,19 @@ def mutual_socket(sans: Sequence[str], sni: str, alpn: Sequence[str]) -> base_pb
 
 
 def configured_socket(
-    settings: ClientTlsSettings, fallback_sans: Sequence[str], *, is_http2: bool
+    settings: ClientTlsSettings, fallback_sans: Sequence[str], mesh: MeshConfig, *, is_http2: bool
 ) -> base_pb2.TransportSocket:
     """Originate TLS as a DestinationRule says (SIMPLE or MUTUAL), to servers with one of its (or the service's)
-    names."""
-    common = tls_pb2.CommonTlsContext()
+    names. Of the mesh's `tlsDefaults` ciphers and curves count."""
+    general = mesh.tls_defaults
+    common = tls_pb2.CommonTlsContext(
+        tls_params=common_pb2.TlsParameters(
+            tls_minimum_protocol_version=common_pb2.TlsParameters.TLSv1_2,
+            tls_maximum_protocol_version=common_pb2.TlsParameters.TLSv1_3,
+            cipher_suites=known_ciphers(general.cipher_suites),
+            ecdh_curves=known_curves(general.ecdh_curves),
+        )
+    )
     credential = settings.credential_name
     if settings.mode is TlsMode.MUTUAL:
         files = file_key_pair(settings.client_certificate, settings.private_key)
@@ -116,6 +125,16 @@ def configured_socket(
     if is_http2:
         common.alpn_protocols.append("h2")
     return tls_socket(tls_pb2.UpstreamTlsContext(common_tls_context=common, sni=settings.sni))
+
+
+def known_ciphers(names: Iterable[str]) -> tuple[str, ...]:
+    """Each once, without those that Envoy does not know: Galley has warned of them."""
+    return tuple(dict.fromkeys(name for name in names if name in CIPHER_SUITES))
+
+
+def known_curves(names: Iterable[str]) -> tuple[str, ...]:
+    """As `known_ciphers`."""
+    return tuple(dict.fromkeys(name for name in names if name in USED_CURVES))
 
 
 def raw_socket() -> base_pb2.TransportSocket:
