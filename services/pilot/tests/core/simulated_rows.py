@@ -105,7 +105,7 @@ class SimulatedMesh:
         if met.refused or met.terminates_mtls:  # a stranger has no certificate of the mesh
             return RowOutcome((Answer(0),))
         host = urlsplit(call.url).netloc
-        saw = Partly(caller="", path=call.target, method=call.method, host=host, headers=Partly(call.headers))
+        saw = Partly(caller="", path=call.target, method=call.method, host=host, headers=Partly(_sent(call)))
         if not place.is_application:
             known = {"source_ip": STRANGER, "destination_ip": address, "destination_port": port}
             refused = refusal(call, met.chain_message, asked_of(call, saw, **known))
