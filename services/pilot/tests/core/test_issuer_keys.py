@@ -17,6 +17,7 @@ from pilot.core.issuer_keys import (
     inline_keys,
 )
 from pilot.core.snapshot import MeshSnapshot
+from pilot.core.status import key_rows
 
 ONE, TWO = KeySource("bank.test", "http://bank.test/keys"), KeySource("https://mint.test", "")
 RSA = {"kty": "RSA", "kid": "b", "n": "AQAB", "e": "AQAB"}
@@ -106,19 +107,27 @@ def test_another_word_for_who_fetches_is_refused():
         KeyFetching.parse("maybe")
 
 
-def test_wanted_are_the_keys_that_no_rule_holds_with_the_shortest_time_for_them():
-    def policy(name, *rules):
-        metadata = {"name": name, "namespace": "shop"}
-        spec = {"jwtRules": list(rules)}
-        return parse_object(
-            {
-                "apiVersion": "security.istio.io/v1",
-                "kind": "RequestAuthentication",
-                "metadata": metadata,
-                "spec": spec,
-            }
-        )
+def policy(name, *rules):
+    metadata = {"name": name, "namespace": "shop"}
+    spec = {"jwtRules": list(rules)}
+    document = {"apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication", "metadata": metadata}
+    return parse_object({**document, "spec": spec})
 
+
+def test_what_was_not_fetched_is_told_of_every_policy_that_needs_it():
+    rule = {"issuer": ONE.issuer, "jwksUri": ONE.uri}
+    snapshot = MeshSnapshot.of([policy("a", rule, rule), policy("b", rule), policy("c", {"issuer": TWO.issuer})])
+    keys = IssuerKeys().known(TWO, "{}").failing({ONE: "status 404", TWO: "status 500"})
+    rows = key_rows(snapshot.with_keys(keys))
+    assert [(row["config"], row["message"]) for row in rows] == [
+        ("RequestAuthentication/shop/a", "status 404; its tokens are refused"),
+        ("RequestAuthentication/shop/b", "status 404; its tokens are refused"),
+        ("RequestAuthentication/shop/c", "status 500; older ones are used"),
+    ]
+    assert rows[2]["resources"] == ["https://mint.test at https://mint.test/.well-known/openid-configuration"]
+
+
+def test_wanted_are_the_keys_that_no_rule_holds_with_the_shortest_time_for_them():
     snapshot = MeshSnapshot.of(
         [
             policy("a", {"issuer": "bank.test", "jwksUri": ONE.uri}, {"issuer": "inline.test", "jwks": "{}"}),

@@ -69,3 +69,17 @@ def test_the_document_is_the_status_alone():
     ]
     [cleared] = writes({}, {ROUTES: "bad"}, whole=True)
     assert "status" not in cleared.body("2026-01-01T00:00:00Z")
+
+
+def test_keys_that_are_not_fetched_are_told_with_their_own_reason_behind_what_proxies_refuse():
+    policy = ConfigRef("RequestAuthentication", "shop", "tokens")
+    keys = row(
+        config=str(policy), message="status 404; its tokens are refused", count=0, proxies=(), resources=("bank",)
+    )
+    refused = row(config=str(policy))
+    [alone] = writes(messages_of([{**keys, "type": "keys"}, {**keys, "type": "keys"}]), {}, whole=True)
+    assert alone.message == "keys of bank are not fetched: status 404; its tokens are refused"
+    assert alone.body("now")["status"]["conditions"][0]["reason"] == "KeysNotFetched"
+    [both] = writes(messages_of([{**keys, "type": "keys"}, refused]), {}, whole=True)
+    assert both.message.startswith("a.shop refuse rds 80: bad; keys of bank")
+    assert both.body("now")["status"]["conditions"][0]["reason"] == "RefusedByProxies"

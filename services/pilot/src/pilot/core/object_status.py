@@ -11,6 +11,9 @@ from meshcore.model.kinds import EXTENSIONS, KINDS, NETWORKING, SECURITY, TELEME
 from meshcore.xds.origin import ConfigRef
 
 CONDITION, REASON = "Programmed", "RefusedByProxies"
+KEYS, KEYS_REASON = "keys", "KeysNotFetched"
+"""The type of a row that tells of an issuer's keys, and the reason where nothing else is wrong."""
+_OF_KEYS = "keys of "
 MOST_LINES = 5
 """Different refusals of one object that its status tells."""
 MOST_OBJECTS = 500
@@ -45,7 +48,8 @@ class StatusWrite:
             "metadata": {"name": self.config.name, "namespace": self.config.namespace},
         }
         if self.message:
-            condition = {"type": CONDITION, "status": "False", "reason": REASON, "message": self.message}
+            reason = KEYS_REASON if self.message.startswith(_OF_KEYS) else REASON
+            condition = {"type": CONDITION, "status": "False", "reason": reason, "message": self.message}
             document["status"] = {"conditions": [{**condition, "lastTransitionTime": now}]}
         return document
 
@@ -68,7 +72,10 @@ def messages_of(rows: Iterable[Mapping[str, Any]]) -> dict[ConfigRef, str]:
 
 
 def _lines(found: Mapping[tuple[str, str, str], tuple[int, set[str]]]) -> Iterable[str]:
-    for kind, resources, message in sorted(found)[:MOST_LINES]:
+    for kind, resources, message in sorted(found, key=lambda line: (line[0] == KEYS, line))[:MOST_LINES]:
+        if kind == KEYS:
+            yield f"{_OF_KEYS}{resources} are not fetched: {message}"
+            continue
         count, proxies = found[kind, resources, message]
         names = sorted(proxies)[:3]
         more = f" and {count - len(names)} more" if count > len(names) else ""

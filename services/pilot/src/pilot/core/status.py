@@ -15,7 +15,10 @@ from meshcore.xds.types import (
 
 from pilot.core.engine import Engine
 from pilot.core.isolation import Form, HeldBack
+from pilot.core.issuer_keys import key_source
+from pilot.core.object_status import KEYS
 from pilot.core.refusals import Refusing, blame_of, refusals
+from pilot.core.snapshot import MeshSnapshot
 from pilot.core.stream import Stream
 
 FORMS = {
@@ -24,6 +27,7 @@ FORMS = {
     Form.LEFT_OUT: "the proxy has none of it",
 }
 """What a proxy has instead of what it refuses."""
+_REFUSED = "its tokens are refused"
 _COLUMNS = {
     CLUSTER_TYPE: "cluster",
     LISTENER_TYPE: "listener",
@@ -89,6 +93,24 @@ def refusal_rows(engine: Engine) -> list[dict[str, Any]]:
             "proxies": list(one.proxies),
         }
         for one in refusals(streams)
+    ]
+
+
+def key_rows(snapshot: MeshSnapshot) -> list[dict[str, Any]]:
+    """Keys of JWT issuers that the last try did not bring, by config object; the form of `refusal_rows`."""
+    keys = snapshot.keys
+    return [
+        {
+            "config": str(config.ref),
+            "type": KEYS,
+            "resources": [f"{source.issuer or 'any issuer'} at {source.shown}"],
+            "message": f"{keys.faults[source]}; " + ("older ones are used" if source in keys.sets else _REFUSED),
+            "count": 0,
+            "proxies": [],
+        }
+        for _, config in sorted(snapshot.configs.get("RequestAuthentication", {}).items())
+        for source in dict.fromkeys(map(key_source, config.object.spec.jwt_rules))
+        if source is not None and source in keys.faults
     ]
 
 

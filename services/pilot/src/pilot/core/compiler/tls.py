@@ -66,17 +66,29 @@ def downstream_socket(mesh: MeshConfig) -> base_pb2.TransportSocket:
             tls_params=common_pb2.TlsParameters(
                 tls_minimum_protocol_version=minimum or common_pb2.TlsParameters.TLSv1_2,
                 tls_maximum_protocol_version=common_pb2.TlsParameters.TLSv1_3,
-                cipher_suites=_CIPHERS,
+                cipher_suites=_ciphers(mesh),
             ),
             tls_certificate_sds_secret_configs=[sds_secret(WORKLOAD_CERTIFICATE)],
             combined_validation_context=validation(
-                sds_secret(ROOT_CERTIFICATE), san_uris(prefix=[f"spiffe://{domain}/" for domain in trust_domains(mesh)])
+                sds_secret(ROOT_CERTIFICATE),
+                san_uris(prefix=[f"spiffe://{domain}/" for domain in _domains_of_callers(mesh)]),
             ),
             alpn_protocols=SERVER_ALPN,
         ),
         require_client_certificate=boolean(True),
     )
     return tls_socket(context)
+
+
+def _ciphers(mesh: MeshConfig) -> Iterable[str]:
+    """MeshConfig's, but for words that Envoy does not know and Galley has warned of."""
+    return known_ciphers(mesh.mesh_mtls.cipher_suites) or _CIPHERS
+
+
+def _domains_of_callers(mesh: MeshConfig) -> Iterable[str]:
+    """The mesh's own, and those that further roots vouch for."""
+    further = (domain for item in mesh.ca_certificates for domain in item.trust_domains)
+    return dict.fromkeys((*trust_domains(mesh), *map(trust_domain_name, further)))
 
 
 def mutual_socket(sans: Sequence[str], sni: str, alpn: Sequence[str]) -> base_pb2.TransportSocket:
