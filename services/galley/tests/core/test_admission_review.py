@@ -79,7 +79,8 @@ def test_warnings_go_back_with_the_permission():
         ({**SERVICE_ENTRY, "metadata": []}, "yaml_decode_error", "cannot decode configuration: "),
         ({**SERVICE_ENTRY, "kind": "ServiceEntrance"}, "unknown_resource", "unrecognized type "),
         ({**SERVICE_ENTRY, "apiVersion": 5}, "unknown_resource", "unrecognized type "),
-        ({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}, "unknown_resource", "unrecognized type "),
+        ({"apiVersion": "v1", "kind": "Service", "metadata": {}}, "unknown_resource", "unrecognized type "),
+        ({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}, "spec": {}}, "invalid_resource", "unknown field"),
         ({**SERVICE_ENTRY, "specs": {}}, "invalid_resource", 'unknown field "specs"'),
         (with_spec(hosts="api.example.com"), "crd_conversion_error", "error decoding configuration: "),
     ],
@@ -93,6 +94,19 @@ def test_what_is_refused_and_how_the_message_begins(document, reason, begin):
 
 def test_unknown_fields_inside_the_spec_are_the_api_servers_business():
     assert verdict(with_spec(newerField={"a": 1})).allowed
+
+
+def mesh_config(text, name="istio"):
+    metadata = {"name": name, "namespace": "istio-system"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"mesh": text}}
+
+
+def test_the_mesh_config_is_judged_in_its_config_map_and_nowhere_else():
+    assert verdict(mesh_config("trustDomain: mesh.example")).allowed
+    refused = verdict(mesh_config("connectTimeout: soon"))
+    assert (refused.allowed, refused.resource) == (False, "configmaps")
+    assert "data.mesh: connectTimeout" in refused.review["response"]["status"]["message"]
+    assert verdict(mesh_config("connectTimeout: soon", name="somebody-elses")).allowed
 
 
 @pytest.mark.parametrize("operation", ["DELETE", "CONNECT", ""])

@@ -19,6 +19,9 @@ from galley.core.kube_api.query import FieldValidation
 VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
 OPERATIONS = ("CREATE", "UPDATE")
 TOP_LEVEL = frozenset(("apiVersion", "kind", "metadata", "spec", "status"))
+CONFIG_MAP = "ConfigMap"
+"""Judged too, which Istio does not: one of them is the mesh's config."""
+_TOP_LEVEL_OF = {CONFIG_MAP: frozenset(("apiVersion", "kind", "metadata", "data", "binaryData", "immutable"))}
 MIXER_GROUP = "config.istio.io"
 MOST_WARNINGS = 100
 LONGEST_MESSAGE = 16 * 1024
@@ -92,7 +95,7 @@ def decide(question: Question, naming: Naming, *, mixer: bool | None = None) -> 
     except MeshError as error:
         named = f"{_shown(document.get('apiVersion'))}, Kind={_shown(document.get('kind'))}"
         return _refused(question, None, "unknown_resource", f"unrecognized type {named}: {error.detail}")
-    if surplus := sorted(set(document) - TOP_LEVEL):
+    if surplus := sorted(set(document) - _TOP_LEVEL_OF.get(info.kind, TOP_LEVEL)):
         listed = ", ".join(f'"{_shown(name)}"' for name in surplus[:10])
         return _refused(question, info, "invalid_resource", f"unknown field {listed} in {info.kind}")
     metadata = document.get("metadata")
@@ -116,8 +119,8 @@ def _kind_of(document: Mapping[str, Any], mixer: bool | None) -> KindInfo:
     if not isinstance(api_version, str) or not isinstance(kind, str):
         raise MeshError(ErrorCode.INVALID, "apiVersion and kind are required")
     info = by_kind(api_version, kind)
-    if not info.group.endswith(".istio.io"):
-        raise MeshError(ErrorCode.INVALID, "only Istio's own kinds are validated here")
+    if not info.group.endswith(".istio.io") and info.kind != CONFIG_MAP:
+        raise MeshError(ErrorCode.INVALID, "only Istio's own kinds and ConfigMaps are validated here")
     if mixer is not None and mixer is not (info.group == MIXER_GROUP):
         raise MeshError(ErrorCode.INVALID, "this path is for other kinds")
     return info
