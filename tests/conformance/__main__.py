@@ -41,7 +41,10 @@ def main(arguments: list[str]) -> int:
         parser.error(f"the corpus has no set {', '.join(unknown)}; it has {', '.join(present)}")
     known = adapters()
     results = [
-        run_set(name, known.get(name), options.corpus / name) for name in present if name in (options.names or present)
+        run_set(title, adapter, options.corpus / name)
+        for name in present
+        if name in (options.names or present)
+        for title, adapter in known.get(name, {name: None}).items()
     ]
     if options.output == "json":
         print(json.dumps([result.document() for result in results], indent=2, ensure_ascii=False))

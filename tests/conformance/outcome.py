@@ -76,9 +76,9 @@ class SetResult:
 
 def table(results: Iterable[SetResult]) -> str:
     """The report for people: one line for each set, then the reasons of what does not apply."""
-    lines = [f"{'SET':<18}{'PASSED':>8}{'FAILED':>8}{'N/A':>8}  WHY NOT APPLICABLE"]
+    lines = [f"{'SET':<24}{'PASSED':>8}{'FAILED':>8}{'N/A':>8}  WHY NOT APPLICABLE"]
     for result in results:
         why = "; ".join(f"{reason} ({count})" for reason, count in result.reasons.items())
         counts = "".join(f"{result.count(verdict):>8}" for verdict in Verdict)
-        lines.append(f"{result.name:<18}{counts}  {why}".rstrip())
+        lines.append(f"{result.name:<24}{counts}  {why}".rstrip())
     return "\n".join(lines)

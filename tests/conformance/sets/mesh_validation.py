@@ -5,11 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from meshctl.core.validation import Verdict
-
 from tests.conformance.case_files import read_cases
-from tests.conformance.config_verdict import INVALID, judge, verdict_of
-from tests.conformance.outcome import Outcome, failed, passed
+from tests.conformance.config_verdict import Case, by_validation, judging
+from tests.conformance.webhook_verdict import by_webhook
 
 SET = "mesh-validation"
 _NETWORKS = "MeshNetworks"
@@ -28,21 +26,15 @@ _ZERO: Mapping[str, Mapping[str, Any]] = {
 """What a document without defaults under it has where it says nothing."""
 
 
-def run(directory: Path) -> Iterator[Outcome]:
+def cases(directory: Path) -> Iterator[Case]:
     """An extension provider that is wrong does not refuse the mesh config: there the warning is the verdict."""
     for case in read_cases(directory / "cases.jsonl"):
-        verdict = verdict_of(_config_map(case["kind"], _whole(case)))
-        if _PROVIDERS in case["kind"]:
-            yield _judge_provider(case["id"], verdict, case["expect"])
-        else:
-            yield judge(case["id"], verdict, case["expect"], case["warning"])
+        body = _config_map(case["kind"], _whole(case))
+        yield Case(case["id"], body, case["expect"], case["warning"], doubtful=_PROVIDERS in case["kind"])
 
 
-def _judge_provider(case: str, verdict: Verdict, expect: str) -> Outcome:
-    faults = [*verdict.errors, *verdict.warnings]
-    if (expect == INVALID) is bool(faults):
-        return passed(case)
-    return failed(case, f"expected {expect}; got {[str(fault) for fault in faults]}")
+run = judging(cases, by_validation)
+run_webhook = judging(cases, by_webhook)
 
 
 def _whole(case: Mapping[str, Any]) -> dict[str, Any]:
