@@ -102,6 +102,13 @@ def test_a_denied_request_and_an_audit_policys_hit_are_recorded_and_nothing_else
     for hit in hits:
         assert (hit["path"], hit["policy"], hit["response_code"]) == ("/audit-watched", "", 200)
     assert "/audit-open" not in {item["path"] for item in records(mesh, f"principal={CALLER}")}
+    printed = mesh.run_here("audit", "--policy", "audit-closed", "--verdict", "denied").output
+    assert "default/client" in printed
+    assert "default/audit-closed[0]" in printed
+    listed = mesh.run_here("audit", "--policy", "audit-closed", "--since", "1h", "-o", "json").output
+    assert [item["id"] for item in json.loads(listed)["items"]] == [item["id"] for item in reversed(found)]
+    assert ECHO_IDENTITY in mesh.run_here("audit", "--losses").output
+    assert mesh.run_here("audit", "--since", "yesterday", check=False).exit_code == 1
     assert records(mesh, "policy=default/audit-closed&verdict=audited") == []
     assert records(mesh, "policy=default/audit-closed&principal=spiffe://cluster.local/ns/default/sa/nobody") == []
     assert "never-kept" not in json.dumps(records(mesh, ""))

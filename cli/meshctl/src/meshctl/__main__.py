@@ -19,6 +19,7 @@ COMMANDS = {
     "delete": "objects",
     "history": "history",
     "rollback": "history",
+    "audit": "audit",
     "validate": "offline",
     "analyze": "analyze",
     "compile": "compile",
