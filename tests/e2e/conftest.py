@@ -14,6 +14,11 @@ from mesh import ROWS, Mesh, shared_workloads
 from meshcore.testing.key_server import KeyServer, key_server
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that look at what a whole session left behind come last."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
 @pytest.fixture(scope="session")
 def mesh() -> Iterator[Mesh]:
     """client -> echo (v1, v2), and ledger in a namespace of its own; see workloads.yaml and mesh.yaml of traffic/."""

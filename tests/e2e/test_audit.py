@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from mesh import Mesh, client, service, wait_until, workload
+from mesh import ROWS, Mesh, client, service, virtual_service, wait_until, workload
 
 ECHO = "http://echo:9080"
 CALLER = "spiffe://cluster.local/ns/default/sa/client"
@@ -202,6 +202,71 @@ def test_a_denied_connection_of_bytes_is_recorded(mesh: Mesh) -> None:
         wait_until("the policy is in force", is_refused)
         found = wait_until("a record", lambda: records(mesh, "policy=default/audit-bytes"))
     assert {(one["verdict"], one["protocol"], one["instance"]) for one in found} == {("denied", "TCP", "echo-v2")}
+
+
+def test_a_token_that_is_refused_and_whose_token_is_taken_are_recorded(mesh: Mesh) -> None:
+    rule = {"issuer": "bank.test", "jwks": ROWS.mint.key_set("bank"), "audiences": ["books"]}
+    authentication = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "RequestAuthentication",
+        "metadata": {"name": "audit-tokens", "namespace": "default"},
+        "spec": {"selector": {"matchLabels": {"app": "echo"}}, "jwtRules": [rule]},
+    }
+    good, bad = (ROWS.mint.token(name) for name in ("ann", "tampered"))
+    watch = path_policy("audit-tokens", "AUDIT", "/audit-token")
+
+    def audited() -> list[dict[str, Any]]:
+        assert mesh.get(f"{ECHO}/audit-token", headers={"authorization": f"Bearer {good}"}).good
+        found = records(mesh, "policy=default/audit-tokens")
+        return [item for item in found if item["request_principal"]]
+
+    with applied(mesh, authentication, watch):
+        ask_until(mesh, "/audit-bad-token", 401, {"authorization": f"Bearer {bad}"})
+        refused = wait_until(
+            "the refused token's record",
+            lambda: [one for one in records(mesh, "verdict=denied") if one["path"] == "/audit-bad-token"],
+        )
+        taken = wait_until("the taken token's record", audited)
+    assert {(one["response_code"], one["policy"]) for one in refused} == {(401, "")}
+    assert refused[0]["reason"].startswith("jwt_authn_access_denied")
+    assert {(one["request_principal"], one["verdict"]) for one in taken} == {("bank.test/ann", "audited")}
+    shown = json.dumps([*refused, *taken])
+    assert good.split(".")[1] not in shown
+    assert bad.split(".")[1] not in shown
+
+
+def test_a_gateway_tells_of_what_it_refuses(mesh: Mesh) -> None:
+    closed = policy("audit-edge", "DENY", {"to": [{"operation": {"paths": ["/audit-edge"]}}]}, app="edge")
+    closed["metadata"]["namespace"] = "edge"
+    server = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["audit.edge.test"]}
+    metadata = {"name": "audit-edge", "namespace": "edge"}
+    gateway = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Gateway",
+        "metadata": metadata,
+        "spec": {"selector": {"app": "edge"}, "servers": [server]},
+    }
+    route = virtual_service("audit.edge.test", [{"directResponse": {"status": 200}}], "edge")
+    route["spec"]["gateways"] = ["audit-edge"]
+    port = {"name": "http", "port": 80, "targetPort": 8080}
+    ingress = {"apiVersion": "v1", "kind": "Service", "metadata": metadata}
+    ingress["spec"] = {"selector": {"app": "edge"}, "ports": [port]}
+    address = mesh.workload("edge")["address"]
+
+    def is_refused() -> bool:
+        headers = {"host": "audit.edge.test"}
+        with contextlib.suppress(httpx.TransportError):
+            url = f"http://{address}:8080/audit-edge?token=never-kept"
+            return httpx.get(url, headers=headers, trust_env=False).status_code == 403
+        return False
+
+    with applied(mesh, ingress, gateway, route, closed):
+        wait_until("the gateway refuses", is_refused)
+        found = wait_until("its record", lambda: records(mesh, "policy=edge/audit-edge"))
+    assert {(one["verdict"], one["path"], one["authority"]) for one in found} == {
+        ("denied", "/audit-edge", "audit.edge.test")
+    }
+    assert found[0]["reporter"] == "spiffe://cluster.local/ns/edge/sa/edge"
 
 
 def test_telemetry_of_the_user_stays_as_it_is_beside_the_audit(mesh: Mesh, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ class RequestAudit(StrEnum):
 
     SELECTED = "SELECTED"
     ALL = "ALL"
-    OFF = "OFF"
+    NONE = "NONE"
 
 
 class ConfigResource(StrEnum):

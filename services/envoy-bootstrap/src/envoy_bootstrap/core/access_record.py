@@ -12,6 +12,7 @@ from meshcore.access_record import AUDIT_SHADOW, NAME_LIMIT, TEXT_LIMITS
 
 _RULE = re.compile(r"ns\[([^]]*)\]-policy\[([^]]*)\]-rule\[(\d{1,9})\]")
 _REFUSED_BY_RBAC = "rbac_access_denied"
+_REFUSED = (_REFUSED_BY_RBAC, "jwt_authn_access_denied")
 _NO_CHAIN = "filter_chain_not_found"
 _HTTP_RBAC, _NETWORK_RBAC = "envoy.filters.http.rbac", "envoy.filters.network.rbac"
 _JWT = "envoy.filters.http.jwt_authn"
@@ -35,7 +36,7 @@ def http_record(entry: Any) -> Any:
     """The record of an `envoy.data.accesslog.v3.HTTPAccessLogEntry`."""
     common, request, response = entry.common_properties, entry.request, entry.response
     reason = response.response_code_details
-    made = _record(common, reason, is_denied=reason.startswith(_REFUSED_BY_RBAC) or _has_uaex(common))
+    made = _record(common, reason, is_denied=reason.startswith(_REFUSED) or _has_uaex(common))
     made.response_code = min(response.response_code.value, 999)
     version = _enum_name(entry, "protocol_version")
     _put(made, "protocol", _PROTOCOLS.get(version, "HTTP"))

@@ -39,7 +39,9 @@ _LOG_NAME = "meshcore-audit"
 _FLUSH_NANOS = 500_000_000
 _BUFFER_BYTES = 64 * 1024
 _REFUSED_STATUS = 400
+_REFUSED_CALLS = (accesslog_pb2.GrpcStatusFilter.PERMISSION_DENIED, accesslog_pb2.GrpcStatusFilter.UNAUTHENTICATED)
 _DENIED = "rbac_access_denied"
+_BAD_TOKEN = "jwt_authn_access_denied"
 _FAILURE = "connection.transport_failure_reason"
 _HANDSHAKE_REFUSED = (
     f"'transport_failure_reason' in connection && ({_FAILURE}.contains('PEER_DID_NOT_RETURN_A_CERTIFICATE') ||"
@@ -51,7 +53,7 @@ _HANDSHAKE_REFUSED = (
 def audited(work: Compilation, compiled: Iterable[Compiled]) -> Iterator[Compiled]:
     """The resources with the loggers of the audit in the listeners, beside those of Telemetry."""
     one, asked = work.proxy_class, work.mesh.request_audit
-    if not one.audits or asked is RequestAudit.OFF or one.type is ProxyType.WAYPOINT:
+    if not one.audits or asked is RequestAudit.NONE or one.type is ProxyType.WAYPOINT:
         yield from compiled
         return
     for item in compiled:
@@ -144,15 +146,15 @@ def _common() -> als_pb2.CommonGrpcAccessLogConfig:
 
 
 def _refused_request() -> accesslog_pb2.AccessLogFilter:
-    """Denied by RBAC. The expression is dear, so it is asked of what failed only: 4xx and 5xx, and calls of gRPC, which
-    fail with 200."""
+    """Denied by RBAC, or for its token. The expression is dear, so it is asked of what failed only: 4xx and 5xx, and
+    calls of gRPC, which fail with 200."""
     failed = _Filter()
     failed.status_code_filter.comparison.op = accesslog_pb2.ComparisonFilter.GE
     failed.status_code_filter.comparison.value.default_value = _REFUSED_STATUS
     failed.status_code_filter.comparison.value.runtime_key = "meshcore.audit.min_status"
     grpc = _Filter()
-    grpc.grpc_status_filter.statuses.append(accesslog_pb2.GrpcStatusFilter.PERMISSION_DENIED)
-    denied = _cel(f"response.code_details.startsWith('{_DENIED}')")
+    grpc.grpc_status_filter.statuses.extend(_REFUSED_CALLS)
+    denied = _cel(" || ".join(f"response.code_details.startsWith('{one}')" for one in (_DENIED, _BAD_TOKEN)))
     both = _Filter()
     both.and_filter.filters.extend([_either(failed, grpc), denied])
     return both
