@@ -7,52 +7,27 @@ from pilot.core.compiler import compile_resources
 from pilot.core.proxy import classify, parse_node
 from pilot.core.simulation import explain, parse_question
 from pilot.core.snapshot import MeshSnapshot
+from shop_mesh import DATABASE, REVIEWS, REVIEWS_V1, SUBSETS, documents
 
 NODE = {
     "id": "sidecar~10.1.0.9~client.shop~shop.svc.cluster.local",
     "metadata": {"NAMESPACE": "shop", "SERVICE_ACCOUNT": "client"},
 }
-MESH = """
-apiVersion: v1
-kind: Service
-metadata: {name: reviews, namespace: shop}
-spec:
-  clusterIP: 10.0.0.1
-  selector: {app: reviews}
-  ports: [{name: http, port: 9080}]
----
+HIDDEN = """
 apiVersion: v1
 kind: Service
 metadata: {name: hidden, namespace: other, annotations: {networking.istio.io/exportTo: "."}}
 spec:
   clusterIP: 10.0.0.7
   ports: [{name: http, port: 80}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: db, namespace: shop}
-spec:
-  clusterIP: 10.0.0.2
-  selector: {app: db}
-  ports: [{name: tcp, port: 5432}]
----
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: {name: reviews-v1, namespace: shop}
-spec: {address: 10.1.0.1, labels: {app: reviews, version: v1}, serviceAccount: reviews}
----
+"""
+DATABASE_ENTRY = """
 apiVersion: networking.istio.io/v1
 kind: WorkloadEntry
 metadata: {name: db, namespace: shop}
 spec: {address: 10.1.0.3, labels: {app: db}, serviceAccount: db}
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: reviews, namespace: shop}
-spec:
-  host: reviews
-  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
----
+"""
+RULES = """
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: reviews, namespace: shop}
@@ -70,8 +45,8 @@ spec:
     route: [{destination: {host: reviews, subset: v9}}]
   - name: rest
     route: [{destination: {host: reviews, subset: v1}}]
----
 """
+MESH = documents(REVIEWS, HIDDEN, DATABASE, REVIEWS_V1, DATABASE_ENTRY, SUBSETS, RULES)
 DELEGATION = """
 apiVersion: v1
 kind: Service

@@ -8,51 +8,18 @@ from pilot.core.compiler import compile_resources
 from pilot.core.proxy import classify, parse_node
 from pilot.core.simulation import ISTIO, Arrival, Call, arrive, simulate
 from pilot.core.snapshot import MeshSnapshot
+from shop_mesh import DATABASE, REVIEWS, REVIEWS_V1, REVIEWS_V2, SUBSETS, documents
 
 HOST = "reviews.shop.svc.cluster.local"
 V1, V2, ALL = (f"outbound|9080|{subset}|{HOST}" for subset in ("v1", "v2", ""))
 
-MESH = """
+PROXY_PORT = """
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: istio, namespace: istio-system}
 data: {mesh: "proxyHttpPort: 15002"}
----
-apiVersion: v1
-kind: Service
-metadata: {name: reviews, namespace: shop}
-spec:
-  clusterIP: 10.0.0.1
-  selector: {app: reviews}
-  ports: [{name: http, port: 9080}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: db, namespace: shop}
-spec:
-  clusterIP: 10.0.0.2
-  selector: {app: db}
-  ports: [{name: tcp, port: 5432}]
----
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: {name: reviews-v1, namespace: shop}
-spec: {address: 10.1.0.1, labels: {app: reviews, version: v1}, serviceAccount: reviews}
----
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: {name: reviews-v2, namespace: shop}
-spec: {address: 10.1.0.2, labels: {app: reviews, version: v2}, serviceAccount: reviews}
----
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: reviews, namespace: shop}
-spec:
-  host: reviews
-  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
----
 """
-
+MESH = documents(PROXY_PORT, REVIEWS, DATABASE, REVIEWS_V1, REVIEWS_V2, SUBSETS)
 SPLIT = """
 apiVersion: networking.istio.io/v1
 kind: VirtualService

@@ -10,16 +10,9 @@ from pilot.core.proxy import parse_node
 from pilot.core.resource_diff import field_changes
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.what_if import consequences, parse_changes, united
+from shop_mesh import REVIEWS, documents
 
-MESH = """
-apiVersion: v1
-kind: Service
-metadata: {name: reviews, namespace: shop}
-spec:
-  clusterIP: 10.0.0.1
-  selector: {app: reviews}
-  ports: [{name: http, port: 9080}]
----
+LONELY = """
 apiVersion: v1
 kind: Service
 metadata: {name: lonely, namespace: other, annotations: {networking.istio.io/exportTo: "."}}
@@ -27,6 +20,7 @@ spec:
   clusterIP: 10.0.0.2
   ports: [{name: http, port: 80}]
 """
+MESH = documents(REVIEWS, LONELY)
 ROUTES = """
 apiVersion: networking.istio.io/v1
 kind: VirtualService
