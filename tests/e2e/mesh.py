@@ -15,15 +15,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import yaml
+from background_traffic import BackgroundTraffic, wait_until
 from meshcore.model.kinds import by_kind
 from meshcore.testing.processes import is_running
 from meshcore.testing.traffic_rows import TrafficFolder, workload_group
@@ -35,7 +34,7 @@ from meshctl.adapters.pilot_api import PilotApi
 from meshctl.adapters.processes import records
 from meshctl.adapters.stack_client import stack_status
 from meshctl.adapters.stack_files import running_settings
-from meshctl.adapters.traffic import MeshConnection, Reply, Traffic
+from meshctl.adapters.traffic import MeshConnection, Reply
 from meshctl.core.layout import Layout
 from meshctl.core.receipts import Convergence
 from meshctl.core.topology import Stack
@@ -45,20 +44,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROWS = TrafficFolder(Path(__file__).parent / "traffic")
 ECHO_APP = ROWS.path / "echo.py"
 APP = ROOT / "examples" / "bookshop" / "app.py"
-DEADLINE = 30.0
 UP_TIMEOUT = 60.0
-Value = TypeVar("Value")
-
-
-def wait_until(what: str, look: Callable[[], Value], seconds: float = DEADLINE) -> Value:
-    """The first true value of `look`; fails naming `what` when there is none until the deadline."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = look()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}; last seen: {value!r}"
-        threading.Event().wait(0.05)
 
 
 def workload(
@@ -134,54 +120,6 @@ def destination_rule(host: str, *versions: str, namespace: str = "default") -> d
         "metadata": {"name": host, "namespace": namespace},
         "spec": {"host": host, "subsets": [{"name": name, "labels": {"version": name}} for name in versions]},
     }
-
-
-class BackgroundTraffic:
-    """Steady traffic from a thread of its own; every reply is kept."""
-
-    def __init__(self, proxy: str, url: str, rate: float, headers: Mapping[str, str] | None = None) -> None:
-        self.replies: list[Reply] = []
-        self._arguments = (proxy, url, rate, headers)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="traffic")
-        self._task: asyncio.Task[None] | None = None
-
-    def _run(self) -> None:
-        proxy, url, rate, headers = self._arguments
-
-        async def send() -> None:
-            traffic = Traffic(proxy, url, rate=rate, connections=16, headers=headers, on_reply=self.replies.append)
-            self._task = asyncio.current_task()
-            with contextlib.suppress(asyncio.CancelledError):
-                await traffic.run()
-
-        with contextlib.closing(self._loop):
-            self._loop.run_until_complete(send())
-
-    def __enter__(self) -> BackgroundTraffic:
-        self._thread.start()
-        wait_until("the first reply", lambda: self.replies)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join()
-
-    def send_more(self, count: int) -> None:
-        """Returns when `count` more replies have come."""
-        goal = len(self.replies) + count
-        wait_until(f"{count} more replies", lambda: len(self.replies) >= goal, 60 + count / 20)
-
-    @property
-    def failures(self) -> list[Reply]:
-        """Replies other than 200."""
-        return [reply for reply in self.replies if not reply.good]
-
-    def assert_no_failure(self) -> None:
-        """Fails with the first bad replies."""
-        failures = self.failures
-        assert not failures, f"{len(failures)} of {len(self.replies)} failed: {failures[:3]}"
 
 
 class Mesh:

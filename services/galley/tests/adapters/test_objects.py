@@ -1,41 +1,10 @@
-"""The config API over TLS with a real store: create, read, replace, patch, delete, and what is refused."""
+"""The config API over TLS with a real store: create, read, replace, and what is refused."""
 
 import asyncio
 from typing import Any
 
-import httpx
 import pytest
-
-VS = "/apis/networking.istio.io/v1/namespaces/default/virtualservices"
-CM = "/api/v1/namespaces/default/configmaps"
-MERGE = {"Content-Type": "application/merge-patch+json"}
-STRATEGIC = {"Content-Type": "application/strategic-merge-patch+json"}
-JSON_PATCH = {"Content-Type": "application/json-patch+json"}
-
-
-def virtual_service(name: str = "reviews", **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "networking.istio.io/v1",
-        "kind": "VirtualService",
-        "metadata": {"name": name},
-        "spec": {"hosts": ["reviews"], "http": [{"route": [{"destination": {"host": "reviews"}}]}], **spec},
-    }
-
-
-def config_map(name: str = "notes", **data: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-
-
-def assert_status(response: httpx.Response, code: int, reason: str) -> dict[str, Any]:
-    body: dict[str, Any] = response.json()
-    assert (response.status_code, body["kind"], body["status"], body["reason"], body["code"]) == (
-        code,
-        "Status",
-        "Failure",
-        reason,
-        code,
-    ), response.text
-    return body
+from api_objects import CM, MERGE, VS, assert_status, config_map, virtual_service
 
 
 async def test_created_object_is_read_back_as_it_was_written(api: Any) -> None:
@@ -240,93 +209,6 @@ async def test_yaml_body_is_read(api: Any) -> None:
         assert "a: b" in shown.text
 
 
-async def test_merge_patch_counts_generations(api: Any) -> None:
-    async with api.client() as client:
-        first = (await client.post(VS, json=virtual_service())).json()["metadata"]
-        label = (await client.patch(f"{VS}/reviews", json={"metadata": {"labels": {"a": "b"}}}, headers=MERGE)).json()
-        assert (label["metadata"]["generation"], label["metadata"]["labels"]) == (1, {"a": "b"})
-        assert label["metadata"]["resourceVersion"] != first["resourceVersion"]
-        spec = (await client.patch(f"{VS}/reviews", json={"spec": {"hosts": ["a"]}}, headers=MERGE)).json()
-        assert spec["metadata"]["generation"] == 2
-        same = (await client.patch(f"{VS}/reviews", json={"spec": {"hosts": ["a"]}}, headers=MERGE)).json()
-        assert same["metadata"] == spec["metadata"]
-        gone = (await client.patch(f"{VS}/reviews", json={"metadata": {"labels": None}}, headers=MERGE)).json()
-        assert "labels" not in gone["metadata"]
-
-
-async def test_version_inside_a_patch_is_a_precondition(api: Any) -> None:
-    async with api.client() as client:
-        await client.post(VS, json=virtual_service())
-        stale = {"metadata": {"resourceVersion": "1", "labels": {"a": "b"}}}
-        assert_status(await client.patch(f"{VS}/reviews", json=stale, headers=MERGE), 409, "Conflict")
-
-
-async def test_patches_that_lose_the_race_are_run_again(api: Any) -> None:
-    async with api.client() as client:
-        await client.post(CM, json=config_map())
-        answers = await asyncio.gather(
-            *(client.patch(f"{CM}/notes", json={"data": {f"k{n}": "v"}}, headers=MERGE) for n in range(6))
-        )
-        assert {answer.status_code for answer in answers} == {200}
-        assert set((await client.get(f"{CM}/notes")).json()["data"]) == {f"k{n}" for n in range(6)}
-
-
-async def test_custom_resources_take_no_strategic_patch(api: Any) -> None:
-    async with api.client() as client:
-        await client.post(VS, json=virtual_service())
-        assert_status(await client.patch(f"{VS}/reviews", json={}, headers=STRATEGIC), 415, "UnsupportedMediaType")
-
-
-async def test_strategic_patch_merges_the_ports_of_a_service(api: Any) -> None:
-    services = "/api/v1/namespaces/default/services"
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "reviews"},
-        "spec": {"ports": [{"name": "a", "port": 80}, {"name": "b", "port": 81}]},
-    }
-    patch = {
-        "spec": {
-            "$setElementOrder/ports": [{"port": 82}, {"port": 80}],
-            "ports": [{"name": "c", "port": 82, "protocol": "TCP"}, {"$patch": "delete", "port": 81}],
-        }
-    }
-    async with api.client() as client:
-        created = (await client.post(services, json=service)).json()
-        assert created["spec"]["ports"][0] == {"name": "a", "port": 80, "protocol": "TCP", "targetPort": 80}
-        patched = await client.patch(f"{services}/reviews", json=patch, headers=STRATEGIC)
-        assert [port["port"] for port in patched.json()["spec"]["ports"]] == [82, 80], patched.text
-        assert "$" not in patched.text
-
-
-async def test_json_patch_is_all_or_nothing(api: Any) -> None:
-    async with api.client() as client:
-        await client.post(CM, json=config_map(a="1"))
-        wrong = [{"op": "replace", "path": "/data/a", "value": "2"}, {"op": "test", "path": "/data/a", "value": "3"}]
-        assert_status(await client.patch(f"{CM}/notes", json=wrong, headers=JSON_PATCH), 422, "Invalid")
-        assert (await client.get(f"{CM}/notes")).json()["data"] == {"a": "1"}
-        right = [{"op": "add", "path": "/data/b", "value": "2"}]
-        assert (await client.patch(f"{CM}/notes", json=right, headers=JSON_PATCH)).json()["data"] == {
-            "a": "1",
-            "b": "2",
-        }
-        body = assert_status(await client.patch(f"{CM}/notes", json={}, headers=JSON_PATCH), 400, "BadRequest")
-        assert "jsonpatch.Patch" in body["message"]
-
-
-async def test_patch_cannot_change_identity(api: Any) -> None:
-    async with api.client() as client:
-        await client.post(VS, json=virtual_service())
-        path = f"{VS}/reviews"
-        uid = await client.patch(path, json={"metadata": {"uid": "other"}}, headers=MERGE)
-        assert "field is immutable" in assert_status(uid, 422, "Invalid")["message"]
-        name = await client.patch(path, json={"metadata": {"name": "other"}}, headers=MERGE)
-        assert "does not match the name on the URL" in assert_status(name, 400, "BadRequest")["message"]
-        born = await client.patch(path, json={"metadata": {"creationTimestamp": None, "generation": 9}}, headers=MERGE)
-        assert born.json()["metadata"]["generation"] == 1
-        assert_status(await client.patch(f"{VS}/absent", json={}, headers=MERGE), 404, "NotFound")
-
-
 async def test_dry_run_answers_and_stores_nothing(api: Any) -> None:
     dry = {"dryRun": "All"}
     async with api.client() as client:
@@ -351,43 +233,6 @@ async def test_dry_run_answers_and_stores_nothing(api: Any) -> None:
         assert_status(await client.delete(f"{VS}/reviews", params={"dryRun": ""}), 422, "Invalid")
 
 
-async def test_delete_answers_a_status_with_the_uid(api: Any) -> None:
-    async with api.client() as client:
-        uid = (await client.post(VS, json=virtual_service())).json()["metadata"]["uid"]
-        wrong = await client.request("DELETE", f"{VS}/reviews", json={"preconditions": {"uid": "other"}})
-        assert_status(wrong, 409, "Conflict")
-        body = (await client.request("DELETE", f"{VS}/reviews", json={"propagationPolicy": "Background"})).json()
-        assert (body["status"], body["details"]["uid"]) == ("Success", uid)
-        assert_status(await client.delete(f"{VS}/reviews"), 404, "NotFound")
-
-
-async def test_object_with_finalizers_waits_for_them(api: Any) -> None:
-    document = virtual_service()
-    document["metadata"]["finalizers"] = ["example.com/hold"]
-    async with api.client() as client:
-        await client.post(VS, json=document)
-        marked = (await client.delete(f"{VS}/reviews")).json()
-        assert marked["kind"] == "VirtualService"
-        assert marked["metadata"]["deletionTimestamp"]
-        assert (await client.get(f"{VS}/reviews")).status_code == 200
-        last = await client.patch(f"{VS}/reviews", json={"metadata": {"finalizers": None}}, headers=MERGE)
-        assert last.status_code == 200
-        assert_status(await client.get(f"{VS}/reviews"), 404, "NotFound")
-
-
-async def test_collection_is_deleted_by_label(api: Any) -> None:
-    async with api.client() as client:
-        for name in ("a", "b", "c"):
-            document = virtual_service(name)
-            document["metadata"]["labels"] = {"keep": "yes" if name == "c" else "no"}
-            await client.post(VS, json=document)
-        before = await api.store.revision()
-        gone = (await client.delete(VS, params={"labelSelector": "keep=no"})).json()
-        assert [item["metadata"]["name"] for item in gone["items"]] == ["a", "b"]
-        assert [item["metadata"]["name"] for item in (await client.get(VS)).json()["items"]] == ["c"]
-        assert await api.store.revision() == before + 1
-
-
 async def test_status_is_for_its_own_writers(api: Any) -> None:
     conditions = {"status": {"conditions": [{"type": "Reconciled"}]}, "spec": {"hosts": ["changed"]}}
     async with api.client() as client, api.client("status-writer") as writer:
@@ -405,29 +250,3 @@ async def test_status_is_for_its_own_writers(api: Any) -> None:
         assert kept["status"] == {"x": 1}
         assert_status(await writer.post(VS, json=virtual_service("b")), 403, "Forbidden")
         assert_status(await writer.get(VS), 403, "Forbidden")
-
-
-async def test_a_collection_waits_for_finalizers_too(api: Any) -> None:
-    kept = virtual_service()
-    kept["metadata"]["finalizers"] = ["x.io/y"]
-    async with api.client() as client:
-        assert (await client.post(VS, json=kept)).status_code == 201
-        assert (await client.delete(VS)).status_code == 200
-        (left,) = (await client.get(VS)).json()["items"]
-        assert left["metadata"]["deletionTimestamp"]
-        merge = {"Content-Type": "application/merge-patch+json"}
-        path = f"{VS}/{left['metadata']['name']}"
-        await client.patch(path, json={"metadata": {"finalizers": None}}, headers=merge)
-        assert (await client.get(VS)).json()["items"] == []
-
-
-async def test_a_namespace_is_only_deleted_when_it_is_the_one_that_was_meant(api: Any) -> None:
-    async with api.client() as client:
-        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
-        made = (await client.post("/api/v1/namespaces", json=document)).json()
-        for wrong in ({"uid": "another"}, {"resourceVersion": "1"}):
-            refused = await client.request("DELETE", "/api/v1/namespaces/shop", json={"preconditions": wrong})
-            assert_status(refused, 409, "Conflict")
-        right = {"uid": made["metadata"]["uid"]}
-        deleted = await client.request("DELETE", "/api/v1/namespaces/shop", json={"preconditions": right})
-        assert deleted.status_code == 200

@@ -21,7 +21,7 @@ from meshcore.distribution.view import BucketView
 class Assembler:
     """One consumer's state.
 
-    Invariants, proved in `tests/distribution/test_assembler.py` for every interleaving, duplication and loss:
+    Invariants, proved in `tests/distribution/test_assembler_machine.py` for every interleaving, duplication and loss:
     1. What it shows is always the exact set of some published revision; never a mixture of two.
     2. Shown revisions only grow within one store; a store that was left is never shown again.
     3. A head with a lower fencing number than one seen before changes nothing.
