@@ -77,12 +77,14 @@ class TrustFollower:
         self._identity = identity
         self._take = take
         self._renewed = asyncio.Event()
+        self._presented = b""
         self._call: Any = None
         self._released = False
 
     def renewed(self) -> None:
-        """There is a new certificate: the stream is opened again with it, so that Citadel knows."""
-        self._renewed.set()
+        """If there is a new certificate, the stream is opened again with it, so that Citadel knows."""
+        if self._identity().chain != self._presented:
+            self._renewed.set()
 
     async def run(self) -> None:
         """Never returns, but after `release`."""
@@ -126,7 +128,9 @@ class TrustFollower:
         from envoy.service.discovery.v3 import discovery_pb2
 
         self._renewed.clear()
-        credentials = grpc_channel_credentials(self._identity())
+        identity = self._identity()
+        self._presented = identity.chain
+        credentials = grpc_channel_credentials(identity)
         answered = False
         async with grpc.aio.secure_channel(self._citadel, credentials, options=_OPTIONS) as channel:
             call = self._call = channel.stream_stream(
