@@ -206,7 +206,15 @@ async def test_a_stock_agent_with_an_rsa_key_is_served(citadel, sign):
     assert leaf_of(await citadel.create(sign(key), token=citadel.issuer.token())).public_key() == key.public_key()
 
 
-async def test_a_certificate_that_expires_on_an_open_connection_proves_nothing_any_more(citadel, sign):
+async def test_a_certificate_that_expires_on_an_open_connection_proves_nothing_any_more(
+    identity_directory, issuer, start_citadel, sign
+):
+    async with start_citadel(identity_directory, issuer, requests_per_second=0) as citadel:
+        await citadel.runtime.readiness.wait()
+        await expires_on_an_open_connection(citadel, sign)
+
+
+async def expires_on_an_open_connection(citadel, sign):
     key = ec.generate_private_key(ec.SECP256R1())
     short = await citadel.identity_of("shop", "front", ttl=2)
     request = ca_pb2.IstioCertificateRequest(csr=sign(key))

@@ -7,9 +7,10 @@ import ipaddress
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import structlog
+from cryptography import x509
 
 from citadel.adapters import telemetry
 from citadel.adapters.authority_in_force import AuthorityInForce
@@ -79,13 +80,24 @@ class CallerAuthenticator:
             # TLS checked it at the handshake; a connection may live longer than that.
             reasons.append("the client certificate has expired")
             return None
+        if revokes(self._in_force.current.revoked, certificate.serial_number, certificate.issuer):
+            reasons.append("the client certificate is revoked")
+            return None
+        # What is verified once for a connection holds until the authority or the aliases change.
+        remembered = self._peers.remembered(context.peer())
+        state = (self._in_force.generation, self.aliases)
+        if remembered.get("state") == state:
+            return cast(AuthenticatedCaller, remembered["caller"])
+        caller = self._of_certificate(certificate, reasons)
+        if caller is not None:
+            remembered |= {"state": state, "caller": caller}
+        return caller
+
+    def _of_certificate(self, certificate: x509.Certificate, reasons: list[str]) -> AuthenticatedCaller | None:
         signer = issuer_among(certificate, self._in_force.signers)
         if signer is None:
             # Peers may trust roots of others, and a root may have been dropped since the handshake.
             reasons.append("the client certificate is not of this authority")
-            return None
-        if revokes(self._in_force.current.revoked, certificate.serial_number, certificate.issuer):
-            reasons.append("the client certificate is revoked")
             return None
         caller = caller_of_certificate(certificate, self._trust_domain, self._root_namespace, self.aliases)
         if caller is None:

@@ -16,6 +16,8 @@ class AuthorityInForce:
     def __init__(self, authority: Authority, signers: Mapping[str, x509.Certificate] | None = None) -> None:
         self._current = authority
         self._listeners: list[Listener] = []
+        self.generation = 0
+        """Counts the changes, of signers too."""
         self._signers = {authority.key_id: authority.certificate} | dict(signers or {})
 
     @property
@@ -35,6 +37,7 @@ class AuthorityInForce:
 
     def replace(self, authority: Authority, signers: Mapping[str, x509.Certificate] | None = None) -> None:
         """Take another one into use; roots of others stay beside its own. The same one again changes nothing."""
+        self.generation += 1
         if signers is not None:
             self._signers = dict(signers)
         self._signers[key_id_of(authority.certificate)] = authority.certificate
@@ -49,6 +52,7 @@ class AuthorityInForce:
         if _parts(former) == _parts(authority):
             return
         self._current = authority
+        self.generation += 1
         for listener in self._listeners:
             listener(former, authority)
 

@@ -4,6 +4,7 @@ Rows that arrive together share one commit, since the commit (an fsync) costs fa
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from citadel.adapters.ledger_file import LedgerFile
 from citadel.adapters.signers import lock_active
 from citadel.adapters.tables import issuance as table
 from citadel.core.caller import Proof, serial_text
@@ -67,6 +69,8 @@ class Ledger:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._queue: asyncio.Queue[_Entry] = asyncio.Queue(QUEUE_LIMIT)
+        sqlite = engine.dialect.name == "sqlite" and engine.url.database
+        self._file = LedgerFile(str(engine.url.database)) if sqlite else None
 
     async def append(self, issued: IssuedSvid, peer: str) -> None:
         """Return when the row is durable.
@@ -83,13 +87,20 @@ class Ledger:
 
     async def run(self) -> None:
         """Write what is appended until cancelled."""
+        try:
+            await self._write_for_ever()
+        finally:
+            if self._file is not None:
+                self._file.close()
+
+    async def _write_for_ever(self) -> None:
         while True:
             entries = [await self._queue.get()]
             while len(entries) < LARGEST_COMMIT and not self._queue.empty():
                 entries.append(self._queue.get_nowait())
             try:
                 signed = await self._commit(entries)
-            except (SQLAlchemyError, OSError) as error:
+            except (SQLAlchemyError, sqlite3.Error, OSError) as error:
                 failure = MeshError(
                     ErrorCode.UNAVAILABLE, f"the issuance ledger is not writable: {type(error).__name__}"
                 )
@@ -102,6 +113,11 @@ class Ledger:
 
     async def _commit(self, entries: Sequence[_Entry]) -> frozenset[str]:
         """Write rows in one transaction; only those of signers that may sign, which it returns."""
+        if self._file is not None:
+            rows = [entry.values for entry in entries]
+            ended = [(one.values["serial"], one.follows) for one in entries if one.follows]
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._file.thread, self._file.write, rows, ended)
         async with self._engine.begin() as connection:
             signers = await lock_active(connection, (entry.values["signer"] for entry in entries))
             written = [entry for entry in entries if entry.values["signer"] in signers]
@@ -122,6 +138,9 @@ class Ledger:
             former = update(table).where(table.c.identity == row["identity"], table.c.proof == Proof.BOOTSTRAP.value)
             await connection.execute(former.where(table.c.ended.is_(None)).values(ended=row["serial"]))
         _tell(entry, await self._commit([entry]))
+        if self._file is not None:
+            self._file.close()
+            self._file = LedgerFile(str(self._engine.url.database))
         await durable
 
     async def find(self, serial: str) -> dict[str, Any] | None:

@@ -36,6 +36,9 @@ class Peers(Protocol):
     def address(self, peer: str) -> str:
         """Where the connection came from, for logs and the ledger."""
 
+    def remembered(self, peer: str) -> dict[str, Any]:
+        """What is remembered of the connection, for as long as it is open."""
+
 
 class TlsFront:
     """Open connections by the address under which the gRPC server sees them."""
@@ -52,6 +55,11 @@ class TlsFront:
         """Address and port of the client."""
         connection = self._connections.get(_name_of(peer))
         return "unknown" if connection is None else connection.remote
+
+    def remembered(self, peer: str) -> dict[str, Any]:
+        """What was noted of a connection; what is noted of an unknown one is lost."""
+        connection = self._connections.get(_name_of(peer))
+        return {} if connection is None else connection.remembered
 
     @contextlib.asynccontextmanager
     async def listening(self, host: str, port: int, context: ssl.SSLContext, backend: Path) -> AsyncIterator[int]:
@@ -129,6 +137,7 @@ class _Outside(_Half):
         self._parsed: x509.Certificate | None = None
         self._opening: asyncio.Task[Any] | None = None
         self.remote = "unknown"
+        self.remembered: dict[str, Any] = {}
         self.gone = asyncio.Event()
 
     @property

@@ -10,8 +10,10 @@ Invariants (tests/core/test_issuance.py):
 """
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
@@ -110,17 +112,11 @@ def issue(prepared: PreparedSvid) -> IssuedSvid:
     authority = prepared._redeem()
     template = prepared.template
     signed = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([]))
-        .issuer_name(authority.certificate.subject)
-        .public_key(template.public_key)
+        _common_of(authority.certificate)
+        .builder.public_key(template.public_key)
         .serial_number(template.serial)
         .not_valid_before(template.not_before)
         .not_valid_after(template.not_after)
-        .add_extension(LEAF_KEY_USAGE, critical=True)
-        .add_extension(LEAF_EXTENDED_KEY_USAGE, critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_authority_key_identifier(authority.certificate), critical=False)
         .add_extension(x509.SubjectAlternativeName(template.names), critical=True)
         .sign(authority.key, hash_for(authority.key))
     )
@@ -135,14 +131,11 @@ def issue(prepared: PreparedSvid) -> IssuedSvid:
 def differences(certificate: x509.Certificate, template: Template, authority: Authority) -> tuple[str, ...]:
     """Names of the fields in which a certificate is not what the template says; empty when it is."""
     expected: dict[type[x509.ExtensionType], tuple[bool, x509.ExtensionType]] = {
-        x509.KeyUsage: (True, LEAF_KEY_USAGE),
-        x509.ExtendedKeyUsage: (False, LEAF_EXTENDED_KEY_USAGE),
-        x509.BasicConstraints: (True, x509.BasicConstraints(ca=False, path_length=None)),
-        x509.AuthorityKeyIdentifier: (False, _authority_key_identifier(authority.certificate)),
+        **_common_of(authority.certificate).extensions,
         x509.SubjectAlternativeName: (True, x509.SubjectAlternativeName(template.names)),
     }
     wrong = []
-    if certificate.subject != x509.Name([]):
+    if certificate.subject != NO_NAME:
         wrong.append("subject")
     if certificate.public_key() != template.public_key:
         wrong.append("public key")
@@ -177,6 +170,29 @@ def _authority_key_identifier(signer: x509.Certificate) -> x509.AuthorityKeyIden
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(known)
 
 
+@dataclass(frozen=True)
+class _Common:
+    """What every leaf of a signer has: the builder is filled once, it costs more than the signature."""
+
+    builder: x509.CertificateBuilder
+    extensions: Mapping[type[x509.ExtensionType], tuple[bool, x509.ExtensionType]]
+
+
+@lru_cache(maxsize=8)
+def _common_of(signer: x509.Certificate) -> _Common:
+    extensions: dict[type[x509.ExtensionType], tuple[bool, x509.ExtensionType]] = {
+        x509.KeyUsage: (True, LEAF_KEY_USAGE),
+        x509.ExtendedKeyUsage: (False, LEAF_EXTENDED_KEY_USAGE),
+        x509.BasicConstraints: (True, x509.BasicConstraints(ca=False, path_length=None)),
+        x509.AuthorityKeyIdentifier: (False, _authority_key_identifier(signer)),
+    }
+    builder = x509.CertificateBuilder().subject_name(NO_NAME).issuer_name(signer.subject)
+    for critical, extension in extensions.values():
+        builder = builder.add_extension(extension, critical=critical)
+    return _Common(builder, extensions)
+
+
+NO_NAME: Final = x509.Name([])
 LEAF_KEY_USAGE: Final = x509.KeyUsage(
     digital_signature=True,
     content_commitment=False,
