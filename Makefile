@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 MEMBERS := libs/meshcore services/galley services/pilot services/citadel services/injector services/envoy-bootstrap cli/meshctl
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-compose test-capture test-kubectl test-kubernetes has-engine has-root has-api-server conformance crds faults soak bench lint golden lock clean
+.PHONY: setup demo test test-compose test-capture test-kubectl test-kubernetes has-engine has-root has-api-server conformance crds faults soak bench bench-ca lint golden lock clean
 
 setup: $(STAMP)
 
@@ -73,6 +73,10 @@ soak: setup
 # What 10,000 config objects cost; docs/performance.md says how it is measured.
 bench: setup
 	$(BIN)/python bench/config.py $(ARGS)
+
+# What a certificate costs.
+bench-ca: setup
+	$(BIN)/python bench/ca.py $(ARGS)
 
 demo: setup
 	$(BIN)/python -m meshctl demo $(ARGS)

@@ -100,6 +100,10 @@ class CitadelSettings(ServiceSettings):
     """Certificates that one identity may ask for, on average; 0: as many as it likes."""
     requests_burst: int = Field(100, ge=1)
     """Certificates that one identity may ask for at once."""
+    galley_address: str | None = None
+    """`host:port` of Galley's mTLS gRPC port, for Secrets of gateways; unset: no Secret is served."""
+    secret_readers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    """`namespace/service-account` of gateways and proxies without an agent that may have Secrets of their namespace."""
     mesh_config_map: str = "istio"
     """ConfigMap of the root namespace that holds MeshConfig."""
 

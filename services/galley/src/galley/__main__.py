@@ -63,8 +63,8 @@ async def build(runtime: Runtime[GalleySettings]) -> None:
     await runtime.enter("config-api", listening(api, settings.host, settings.port, tls))
     runtime.on_stop("watches", api.stop)
     await start_webhook(runtime, backend.naming, identity)
-    pilot = AllowedIdentities.parse(settings.pilot_identity)
-    await start_mcp(runtime, store, identity, [secret_handler(store, pilot, settings.trust_domain)])
+    readers = AllowedIdentities.parse(settings.secret_identities)
+    await start_mcp(runtime, store, identity, [secret_handler(store, readers, settings.trust_domain)])
     intakes = intakes_of(backend, settings.config_dir, settings.kubeconfig)
     for intake in intakes:
         runtime.spawn(f"source-{intake.report().source}", intake.run)

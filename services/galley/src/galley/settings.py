@@ -55,8 +55,13 @@ class GalleySettings(ServiceSettings):
 
     @property
     def pilot_identity(self) -> str:
-        """The only one who is given Secrets."""
+        """Who is given config."""
         return f"spiffe://{self.trust_domain}/ns/{self.root_namespace}/sa/pilot"
+
+    @property
+    def secret_identities(self) -> str:
+        """Who is given Secrets, by reference: Pilot, and Citadel for proxies that ask it instead."""
+        return f"{self.pilot_identity},spiffe://{self.trust_domain}/ns/{self.root_namespace}/sa/citadel"
 
     @property
     def mcp_identities(self) -> str:

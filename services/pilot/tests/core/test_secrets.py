@@ -18,11 +18,11 @@ from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from meshcore.testing.identity import make_ca
 from meshcore.xds import delta
 from meshcore.xds.resource import ResourceSet
+from meshcore.xds.secret_book import SecretBook, SecretState, permitted
 from meshcore.xds.types import SECRET_TYPE
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
 from pilot.core.proxy import parse_node
-from pilot.core.secrets import SecretBook, SecretState, permitted
 
 CA = make_ca()
 PAIR, OTHER = CA.issue(None, dns=["a.test"]), CA.issue(None, dns=["b.test"])

@@ -23,6 +23,7 @@ from citadel.adapters.authority_in_force import AuthorityInForce
 from citadel.adapters.authority_source import RootFollower, follow_files, keep_root_file, plugged_in_authority
 from citadel.adapters.caller_limits import CallerLimits
 from citadel.adapters.database import open_database
+from citadel.adapters.gateway_secrets import GatewaySecrets
 from citadel.adapters.grpc_server import serving
 from citadel.adapters.holders import Holders
 from citadel.adapters.issuer import Issuer
@@ -93,7 +94,7 @@ async def compose(runtime: Runtime[CitadelSettings]) -> None:
             workload=workload_profile(settings.default_workload_cert_ttl, settings.max_workload_cert_ttl),
             root_namespace=root_namespace,
             limits=CallerLimits(settings.requests_per_second, settings.requests_burst),
-            secrets=SecretDiscovery(authenticator, bundle, holders),
+            secrets=SecretDiscovery(authenticator, bundle, holders, _gateway_secrets(runtime, identity)),
             audit=AuditService(authenticator, access_log, settings.audit_rate),
         ),
     )
@@ -185,6 +186,15 @@ def _token_issuer(
     runtime.spawn("token keys loaded", announce, restart=False)
     runtime.spawn("token keys", keys.run)
     return keys, TokenRules(settings.token_issuer, settings.token_audiences, settings.trust_domain)
+
+
+def _gateway_secrets(runtime: Runtime[CitadelSettings], identity: LiveIdentity) -> GatewaySecrets | None:
+    settings = runtime.settings
+    if settings.galley_address is None or not settings.secret_readers:
+        return None
+    secrets = GatewaySecrets(settings.galley_address, identity, settings.secret_readers)
+    runtime.spawn("gateway secrets", secrets.run)
+    return secrets
 
 
 def _mesh_config(

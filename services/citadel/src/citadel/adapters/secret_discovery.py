@@ -1,12 +1,15 @@
-"""`envoy.service.secret.v3.SecretDiscoveryService` for callers with a client certificate: the trust bundle, pushed.
+"""`envoy.service.secret.v3.SecretDiscoveryService` for callers with a client certificate: the trust bundle, pushed;
+for those that the operator has named also `kubernetes://` Secrets of their namespace.
 
 What a caller acknowledges is its receipt. A stream ends with the certificate that opened it. Who unsubscribes from the
 bundle before it ends the stream says that it will not present this certificate again.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,10 +22,12 @@ from meshcore.xds import delta, sotw
 from meshcore.xds.effects import Acked, Close, Effect, Nacked, Send
 from meshcore.xds.frames import Frames
 from meshcore.xds.request import Request
+from meshcore.xds.resource import ResourceSet
 from meshcore.xds.session import AdsSession
 from meshcore.xds.types import SECRET_TYPE
 
 from citadel.adapters.authentication import CallerAuthenticator
+from citadel.adapters.gateway_secrets import GatewaySecrets
 from citadel.adapters.holders import Holders
 from citadel.adapters.trust_bundles import TrustBundle
 from citadel.core.caller import AuthenticatedCaller
@@ -33,16 +38,25 @@ SERVICE_NAME = "envoy.service.secret.v3.SecretDiscoveryService"
 _STATUS = {status.value[0]: status for status in grpc.StatusCode}
 _INBOX = 16
 LONGEST_NODE = 512
+MOST_REMEMBERED = 64
+"""Revisions of which a stream knows the bundle: it has one unanswered message, so an answer is to a recent one."""
 _log = structlog.get_logger("sds")
 
 
 class SecretDiscovery(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Serves `ROOTCA` over delta and state-of-the-world streams; every other name stays unanswered."""
 
-    def __init__(self, authenticator: CallerAuthenticator, bundle: TrustBundle, holders: Holders) -> None:
+    def __init__(
+        self,
+        authenticator: CallerAuthenticator,
+        bundle: TrustBundle,
+        holders: Holders,
+        secrets: GatewaySecrets | None = None,
+    ) -> None:
         self._authenticator = authenticator
         self._bundle = bundle
         self._holders = holders
+        self._secrets = secrets
         self._frames = {delta: Frames(), sotw: Frames()}
 
     def service(self, handler_call_details: Any) -> Any:
@@ -64,7 +78,8 @@ class SecretDiscovery(grpc.GenericRpcHandler):  # type: ignore[misc]
             await context.abort(_STATUS[GRPC_STATUS[error.code]], error.detail)
             return
         session = AdsSession(front, self._frames[front])
-        stream = _Stream(context, front, session, self._bundle, _Receipts(self._holders, caller))
+        receipts = _Receipts(self._holders, caller)
+        stream = _Stream(context, front, session, self._bundle, receipts, self._secrets)
         try:
             await stream.run()
         except MeshError as error:
@@ -101,12 +116,24 @@ class _Receipts:
 
 
 class _Stream:
-    def __init__(self, context: Any, front: Any, session: AdsSession, bundle: TrustBundle, receipts: _Receipts) -> None:
+    def __init__(
+        self,
+        context: Any,
+        front: Any,
+        session: AdsSession,
+        bundle: TrustBundle,
+        receipts: _Receipts,
+        secrets: GatewaySecrets | None,
+    ) -> None:
         self._context = context
         self._parse = front.parse
         self._session = session
         self._bundle = bundle
         self._receipts = receipts
+        self._secrets = secrets
+        self._asked: frozenset[str] = frozenset()
+        self._revision = 0
+        self._digests: dict[int, str] = {}
         self._inbox: deque[Request] = deque(maxlen=_INBOX)
         self._wake = asyncio.Event()
         self._ended = False
@@ -127,19 +154,20 @@ class _Stream:
             raise self._refused
 
     async def _serve(self) -> None:
-        shown = 0
-        with self._bundle.watched_by(self._wake):
+        shown: tuple[int, int, frozenset[str]] | None = None
+        with self._bundle.watched_by(self._wake), self._watching_secrets():
             async with tasks.background(self._read(), name="sds reader"):
                 while not (self._ended and not self._inbox):
                     self._wake.clear()
-                    if shown != self._bundle.revision:
-                        shown = self._bundle.revision
-                        await self._execute(
-                            self._session.resources_changed(self._bundle.resources, shown, time.monotonic())
-                        )
+                    generation = 0 if self._secrets is None else self._secrets.generation
+                    state = (self._bundle.revision, generation, self._asked)
+                    if shown != state:
+                        shown = state
+                        await self._execute(self._retarget())
                     while self._inbox:
                         request = self._inbox.popleft()
                         await self._execute(self._session.request_received(request, time.monotonic()))
+                        self._note_names()
                     if not self._ended:
                         await self._wake.wait()
 
@@ -169,7 +197,7 @@ class _Stream:
             elif isinstance(effect, Close):
                 raise MeshError(effect.code, effect.detail)
             elif isinstance(effect, Acked):
-                self._receipts.acknowledged(self._bundle.digest_of(effect.revision))
+                self._receipts.acknowledged(self._digests.get(effect.revision, ""))
                 _log.debug("trust bundle acknowledged", holder=self._receipts.identity, revision=effect.revision)
             elif isinstance(effect, Nacked):
                 _log.warning(
@@ -184,7 +212,38 @@ class _Stream:
         """Who comes back with the present version is not sent it again, and has it."""
         version = request.initial_versions.get(ROOT_NAME)
         if version and version == self._bundle.resources.of_type(SECRET_TYPE)[ROOT_NAME].version:
-            self._receipts.acknowledged(self._bundle.digest_of(self._bundle.revision))
+            self._receipts.acknowledged(self._bundle.digest)
+
+    def _retarget(self) -> tuple[Effect, ...]:
+        """What the stream is to have now."""
+        self._revision += 1
+        self._digests[self._revision] = self._bundle.digest
+        self._digests.pop(self._revision - MOST_REMEMBERED, None)
+        target = self._bundle.resources
+        if self._secrets is not None and self._asked:
+            served = self._secrets.resources(self._receipts.caller.identity, self._asked)
+            target = ResourceSet.of((*target.of_type(SECRET_TYPE).values(), *served.values()))
+        return self._session.resources_changed(target, self._revision, time.monotonic())
+
+    def _note_names(self) -> None:
+        """What the stream watches besides the bundle."""
+        channel = self._session.channels.get(SECRET_TYPE)
+        names = frozenset() if channel is None else frozenset(channel.subscription.names) - {ROOT_NAME}
+        if names != self._asked and self._secrets is not None:
+            self._secrets.want(self._receipts.caller.identity, self._asked, names)
+            self._asked = names
+            self._wake.set()
+
+    @contextlib.contextmanager
+    def _watching_secrets(self) -> Iterator[None]:
+        if self._secrets is None:
+            yield
+            return
+        with self._secrets.watched_by(self._wake):
+            try:
+                yield
+            finally:
+                self._secrets.want(self._receipts.caller.identity, self._asked, ())
 
 
 def _with_type(request: Request) -> Request:

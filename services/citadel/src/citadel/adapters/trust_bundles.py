@@ -9,9 +9,6 @@ from meshcore.xds.resource import ResourceSet
 from citadel.core.authority import Authority
 from citadel.core.trust_bundle import bundle_resources
 
-MOST_REMEMBERED = 64
-"""Revisions whose digest is known: a stream has one unanswered message, so a late answer is to a recent one."""
-
 
 class TrustBundle:
     """PEM of every root, and the revocation lists; `follow` wakes every watcher."""
@@ -19,7 +16,6 @@ class TrustBundle:
     def __init__(self, authority: Authority) -> None:
         self.revision = 0
         self._watchers: set[asyncio.Event] = set()
-        self._digests: dict[int, str] = {}
         self._use(authority)
 
     def _use(self, authority: Authority) -> None:
@@ -27,12 +23,7 @@ class TrustBundle:
         self.revoked_pem = authority.revoked_pem
         self.revision += 1
         self.resources: ResourceSet = bundle_resources(self.pem, self.revoked_pem)
-        self._digests[self.revision] = authority.bundle_digest
-        self._digests.pop(self.revision - MOST_REMEMBERED, None)
-
-    def digest_of(self, revision: int) -> str:
-        """What receipts name the bundle of a revision by; empty for one that is long gone."""
-        return self._digests.get(revision, "")
+        self.digest = authority.bundle_digest
 
     def follow(self, authority: Authority) -> None:
         """Put the bundle of this authority into force; the same one again changes nothing."""

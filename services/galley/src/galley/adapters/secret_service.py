@@ -1,4 +1,4 @@
-"""`meshcore.secrets.v1.SecretService/Watch`: Secrets by reference, to Pilot alone, on the mTLS port."""
+"""`meshcore.secrets.v1.SecretService/Watch`: Secrets by reference, to Pilot and Citadel, on the mTLS port."""
 
 import asyncio
 import time

@@ -10,6 +10,7 @@ import structlog
 from meshcore.distribution.events import ChangeSet, FullState
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.xds.resource import EMPTY, ResourceSet
+from meshcore.xds.secret_book import SecretName, SecretState
 from meshcore.xds.session import Front
 
 from pilot.adapters import telemetry
@@ -18,7 +19,6 @@ from pilot.core.engine import Engine
 from pilot.core.issuer_keys import IssuerKeys, KeySource
 from pilot.core.proxy import Proxy
 from pilot.core.registry import RegisteredWorkload
-from pilot.core.secrets import SecretName, SecretState
 from pilot.core.stream import Stream
 
 _log = structlog.get_logger("engine")

@@ -12,10 +12,10 @@ import structlog
 from meshcore._generated.meshcore.secrets.v1 import secrets_pb2, secrets_pb2_grpc
 from meshcore.runtime import tasks
 from meshcore.tls import LiveIdentity, grpc_channel_credentials
+from meshcore.xds.secret_book import SecretName, SecretState
 
 from pilot.adapters import telemetry
 from pilot.adapters.hub import Hub
-from pilot.core.secrets import SecretName, SecretState
 
 _OPTIONS = (
     ("grpc.keepalive_time_ms", 10_000),

@@ -17,6 +17,7 @@ from meshcore.distribution.events import Change, ChangeSet, FullState
 from meshcore.xds.frames import Frames
 from meshcore.xds.nack import refused_names
 from meshcore.xds.resource import PackedResource, ResourceSet
+from meshcore.xds.secret_book import SecretBook, SecretName, SecretState, permitted
 from meshcore.xds.session import AdsSession, Front
 
 from pilot.core.compiler.envoy_filter.bootstrap import with_bootstrap
@@ -31,7 +32,6 @@ from pilot.core.proxy import Proxy, ProxyClass, classify
 from pilot.core.push_queue import Push, PushQueue
 from pilot.core.receipt import ReceiptLog
 from pilot.core.registry import RegisteredWorkload
-from pilot.core.secrets import SecretBook, SecretName, SecretState, permitted
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.stream import Stream
 

@@ -12,6 +12,7 @@ from operator import is_
 
 from cryptography import x509
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
+
 from meshcore.key_pair import pair_fault
 from meshcore.pem import count_certificates
 from meshcore.xds.resource import PackedResource, Resources
