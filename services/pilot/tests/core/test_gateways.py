@@ -92,6 +92,18 @@ def test_the_service_of_the_gateway_says_which_port_is_bound(compiled):
     assert at(compiled(HTTP + bound("v", "[a.shop.example]", to("reviews")), alone), "a.shop.example", 80).shares
 
 
+def test_a_service_may_say_that_its_ports_are_not_those_of_gateways(objects):
+    label = "experimental.istio.io/disable-gateway-port-translation"
+    text = MESH.replace(
+        "metadata: {name: ingress, namespace: edge}",
+        f"metadata: {{name: ingress, namespace: edge, labels: {{{label}: 'true'}}}}",
+    )
+    snapshot = MeshSnapshot.of(objects(text + HTTP + bound("v", "[a.shop.example]", to("reviews"))))
+    resources = compile_resources(snapshot, classify(parse_node(NODE), snapshot.selection))
+    assert at(resources, "a.shop.example", 80).shares == {REVIEWS: 100.0}
+    assert at(resources, "a.shop.example", 8080).refused
+
+
 @pytest.mark.parametrize("host", ["unknown.example", "b.shop.example", "shop.example"])
 def test_an_unknown_host_gets_404(compiled, host):
     assert at(compiled(HTTP + bound("v", "[a.shop.example]", to("reviews"))), host).status == 404

@@ -24,6 +24,7 @@ from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
 from pilot.core.proxy import parse_node
 
+OTHER_CA = make_ca("another authority")
 CA = make_ca()
 PAIR, OTHER = CA.issue(None, dns=["a.test"]), CA.issue(None, dns=["b.test"])
 GOOD = {"tls.crt": PAIR.chain, "tls.key": PAIR.key.pem}
@@ -103,12 +104,32 @@ def test_what_cannot_be_used_is_told_and_the_last_good_form_stays(data: Mapping[
     assert known.problems(frozenset({NAME}), "edge") == {}
 
 
-def test_a_secret_that_is_gone_stays_in_use() -> None:
+def test_a_secret_that_cannot_be_read_now_stays_in_use() -> None:
     known = book(GOOD)
     assert served(known) is not None
-    known.take(("edge", "cert"), SecretState("", None, "there is none"))
+    known.take(("edge", "cert"), SecretState("", None, "Galley cannot decrypt it"))
     assert served(known) is not None
+    assert "Galley cannot decrypt it" in known.problems(frozenset({NAME}), "edge")[NAME]
+
+
+def test_a_secret_that_is_deleted_is_served_no_more_until_there_is_one_again() -> None:
+    known = book(GOOD)
+    assert served(known) is not None
+    known.take(("edge", "cert"), SecretState("", None, "there is none", deleted=True))
+    assert served(known) is None
     assert "there is none" in known.problems(frozenset({NAME}), "edge")[NAME]
+    known.take(("edge", "cert"), SecretState("7", GOOD))
+    assert served(known) is not None
+
+
+def test_of_two_secrets_for_a_root_the_one_that_is_left_counts() -> None:
+    known, name = book({"ca.crt": CA.root_pem}, "cert-cacert"), "kubernetes://cert-cacert"
+    assert served(known, name) is not None
+    known.take(("edge", "cert"), SecretState("1", {"cacert": OTHER_CA.root_pem}))
+    known.take(("edge", "cert-cacert"), SecretState("", None, "there is none", deleted=True))
+    found = served(known, name)
+    assert found is not None
+    assert found.validation_context.trusted_ca.inline_bytes == OTHER_CA.root_pem
 
 
 def test_the_same_content_again_is_no_news() -> None:

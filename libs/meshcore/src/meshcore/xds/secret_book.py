@@ -3,7 +3,8 @@
 Everything here is in memory only; nothing of it is part of a compiled set, of a debug page or of the disk copy. Pure.
 
 A key pair is `tls.crt` and `tls.key`, or `cert` and `key`; a root is `ca.crt` or `cacert`; revocations are `ca.crl` or
-`crl`. What cannot be used leaves a `problem`, and what was used before stays in use.
+`crl`. What cannot be used leaves a `problem`, and what was used before stays in use. Of a Secret that is deleted
+nothing is served any more: an Envoy that has it goes on with it, one that starts does not get it (as with Istio).
 """
 
 from collections.abc import Mapping
@@ -25,11 +26,15 @@ SecretName = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class SecretState:
-    """What is known of one Secret object; `data` None: there is none that may be had, and `why` says so."""
+    """What is known of one Secret object; `data` None: there is none that may be had, and `why` says so.
+
+    `deleted` tells one that is gone from one that cannot be read now.
+    """
 
     version: str = ""
     data: Mapping[str, bytes] | None = field(default=None, repr=False)
     why: str = ""
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,8 @@ class SecretBook:
         before = self._objects.get(name)
         if before == state:
             return False
-        if state.data is None and before is not None and before.data is not None:
-            # It is gone, or cannot be read now: the last good form goes on, as with any config.
+        if state.data is None and not state.deleted and before is not None and before.data is not None:
+            # It cannot be read now: the last good form goes on, as with any config.
             state = replace(before, why=state.why)
         self._objects[name] = state
         self.generation += 1
@@ -92,7 +97,8 @@ class SecretBook:
         if before.made_of is not None and all(map(is_, before.made_of, states)):
             return before
         made = self._made(name, reference, states)
-        if before.resource is not None and (made.resource is None or made.resource == before.resource):
+        gone = all(state is not None and state.deleted for state in states)
+        if before.resource is not None and (made.resource == before.resource or (made.resource is None and not gone)):
             made = replace(made, resource=before.resource)
         self._served[name, namespace] = made
         return made

@@ -15,12 +15,15 @@ from meshcore.xds.session import Front
 
 from pilot.adapters import telemetry
 from pilot.core.admission import Admission
+from pilot.core.diagnostics import GATEWAY_REFUSALS, Diagnostic
 from pilot.core.engine import Engine
 from pilot.core.issuer_keys import IssuerKeys, KeySource
 from pilot.core.proxy import Proxy
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.stream import Stream
 
+_REMEMBERED = 10_000
+"""Refusals that are not counted again; forgotten when there are more."""
 _log = structlog.get_logger("engine")
 
 
@@ -37,6 +40,7 @@ class Hub:
         """Set when keys of other issuers may be needed than before."""
         self._keys: Mapping[KeySource, timedelta] = {}
         self._secret_users: set[int] = set()
+        self._rejected: frozenset[Diagnostic] = frozenset()
         self._arrived = asyncio.Event()
         self._wakes: dict[int, asyncio.Event] = {}
         self._progress = asyncio.Event()
@@ -92,6 +96,7 @@ class Hub:
         """What a new stream is to have."""
         resources = self.engine.target(stream)
         self._note_secrets(stream, resources)
+        self._note_rejected(resources)
         return resources
 
     def connect(self, proxy: Proxy, front: Front, address: str) -> tuple[Stream, asyncio.Event]:
@@ -117,6 +122,7 @@ class Hub:
             return None
         push, resources = taken
         self._note_secrets(stream, resources)
+        self._note_rejected(resources)
         if stream.proxy_class is not None and (why := self.engine.broken.get(stream.proxy_class)) is not None:
             telemetry.INTERNAL_ERRORS.inc()
             _log.error("compile failed, the proxy keeps what it has", proxy=stream.proxy.id, error=why)
@@ -191,6 +197,14 @@ class Hub:
             if left <= 0:
                 return False
             await self.progress(left)
+
+    def _note_rejected(self, resources: ResourceSet) -> None:
+        """Count what of Gateways was left out, once for each reason."""
+        found = frozenset(item for item in resources.diagnostics if item.code in GATEWAY_REFUSALS)
+        for item in found - self._rejected:
+            telemetry.REJECTED_CONFIGS.labels("gateway", item.config_name).inc()
+        remembered = self._rejected if len(self._rejected) < _REMEMBERED else frozenset()
+        self._rejected = remembered | found
 
     def _note_secrets(self, stream: Stream, resources: ResourceSet) -> None:
         """Wake the source of secrets when this stream needs some, or needed some before."""

@@ -93,11 +93,12 @@ class SecretSource:
         while (update := await call.read()) is not grpc.aio.EOF:
             name = (update.namespace, update.name)
             present = update.state == secrets_pb2.SecretUpdate.PRESENT
+            absent = update.state == secrets_pb2.SecretUpdate.ABSENT
             why = "" if present else _WHY.get(update.state, "its state is not known here")
             telemetry.SECRET_UPDATES.labels(secrets_pb2.SecretUpdate.State.Name(update.state).lower()).inc()
             if name in self._asked:
                 data = dict(update.data) if present else None
-                self._hub.take_secret(name, SecretState(update.resource_version, data, why))
+                self._hub.take_secret(name, SecretState(update.resource_version, data, why, deleted=absent))
                 self._report()
         raise ConnectionError("galley ended the watch of secrets")
 

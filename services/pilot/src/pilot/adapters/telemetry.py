@@ -34,6 +34,9 @@ TRIGGERS = metrics.counter("pilot_push_triggers", "Reasons of pushes.", ["type"]
 INBOUND = metrics.counter("pilot_inbound_updates", "Events received, by kind.", ["type"])
 SERVICES = metrics.gauge("pilot_services", "Services known.")
 VIRTUAL_SERVICES = metrics.gauge("pilot_virt_services", "VirtualServices known.")
+REJECTED_CONFIGS = metrics.counter(
+    "pilot_total_rejected_configs", "Parts of Gateways that were left out, by Gateway, each once.", ["type", "name"]
+)
 SECRET_UPDATES = metrics.counter("pilot_secret_updates", "What Galley told of Secrets.", ["state"])
 SECRET_PROBLEMS = metrics.gauge("pilot_secret_problems", "Secrets that config refers to and that cannot be served.")
 KEYS_FETCHED = metrics.counter("pilot_jwks_resolver_network_fetch_success", "Key sets of issuers that were fetched.")

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+GATEWAY_REFUSALS = frozenset({"gateway-server-refused", "gateway-server-name-taken"})
+"""Codes that tell of a part of a Gateway which is left out."""
+
 
 class Severity(StrEnum):
     """How bad it is for traffic."""
@@ -23,3 +26,9 @@ class Diagnostic:
     config: str
     message: str
     severity: Severity = Severity.WARNING
+
+    @property
+    def config_name(self) -> str:
+        """`namespace/name` of the object."""
+        parts = self.config.split("/")
+        return f"{parts[-3]}/{parts[-1]}" if len(parts) > 3 else self.config

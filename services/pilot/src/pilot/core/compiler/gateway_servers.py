@@ -8,6 +8,7 @@ is refused leaves a diagnostic with the Gateway's path.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from meshcore.hosts import hosts_for_namespace
 from meshcore.model import Gateway
@@ -22,11 +23,11 @@ from pilot.core.compiler.gateway_tls import unusable
 from pilot.core.compiler.own_ports import reserved_ports
 from pilot.core.config import Config
 from pilot.core.diagnostics import Diagnostic
-from pilot.core.proxy import ProxyClass
 from pilot.core.visibility.gateways import gateways_for
 
 _FIRST_UNPRIVILEGED = 1024
 _UNIX = "unix://"
+_UNTRANSLATED = "experimental.istio.io/disable-gateway-port-translation"
 
 
 class Family(StrEnum):
@@ -110,8 +111,27 @@ def merged_servers(work: Compilation) -> Merged:
     gateways = work.memo(every, lambda: gateways_for(snapshot, one))
     reserved = reserved_ports(work)
     wildcards = (one.bind_address,) if one.bind_address else work.families.wildcards
-    place = (one.served, wildcards, one.unprivileged, reserved)
-    return work.memo(("gateway-servers", Same(gateways), place), lambda: _merged(gateways, one, wildcards, reserved))
+    targets = _targets(work)
+    place = Place(targets, wildcards, one.unprivileged, reserved)
+    return work.memo(("gateway-servers", Same(gateways), place), lambda: _merged(gateways, place))
+
+
+class Place(NamedTuple):
+    """What of a proxy decides where its servers listen."""
+
+    targets: tuple[tuple[int, int], ...]
+    """Ports of its Services and where they lead, the first that counts first."""
+    wildcards: Addresses
+    unprivileged: bool
+    reserved: frozenset[int]
+
+
+def _targets(work: Compilation) -> tuple[tuple[int, int], ...]:
+    """A Service may say that its ports are not those of Gateways (Knative's does)."""
+    known = work.snapshot.registry.services
+    served = work.proxy_class.served
+    kept = {item.service for item in served if not (one := known.get(item.service)) or _UNTRANSLATED not in one.labels}
+    return tuple((item.port, item.target) for item in served if item.service in kept)
 
 
 @dataclass
@@ -122,39 +142,31 @@ class _Slot:
     """Which Gateway has a server name."""
 
 
-def _merged(
-    gateways: Iterable[Config[Gateway]], one: ProxyClass, wildcards: Addresses, reserved: frozenset[int]
-) -> Merged:
+def _merged(gateways: Iterable[Config[Gateway]], place: Place) -> Merged:
     slots: dict[tuple[str, int], _Slot] = {}
     problems: dict[Diagnostic, None] = {}
     for config in gateways:
         for server in config.object.spec.servers:
-            found = _add(slots, config, server, one, wildcards[0], reserved)
+            found = _add(slots, config, server, place)
             if found:
                 text = f"Server {server.port.name!r} of Gateway {config.namespace}/{config.name} is left out: {found}."
                 problems[Diagnostic("gateway-server-refused", config.path, text)] = None
+    first, *others = place.wildcards
     listeners = [
-        GatewayListener(*place, slot.family, tuple(slot.servers), wildcards[1:] if place[0] == wildcards[0] else ())
-        for place, slot in sorted(slots.items())
+        GatewayListener(*bound, slot.family, tuple(slot.servers), tuple(others) if bound[0] == first else ())
+        for bound, slot in sorted(slots.items())
     ]
     return Merged(tuple(listeners), tuple(problems))
 
 
-def _add(
-    slots: dict[tuple[str, int], _Slot],
-    config: Config[Gateway],
-    server: Server,
-    one: ProxyClass,
-    wildcard: str,
-    reserved: frozenset[int],
-) -> str:
+def _add(slots: dict[tuple[str, int], _Slot], config: Config[Gateway], server: Server, place: Place) -> str:
     """Why the server cannot be had; empty when it can."""
-    port = _bound_port(server, one)
-    if port in reserved:
+    port = _bound_port(server, place)
+    if port in place.reserved:
         return f"port {port} is one of the proxy's own"
-    if one.unprivileged and 0 < port < _FIRST_UNPRIVILEGED:
+    if place.unprivileged and 0 < port < _FIRST_UNPRIVILEGED:
         return f"the proxy may not bind port {port}, which is below {_FIRST_UNPRIVILEGED}"
-    bind = wildcard if server.bind in ANYWHERE else server.bind
+    bind = place.wildcards[0] if server.bind in ANYWHERE else server.bind
     hosts = tuple(_scoped(host, config.namespace) for host in server.hosts)
     made = GatewayServer(config, server, port, hosts)
     family = _family(server)
@@ -185,12 +197,12 @@ def _family(server: Server) -> Family:
     return Family.TLS if server.tls is not None else Family.TCP
 
 
-def _bound_port(server: Server, one: ProxyClass) -> int:
+def _bound_port(server: Server, place: Place) -> int:
     """The target port of the gateway's own Service; the port itself when no Service has it; none on a socket."""
     number = server.port.number
     if server.bind.startswith(_UNIX):
         return 0
-    return next((served.target for served in one.served if served.port == number), number)
+    return next((target for port, target in place.targets if port == number), number)
 
 
 def _scoped(host: str, namespace: str) -> str:
