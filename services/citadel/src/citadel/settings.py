@@ -64,7 +64,7 @@ class CitadelSettings(ServiceSettings):
     audit_retention: GoDuration = timedelta(days=7)
     """How long access records are kept."""
     audit_most_rows: int = Field(1_000_000, ge=1)
-    """How many access records are kept at most; the oldest go first. A row has about 0.6 KB with its indices."""
+    """How many access records are kept at most; the oldest go first. A row has about 1.2 KB with its indices."""
     audit_rate: float = Field(200.0, gt=0)
     """Access records a second that one identity may report; ten times as many at once."""
     plugged_in_dir: Path | None = Field(

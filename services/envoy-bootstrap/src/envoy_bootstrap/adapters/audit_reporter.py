@@ -118,8 +118,9 @@ class AuditReporter:
             code = error.code()
             _FAILED.labels(code.name).inc()
             self._tell(f"{code.name}: {(error.details() or '')[:200]}")
-            # The next try meets Citadel anew: it may have moved, and there may be a newer certificate.
-            await self._close()
+            if code is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                # The next try meets Citadel anew: it may have moved. One that is busy is spared the handshake.
+                await self._close()
             if code not in _NEVER_TAKEN:
                 return False
             lost = self._queue.refused()
