@@ -6,6 +6,7 @@ from envoy.config.route.v3 import route_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from meshcore.xds import delta, registry
+from meshcore.xds.channel import Channel
 from meshcore.xds.origin import VIRTUAL_HOST_METADATA, ConfigRef, metadata_field
 from meshcore.xds.request import Rejection, Request
 from meshcore.xds.resource import PackedResource, ResourceSet
@@ -50,6 +51,7 @@ class Client:
         self.has = None
         self.sent = 0
         self._shown = None
+        self._channel = Channel(ROUTE_TYPE)
 
     def give(self, resource):
         """Until nothing more is to be sent."""
@@ -62,9 +64,10 @@ class Client:
             self.sent += 1
             assert self.sent < 500, "it never ends"
             if self.refuses(prefixes(target)):
-                self.isolation.refused(ONE, self.words, [target], made, lambda *_: self.has)
+                self.isolation.refused(ONE, self.words, [target], made, [self._channel])
             else:
                 self.has = target
+                self._channel.taken = {target.name: target}
                 self.isolation.taken(ONE, [target])
 
     @property
@@ -177,6 +180,31 @@ def test_who_came_with_routes_of_before_keeps_them_and_who_came_without_has_the_
     for stream in (old, fresh):
         engine.disconnect(stream)
     assert engine.isolation.held_back(fresh.proxy_class) == ()
+
+
+def test_what_one_client_refuses_and_another_takes_is_that_clients_own_trouble():
+    made = ResourceSet.of([routes(a="/a", b="/b")])
+    engine = Engine(lambda snapshot, one: made, lambda *_: True, Debounce(0.1, 10))
+    first, [to_first] = stream_of(engine, "first")
+    second, [to_second] = stream_of(engine, "second")
+    assert refuse(engine, first, to_first) == [], "the other has yet to answer"
+    second.session.request_received(Request(type_url=ROUTE_TYPE, nonce=to_second.nonce), 0.0)
+    assert engine.take_acknowledgement(second, ROUTE_TYPE, 0.0) == []
+    third, [to_third] = stream_of(engine, "third")
+    assert refuse(engine, third, to_third) == [], "the other has taken it"
+    assert engine.held_back(second) == ()
+    assert engine.target(second).of_type(ROUTE_TYPE)["80"] is made.of_type(ROUTE_TYPE)["80"]
+    assert third.session.channels[ROUTE_TYPE].rejection is not None, "and is told of as ever"
+
+
+def test_what_all_refuse_is_held_back_for_all_when_the_last_has_answered():
+    made = ResourceSet.of([routes(a="/a", b="/bad")])
+    engine = Engine(lambda snapshot, one: made, lambda *_: True, Debounce(0.1, 10))
+    first, [to_first] = stream_of(engine, "first")
+    second, [to_second] = stream_of(engine, "second")
+    assert refuse(engine, first, to_first) == []
+    assert sorted(refuse(engine, second, to_second)) == [first.number, second.number]
+    assert len(engine.held_back(first)) == len(engine.held_back(second)) > 0
 
 
 @settings(max_examples=150)

@@ -7,16 +7,16 @@ whose compile gives what it had keeps the very same mappings, which a session ta
 (seconds of a monotonic clock, and of the epoch where it is shown to people), nothing is sent from here.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import islice
 from types import MappingProxyType
 
 from meshcore.distribution.events import Change, ChangeSet, FullState
+from meshcore.xds.channel import Channel
 from meshcore.xds.frames import Frames
 from meshcore.xds.nack import refused_names
-from meshcore.xds.resource import PackedResource, ResourceSet
+from meshcore.xds.resource import ResourceSet
 from meshcore.xds.secret_book import SecretBook, SecretName, SecretState, permitted
 from meshcore.xds.session import AdsSession, Front
 
@@ -25,6 +25,7 @@ from pilot.core.debounce import Debounce
 from pilot.core.impact import endpoints_affect, keys_affect
 from pilot.core.ip_families import IpFamilies, families_of
 from pilot.core.isolation import HeldBack, Isolation
+from pilot.core.isolation.members import WITNESSES, is_contested
 from pilot.core.issuer_keys import IssuerKeys
 from pilot.core.key_demand import KeyDemand
 from pilot.core.name_table import name_table
@@ -75,7 +76,7 @@ class Engine:
     _numbers: int = 0
     _registered: tuple[RegisteredWorkload, ...] = ()
     _classes: dict[ProxyClass, _Compiled] = field(default_factory=dict)
-    _members: Counter[ProxyClass | None] = field(default_factory=Counter)
+    _members: dict[ProxyClass | None, dict[int, Stream]] = field(default_factory=dict)
     _names: dict[IpFamilies, _Compiled] = field(default_factory=dict)
     _touched: dict[int, Push] = field(default_factory=dict)
     _with_secrets: dict[ProxyClass, tuple[ResourceSet, int, ResourceSet]] = field(default_factory=dict)
@@ -161,7 +162,7 @@ class Engine:
         proxy_class = None if proxy.is_agent else classify(proxy, self.snapshot.selection)
         stream = Stream(self._numbers, proxy, session, proxy_class, address, epoch)
         self.streams[stream.number] = stream
-        self._members[proxy_class] += 1
+        self._members.setdefault(proxy_class, {})[stream.number] = stream
         return stream
 
     def disconnect(self, stream: Stream) -> bool:
@@ -169,7 +170,7 @@ class Engine:
         self.streams.pop(stream.number, None)
         self.queue.forget(stream.number)
         self._touched.pop(stream.number, None)
-        self._leave_class(stream.proxy_class)
+        self._leave_class(stream)
         return self.receipts.left(stream.number)
 
     def release_pushes(self) -> list[int]:
@@ -196,14 +197,18 @@ class Engine:
         known = self._classes.get(one) if one is not None else None
         if one is None or known is None:
             return []
-        held = stream.session.channels[type_url].held
+        channels = self._channels(one, type_url, stream)
+        held = channels[0].held
+        named = (held[name] for name in sorted(refused_names(words, names)) if name in held)
         refused = [
-            held[name]
-            for name in sorted(refused_names(words, names))
-            if name in held and held[name].exists and not stream.has_unknown(type_url, name)
+            resource
+            for resource in named
+            if resource.exists
+            and not stream.has_unknown(type_url, resource.name)
+            and not is_contested(resource, channels[1:])
         ]
-        last = partial(self._last_taken, stream)
-        return self._push_again(one, now) if self.isolation.refused(one, words, refused, known.made, last) else []
+        changed = self.isolation.refused(one, words, refused, known.made, channels)
+        return self._push_again(one, now) if changed else []
 
     def take_acknowledgement(self, stream: Stream, type_url: str, now: float) -> list[int]:
         """A client has taken a message of this type; as `take_refusal`."""
@@ -279,20 +284,16 @@ class Engine:
                 made = ResourceSet(MappingProxyType(resources), made.diagnostics, made.secrets)
         return made
 
-    def _last_taken(self, stream: Stream, type_url: str, name: str) -> PackedResource | None:
-        """What this client has taken last, else another of its class."""
-        for other in (stream, *self.streams.values()):
-            channel = other.session.channels.get(type_url) if other.proxy_class == stream.proxy_class else None
-            found = channel.taken.get(name) if channel is not None else None
-            if found is not None and found.body:
-                return found
-        return None
+    def _channels(self, one: ProxyClass, type_url: str, first: Stream) -> list[Channel]:
+        """That of a stream, and of some others of its class that ask for the type."""
+        others = (other for other in self._members[one].values() if other is not first)
+        found = (other.session.channels.get(type_url) for other in (first, *islice(others, WITNESSES)))
+        return [channel for channel in found if channel is not None]
 
     def _push_again(self, one: ProxyClass, now: float) -> list[int]:
         """The class is to have something else although no config has changed."""
         push = Push(self.snapshot.revision, now, frozenset({"refusal"}))
-        members = [number for number, stream in self.streams.items() if stream.proxy_class == one]
-        return [number for number in members if self.queue.add(number, push)]
+        return [number for number in self._members[one] if self.queue.add(number, push)]
 
     def find(self, proxy_id: str) -> Stream | None:
         """The newest compiled-for stream of a proxy; else of a workload of that name, `<workload>.<namespace>`."""
@@ -324,9 +325,9 @@ class Engine:
                     continue
                 proxy_class = classify(stream.proxy, snapshot.selection)
                 if proxy_class != stream.proxy_class:
-                    self._leave_class(stream.proxy_class)
-                    self._members[proxy_class] += 1
+                    self._leave_class(stream)
                     stream.proxy_class = proxy_class
+                    self._members.setdefault(proxy_class, {})[stream.number] = stream
                     moved.add(stream.number)
         return frozenset(moved)
 
@@ -349,10 +350,11 @@ class Engine:
                 stream.target_generation = self.generation
         return affected
 
-    def _leave_class(self, proxy_class: ProxyClass | None) -> None:
+    def _leave_class(self, stream: Stream) -> None:
         """One stream fewer; what nobody is of any more is forgotten."""
-        self._members[proxy_class] -= 1
-        if self._members[proxy_class] == 0:
+        proxy_class = stream.proxy_class
+        self._members[proxy_class].pop(stream.number, None)
+        if not self._members[proxy_class]:
             del self._members[proxy_class]
             if proxy_class is not None:
                 self._classes.pop(proxy_class, None)

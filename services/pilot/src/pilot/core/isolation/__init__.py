@@ -5,12 +5,14 @@ looked at once, and the search in one resource takes `MOST_ATTEMPTS` messages at
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+from meshcore.xds.channel import Channel
 from meshcore.xds.resource import PackedResource, ResourceSet
 
-from pilot.core.isolation.parts import DIVIDED, parts_of
+from pilot.core.isolation.members import innocent, last_good
+from pilot.core.isolation.parts import DIVIDED
 from pilot.core.isolation.quarantine import Form, HeldBack, Quarantine
 from pilot.core.proxy import ProxyClass
 
@@ -18,8 +20,6 @@ __all__ = ["Form", "HeldBack", "Isolation"]
 
 Place = tuple[str, str]
 """Type and name of a resource."""
-LastTaken = Callable[[str, str], PackedResource | None]
-"""What some client of the class has taken last under that type and name; None when nothing is known of that."""
 
 
 class Isolation:
@@ -62,11 +62,12 @@ class Isolation:
         words: str,
         resources: Iterable[PackedResource],
         compiled: ResourceSet,
-        last_taken: LastTaken,
+        channels: Sequence[Channel],
     ) -> bool:
         """A client of the class refuses these, in these words; True when the class is to have something else.
 
-        `compiled` is what was compiled for the class last.
+        `compiled` is what was compiled for the class last; `channels` are those of its clients, of the refusing one
+        first.
         """
         found = self._found.setdefault(one, {})
         changed = False
@@ -76,11 +77,10 @@ class Isolation:
             if resource.type_url not in DIVIDED or now is None:
                 continue
             if place not in found:
-                good = last_taken(*place)
-                parts = parts_of(good) if good is not None else ()
-                found[place] = Quarantine({part.key: part.content for part in parts})
+                found[place] = Quarantine(last_good(channels, resource.name))
                 found[place].applied(now)
-            changed = found[place].refused(resource, words) or changed
+            taken = innocent(channels, resource.name)
+            changed = found[place].refused(resource, words, taken) or changed
         return self._note(one, changed=changed)
 
     def taken(self, one: ProxyClass, resources: Iterable[PackedResource]) -> bool:

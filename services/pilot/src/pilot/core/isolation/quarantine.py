@@ -111,15 +111,17 @@ class Quarantine:
         self._made[made.version] = frozenset(instead)
         return made
 
-    def refused(self, resource: PackedResource, words: str) -> bool:
-        """A client refuses this version; True when the class is to have another."""
+    def refused(self, resource: PackedResource, words: str, innocent: frozenset[Part] = frozenset()) -> bool:
+        """A client refuses this version; True when the class is to have another. `innocent` parts were taken by one."""
         if resource.version in self._refused or self._given_up:
             return False
         self._refused.add(resource.version)
         self._attempts += 1
         ours = self._made.get(resource.version, frozenset())
         fresh = [
-            part for part in parts_of(resource) if part.key not in ours and self.good.get(part.key) != part.content
+            part
+            for part in parts_of(resource)
+            if part.key not in ours and part not in innocent and self.good.get(part.key) != part.content
         ]
         found = [part for part in self._trial if part in fresh]
         if not found:
