@@ -6,6 +6,7 @@ interfaces stay on loopback addresses of their own.
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 import subprocess
@@ -99,6 +100,23 @@ class ControlPlane:
         finally:
             for document in reversed(documents):
                 self.delete(document)
+
+    @contextmanager
+    def configured(self, **mesh: object) -> Iterator[None]:
+        """MeshConfig has these fields meanwhile."""
+        url = "/api/v1/namespaces/istio-system/configmaps/istio"
+        before = self.api.get(url).json()["data"]["mesh"]
+
+        def put(text: str) -> None:
+            current = self.api.get(url).json()
+            answer = self.api.put(url, json={**current, "data": {"mesh": text}})
+            assert answer.status_code == 200, answer.text
+
+        put(json.dumps({**json.loads(before), **mesh}))
+        try:
+            yield
+        finally:
+            put(before)
 
     def delete(self, document: dict) -> None:
         path = PLURALS[document["kind"]].format(document["metadata"]["namespace"])

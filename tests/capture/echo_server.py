@@ -10,6 +10,9 @@ import socket
 import socketserver
 import sys
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 
 def plain(address: str) -> str:
@@ -58,6 +61,17 @@ class TcpServer(BothFamilies, socketserver.ThreadingTCPServer):
 
 class HttpServer(BothFamilies, http.server.ThreadingHTTPServer):
     """Of requests."""
+
+
+@contextmanager
+def outside(server: HttpServer | TcpServer) -> Iterator[int]:
+    """The port of a server on the host, which is outside the mesh."""
+    with server, ThreadPoolExecutor(1) as pool:
+        pool.submit(server.serve_forever)
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
 
 
 if __name__ == "__main__":

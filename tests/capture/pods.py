@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 PROXY = 1337
+NAMES = ("a.wild.example", "b.other.example")
+"""Names of the host that every pod can look up."""
 _CONVERSATION = """
 import socket, sys
 with socket.create_connection((sys.argv[1], int(sys.argv[2])), 5) as connection:
@@ -22,6 +25,19 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), 5) as connection:
     for line in sys.argv[3:]:
         stream.write(line.encode() + b"\\n"); stream.flush()
         print(stream.readline().decode().strip(), flush=True)
+"""
+_HELLO = """
+import socket, ssl, sys
+incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+context = ssl._create_unverified_context()
+begun = context.wrap_bio(incoming, outgoing, server_hostname=sys.argv[3])
+try:
+    begun.do_handshake()
+except ssl.SSLWantReadError:
+    pass
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 5) as connection:
+    connection.sendall(outgoing.read())
+    print(connection.makefile("rb").readline().decode(errors="replace"))
 """
 
 
@@ -36,6 +52,7 @@ class Pod:
     def __init__(self, network: PodNetwork, name: str, address: str, address6: str) -> None:
         self.name, self.address, self.address6 = name, address, address6
         self.namespace = f"{network.prefix}-{name}"
+        self.files = Path("/etc/netns") / self.namespace
         self.link = f"{network.prefix}v{address.rsplit('.', 1)[-1]}"
 
     def inside(self, *command: str) -> list[str]:
@@ -62,6 +79,17 @@ class Pod:
             timeout=20,
         )
         return done.stdout.splitlines()
+
+    def say_hello(self, address: str, port: int, name: str) -> str:
+        """Dial, begin TLS with that server name, and what comes back in the first line, TLS or not."""
+        done = subprocess.run(
+            self.inside(sys.executable, "-c", _HELLO, address, str(port), name),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+        )
+        return done.stdout.strip()
 
 
 def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -100,6 +128,9 @@ class PodNetwork:
     def add(self, name: str) -> Pod:
         number = 10 + len(self._pods)
         pod = Pod(self, name, f"{self.subnet}.{number}", f"{self.subnet6}{number}")
+        pod.files.mkdir(parents=True)
+        # what `ip netns exec` shows as /etc/hosts
+        (pod.files / "hosts").write_text("".join(f"{self.host} {name}\n" for name in NAMES))
         run("ip", "netns", "add", pod.namespace)
         self._pods.append(pod)
         run("ip", "link", "add", pod.link, "type", "veth", "peer", "name", "eth0", "netns", pod.namespace)
@@ -120,6 +151,7 @@ class PodNetwork:
             # the kernel would take its time to remove the link of a namespace that is gone
             run("ip", "link", "delete", pod.link, check=False)
             run("ip", "netns", "delete", pod.namespace, check=False)
+            shutil.rmtree(pod.files, ignore_errors=True)
         for tables in ("iptables", "ip6tables"):
             run(tables, "-w", "-D", "FORWARD", *self._crossing, check=False)
         run("ip", "link", "delete", self._bridge, check=False)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-
 import pytest
 from control_plane import wait_until
-from echo_server import Echo, Greeter, HttpServer, TcpServer
+from echo_server import Echo, Greeter, HttpServer, TcpServer, outside
 from pilot.core.registry import Service
 from pilot.core.registry.auto_addresses import give_addresses
 from pods import answer
@@ -20,17 +16,6 @@ pytestmark = [pytest.mark.capture, pytest.mark.timeout(180)]
 
 CLIENT = "spiffe://cluster.local/ns/default/sa/client"
 TCP = {"name": "tcp", "port": 9000, "targetPort": 9000}
-
-
-@contextmanager
-def outside(server: HttpServer | TcpServer) -> Iterator[int]:
-    """The port of a server on the host, which is outside the mesh."""
-    with server, ThreadPoolExecutor(1) as pool:
-        pool.submit(server.serve_forever)
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
 
 
 def greeting(mesh, address: str, port: int) -> str:

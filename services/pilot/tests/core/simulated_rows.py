@@ -147,7 +147,7 @@ class SimulatedMesh:
             yield Answer(outcome.status, headers=headers, body=body or UNKNOWN, weight=left)
             return
         for cluster, share in outcome.shares.items():
-            found = list(self._hosts(resources, cluster))
+            found = list(self._hosts(resources, cluster)) or list(self._looked_up(resources, cluster, call))
             if not found:
                 status = 503 if route is not None else 0  # a connection of bytes is closed
                 yield Answer(status, headers=Partly(), body=UNKNOWN, weight=left * share / 100)
@@ -239,6 +239,15 @@ class SimulatedMesh:
                 if place is not None:
                     shares[place.name] = shares.get(place.name, 0.0) + part * weight
         return {name: min(share, 100.0) for name, share in shares.items()}
+
+    def _looked_up(
+        self, resources: ResourceSet, name: str, call: RowCall
+    ) -> Iterator[tuple[Place | None, float, bool, Hop]]:
+        """Who has the address that the call names, where the cluster goes to the host of each request."""
+        packed = resources.of_type(CLUSTER_TYPE).get(name)
+        cluster = registry.parse(CLUSTER_TYPE, packed.body) if packed is not None else None
+        if cluster is not None and cluster.HasField("cluster_type") and call.host in self.places:
+            yield self.places[call.host], 1.0, False, Hop(call.host, call.port, "")
 
     def _hosts(self, resources: ResourceSet, name: str) -> Iterator[tuple[Place | None, float, bool, Hop]]:
         """Who may answer for a cluster, with which share, and whether over mesh mTLS."""

@@ -16,6 +16,7 @@ from pilot.core.snapshot import MeshSnapshot
 
 TESTDATA = Path(__file__).parents[1] / "testdata"
 OF_THE_MESH = {
+    "AllowAnyDynamicDNSCluster",
     "BlackHoleCluster",
     "PassthroughCluster",
     "InboundPassthroughCluster",
@@ -24,6 +25,7 @@ OF_THE_MESH = {
     "http_proxy",
 }
 """Made of the mesh config, which need not be written down."""
+CATCH_ALL = {"allow_any", "allow_any_dynamic_dns", "block_all"}
 
 
 def compiled(objects, node, revisions=None, cache=None):
@@ -60,7 +62,7 @@ def test_every_resource_of_every_case_names_objects_that_are_there(case, case_of
                 for host in message.virtual_hosts:
                     made_by = set(origins_in(host.metadata))
                     assert {one.unversioned for one in made_by} <= {one.unversioned for one in resource.origins}
-                    catches_all = host.name in ("allow_any", "block_all") or host.name.startswith("blackhole:")
+                    catches_all = host.name in CATCH_ALL or host.name.startswith("blackhole:")
                     patched = any(origin.kind == "EnvoyFilter" for origin in resource.origins)
                     assert made_by or catches_all or patched, host.name
                     for route in host.routes:

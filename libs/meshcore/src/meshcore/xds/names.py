@@ -7,6 +7,7 @@ from meshcore.errors import ErrorCode, MeshError
 
 PASSTHROUGH_CLUSTER = "PassthroughCluster"
 BLACK_HOLE_CLUSTER = "BlackHoleCluster"
+ALLOW_ANY_DYNAMIC_DNS_CLUSTER = "AllowAnyDynamicDNSCluster"
 INBOUND_PASSTHROUGH_CLUSTER = "InboundPassthroughCluster"
 SDS_CLUSTER = "sds-grpc"
 XDS_CLUSTER = "xds-grpc"

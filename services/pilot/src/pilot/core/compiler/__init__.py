@@ -13,7 +13,8 @@ from meshcore.xds.resource import ResourceSet
 from pilot.core.compiler.authentication import authenticated, authentication_problems
 from pilot.core.compiler.authorization import authorization_problems, authorized
 from pilot.core.compiler.cache import CompileCache, Same
-from pilot.core.compiler.clusters import catch_all_clusters, outbound_clusters
+from pilot.core.compiler.catch_all import catch_all_clusters
+from pilot.core.compiler.clusters import outbound_clusters
 from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.egress_listeners import egress_plan
 from pilot.core.compiler.endpoints import crossing_key, endpoint_resources

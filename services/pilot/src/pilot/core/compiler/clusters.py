@@ -13,9 +13,6 @@ from meshcore.model.mesh_config import DefaultH2Upgrade, MeshConfig
 from meshcore.model.peer_authentication import MtlsMode
 from meshcore.protocol import Protocol
 from meshcore.xds.names import (
-    BLACK_HOLE_CLUSTER,
-    INBOUND_PASSTHROUGH_CLUSTER,
-    PASSTHROUGH_CLUSTER,
     cluster_sni,
     outbound_cluster,
 )
@@ -35,7 +32,7 @@ from pilot.core.compiler.cluster_policy import (
 from pilot.core.compiler.context import Compilation, Compiled, accounts_of, packed
 from pilot.core.compiler.dynamic_dns import apply_dynamic, cares_resolver, is_dynamic
 from pilot.core.compiler.endpoints import load_assignment, place_of, placement_of
-from pilot.core.compiler.messages import ads_source, any_of, duration, provenance, source_bind, struct, uint32
+from pilot.core.compiler.messages import ads_source, duration, provenance, source_bind, struct, uint32
 from pilot.core.compiler.priorities import Placement
 from pilot.core.compiler.sds import secrets_of_client
 from pilot.core.compiler.stat_prefix import outbound_stat_prefix
@@ -47,7 +44,6 @@ from pilot.core.visibility.destination_rules import PortPolicy, ServiceRule
 
 MUTUAL_MATCH = "tlsMode-istio"
 """The choice of endpoints that take mesh mTLS."""
-_PASSTHROUGH_IDLE = duration_pb2.Duration(seconds=300)
 _Type = cluster_pb2.Cluster
 
 
@@ -283,41 +279,3 @@ def _describe(
     made = provenance(config.path if config else "", extra)
     if made is not None:
         cluster.metadata.CopyFrom(made)
-
-
-def catch_all_clusters(work: Compilation) -> Iterator[Compiled]:
-    """BlackHoleCluster everywhere; on sidecars PassthroughCluster and InboundPassthroughCluster too."""
-    mesh = work.mesh
-    origins = work.mesh_origins
-    families, proxy_type = work.families, work.proxy_class.type
-    key = ("catch-all", Same(mesh), proxy_type, families)
-    yield from work.memo(key, lambda: tuple(_catch_all(mesh, proxy_type, families, origins)))
-
-
-def _catch_all(mesh: MeshConfig, proxy_type: ProxyType, families: Families, origins: Origins) -> Iterator[Compiled]:
-    hole = _Type(name=BLACK_HOLE_CLUSTER, alt_stat_name=f"{BLACK_HOLE_CLUSTER};", type=_Type.STATIC)
-    hole.connect_timeout.CopyFrom(duration(mesh.connect_timeout))
-    yield packed(CLUSTER_TYPE, BLACK_HOLE_CLUSTER, hole, beside=origins)
-    if proxy_type is not ProxyType.SIDECAR:
-        return
-    for name in (PASSTHROUGH_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER):
-        cluster = _Type(name=name, alt_stat_name=f"{name};", type=_Type.ORIGINAL_DST)
-        general = mesh.default_traffic_policy
-        apply_connection_pool(cluster, mesh, general.connection_pool if general else None)
-        apply_load_balancer(cluster, None)
-        _follow_callers(cluster)
-        if name == INBOUND_PASSTHROUGH_CLUSTER:
-            cluster.upstream_bind_config.CopyFrom(source_bind(*families.all_loop_sources))
-        yield packed(CLUSTER_TYPE, name, cluster, beside=origins)
-
-
-def _follow_callers(cluster: cluster_pb2.Cluster) -> None:
-    from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
-
-    options = http_protocol_options_pb2.HttpProtocolOptions()
-    options.use_downstream_protocol_config.http_protocol_options.SetInParent()
-    options.use_downstream_protocol_config.http2_protocol_options.SetInParent()
-    options.common_http_protocol_options.idle_timeout.CopyFrom(_PASSTHROUGH_IDLE)
-    cluster.typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].CopyFrom(
-        any_of(options)
-    )

@@ -8,6 +8,7 @@ from meshcore.model.virtual_service import Destination, VirtualService
 from meshcore.xds.names import outbound_cluster
 
 from pilot.core.compiler.context import Compilation, service_port
+from pilot.core.compiler.dynamic_dns import is_dynamic
 from pilot.core.config import Config
 from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.registry import Resolution, Service
@@ -61,8 +62,8 @@ def _problem(
         text = f"Host {found.host} is not known here: requests to it are answered with 503."
         return Diagnostic("unknown-host", owner.path, text, Severity.ERROR)
     port = found.service.port(number)
-    if found.service.resolution is Resolution.DYNAMIC_DNS and (port is None or not port.protocol.is_http):
-        text = f"Port {number} of {found.host} is not HTTP, so no request names the host to look up: 503 is the answer."
+    if found.service.resolution is Resolution.DYNAMIC_DNS and (port is None or not is_dynamic(found.service, port)):
+        text = f"Port {number} of {found.host} is neither HTTP nor TLS: nothing names the host to look up, so 503."
         return Diagnostic("unsupported-resolution", owner.path, text, Severity.ERROR)
     if port is None:
         text = f"Host {found.host} has no port {number}: requests to it are answered with 503."

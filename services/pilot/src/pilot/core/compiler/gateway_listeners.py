@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import product
+from typing import NamedTuple
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
@@ -13,9 +14,10 @@ from meshcore.protocol import Protocol
 from meshcore.xds.names import listener_name
 from meshcore.xds.types import LISTENER_TYPE
 
-from pilot.core.compiler.address_families import listen_on
+from pilot.core.compiler.address_families import Families, listen_on
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled, packed
+from pilot.core.compiler.dynamic_dns import has_dynamic
 from pilot.core.compiler.gateway_chains import passed_through, tcp_target
 from pilot.core.compiler.gateway_routes import routes_of
 from pilot.core.compiler.gateway_servers import Family, GatewayListener, GatewayServer, merged_servers
@@ -37,14 +39,23 @@ def gateway_listeners(work: Compilation) -> Iterator[Compiled]:
     """All that a gateway binds; an address for whose servers nothing is configured is not bound."""
     scope, one, mesh = work.scope, work.proxy_class, work.mesh
     topology = topology_of(one, mesh)
+    before = _Before(topology, has_dynamic(work), work.families)
     for item in merged_servers(work).listeners:
-        key: tuple[object, ...] = (LISTENER_TYPE, Same(item), Same(mesh), topology)
+        key: tuple[object, ...] = (LISTENER_TYPE, Same(item), Same(mesh), before)
         if item.family is not Family.HTTP:
             bound = tuple(Same(config) for server in item.servers for config in routes_of(work, server))
             key += (one.domain, one.labels, work.rules_key, Same(scope.services), bound)
-        made = work.memo(key, partial(_listener, work, item, topology))
+        made = work.memo(key, partial(_listener, work, item, before))
         if made is not None:
             yield made
+
+
+class _Before(NamedTuple):
+    """What of the class and the mesh all its HTTP servers depend on."""
+
+    topology: GatewayTopology
+    dynamic_dns: bool
+    families: Families
 
 
 def topology_of(one: ProxyClass, mesh: MeshConfig) -> GatewayTopology:
@@ -56,7 +67,7 @@ def topology_of(one: ProxyClass, mesh: MeshConfig) -> GatewayTopology:
     return GatewayTopology(general.num_trusted_proxies, forward, general.proxy_protocol is not None)
 
 
-def _listener(work: Compilation, item: GatewayListener, topology: GatewayTopology) -> Compiled | None:
+def _listener(work: Compilation, item: GatewayListener, before: _Before) -> Compiled | None:
     name = listener_name(item.bind, item.port)
     problems: list[Diagnostic] = []
     listener = listener_pb2.Listener(
@@ -65,10 +76,10 @@ def _listener(work: Compilation, item: GatewayListener, topology: GatewayTopolog
         max_connections_to_accept_per_socket_event=uint32(1),
     )
     listen_on(listener, (item.bind, *item.also), item.port)
-    if topology.proxy_protocol:
+    if before.topology.proxy_protocol:
         listener.listener_filters.append(proxy_protocol())
     if item.family is Family.HTTP:
-        manager = _manager(name, item.servers, topology, work.mesh)
+        manager = _manager(name, item.servers, before, work.mesh)
         listener.filter_chains.add(filters=[manager])
     elif item.family is Family.TCP:
         target = tcp_target(work, item.servers[0], problems)
@@ -76,7 +87,7 @@ def _listener(work: Compilation, item: GatewayListener, topology: GatewayTopolog
             listener.filter_chains.append(tcp_chain(target, work.mesh))
     else:
         listener.listener_filters.append(tls_inspector())
-        listener.filter_chains.extend(_distinct(_tls_chains(work, name, item, topology, problems), problems))
+        listener.filter_chains.extend(_distinct(_tls_chains(work, name, item, before, problems), problems))
     if not listener.filter_chains:
         return None
     origins = tuple(server.config.ref for server in item.servers)
@@ -93,7 +104,7 @@ Labelled = tuple[GatewayServer, listener_components_pb2.FilterChain]
 
 
 def _tls_chains(
-    work: Compilation, name: str, item: GatewayListener, topology: GatewayTopology, problems: list[Diagnostic]
+    work: Compilation, name: str, item: GatewayListener, before: _Before, problems: list[Diagnostic]
 ) -> Iterator[Labelled]:
     mesh = work.mesh
     for server in item.servers:
@@ -104,7 +115,7 @@ def _tls_chains(
                 yield server, chain
             continue
         if server.server.is_http:
-            chain = Chain(filters=[_manager(name, (server,), topology, mesh)])
+            chain = Chain(filters=[_manager(name, (server,), before, mesh)])
             chain.metadata.CopyFrom(provenance(server.config.path, origins=(server.config.ref.unversioned,)))
         else:
             target = tcp_target(work, server, problems)
@@ -118,11 +129,11 @@ def _tls_chains(
 
 
 def _manager(
-    name: str, servers: Iterable[GatewayServer], topology: GatewayTopology, mesh: MeshConfig
+    name: str, servers: Iterable[GatewayServer], before: _Before, mesh: MeshConfig
 ) -> listener_components_pb2.Filter:
     servers = tuple(servers)
     grpc_web = any(server.server.protocol is Protocol.GRPC_WEB for server in servers)
-    return edge_manager(Edge(f"outbound_{name};", servers[0].route_name, topology, grpc_web), mesh)
+    return edge_manager(Edge(f"outbound_{name};", servers[0].route_name, grpc_web=grpc_web, **before._asdict()), mesh)
 
 
 def _distinct(chains: Iterable[Labelled], problems: list[Diagnostic]) -> Iterator[listener_components_pb2.FilterChain]:

@@ -39,6 +39,8 @@ class Outbound:
     dynamic_dns: bool = False
     families: Families = ONE_FAMILY
     """Of names that are looked up."""
+    routes: route_pb2.RouteConfiguration | None = None
+    """In the place of those by RDS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Edge:
     route_name: str
     topology: GatewayTopology
     grpc_web: bool = False
+    dynamic_dns: bool = False
+    families: Families = ONE_FAMILY
 
 
 def edge_manager(options: Edge, mesh: MeshConfig) -> listener_components_pb2.Filter:
@@ -72,15 +76,21 @@ def edge_manager(options: Edge, mesh: MeshConfig) -> listener_components_pb2.Fil
     details.subject.value, details.cert, details.dns, details.uri = True, True, True, True
     manager.rds.config_source.CopyFrom(ads_source())
     manager.rds.route_config_name = options.route_name
-    manager.http_filters.extend(ordered(default_filters(grpc_web=options.grpc_web)))
+    filters = default_filters(grpc_web=options.grpc_web)
+    if options.dynamic_dns:
+        filters.append(dynamic_dns_filter(mesh, options.families))
+    manager.http_filters.extend(ordered(filters))
     return listener_components_pb2.Filter(name=NAME, typed_config=any_of(manager))
 
 
 def outbound_manager(options: Outbound, mesh: MeshConfig) -> listener_components_pb2.Filter:
     """The network filter for requests that leave."""
     manager = _manager(options.stat_prefix, mesh)
-    manager.rds.config_source.CopyFrom(ads_source())
-    manager.rds.route_config_name = options.route_name
+    if options.routes is not None:
+        manager.route_config.CopyFrom(options.routes)
+    else:
+        manager.rds.config_source.CopyFrom(ads_source())
+        manager.rds.route_config_name = options.route_name
     if options.is_forward_proxy:
         manager.http_protocol_options.allow_absolute_url.value = True
     filters = default_filters(sniffs=options.sniffs, grpc_web=options.grpc_web)

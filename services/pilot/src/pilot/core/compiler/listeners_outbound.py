@@ -12,6 +12,7 @@ from envoy.config.core.v3 import base_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from meshcore.model.mesh_config import MeshConfig
 from meshcore.xds.names import (
+    ALLOW_ANY_DYNAMIC_DNS_CLUSTER,
     BLACK_HOLE_CLUSTER,
     HTTP_PROXY_ROUTE,
     VIRTUAL_OUTBOUND,
@@ -26,9 +27,10 @@ from pilot.core.compiler.context import Compilation, Compiled, packed
 from pilot.core.compiler.dynamic_dns import has_dynamic
 from pilot.core.compiler.egress_listeners import egress_plan
 from pilot.core.compiler.http_connection_manager import Outbound, outbound_manager
-from pilot.core.compiler.listener_filters import http_inspector, tls_inspector
+from pilot.core.compiler.listener_filters import http_inspector, original_dst, tls_inspector
 from pilot.core.compiler.messages import cidr_range, duration, provenance, uint32
 from pilot.core.compiler.outbound_plan import Planned, plan
+from pilot.core.compiler.routes import unknown_routes
 from pilot.core.compiler.tcp_proxy import tcp_proxy
 from pilot.core.compiler.tcp_routes import TcpTarget
 from pilot.core.compiler.tls import PLAIN_HTTP_ALPN
@@ -44,7 +46,7 @@ def outbound_listeners(work: Compilation) -> Iterator[Compiled]:
         return
     captured = one.interception is not Interception.NONE
     families = work.families
-    unknown = work.scope.unknown
+    unknown = work.scope.unknown_bytes
     for item in egress_plan(work).listeners:
         rest = BLACK_HOLE_CLUSTER if item.is_bound else unknown
         made = (LISTENER_TYPE, item, rest, families, Same(mesh))
@@ -54,9 +56,12 @@ def outbound_listeners(work: Compilation) -> Iterator[Compiled]:
             key = (LISTENER_TYPE, item, unknown, families, Same(mesh))
             yield work.memo(key, partial(_listener, item, mesh, families, unknown=unknown))
         transparent = one.interception is Interception.TPROXY
+        known = tuple(sorted({item.port for item in plan(work).listeners})) if work.scope.looks_up_any else None
         yield work.memo(
-            (LISTENER_TYPE, VIRTUAL_OUTBOUND, transparent, unknown, families, Same(mesh)),
-            lambda: _virtual_outbound(mesh, families, work.mesh_origins, unknown=unknown, transparent=transparent),
+            (LISTENER_TYPE, VIRTUAL_OUTBOUND, transparent, unknown, families, known, Same(mesh)),
+            lambda: _virtual_outbound(
+                mesh, families, work.mesh_origins, known, unknown=unknown, transparent=transparent
+            ),
         )
     port = one.http_proxy_port or mesh.proxy_http_port
     if port:
@@ -144,8 +149,15 @@ def _rest(mesh: MeshConfig, unknown: str) -> listener_components_pb2.FilterChain
 
 
 def _virtual_outbound(
-    mesh: MeshConfig, families: Families, origins: Origins, *, unknown: str, transparent: bool
+    mesh: MeshConfig,
+    families: Families,
+    origins: Origins,
+    known_ports: tuple[int, ...] | None,
+    *,
+    unknown: str,
+    transparent: bool,
 ) -> Compiled:
+    """Takes what has no listener; with `known_ports` HTTP to other ports goes where its host leads."""
     listener = _outbound(VIRTUAL_OUTBOUND, families.wildcards, mesh.proxy_listen_port)
     listener.use_original_dst.value = True
     if transparent:
@@ -153,9 +165,28 @@ def _virtual_outbound(
     hole = listener.filter_chains.add(name=f"{VIRTUAL_OUTBOUND}-blackhole")
     hole.filter_chain_match.destination_port.value = mesh.proxy_listen_port
     hole.filters.append(tcp_proxy(BLACK_HOLE_CLUSTER, mesh))
+    if known_ports is not None:
+        _look_up_http(listener, mesh, families, known_ports)
     rest = listener.filter_chains.add(name=f"{VIRTUAL_OUTBOUND}-catchall-tcp")
     rest.filters.append(tcp_proxy(unknown, mesh))
     return packed(LISTENER_TYPE, VIRTUAL_OUTBOUND, listener, beside=origins)
+
+
+def _look_up_http(
+    listener: listener_pb2.Listener, mesh: MeshConfig, families: Families, known_ports: tuple[int, ...]
+) -> None:
+    """Ports that have listeners look for HTTP themselves, where there may be any: their servers may speak first."""
+    name = f"{VIRTUAL_OUTBOUND}-catchall-tcp-http"
+    routes = unknown_routes(ALLOW_ANY_DYNAMIC_DNS_CLUSTER)
+    prefix = f"outbound_{VIRTUAL_OUTBOUND}_{routes.name};"
+    manager = Outbound(prefix, routes.name, dynamic_dns=True, families=families, routes=routes)
+    chain = listener.filter_chains.add(name=name, filters=[outbound_manager(manager, mesh)])
+    chain.filter_chain_match.application_protocols.extend(PLAIN_HTTP_ALPN)
+    # the listener's own look for the address that was dialled comes after all of its filters
+    listener.listener_filters.extend([original_dst(), http_inspector(except_ports=known_ports)])
+    listener.continue_on_listener_filters_timeout = True
+    if mesh.protocol_detection_timeout:
+        listener.listener_filters_timeout.CopyFrom(duration(mesh.protocol_detection_timeout))
 
 
 def _http_proxy(

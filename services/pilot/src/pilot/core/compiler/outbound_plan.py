@@ -87,7 +87,7 @@ class _Making:
         if service.resolution is Resolution.ALIAS or port.protocol is Protocol.UDP:
             return
         if service.resolution is Resolution.DYNAMIC_DNS and not is_dynamic(service, port):
-            self._conflict(service, port, "names of TLS connections are not looked up yet")
+            self._conflict(service, port, "hosts of HTTP and TLS ports alone are looked up")
             return
         if port.protocol.is_http:
             slot = self._slot(self.binds or self.work.families.wildcards, port.number)

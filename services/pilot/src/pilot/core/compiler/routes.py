@@ -16,6 +16,7 @@ from meshcore.model.mesh_config import MeshConfig
 from meshcore.protocol import Protocol
 from meshcore.xds import wire
 from meshcore.xds.names import (
+    ALLOW_ANY_DYNAMIC_DNS_CLUSTER,
     BLACK_HOLE_CLUSTER,
     HTTP_PROXY_ROUTE,
     PASSTHROUGH_CLUSTER,
@@ -242,11 +243,21 @@ def _settings(ignore_port: bool) -> bytes:
     return made
 
 
+def unknown_routes(unknown: str) -> route_pb2.RouteConfiguration:
+    """The routes of requests that no captured port is for."""
+    name, body = _catch_all(unknown)
+    made = wire.text(1, name) + wire.chunk(2, wire.text(1, name) + wire.text(2, "*") + body) + _settings(True)
+    return route_pb2.RouteConfiguration.FromString(made)
+
+
+_CATCH_ALL = {BLACK_HOLE_CLUSTER: "block_all", ALLOW_ANY_DYNAMIC_DNS_CLUSTER: "allow_any_dynamic_dns"}
+
+
 @cache
 def _catch_all(unknown: str) -> tuple[str, bytes]:
     """What becomes of hosts that nobody knows: passed on to that cluster, or 502."""
     allow = unknown != BLACK_HOLE_CLUSTER
-    name = "allow_any" if allow else "block_all"
+    name = _CATCH_ALL.get(unknown, "allow_any")
     route = route_components_pb2.Route(name=name, match=route_components_pb2.RouteMatch(prefix="/"))
     if allow:
         route.route.cluster = unknown

@@ -17,6 +17,7 @@ from meshcore.xds.origin import ConfigRef, Origins
 from pilot.core.compiler.clients import client_of
 from pilot.core.compiler.context import Compilation, service_port
 from pilot.core.compiler.destinations import Resolved, choose, resolve
+from pilot.core.compiler.dynamic_dns import Lookup, lookup_of
 from pilot.core.compiler.host_rules import host_rules
 from pilot.core.compiler.stat_prefix import outbound_stat_prefix
 from pilot.core.compiler.tcp_proxy import USUAL, TcpPolicy, bytes_alpn, tcp_policy, tcp_proxy, weighted_tcp_proxy
@@ -36,6 +37,8 @@ class TcpTarget:
     server_names: tuple[str, ...] = ()
     config: str = ""
     origins: Origins = ()
+    lookup: Lookup | None = None
+    """Whether the server name leads somewhere that has to be found first."""
     says_bytes: bool = False
     """Whether the ALPN of the connection has to say that it is no HTTP: the server sniffs, the cluster assumes HTTP."""
     policy: TcpPolicy = USUAL
@@ -46,7 +49,8 @@ class TcpTarget:
             proxy = tcp_proxy(self.clusters[0][0], mesh, self.stat_prefix, self.policy)
         else:
             proxy = weighted_tcp_proxy(self.clusters, mesh, self.stat_prefix, self.policy)
-        return [bytes_alpn(), proxy] if self.says_bytes else [proxy]
+        before = [self.lookup.filter(mesh)] if self.lookup is not None else []
+        return [*before, bytes_alpn(), proxy] if self.says_bytes else [*before, proxy]
 
 
 def tcp_targets(
@@ -65,12 +69,16 @@ def tcp_targets(
             if not target.subnets and not target.server_names:
                 return tuple(found), tuple(problems)
     cluster = outbound_cluster(port.number, "", service.host)
-    names = server_names((service.host,)) if port.protocol.is_tls and (not by_address or needs_sni(service)) else ()
+    lookup = lookup_of(work, service, port)
+    by_name = port.protocol.is_tls and (not by_address or needs_sni(service) or lookup is not None)
+    names = server_names((service.host,)) if by_name else ()
     rule = work.rule(service)
     policy = tcp_policy(rule, port.number, "")
     makers = rule.makers() if policy != USUAL else ()
     prefix = outbound_stat_prefix(work.mesh, service, port) or cluster
-    found.append(TcpTarget(((cluster, 1),), prefix, (), names, origins=(service.ref, *makers), policy=policy))
+    found.append(
+        TcpTarget(((cluster, 1),), prefix, (), names, origins=(service.ref, *makers), policy=policy, lookup=lookup)
+    )
     return tuple(found), tuple(problems)
 
 
@@ -136,13 +144,14 @@ def l4_target(
     """
     weighted = [item for item in route if item.weight or len(route) == 1]
     clusters: list[tuple[str, int]] = []
-    sniffed, policy, spoken = False, USUAL, ""
+    sniffed, policy, spoken, lookup = False, USUAL, "", None
     origins: Origins = (config.ref, maker)
     for item in weighted:
         destination: Destination = item.destination
         found = resolve(work, destination, config.namespace)
         chosen = choose(found, destination, port, config)
         sniffed = sniffed or _is_sniffed(work, found, destination, port)
+        lookup = lookup or _lookup(work, found, destination, port)
         if not clusters:  # the first destination's rule counts for all: connections are one listener's
             subset = destination.subset if len(weighted) == 1 else ""
             number = destination.port.number if destination.port else port
@@ -159,7 +168,15 @@ def l4_target(
         problems.append(Diagnostic("no-destination", config.path, text, Severity.ERROR))
     prefix = spoken or clusters[0][0] if len(clusters) == 1 else f"{config.name}.{config.namespace}"
     networks = distinct_networks(subnets)
-    return TcpTarget(tuple(clusters), prefix, networks, server_names(names), config.path, origins, sniffed, policy)
+    return TcpTarget(
+        tuple(clusters), prefix, networks, server_names(names), config.path, origins, lookup, sniffed, policy
+    )
+
+
+def _lookup(work: Compilation, found: Resolved, destination: Destination, listen_port: int) -> Lookup | None:
+    number = destination.port.number if destination.port else 0
+    port = service_port(found.service, number, listen_port) if found.service is not None else None
+    return lookup_of(work, found.service, port) if found.service is not None and port is not None else None
 
 
 def _is_sniffed(work: Compilation, found: Resolved, destination: Destination, listen_port: int) -> bool:

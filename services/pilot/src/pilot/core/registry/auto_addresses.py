@@ -1,9 +1,9 @@
 """Addresses that are given to ServiceEntries without one, so that captured DNS can answer for their hosts. Pure.
 
-As Istio: one of 240.240.0.0/16 and one of 2001:2::/48, not for resolution NONE, wildcards, or entries that a label
-keeps out. They are stored nowhere: every Pilot computes the same ones. Each host has a slot of its own by its name; of
-two with the same slot the older keeps it, so an entry that comes never takes another's address, and one that goes can
-only move a younger one with which it shared a slot.
+As Istio: one of 240.240.0.0/16 and one of 2001:2::/48, not for resolution NONE, wildcards that nobody looks up, or
+entries that a label keeps out. They are stored nowhere: every Pilot computes the same ones. Each host has a slot of its
+own by its name; of two with the same slot the older keeps it, so an entry that comes never takes another's address, and
+one that goes can only move a younger one with which it shared a slot.
 """
 
 from collections.abc import Iterable, Mapping

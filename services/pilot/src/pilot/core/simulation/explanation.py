@@ -23,6 +23,13 @@ from pilot.core.simulation.walk import Miss, Step, action_of, fault_of, listed, 
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.visibility.scoping import Scope, scope_for
 
+_UNKNOWN = {
+    "allow_any": "is passed through to where it was going",
+    "allow_any_dynamic_dns": "goes where its name leads",
+    "block_all": "is answered with 502",
+}
+"""What becomes of hosts that nobody knows, by virtual host."""
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -178,12 +185,10 @@ def _route_steps(resources: ResourceSet, outcome: Outcome, call: Call) -> list[S
     known = whole.origins if whole is not None else ()
     made_by = _versioned(origins_in(host.metadata), known)
     text = f"{host.name} of {name} has the host {call.host}"
-    if host.name in ("allow_any", "block_all"):
-        rest = "is answered with 502"
-        if host.name == "allow_any":
-            cluster = host.routes[0].route.cluster
-            passed = "is passed through to where it was going"
-            rest = passed if cluster == PASSTHROUGH_CLUSTER else f"goes to the egress proxy, {cluster}"
+    if host.name in _UNKNOWN:
+        rest, cluster = _UNKNOWN[host.name], host.routes[0].route.cluster
+        if host.name == "allow_any" and cluster != PASSTHROUGH_CLUSTER:
+            rest = f"goes to the egress proxy, {cluster}"
         text = f"nobody of {name} has the host {call.host}: it falls to {host.name}, so it {rest}"
     steps = [Step("virtual host", text, made_by)]
     missed = [

@@ -6,6 +6,7 @@ from meshcore.errors import MeshError
 from meshcore.labels import selects
 from meshcore.model.peer_authentication import MtlsMode
 from meshcore.xds.names import (
+    ALLOW_ANY_DYNAMIC_DNS_CLUSTER,
     BLACK_HOLE_CLUSTER,
     INBOUND_PASSTHROUGH_CLUSTER,
     PASSTHROUGH_CLUSTER,
@@ -26,7 +27,7 @@ from pilot.core.simulation.question import Destination
 from pilot.core.simulation.walk import Step, listed
 from pilot.core.snapshot import MeshSnapshot
 
-_CATCH_ALL = {PASSTHROUGH_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, BLACK_HOLE_CLUSTER}
+_CATCH_ALL = {ALLOW_ANY_DYNAMIC_DNS_CLUSTER, PASSTHROUGH_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, BLACK_HOLE_CLUSTER}
 
 
 def upstream_steps(
@@ -60,7 +61,7 @@ def _of_cluster(work: Compilation, resources: ResourceSet, name: str, outcome: O
     service = _service_of(work, name)
     steps = [Step("cluster", f"{name}: {_discovery(cluster)}", packed.origins)]
     if _discovery(cluster).startswith("the address"):
-        return steps, "it goes to the address that was dialled", True
+        return steps, f"it goes to {_discovery(cluster)}", True
     assignment = resources.of_type(ENDPOINT_TYPE).get(name)
     origins = assignment.origins if assignment is not None else packed.origins
     addresses = outcome.endpoints.get(name, ())
@@ -81,8 +82,9 @@ def _of_catch_all(resources: ResourceSet, name: str) -> tuple[list[Step], str, b
     if name == BLACK_HOLE_CLUSTER:
         step = Step("cluster", f"{name}: the connection is closed", origins, problem=True)
         return [step], "nobody answers: the mesh lets nothing out that it does not know", False
+    where = "where its name leads" if name == ALLOW_ANY_DYNAMIC_DNS_CLUSTER else "the address that was dialled"
     return (
-        [Step("cluster", f"{name}: to the address that was dialled", origins)],
+        [Step("cluster", f"{name}: to {where}", origins)],
         "it leaves the mesh's knowledge",
         True,
     )
@@ -126,6 +128,8 @@ def _service_of(work: Compilation, name: str) -> Service | None:
 def _discovery(cluster: Any) -> str:
     if cluster.type == cluster.ORIGINAL_DST:
         return "the address that was dialled"
+    if cluster.HasField("cluster_type"):
+        return "the address to which its name leads"
     return {
         cluster.EDS: "endpoints of the registry",
         cluster.STRICT_DNS: "every address of a DNS name",

@@ -13,7 +13,7 @@ from meshcore.labels import selects
 from meshcore.model import Sidecar, VirtualService
 from meshcore.model.mesh_config import MeshOutboundMode
 from meshcore.model.sidecar import EgressListener, OutboundMode
-from meshcore.xds.names import BLACK_HOLE_CLUSTER, PASSTHROUGH_CLUSTER, outbound_cluster
+from meshcore.xds.names import ALLOW_ANY_DYNAMIC_DNS_CLUSTER, BLACK_HOLE_CLUSTER, PASSTHROUGH_CLUSTER, outbound_cluster
 
 from pilot.core.config import PUBLIC, Config, exported
 from pilot.core.gateway_name import MESH_GATEWAY
@@ -32,10 +32,20 @@ class Scope:
     """Bound to the mesh, in the order of precedence."""
     sidecar: Config[Sidecar] | None
     unknown: str
-    """The cluster of traffic to hosts that nobody knows: to where it was going, to the Sidecar's egress proxy, or into
-    the black hole."""
+    """The cluster of traffic to hosts that nobody knows: to where it was going, to where its name leads, to the
+    Sidecar's egress proxy, or into the black hole."""
     ports: tuple[tuple[EgressListener, frozenset[str]], ...] = ()
     """The Sidecar's egress listeners with a port, and the hosts that each imports."""
+
+    @property
+    def looks_up_any(self) -> bool:
+        """Whether such traffic goes where the name in its requests leads, as far as it is HTTP."""
+        return self.unknown == ALLOW_ANY_DYNAMIC_DNS_CLUSTER
+
+    @property
+    def unknown_bytes(self) -> str:
+        """The cluster of such traffic that is not HTTP: bytes have no name."""
+        return PASSTHROUGH_CLUSTER if self.looks_up_any else self.unknown
 
     def hosts_on(self, number: int) -> frozenset[str] | None:
         """The hosts that a port is for; None when no egress listener has it, so that it is for all that have it."""
@@ -162,8 +172,7 @@ def _mesh_routes(snapshot: MeshSnapshot, namespace: str) -> list[Config[VirtualS
 def _unknown(snapshot: MeshSnapshot, sidecar: Config[Sidecar] | None) -> str:
     policy = sidecar.object.spec.outbound_traffic_policy if sidecar else None
     if sidecar is None or policy is None:
-        allows = snapshot.mesh_config.outbound_traffic_policy.mode is MeshOutboundMode.ALLOW_ANY
-        return PASSTHROUGH_CLUSTER if allows else BLACK_HOLE_CLUSTER
+        return _UNKNOWN[snapshot.mesh_config.outbound_traffic_policy.mode]
     if policy.mode is not OutboundMode.ALLOW_ANY:
         return BLACK_HOLE_CLUSTER
     proxy = policy.egress_proxy
@@ -171,6 +180,13 @@ def _unknown(snapshot: MeshSnapshot, sidecar: Config[Sidecar] | None) -> str:
         return PASSTHROUGH_CLUSTER
     host = resolve_short_host(proxy.host.lower(), sidecar.namespace)
     return outbound_cluster(proxy.port.number if proxy.port else 0, proxy.subset, host)
+
+
+_UNKNOWN = {
+    MeshOutboundMode.REGISTRY_ONLY: BLACK_HOLE_CLUSTER,
+    MeshOutboundMode.ALLOW_ANY: PASSTHROUGH_CLUSTER,
+    MeshOutboundMode.ALLOW_ANY_DYNAMIC_DNS: ALLOW_ANY_DYNAMIC_DNS_CLUSTER,
+}
 
 
 def _imported(
