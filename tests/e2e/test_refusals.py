@@ -4,12 +4,14 @@ nothing but the refused part stays as it was."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
 from mesh import Mesh, virtual_service, wait_until
+from meshcore.errors import MeshError
 from meshcore.testing.ads_client import AdsClient, node
 from meshcore.xds.types import ROUTE_TYPE
 
@@ -101,12 +103,30 @@ def _beats(mesh: Mesh) -> int:
     return int(float(found[1])) if found else 0
 
 
-def answer(name: str, body: int, header: str = "right") -> dict[str, Any]:
+def answer(name: str, body: int) -> dict[str, Any]:
     """A host that proxies answer for by themselves."""
-    rule = {"directResponse": {"status": 200, "body": {"string": str(body)}}}
-    made = virtual_service(name, [rule | {"headers": {"response": {"set": {"x-said": header}}}}])
+    made = virtual_service(name, [{"directResponse": {"status": 200, "body": {"string": str(body)}}}])
     made["spec"]["hosts"] = [f"{name}.refusing.example"]
     return made
+
+
+SPOILER = {
+    "apiVersion": "networking.istio.io/v1alpha3",
+    "kind": "EnvoyFilter",
+    "metadata": {"name": "spoiler", "namespace": "default"},
+    "spec": {
+        "configPatches": [
+            {
+                "applyTo": "VIRTUAL_HOST",
+                "match": {"routeConfiguration": {"vhost": {"name": "spoiled.refusing.example:80"}}},
+                "patch": {
+                    "operation": "MERGE",
+                    "value": {"response_headers_to_add": [{"header": {"key": "x", "value": "%NO_SUCH_OPERATOR%"}}]},
+                },
+            }
+        ]
+    },
+}
 
 
 def said(mesh: Mesh, name: str) -> Any:
@@ -119,20 +139,21 @@ def test_a_route_that_envoys_refuse_costs_nobody_else_a_change(mesh: Mesh) -> No
         mesh.apply(document)
     try:
         assert said(mesh, "spoiled") == 1
-        refused = mesh.config.apply(answer("spoiled", 2, "%NO_SUCH_OPERATOR%")).revision
-        receipt = mesh.pilot().receipt(refused, 30)
-        assert receipt["failed"], "Envoy refuses it"
+        refused = mesh.config.apply(SPOILER).revision
+        assert mesh.pilot().receipt(refused, 30)["failed"], "Envoy refuses it"
         for body in (2, 3, 4):
             taken = mesh.apply(answer("sound", body))
             assert taken.proxies > 0
             assert (said(mesh, "sound"), said(mesh, "spoiled")) == (body, 1), "the last good form, and all changes"
-        told = wait_until("told of", lambda: mesh.config.read_document(objects[0]).get("status"), 30)
+        told = wait_until("told of", lambda: mesh.config.read_document(SPOILER).get("status"), 30)
         assert "NO_SUCH_OPERATOR" in told["conditions"][0]["message"]
         shown = mesh.run_here("proxy-status", "client.default").output
         assert "is not given spoiled.refusing.example:80 of http_proxy: the proxy has its last good form" in shown
-        mesh.apply(answer("spoiled", 5))
+        mesh.config.apply(answer("spoiled", 5))
+        mesh.delete(SPOILER)
         assert said(mesh, "spoiled") == 5
-        wait_until("no longer told of", lambda: not mesh.config.read_document(objects[0]).get("status"), 30)
     finally:
+        with contextlib.suppress(MeshError):
+            mesh.config.delete(SPOILER)
         for document in objects:
             mesh.delete(document)

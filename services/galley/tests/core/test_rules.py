@@ -65,7 +65,7 @@ def test_subnets(text: str, *, good: bool) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "plain", "100%%", "%REQ(:path)%", "%A:10%", '%DYNAMIC_METADATA(["a","b"])%', "a %REQ(x?y)% b", "\t"],
+    ["", "plain", "100%%", "%REQ(:path)%", "%PROTOCOL:10%", '%DYNAMIC_METADATA(["a","b"])%', "a %REQ(x?y)% b", "\t"],
 )
 def test_good_header_values(value: str) -> None:
     assert errors(headers.check_value, value) == []

@@ -1,6 +1,5 @@
 """Values that fit Envoy's API and that Envoy refuses all the same (seen with Envoy 1.40). Not complete. Pure."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
@@ -9,12 +8,12 @@ from typing import Any
 import re2
 from google.protobuf import message, struct_pb2
 
+from meshcore.xds.command_operators import format_fault
 from meshcore.xds.lua import script_fault
 
 Faults = Iterator[tuple[str, str]]
 """Fields and what is wrong with them."""
 
-_COMMAND = re.compile(r"%%|%[A-Z0-9_]+(?:\(.*?\))?(?::[0-9]+)?%")
 _PROTOCOL_OPTIONS = frozenset(
     {
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -49,18 +48,6 @@ def regex_fault(pattern: str) -> str:
     except re2.error as error:
         reason = error.args[0] if error.args else "it does not compile"
         return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-    return ""
-
-
-def format_fault(text: str) -> str:
-    """Why a format with command operators (`%REQ(X)%`) cannot be read; whether Envoy has an operator of that name is
-    not asked."""
-    at = text.find("%")
-    while at >= 0:
-        found = _COMMAND.match(text, at)
-        if found is None:
-            return f"has no command operator at its % in {text[at : at + 20]!r}"
-        at = text.find("%", found.end())
     return ""
 
 

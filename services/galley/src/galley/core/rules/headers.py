@@ -2,6 +2,8 @@
 
 import re
 
+from meshcore.xds.command_operators import operator_fault
+
 from galley.core.rules.report import Report
 
 _TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
@@ -59,7 +61,7 @@ def check_value(report: Report, path: str, value: str) -> None:
     if len(value.encode(errors="replace")) > _LONGEST_VALUE:
         report.error(path, "a header's value is too long for Envoy", f"at most {_LONGEST_VALUE} bytes")
         return
-    if fault := _operator_fault(value):
+    if fault := _format_fault(value) or operator_fault(value):
         report.error(path, fault, "%% for a percent sign, or a command operator such as %REQ(x)%")
 
 
@@ -69,7 +71,7 @@ def check_one_line(report: Report, path: str, text: str) -> None:
         report.error(path, "the text has a line end or a NUL", "one line of text")
 
 
-def _operator_fault(value: str) -> str | None:
+def _format_fault(value: str) -> str | None:
     """Walk the value: text, `%%`, or `%NAME%`, `%NAME:length%`, `%NAME(argument)%`, `%NAME(["a","b"])%`.
 
     Envoy takes a length behind an argument too; Istio does not, and neither do we.

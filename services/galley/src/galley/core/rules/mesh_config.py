@@ -6,6 +6,7 @@ from meshcore.model.mesh_config import DefaultTrafficPolicy, MeshConfig
 from meshcore.model.sidecar import TlsProtocol
 from meshcore.model.tls_words import ECDH_CURVES
 from meshcore.model.virtual_service import HttpRetry
+from meshcore.xds.command_operators import format_fault, operator_fault
 
 from galley.core.rules.connection_pool import check_connection_pool, check_outlier_detection
 from galley.core.rules.default_proxy_config import check_default_proxy_config
@@ -44,6 +45,10 @@ def check_mesh_config(report: Report, prefix: str, mesh: MeshConfig) -> None:
         _check_inbound_retries(report, f"{prefix}defaultInboundHttpRetryPolicy", mesh.default_inbound_http_retry_policy)
     if mesh.default_traffic_policy is not None:
         _check_traffic_policy(report, f"{prefix}defaultTrafficPolicy", mesh.default_traffic_policy)
+    if fault := format_fault(mesh.access_log_format) or operator_fault(mesh.access_log_format):
+        report.error(
+            f"{prefix}accessLogFormat", fault, "a format that Envoy takes: it refuses every listener otherwise"
+        )
     check_default_proxy_config(report, f"{prefix}defaultConfig", mesh.default_config)
     _warn_of_providers(report, f"{prefix}extensionProviders", mesh)
 
