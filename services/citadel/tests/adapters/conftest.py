@@ -326,6 +326,12 @@ def start_citadel() -> Callable[..., contextlib.AbstractAsyncContextManager[Cita
     return citadel_running
 
 
+@pytest.fixture(name="stock_messages")
+def messages_of_the_protocol() -> tuple[type, type]:
+    """Request and answer of Istio's CA protocol, declared from its facts."""
+    return REQUEST, RESPONSE
+
+
 @pytest.fixture
 def sign() -> Callable[..., str]:
     """Makes a signing request: `sign(key, *names)`."""
