@@ -42,7 +42,12 @@ class CitadelSettings(ServiceSettings):
         ("istio-ca",), validation_alias=AliasChoices("CITADEL_TOKEN_AUDIENCES", "TOKEN_AUDIENCES")
     )
     kubeconfig: Path | None = None
-    """A Kubernetes API server that reviews tokens (TokenReview); unset: none does."""
+    """A Kubernetes API server that reviews tokens (TokenReview) and whose namespaces are kept; unset: none."""
+    keep_namespaces: bool = False
+    """Whether ConfigMap `istio-ca-root-cert` is kept in every namespace of that API."""
+    key_and_cert_secrets: bool = False
+    """Whether Secrets `istio.<service account>` are kept in the namespaces that are labelled for it, as Istio once had
+    it; needs `keep_namespaces`."""
     remote_kubeconfigs: Path | None = None
     """Folder of `CLUSTER.kubeconfig`: the API servers that review the tokens of other clusters."""
     cluster_id: str = Field(

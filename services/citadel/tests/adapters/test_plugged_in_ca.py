@@ -16,7 +16,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from meshcore.errors import MeshError
 from meshcore.testing import openssl
 from meshcore.testing.authorities import Authority, crl_pem, make_authority
-from meshcore.tls import load_identity
+from meshcore.tls import ServiceIdentity, load_identity
 from meshcore.xds.types import SECRET_TYPE
 
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -163,7 +163,9 @@ async def test_a_second_root_is_pushed_and_the_first_can_be_taken_away_later(cit
         plug_in(folder, below, ROOT.pem + STRANGER.pem)
         # The root that signs now comes first: holders renew when it is not theirs.
         assert (await pushed()).trusted_ca.inline_bytes == STRANGER.pem + ROOT.pem
-        assert await signs(citadel, sign, below)
+        # Whoever believes only the first root would not believe Citadel itself any more.
+        both = ServiceIdentity(front.key, front.chain, ROOT.pem + STRANGER.pem)
+        assert leaf_of(await citadel.create(sign(KEY), identity=both)).issuer == below.certificate.subject
         plug_in(folder, below, STRANGER.pem)
         assert (await pushed()).trusted_ca.inline_bytes == STRANGER.pem
         call.cancel()

@@ -56,6 +56,9 @@ async def test_keys_at_another_host_or_of_another_issuer_are_not_taken(identity_
     issuer.jwks_url = "https://169.254.169.254/latest"
     with pytest.raises(KeysUnavailable, match="another host"):
         await TokenIssuer(issuer.url, tls).fetch()
+    for url in ("http://169.254.169.254/latest", "https://[fd00:ec2::254]/keys", "file:///etc/passwd"):
+        with pytest.raises(KeysUnavailable, match=r"out of bounds|no http"):
+            await TokenIssuer(issuer.url, tls, jwks_url=url).fetch()
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from meshcore.fetch_guard import Network, parse_networks
 from meshcore.runtime.settings import GoDuration, ServiceSettings
 from pydantic import AliasChoices, BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from pilot.core.fetch_guard import Network, parse_networks
 from pilot.core.issuer_keys import KeyFetching
 
 

@@ -9,10 +9,10 @@ import ssl
 from datetime import timedelta
 
 import pytest
+from meshcore.fetch_guard import parse_networks
 from meshcore.testing.identity import make_ca, write_identity
 from meshcore.testing.key_server import DISCOVERY, key_server
 from pilot.adapters.issuer_fetch import IssuerFetch, NotFetched, client_context
-from pilot.core.fetch_guard import parse_networks
 from pilot.core.issuer_keys import LARGEST_DOCUMENT, KeySource
 
 SOON = timedelta(seconds=5)

@@ -8,6 +8,7 @@ from functools import partial
 from meshcore.bus.connection import BusSettings
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.http import serve_admin
+from meshcore.http.kubeconfig import Access
 from meshcore.runtime import Runtime
 from meshcore.tls import LiveIdentity, ssl_client_context, write_private
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -29,6 +30,7 @@ from citadel.adapters.holders import Holders
 from citadel.adapters.issuer import Issuer
 from citadel.adapters.ledger import Ledger
 from citadel.adapters.mesh_config import MeshConfigWatch
+from citadel.adapters.namespace_keeper import NamespaceKeeper
 from citadel.adapters.own_certificate import keep_current
 from citadel.adapters.plugged_in_files import PluggedInFiles
 from citadel.adapters.root_rotation import RootRotation
@@ -63,6 +65,7 @@ async def compose(runtime: Runtime[CitadelSettings]) -> None:
     bundle = TrustBundle(in_force.current)
     in_force.on_change(lambda _, present: bundle.follow(present))
     front = TlsFront()
+    workload = workload_profile(settings.default_workload_cert_ttl, settings.max_workload_cert_ttl)
     trust_domain, root_namespace = settings.trust_domain, settings.root_namespace
     runtime.spawn("ledger", ledger.run)
     runtime.spawn("holders", holders.run)
@@ -73,6 +76,10 @@ async def compose(runtime: Runtime[CitadelSettings]) -> None:
     access_log = AccessLog(engine, retention=settings.audit_retention, most_rows=settings.audit_most_rows)
     runtime.spawn("access log", access_log.run)
     runtime.spawn("access log sweep", access_log.sweep_for_ever)
+    if settings.kubeconfig is not None and settings.keep_namespaces:
+        access, pairs = Access.of_kubeconfig(settings.kubeconfig), workload if settings.key_and_cert_secrets else None
+        keeper = NamespaceKeeper(access, in_force, issuer, trust_domain, root_namespace, pairs)
+        runtime.spawn("namespaces", keeper.run)
     authenticator = _authenticator(runtime, identity, in_force, front)
     if settings.nats_url is not None:
         runtime.spawn("mesh config", _mesh_config(settings, settings.nats_url, authenticator, in_force).run)
@@ -91,7 +98,7 @@ async def compose(runtime: Runtime[CitadelSettings]) -> None:
             front=front,
             authenticator=authenticator,
             issuer=issuer,
-            workload=workload_profile(settings.default_workload_cert_ttl, settings.max_workload_cert_ttl),
+            workload=workload,
             root_namespace=root_namespace,
             limits=CallerLimits(settings.requests_per_second, settings.requests_burst),
             secrets=SecretDiscovery(authenticator, bundle, holders, _gateway_secrets(runtime, identity)),

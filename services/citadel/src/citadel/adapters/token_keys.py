@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import jwt
 import structlog
+from meshcore.http.guarded_request import OutOfBounds, guarded_get
 from meshcore.tls.identity import write_private
 
 from citadel.core.workload_token import ALGORITHMS
@@ -47,11 +49,10 @@ class TokenIssuer:
     async def fetch(self) -> str:
         """The JWKS document; KeysUnavailable says what is wrong.
 
-        The keys must lie at the host that discovery was asked at, unless `jwks_url` says otherwise: what an issuer
-        writes into a document does not make Citadel call elsewhere.
+        Link-local addresses and those of a cloud's metadata are not dialled, and redirects are not followed. The keys
+        must lie at the host that discovery was asked at, unless `jwks_url` says otherwise: what an issuer writes into a
+        document does not make Citadel call elsewhere.
         """
-        import httpx
-
         base = (self.discovery_url or self.issuer).rstrip("/")
         try:
             async with httpx.AsyncClient(
@@ -62,7 +63,9 @@ class TokenIssuer:
                     discovered = json.loads(await _read(client, base + DISCOVERY_PATH))
                     url = self._checked(discovered, base)
                 return await _read(client, url)
-        except (httpx.HTTPError, ValueError, OSError) as error:
+        except OutOfBounds as error:
+            raise KeysUnavailable(str(error)) from None
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
             raise KeysUnavailable(f"{type(error).__name__}: {error}") from None
 
     def _headers(self) -> dict[str, str]:
@@ -80,7 +83,8 @@ class TokenIssuer:
 
 
 async def _read(client: Any, url: str) -> str:
-    async with client.stream("GET", url) as response:
+    response = await client.send(await guarded_get(client, httpx.URL(url)), stream=True)
+    try:
         if response.status_code != 200:
             raise KeysUnavailable(f"{url} answered {response.status_code}")
         body = b""
@@ -89,6 +93,8 @@ async def _read(client: Any, url: str) -> str:
             if len(body) > LARGEST_DOCUMENT:
                 raise KeysUnavailable(f"{url} answered with too much")
         return body.decode()
+    finally:
+        await response.aclose()
 
 
 def parse_keys(document: str) -> Mapping[str, jwt.PyJWK]:

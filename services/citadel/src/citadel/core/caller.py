@@ -23,6 +23,8 @@ class Proof(StrEnum):
     GATEWAY = "gateway"
     """A client certificate that a trusted gateway has verified and tells of."""
     CERTIFICATE = "certificate"
+    ACCOUNT = "service-account"
+    """A service account that the API server lists: its key pair is kept in a Secret beside it."""
     BOOTSTRAP = "bootstrap"
     """`citadel init` itself, before anything else exists that could prove anything."""
 

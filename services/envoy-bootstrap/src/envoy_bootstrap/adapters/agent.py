@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -29,10 +29,9 @@ from envoy_bootstrap.adapters.grpc_workload import GrpcWorkload
 from envoy_bootstrap.adapters.last_good_recorder import LastGoodRecorder
 from envoy_bootstrap.adapters.local_discovery import (
     Discovery,
+    KeptServer,
     LastGoodService,
     SecretService,
-    start_server,
-    stop_server,
 )
 from envoy_bootstrap.adapters.pilot_addresses import ENDPOINTS_FILE, PilotAddresses
 from envoy_bootstrap.adapters.pilot_stream import PilotStream
@@ -212,8 +211,10 @@ class Agent:
         )
         for name, register in sockets:
             socket = self._state_dir / name
-            server = await start_server(socket, register)
-            runtime.on_stop(name, _stopping(server, socket))
+            server = KeptServer(socket, register)
+            await server.start()
+            runtime.on_stop(name, server.stop)
+            runtime.spawn(f"socket {name}", server.keep)
 
     def _offer(self, secrets: Mapping[str, Versioned]) -> None:
         """Serve these beside those that are served."""
@@ -324,10 +325,6 @@ class Agent:
 
     def _status_address(self) -> tuple[str, int]:
         return self._config.listen_host, self._config.proxy.status_port
-
-
-def _stopping(server: Any, socket: Path) -> Callable[[], Awaitable[None]]:
-    return lambda: stop_server(server, socket)
 
 
 def _unhealthy(readiness: EnvoyReadiness, app_healthy: bool) -> str | None:

@@ -28,6 +28,7 @@ _OPTIONS = (
     ("grpc.so_reuseport", 0),
 )
 _GRACE = 0.2
+_LOOK_EVERY = 1.0
 _HAND_BACK_WITHIN = 1.0
 
 
@@ -163,6 +164,32 @@ async def stop_server(server: Any, socket: Path) -> None:
     """End the streams and remove the socket."""
     await server.stop(_GRACE)
     socket.unlink(missing_ok=True)
+
+
+class KeptServer:
+    """A server whose socket is made again when somebody has removed it: an Envoy that starts later needs it."""
+
+    def __init__(self, socket: Path, register: Callable[[Any], None]) -> None:
+        self._socket = socket
+        self._register = register
+        self._servers: list[Any] = []
+
+    async def start(self) -> None:
+        """Listen; FAILED_PRECONDITION when the socket cannot be bound."""
+        self._servers.append(await start_server(self._socket, self._register))
+
+    async def keep(self) -> None:
+        """Look every second; never returns. Streams of the former server go on."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            if not self._socket.exists():
+                _log.warning("socket was removed, it is made again", socket=self._socket.name)
+                await self.start()
+
+    async def stop(self) -> None:
+        """End all streams and remove the socket."""
+        for server in self._servers:
+            await stop_server(server, self._socket)
 
 
 async def _forward(requests: Any, queue: "asyncio.Queue[Any]") -> None:

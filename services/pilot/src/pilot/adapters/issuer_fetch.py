@@ -6,22 +6,19 @@ mind between check and dial changes nothing. Redirects are followed by the same 
 
 import asyncio
 import json
-import socket
 import ssl
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import httpx
 from meshcore.errors import MeshError
+from meshcore.fetch_guard import Network
+from meshcore.http.guarded_request import OutOfBounds, guarded_get
 
-from pilot.core.fetch_guard import Network, is_forbidden
 from pilot.core.issuer_keys import DISCOVERY_PATH, LARGEST_DOCUMENT, KeySource, fetched_keys
 
 _MOST_REDIRECTS = 5
-_SCHEMES = ("http", "https")
 _HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "pilot"}
 
 
@@ -58,6 +55,8 @@ class IssuerFetch:
             raise NotFetched(f"no answer within {seconds:g} s") from None
         except MeshError as error:
             raise NotFetched(error.detail) from None
+        except OutOfBounds as error:
+            raise NotFetched(str(error)) from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, OSError, ValueError) as error:
             raise NotFetched(f"{type(error).__name__}: {error}") from None
 
@@ -74,7 +73,7 @@ class IssuerFetch:
     async def _read(self, client: httpx.AsyncClient, uri: str) -> bytes:
         url = httpx.URL(uri)
         for _ in range(_MOST_REDIRECTS + 1):
-            request = await self._request(client, url)
+            request = await guarded_get(client, url, self.blocked)
             response = await client.send(request, stream=True)
             try:
                 if not response.has_redirect_location:
@@ -86,24 +85,6 @@ class IssuerFetch:
                 raise NotFetched("it redirects from https to another scheme")
             url = after
         raise NotFetched(f"it redirects more than {_MOST_REDIRECTS} times")
-
-    async def _request(self, client: httpx.AsyncClient, url: httpx.URL) -> httpx.Request:
-        """To the address that was checked, for the host that was named."""
-        if url.scheme not in _SCHEMES or not url.host:
-            raise NotFetched("it is no http or https URL")
-        address = await self._address(url.host, url.port or (443 if url.scheme == "https" else 80))
-        headers = {"host": url.netloc.decode("ascii")}
-        extensions: dict[str, Any] = {} if _is_address(url.host) else {"sni_hostname": url.host}
-        dialled = url.copy_with(host=address, userinfo=b"")
-        return client.build_request("GET", dialled, headers=headers, extensions=extensions)
-
-    async def _address(self, host: str, port: int) -> str:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = [str(item[4][0]) for item in found]
-        allowed = [address for address in addresses if not is_forbidden(address, self.blocked)]
-        if not allowed:
-            raise NotFetched(f"the address of {host} is out of bounds")
-        return allowed[0]
 
 
 async def _body(response: httpx.Response) -> bytes:
@@ -117,11 +98,3 @@ async def _body(response: httpx.Response) -> bytes:
         if len(body) > LARGEST_DOCUMENT:
             raise NotFetched(f"the answer has more than {LARGEST_DOCUMENT} bytes")
     return bytes(body)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""Which addresses Pilot may dial for a URL that somebody wrote into config: never what only Pilot's machine should
+"""Which addresses may be dialled for a URL that somebody wrote into config: never what only this machine should
 reach (server-side request forgery). Pure."""
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """Attack 32: what config may make Pilot dial."""
 
 import pytest
-from pilot.core.fetch_guard import is_forbidden, parse_networks
+from meshcore.fetch_guard import is_forbidden, parse_networks
 
 
 @pytest.mark.parametrize(

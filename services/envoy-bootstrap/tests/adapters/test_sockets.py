@@ -1,0 +1,78 @@
+"""The agent's sockets: only its own user opens them, and what somebody leaves or takes away does not matter."""
+
+import asyncio
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+from envoy.service.discovery.v3 import discovery_pb2
+from envoy.service.secret.v3 import sds_pb2_grpc
+from envoy_bootstrap.adapters.local_discovery import Discovery, KeptServer, SecretService
+from envoy_bootstrap.core.secrets_resources import secrets_of
+from meshcore.errors import MeshError
+from meshcore.runtime import tasks
+from meshcore.testing.identity import make_ca
+from meshcore.xds.types import SECRET_TYPE
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="mc-"))
+    yield path
+    shutil.rmtree(path)
+
+
+def server_at(path: Path) -> KeptServer:
+    secrets = Discovery()
+    secrets.replace(secrets_of(make_ca().issue("spiffe://cluster.local/ns/shop/sa/front")))
+
+    def register(server: Any) -> None:
+        sds_pb2_grpc.add_SecretDiscoveryServiceServicer_to_server(SecretService(secrets), server)
+
+    return KeptServer(path, register)
+
+
+async def answers(path: Path) -> bool:
+    async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
+        call = sds_pb2_grpc.SecretDiscoveryServiceStub(channel).DeltaSecrets()
+        await call.write(
+            discovery_pb2.DeltaDiscoveryRequest(type_url=SECRET_TYPE, resource_names_subscribe=["default"])
+        )
+        found = await asyncio.wait_for(call.read(), 10)
+        call.cancel()
+        return [one.name for one in found.resources] == ["default"]
+
+
+async def test_a_socket_that_is_left_over_or_removed_is_made_again(directory: Path) -> None:
+    """Attack 22."""
+    path = directory / "sds.sock"
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(path))
+    left.close()
+    server = server_at(path)
+    await server.start()
+    try:
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert await answers(path)
+        async with tasks.background(server.keep(), name="keep"), asyncio.timeout(20):
+            path.unlink()
+            while True:
+                if path.exists() and path.stat().st_mode & 0o777 == 0o600:
+                    break
+                await asyncio.sleep(0.05)
+            assert await answers(path)
+    finally:
+        await server.stop()
+    assert not path.exists()
+
+
+async def test_a_place_where_no_socket_can_be_is_told(directory: Path) -> None:
+    """Attack 22."""
+    path = directory / "absent" / "sds.sock"
+    with pytest.raises(MeshError, match="cannot listen on"):
+        await server_at(path).start()
