@@ -3,6 +3,7 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from meshcore.xds.types import SECRET_TYPE
 from pilot.core.receipt import KEPT, Knowledge, ReceiptAnswer, ReceiptLog, merged
 
 
@@ -137,3 +138,34 @@ class ReceiptMachine(RuleBasedStateMachine):
 
 TestReceiptLog = ReceiptMachine.TestCase
 TestReceiptLog.settings = settings(derandomize=True, max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_a_revision_of_secrets_waits_for_those_who_use_them_beside_the_others():
+    log = log_at()
+    assert log.answer(11).knowledge is Knowledge.AHEAD
+    log.opened_aside(11, 5, {1: "a", 2: "b", 3: "c"})
+    log.opened(10, 12, 100.0, {1: "a"})
+    assert log.answer(11).outstanding == ("a", "b", "c")
+    assert log.settled_everywhere is False
+    log.settled(1, 12, 101.0)
+    assert log.settled_everywhere, "what is beside the config holds no config back"
+    assert not log.taken(1, 4, 101.0)
+    assert log.taken(1, 5, 102.0)
+    assert log.refused(2, 10, SECRET_TYPE, "no key")
+    assert log.left(3)
+    answer = log.answer(11)
+    assert answer.decided
+    assert (answer.count, answer.acked, answer.last_ack_time, answer.gone) == (3, 1, 102.0, ("c",))
+    assert [(one.proxy, one.message) for one in answer.failed] == [("b", "no key")]
+    assert log.answer(12).acked == 1
+
+
+def test_no_more_revisions_of_secrets_are_kept_than_others():
+    log = ReceiptLog(kept=2)
+    for revision in (1, 2, 3):
+        log.opened_aside(revision, 1, {})
+    assert [log.answer(revision).knowledge for revision in (1, 2, 3)] == [
+        Knowledge.AHEAD,
+        Knowledge.KNOWN,
+        Knowledge.KNOWN,
+    ]

@@ -211,3 +211,20 @@ def test_nobody_is_left_who_wants_it() -> None:
     mesh.engine.target(stream)
     mesh.engine.disconnect(stream)
     assert mesh.engine.wanted_secrets() == {}
+
+
+def test_a_revision_of_secrets_waits_for_who_uses_them() -> None:
+    mesh = Mesh()
+    user, stranger = mesh.connect(IDENTITY), mesh.connect(IDENTITY.replace("edge", "books"))
+    for stream in (user, stranger):
+        mesh.engine.target(stream)
+    mesh.engine.take_secret_revision(7)
+    assert mesh.engine.receipts.answer(7).decided, "it changed nothing that is used here"
+    mesh.engine.take_secret(("edge", "cert"), SecretState("8", GOOD), 0)
+    mesh.engine.take_secret_revision(8)
+    assert mesh.engine.receipts.answer(8).count == 2, "both are of the namespace that their node names"
+    for stream in (user, stranger):
+        mesh.engine.target(stream)
+        mesh.engine.receipts.taken(stream.number, stream.target_generation, 1.0)
+    answer = mesh.engine.receipts.answer(8)
+    assert (answer.decided, answer.acked) == (True, 2)

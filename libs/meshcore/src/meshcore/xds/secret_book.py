@@ -67,6 +67,11 @@ class SecretBook:
         self.generation += 1
         return True
 
+    def at(self, revision: int) -> frozenset[SecretName]:
+        """The Secrets whose newest form is of that revision."""
+        version = str(revision)
+        return frozenset(name for name, state in self._objects.items() if state.version == version)
+
     def forget(self, names: frozenset[SecretName]) -> None:
         """Nobody's config refers to these any more."""
         for name in names:

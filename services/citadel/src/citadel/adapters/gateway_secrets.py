@@ -137,6 +137,8 @@ class GatewaySecrets:
 
     async def _read(self, call: Any) -> None:
         while (update := await call.read()) is not grpc.aio.EOF:
+            if not update.name:
+                continue  # a revision, which nobody here waits for
             present = update.state == _State.PRESENT
             why = "" if present else _WHY.get(update.state, "its state is not known here")
             state = SecretState(update.resource_version, dict(update.data) if present else None, why)

@@ -17,12 +17,16 @@ from meshcore.runtime import tasks
 from meshcore.tls import peer_certificate, spiffe_of_certificate
 
 from galley.adapters.store import Store
+from galley.core.confidential import is_confidential
 from galley.core.mcp.access import AllowedIdentities
 from galley.core.secret_watch import SecretWatch, certificate_data
 from galley.core.storage import ChangeSet
 
 SERVICE = "meshcore.secrets.v1.SecretService"
 _State = secrets_pb2.SecretUpdate
+NO_SECRET = Key("", "secrets", "", "")
+"""Stands for a revision with nothing but Secrets in it: all that it changed of the watched ones has been told. Others
+are published, so consumers know of them."""
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _log = structlog.get_logger("secrets")
 
@@ -77,6 +81,8 @@ class _Stream:
                         raise found  # compacted: the consumer comes again and is told everything
                     moving = tasks.create_task(_next(changes), name="secrets changes")
                     await self._tell(self._watch.touched(found.changes))
+                    if not found.is_config and any(is_confidential(change.key) for change in found.changes):
+                        await self._write(NO_SECRET, _State.STATE_UNSPECIFIED, str(found.revision))
             return "certificate ended"
         finally:
             await tasks.cancel(coming, moving)

@@ -54,6 +54,12 @@ class Watch:
         await self.call.write(secrets_pb2.WatchRequest(unsubscribe=[reference]))
 
     async def next(self) -> Any:
+        """The next update of a Secret."""
+        while not (update := await self.anything()).name:
+            continue
+        return update
+
+    async def anything(self) -> Any:
         async with asyncio.timeout(DEADLINE):
             update = await self.call.read()
         assert update is not grpc.aio.EOF
@@ -116,6 +122,20 @@ async def test_what_nobody_asked_for_is_not_told(galley: Galley) -> None:
         await galley.store.write([write(Verb.UPDATE, {"cert": b"3"})], "ada")
         await galley.store.write([write(Verb.UPDATE, {"cert": b"4"}, namespace="books")], "ada")
         assert dict((await watch.next()).data) == {"cert": b"4"}
+
+
+async def test_behind_the_updates_of_a_revision_its_number_is_told(galley: Galley) -> None:
+    async with galley.watch() as watch:
+        await watch.ask()
+        assert (await watch.anything()).state == State.ABSENT
+        await galley.store.write([write(Verb.CREATE, {"cert": b"1"}, namespace="books")], "ada")
+        unseen = await watch.anything()
+        assert (unseen.namespace, unseen.name, dict(unseen.data)) == ("", "", {})
+        assert int(unseen.resource_version) == await galley.store.revision()
+        await galley.store.write([write(Verb.CREATE, {"cert": b"2"})], "ada")
+        seen, number = await watch.anything(), await watch.anything()
+        assert (seen.name, number.name) == ("cert", "")
+        assert seen.resource_version == number.resource_version
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,11 @@ class Hub:
         self.engine.take_secret(name, state, time.monotonic())
         self._arrived.set()
 
+    def take_secret_revision(self, revision: int) -> None:
+        """Galley has told all that a revision changed of the Secrets that are watched."""
+        self.engine.take_secret_revision(revision)
+        self.progressed()
+
     def take_keys(self, keys: IssuerKeys) -> None:
         """This is known of the keys of issuers now."""
         self.engine.take_keys(keys, time.monotonic())

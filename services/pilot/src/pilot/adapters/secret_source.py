@@ -57,11 +57,7 @@ class SecretSource:
             pause = min(pause * 2, tasks.LAST_BACKOFF)
 
     async def _watch(self) -> None:
-        """Nothing is dialled before some config refers to a Secret."""
-        while not self._hub.engine.wanted_secrets():
-            await self._hub.secrets_wanted.wait()
-            self._hub.secrets_wanted.clear()
-            self._report()
+        """Open even while no config refers to a Secret: Galley tells which revisions were about Secrets alone."""
         credentials = grpc_channel_credentials(self._identity.current)
         async with grpc.aio.secure_channel(self._address, credentials, options=_OPTIONS) as channel:
             call = secrets_pb2_grpc.SecretServiceStub(channel).Watch()
@@ -92,6 +88,9 @@ class SecretSource:
     async def _read(self, call: Any) -> None:
         while (update := await call.read()) is not grpc.aio.EOF:
             name = (update.namespace, update.name)
+            if not update.name:
+                self._hub.take_secret_revision(int(update.resource_version))
+                continue
             present = update.state == secrets_pb2.SecretUpdate.PRESENT
             absent = update.state == secrets_pb2.SecretUpdate.ABSENT
             why = "" if present else _WHY.get(update.state, "its state is not known here")

@@ -223,6 +223,7 @@ class StreamRunner:
             self._hub.progressed()
         if stream.session.settled and stream.settled_generation != stream.target_generation:
             stream.settled_generation = stream.target_generation
+            engine.receipts.taken(stream.number, stream.settled_generation, time.time())
             self._hub.progressed()
         if stream.session.settled:
             if not stream.complete:

@@ -117,11 +117,26 @@ class Engine:
             self._touch([*affected, *agents], "endpoint", now)
 
     def take_secret(self, name: SecretName, state: SecretState, now: float) -> None:
-        """What a Secret is now: told to those whose config refers to it; no config revision, so no receipt."""
+        """What a Secret is now: told to those whose config refers to it."""
         if not self.secrets.take(name, state):
             return
-        users = {one for one, made in self._classes.items() if name in _secret_names(made.resources.secrets, one)}
-        self._touch([stream for stream in self.streams.values() if stream.proxy_class in users], "secret", now)
+        self.generation += 1
+        self._touch(self._affected(self._users(frozenset({name})).__contains__, frozenset()), "secret", now)
+
+    def take_secret_revision(self, revision: int) -> None:
+        """All Secrets that a revision changed have been told: its receipt waits for those who use them."""
+        users = self._users(self.secrets.at(revision))
+        due = {
+            stream.number: stream.proxy.id
+            for stream in self.streams.values()
+            if stream.proxy_class in users and stream.settled_generation < self.generation
+        }
+        self.receipts.opened_aside(revision, self.generation, due)
+
+    def _users(self, names: frozenset[SecretName]) -> frozenset[ProxyClass]:
+        """The classes whose config refers to one of these Secrets."""
+        found = self._classes.items()
+        return frozenset(one for one, made in found if names & _secret_names(made.resources.secrets, one))
 
     def take_keys(self, keys: IssuerKeys, now: float) -> None:
         """What is known of issuers' keys now; no config revision, so no receipt."""

@@ -1,13 +1,17 @@
 """Convergence receipts: which proxies must take a config revision, and how far they are. Pure.
 
 Who must get a revision is fixed when it is applied to the snapshot; streams that come later are served it, but are not
-waited for. Times are seconds since the epoch.
+waited for. A revision with nothing but Secrets in it is no config: its receipt stands beside the others. Times are
+seconds since the epoch.
 """
 
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
+
+from meshcore.xds.types import SECRET_TYPE
 
 KEPT = 1000
 
@@ -68,6 +72,20 @@ class _Receipt:
     gone: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Aside:
+    """A revision that is no config, so that no message has its number: who must take what it changed, as of a
+    generation of the engine."""
+
+    generation: int
+    waiting: dict[int, str]
+    count: int
+    acked: int = 0
+    last_ack: float | None = None
+    failed: dict[str, Refusal] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
+
+
 class ReceiptLog:
     """The receipts of the last `kept` revisions of one instance. Streams are known by connection number."""
 
@@ -78,6 +96,7 @@ class ReceiptLog:
         self._began = 0
         self._newest = 0
         self._waiting = 0
+        self._aside: dict[int, _Aside] = {}
 
     @property
     def settled_everywhere(self) -> bool:
@@ -93,6 +112,7 @@ class ReceiptLog:
         """A whole state was applied: nothing can be said about revisions up to it."""
         self._receipts.clear()
         self._open.clear()
+        self._aside.clear()
         self._waiting = 0
         self._began = self._newest = revision
 
@@ -106,6 +126,22 @@ class ReceiptLog:
             self._open.setdefault(stream, deque()).append(receipt)
         while len(self._receipts) > self._kept:
             self._began = self._receipts.popleft().revision
+
+    def opened_aside(self, revision: int, generation: int, streams: Mapping[int, str]) -> None:
+        """A revision changed something beside the config (Secrets), and these streams must take it."""
+        self._aside[revision] = _Aside(generation, dict(streams), len(streams))
+        if len(self._aside) > self._kept:
+            del self._aside[next(iter(self._aside))]
+
+    def taken(self, stream: int, generation: int, now: float) -> bool:
+        """The stream has taken everything up to a generation of the engine."""
+        moved = False
+        for aside in self._aside.values():
+            if generation >= aside.generation and aside.waiting.pop(stream, None) is not None:
+                aside.acked += 1
+                aside.last_ack = now
+                moved = True
+        return moved
 
     def settled(self, stream: int, revision: int, now: float) -> bool:
         """The stream has taken everything up to `revision`; True when a receipt moved."""
@@ -122,6 +158,10 @@ class ReceiptLog:
         for receipt, proxy in self._leaving(stream, revision):
             receipt.failed[proxy] = Refusal(proxy, type_url, message, configs)
             moved = True
+        for aside in self._aside.values() if type_url == SECRET_TYPE else ():
+            if (secret_user := aside.waiting.pop(stream, None)) is not None:
+                aside.failed[secret_user] = Refusal(secret_user, type_url, message, configs)
+                moved = True
         return moved
 
     def left(self, stream: int) -> bool:
@@ -130,11 +170,17 @@ class ReceiptLog:
         for receipt, proxy in self._leaving(stream, self._newest):
             receipt.gone.append(proxy)
             moved = True
+        for aside in self._aside.values():
+            if (secret_user := aside.waiting.pop(stream, None)) is not None:
+                aside.gone.append(secret_user)
+                moved = True
         self._open.pop(stream, None)
         return moved
 
     def answer(self, revision: int) -> ReceiptAnswer:
         """What this instance knows about a revision."""
+        if (aside := self._aside.get(revision)) is not None:
+            return ReceiptAnswer(Knowledge.KNOWN, revision, revision, None, aside.last_ack, **_counts(aside))
         if revision > self._newest:
             return ReceiptAnswer(Knowledge.AHEAD, revision)
         receipt = next((one for one in reversed(self._receipts) if one.previous < revision <= one.revision), None)
@@ -146,11 +192,7 @@ class ReceiptLog:
             receipt.revision,
             receipt.commit_time,
             receipt.last_ack,
-            receipt.count,
-            receipt.acked,
-            tuple(sorted(receipt.waiting.values())),
-            tuple(receipt.failed[proxy] for proxy in sorted(receipt.failed)),
-            tuple(sorted(receipt.gone)),
+            **_counts(receipt),
         )
 
     def _closing(self, stream: int, revision: int) -> Iterable[_Receipt]:
@@ -164,6 +206,16 @@ class ReceiptLog:
             receipt = waiting.popleft()
             self._waiting -= 1
             yield receipt, receipt.waiting.pop(stream)
+
+
+def _counts(receipt: _Receipt | _Aside) -> dict[str, Any]:
+    return {
+        "count": receipt.count,
+        "acked": receipt.acked,
+        "outstanding": tuple(sorted(receipt.waiting.values())),
+        "failed": tuple(receipt.failed[proxy] for proxy in sorted(receipt.failed)),
+        "gone": tuple(sorted(receipt.gone)),
+    }
 
 
 def merged(answers: Mapping[str, ReceiptAnswer], missing: Iterable[str]) -> ReceiptAnswer | None:
