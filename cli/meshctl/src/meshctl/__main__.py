@@ -33,7 +33,7 @@ COMMANDS = {
     "supervise": "stack",
 }
 """Each command and the module of `meshctl.commands` that has it."""
-GROUPS = {"ca": "ca", "cert": "cert"}
+GROUPS = {"authz": "authz", "ca": "ca", "cert": "cert"}
 """Each command with commands of its own, and the module whose `app` has them."""
 HIDDEN = {"supervise"}
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-import re2
 from meshcore.testing.traffic_rows import RowCall
 from meshcore.testing.traffic_verdict import UNKNOWN, Answer, Partly
 from meshcore.testing.traffic_verdict import Outcome as RowOutcome
@@ -14,6 +13,7 @@ from meshcore.xds.names import cluster_sni, parse_cluster_name
 from meshcore.xds.resource import ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE
 from pilot.core.simulation import ISTIO, Arrival, Call, Outcome, arrive, simulate
+from pilot.core.simulation.rewriting import rewritten_host, rewritten_path
 from simulated_admission import STRANGER, asked_of, refusal, refused_at_the_door
 
 FAULT = "envoy.filters.http.fault"
@@ -215,8 +215,8 @@ class SimulatedMesh:
         levels = _levels(route, cluster)
         response = Partly(_changed({}, levels, "response"))
         seen = Partly(
-            path=_rewritten(route, call.target),
-            host=_host(route, cluster, call),
+            path=rewritten_path(route, call.target),
+            host=rewritten_host(route, cluster, urlsplit(call.url).netloc),
             method=call.method,
             body=call.body,
             caller=owner.identity if mutual else UNKNOWN if place is None or place.is_application else "",
@@ -339,23 +339,3 @@ def _changed(headers: dict[str, Any], levels: list[Any], direction: str) -> dict
             else:
                 headers[name] = f"{before},{value}" if before else value
     return headers
-
-
-def _host(route: Any, cluster: str, call: RowCall) -> Any:
-    for part in route.route.weighted_clusters.clusters:
-        if part.name == cluster and part.host_rewrite_literal:
-            return part.host_rewrite_literal
-    return route.route.host_rewrite_literal or urlsplit(call.url).netloc
-
-
-def _rewritten(route: Any, target: str) -> str:
-    action, match = route.route, route.match
-    path, mark, query = target.partition("?")
-    if action.HasField("regex_rewrite"):
-        rewrite = action.regex_rewrite
-        path = re2.sub(rewrite.pattern.regex, rewrite.substitution, path)
-    elif action.prefix_rewrite:
-        kind = match.WhichOneof("path_specifier")
-        matched = len(path) if kind in ("path", "safe_regex") else len(getattr(match, kind))
-        path = action.prefix_rewrite + path[matched:]
-    return path + mark + query

@@ -1,6 +1,6 @@
 """meshctl explain: where a request would go, and which config decided."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from meshcore.errors import ErrorCode, MeshError
@@ -37,22 +37,34 @@ def explain(
     stack: StackOption = None,
 ) -> None:
     """Say where a request would go: listener, route, cluster, endpoints, mTLS, and which object decided each."""
-    name, space = split_proxy(source, namespace)
-    places: Places = {}
-    if filename:
-        documents = read_some_documents(filename)
-        objects = read_mesh(documents, namespace)
-        places = places_of(documents, namespace)
-        question = parse_question(to, path, method, _headers(header or []), port)
-        document = explain_request(objects, node_of(objects, space, name), question).document()
-    else:
-        with running_pilot(stack) as pilot:
-            document = pilot.explain(f"{name}.{space}", to, path, method, header or [], port)
+    document, places = explained(source, to, path, method, header or [], port, filename or [], namespace, stack)
     if output is Output.TABLE:
         for line in render_explanation(document, places):
             print(printable(line))
     else:
         print_document(with_places(document, places), output)
+
+
+def explained(
+    source: str,
+    to: str,
+    path: str,
+    method: str,
+    headers: list[str],
+    port: int,
+    files: list[str],
+    namespace: str,
+    stack: int | None,
+) -> tuple[dict[str, Any], Places]:
+    """The explanation of files, with where their objects are, or of the running mesh when there are no files."""
+    name, space = split_proxy(source, namespace)
+    if not files:
+        with running_pilot(stack) as pilot:
+            return pilot.explain(f"{name}.{space}", to, path, method, headers, port), {}
+    documents = read_some_documents(files)
+    objects = read_mesh(documents, namespace)
+    question = parse_question(to, path, method, _headers(headers), port)
+    return explain_request(objects, node_of(objects, space, name), question).document(), places_of(documents, namespace)
 
 
 def _headers(given: list[str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ One implementation with the simulator: what `simulate` answers is what is explai
 that it went through.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from meshcore.xds import registry
@@ -13,12 +13,15 @@ from meshcore.xds.origin import ConfigRef, Origins, distinct, origins_in
 from meshcore.xds.resource import ResourceSet
 from meshcore.xds.types import LISTENER_TYPE, ROUTE_TYPE
 
-from pilot.core.proxy import Interception, Proxy, ProxyClass
+from pilot.core.proxy import Interception, Proxy, ProxyClass, ProxyType
+from pilot.core.simulation.admission import admission
 from pilot.core.simulation.calls import Call, Outcome
 from pilot.core.simulation.question import Destination, Question, destination_of
+from pilot.core.simulation.rbac_terms import Asked
 from pilot.core.simulation.routes import missed_routes
+from pilot.core.simulation.server_policies import PolicyVerdict, policy_step, refusal_of
 from pilot.core.simulation.traffic import simulate
-from pilot.core.simulation.upstream import upstream_steps
+from pilot.core.simulation.upstream import Upstream, upstream_of
 from pilot.core.simulation.walk import Miss, Step, action_of, fault_of, listed, route_label
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.visibility.scoping import Scope, scope_for
@@ -29,6 +32,8 @@ _UNKNOWN = {
     "block_all": "is answered with 502",
 }
 """What becomes of hosts that nobody knows, by virtual host."""
+REFUSED = 403
+"""What the filters of policies answer."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Explanation:
     status: int = 0
     works: bool = False
     """Whether some endpoint would get the request."""
+    policies: tuple[PolicyVerdict, ...] = ()
+    """What the policies on the way say: of the gateway that is asked, then of the called workloads."""
 
     @property
     def configs(self) -> Origins:
@@ -77,6 +84,7 @@ class Explanation:
             "status": self.status,
             "works": self.works,
             "verdict": self.verdict,
+            "policies": [verdict.document() for verdict in self.policies],
         }
 
 
@@ -91,9 +99,15 @@ def explain(
     outcome = simulate(resources, call)
     steps = [_source_step(proxy, one, scope, snapshot), _destination_step(question, found, scope)]
     steps += _downstream_steps(resources, outcome, call)
-    tail, verdict, works = upstream_steps(snapshot, one, resources, outcome, found)
-    steps += tail
-    status = outcome.status
+    asked = _asked(question, call, proxy)
+    own = _own_policies(one, resources, outcome, asked)
+    steps += map(policy_step, own)
+    refused = refusal_of(own, is_http=call.is_http)
+    tail = Upstream([], refused, False) if refused else upstream_of(snapshot, one, resources, outcome, asked)
+    steps += tail.steps
+    verdict, works = tail.verdict, tail.works
+    policies = (*own, *tail.policies)
+    status = REFUSED if (refused or refusal_of(tail.policies, is_http=True)) and call.is_http else outcome.status
     share, answered = fault_of(outcome.message) if outcome.message is not None else (0.0, 0)
     if share >= 100:
         verdict, works, status = f"an injected fault answers {answered}", False, answered
@@ -107,6 +121,7 @@ def explain(
         endpoints,
         status,
         works,
+        policies,
     )
 
 
@@ -129,6 +144,32 @@ def _call(question: Question, found: Destination, one: ProxyClass) -> Call:
         tls=tls,
         sni=host if tls else "",
     )
+
+
+def _asked(question: Question, call: Call, proxy: Proxy) -> Asked:
+    """The request as it leaves the proxy: from its address, and without an identity that it may yet get."""
+    port = f":{call.port}" if question.port or call.port not in (80, 443) else ""
+    return Asked(
+        source_ip=next(iter(proxy.instance_ips), ""),
+        is_http=call.is_http,
+        method=call.method,
+        host=f"{call.host}{port}",
+        path=call.path,
+        headers={name.lower(): text for name, text in call.headers.items()},
+        server_name=call.sni,
+    )
+
+
+def _own_policies(one: ProxyClass, resources: ResourceSet, outcome: Outcome, asked: Asked) -> tuple[PolicyVerdict, ...]:
+    """Of a gateway: it meets its own policies first, those of a caller from outside whose address is not known."""
+    if one.type is not ProxyType.ROUTER or outcome.chain_message is None:
+        return ()
+    found = admission(outcome.chain_message, replace(asked, source_ip=""))
+    if not found.configs and not found.notes:
+        return ()
+    known = resources.of_type(LISTENER_TYPE)[outcome.listener].origins
+    found = replace(found, configs=_versioned(found.configs, known))
+    return (PolicyVerdict(f"{one.namespace}/{one.service_account or 'default'}", (outcome.listener,), found),)
 
 
 def _source_step(proxy: Proxy, one: ProxyClass, scope: Scope, snapshot: MeshSnapshot) -> Step:

@@ -1,6 +1,7 @@
 """The far half of an explanation: clusters, endpoints, mTLS on both sides, and why nothing answers. Pure."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from meshcore.errors import MeshError
 from meshcore.labels import selects
@@ -11,6 +12,7 @@ from meshcore.xds.names import (
     INBOUND_PASSTHROUGH_CLUSTER,
     PASSTHROUGH_CLUSTER,
     ClusterName,
+    cluster_sni,
     parse_cluster_name,
 )
 from meshcore.xds.origin import Origins, distinct
@@ -19,36 +21,91 @@ from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE
 
 from pilot.core.compiler.cache import CompileCache
 from pilot.core.compiler.context import Compilation
+from pilot.core.compiler.tls import trust_domains
 from pilot.core.proxy import ProxyClass
 from pilot.core.registry import Endpoint, Service
 from pilot.core.simulation.calls import Outcome
 from pilot.core.simulation.listeners import named
-from pilot.core.simulation.question import Destination
+from pilot.core.simulation.rbac_terms import Asked
+from pilot.core.simulation.rewriting import rewritten_host, rewritten_path
+from pilot.core.simulation.server_policies import PolicyVerdict, policy_step, refusal_of, server_verdicts
 from pilot.core.simulation.walk import Step, listed
 from pilot.core.snapshot import MeshSnapshot
 
 _CATCH_ALL = {ALLOW_ANY_DYNAMIC_DNS_CLUSTER, PASSTHROUGH_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, BLACK_HOLE_CLUSTER}
 
 
-def upstream_steps(
-    snapshot: MeshSnapshot, one: ProxyClass, resources: ResourceSet, outcome: Outcome, found: Destination
-) -> tuple[list[Step], str, bool]:
-    """Steps from the cluster on, the verdict in words, and whether an endpoint gets the request."""
+class Upstream(NamedTuple):
+    """Steps from the cluster on, the verdict in words, whether an endpoint gets the request, and what the policies of
+    the endpoints say."""
+
+    steps: list[Step]
+    verdict: str
+    works: bool
+    policies: tuple[PolicyVerdict, ...] = ()
+
+
+def upstream_of(
+    snapshot: MeshSnapshot, one: ProxyClass, resources: ResourceSet, outcome: Outcome, asked: Asked
+) -> Upstream:
+    """The far half; `asked` is the request as it leaves the caller."""
     if outcome.refused:
-        return [], "the connection is refused", False
+        return Upstream([], "the connection is refused", False)
     if not outcome.shares:
         where = f" to {outcome.location}" if outcome.location else ""
-        return [], f"the proxy itself answers {outcome.status}{where}", False
+        return Upstream([], f"the proxy itself answers {outcome.status}{where}", False)
     work = Compilation(snapshot, one, CompileCache())
     steps: list[Step] = []
     verdicts: list[str] = []
     works = False
+    policies: tuple[PolicyVerdict, ...] = ()
     for name, share in sorted(outcome.shares.items(), key=lambda item: (-item[1], item[0])):
         made, verdict, good = _of_cluster(work, resources, name, outcome)
         steps += made
+        if good:
+            said, refused = _policies(work, resources, name, outcome, asked)
+            steps += map(policy_step, said)
+            policies += said
+            verdict, good = (refused, False) if refused else (verdict, good)
         verdicts.append(f"{share:g} %: {verdict}" if len(outcome.shares) > 1 else verdict)
         works = works or good
-    return steps, "; ".join(verdicts), works
+    return Upstream(steps, "; ".join(verdicts), works, policies)
+
+
+def _policies(
+    work: Compilation, resources: ResourceSet, name: str, outcome: Outcome, asked: Asked
+) -> tuple[tuple[PolicyVerdict, ...], str]:
+    """What the servers' policies say, and the words when all of them refuse."""
+    service = _service_of(work, name)
+    if name in _CATCH_ALL or service is None or service.external:
+        return (), ""
+    parsed = parse_cluster_name(name)
+    mutual = _client_words(resources, name, named(resources, CLUSTER_TYPE, name)).startswith("mesh mTLS")
+    one, route = work.proxy_class, outcome.message
+    identity = f"spiffe://{trust_domains(work.mesh)[0]}/ns/{one.namespace}/sa/{one.service_account or 'default'}"
+    at_door = replace(
+        asked,
+        principal=identity if mutual else "",
+        server_name=cluster_sni(parsed.port, parsed.subset, parsed.host) if mutual else "",
+        path=asked.path if route is None else rewritten_path(route, asked.path),
+        host=asked.host if route is None else rewritten_host(route, name, asked.host),
+    )
+    verdicts = server_verdicts(work.snapshot, _servers(work, service, name), at_door, mutual=mutual)
+    return verdicts, refusal_of(verdicts, is_http=route is not None)
+
+
+def _servers(work: Compilation, service: Service, name: str) -> list[Endpoint]:
+    """The healthy endpoints of a cluster."""
+    parsed = parse_cluster_name(name)
+    port = service.port(parsed.port)
+    subset = work.rule(service).subset(parsed.subset) if parsed.subset else None
+    return [
+        item
+        for item in work.endpoints(service)
+        if item.healthy
+        and (port is None or item.port_name == port.name)
+        and (subset is None or selects(subset.labels, item.labels))
+    ]
 
 
 def _of_cluster(work: Compilation, resources: ResourceSet, name: str, outcome: Outcome) -> tuple[list[Step], str, bool]:
@@ -174,15 +231,7 @@ def _mtls_step(
     parsed = parse_cluster_name(name)
     if service is None or service.external:
         return [Step("transport", f"the client speaks {_client_words(resources, name, cluster)}")], ""
-    port = service.port(parsed.port)
-    subset = work.rule(service).subset(parsed.subset) if parsed.subset else None
-    servers = [
-        item
-        for item in work.endpoints(service)
-        if item.healthy
-        and (port is None or item.port_name == port.name)
-        and (subset is None or selects(subset.labels, item.labels))
-    ]
+    servers = _servers(work, service, name)
     modes: dict[MtlsMode, int] = {}
     deciders: list[Any] = []
     for item in servers:

@@ -17,8 +17,8 @@ from meshcore.model.authorization_policy import Action
 from meshcore.xds.names import VIRTUAL_INBOUND
 from meshcore.xds.types import LISTENER_TYPE
 
-from pilot.core.compiler.authorization.ext_authz import Provider, custom_filters, provider_name
-from pilot.core.compiler.authorization.filters import Filter, action_filter
+from pilot.core.compiler.authorization.ext_authz import Provider, custom_filters, custom_spellings, provider_name
+from pilot.core.compiler.authorization.filters import Filter, action_filter, spelling_filter
 from pilot.core.compiler.authorization.policies import Policies, Policy, is_dry_run, policies_of
 from pilot.core.compiler.authorization.providers import provider_of
 from pilot.core.compiler.authorization.rules import looks_at_hosts
@@ -41,10 +41,12 @@ _ENFORCED = (Action.AUDIT, Action.DENY, Action.ALLOW)
 
 @dataclass(frozen=True, eq=False)
 class Authorization:
-    """The filters of one class, in order: `first` before the JWT filter, `then` behind it, and those for
-    connections of bytes."""
+    """The filters of one class, in order: `first` before the JWT filter, `then` behind it, each behind those for other
+    spellings of the same; and those for connections of bytes."""
 
+    first_spellings: tuple[Any, ...]
     first: tuple[Any, ...]
+    then_spellings: tuple[Any, ...]
     then: tuple[Any, ...]
     tcp_first: tuple[Any, ...]
     tcp_then: tuple[Any, ...]
@@ -106,7 +108,10 @@ def _filters_of(policies: Policies, providers: Sequence[Provider], domains: Sequ
         found = [action_filter(policies.doing(one), one, domains, is_tcp=is_tcp) for one in _ENFORCED]
         return [item for item in found if item is not None]
 
+    spellings = spelling_filter(policies.doing(Action.DENY), domains)
     return Authorization(
+        first_spellings=tuple(custom_spellings(custom, providers, domains)),
+        then_spellings=(spellings,) if spellings is not None else (),
         first=tuple(custom_filters(custom, providers, domains, is_tcp=False)),
         then=tuple(enforced(is_tcp=False)),
         tcp_first=tuple(custom_filters(custom, providers, domains, is_tcp=True)),
@@ -135,8 +140,9 @@ def _guard(filters: Any, found: Authorization) -> None:
     for item in filters:
         if item.typed_config.Is(_Manager.DESCRIPTOR):
             manager = _Manager.FromString(item.typed_config.value)
-            made = [(HttpSlot.CUSTOM_AUTHORIZATION, one) for one in found.first]
-            insert(manager.http_filters, made + [(HttpSlot.RBAC, one) for one in found.then])
+            made = [(HttpSlot.CUSTOM_AUTHORIZATION, one) for one in (*found.first_spellings, *found.first)]
+            made += [(HttpSlot.RBAC, one) for one in (*found.then_spellings, *found.then)]
+            insert(manager.http_filters, made)
             if found.reads_hosts:
                 # `shop.example.` is the same host as `shop.example`: a rule for one is not dodged by the other.
                 manager.strip_trailing_host_dot = True

@@ -19,6 +19,7 @@ from pilot.core.compiler.authorization.matchers import (
     Text,
     Value,
     either,
+    header_as,
     header_matcher,
     listed,
     metadata_matcher,
@@ -27,11 +28,13 @@ from pilot.core.compiler.authorization.matchers import (
     text_matcher,
 )
 from pilot.core.compiler.authorization.token_principals import request_principal
+from pilot.core.compiler.authorization.wide_values import wide_host, wide_list
 from pilot.core.compiler.jwt_claims import JWT_FILTER, PAYLOAD
 from pilot.core.compiler.messages import cidr_range
 
 Permission: TypeAlias = rbac_pb2.Permission
 Principal: TypeAlias = rbac_pb2.Principal
+AUTHORITY = ":authority"
 _HEADER = re.compile(r"request\.headers\[(?P<name>.+)\]")
 _CLAIMS = re.compile(r"request\.auth\.claims(?P<keys>(?:\[[^\[\]]+\])+)")
 _ANY_CLAIM = re.compile(r"request\.auth\.claims\[(?P<key>.+)\]")
@@ -44,10 +47,12 @@ class Unfit(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a rule is read: the namespace of its policy, and whether there is no HTTP."""
+    """Where a rule is read: the namespace of its policy, whether there is no HTTP, and whether values are `wide`: they
+    meet every spelling of a host and every part of a list in a header."""
 
     namespace: str
     is_tcp: bool = False
+    wide: bool = False
 
 
 OfValue = Callable[[str, Place], Any]
@@ -74,6 +79,11 @@ class Attribute:
 
 def _each(make: OfValue, *, of_request: bool, only_http: bool = False) -> Attribute:
     return Attribute(of_request, only_http, lambda values, place: [make(value, place) for value in values])
+
+
+def is_header(key: str) -> bool:
+    """Whether a condition looks at a header."""
+    return _HEADER.fullmatch(key) is not None
 
 
 def attribute_of(key: str) -> Attribute:
@@ -104,6 +114,12 @@ def _port(value: str) -> Permission:
     return Permission(destination_port=int(value))
 
 
+def _host(value: str, place: Place) -> Permission:
+    if place.wide and value != "*":
+        return Permission(header=header_as(AUTHORITY, wide_host(value)))
+    return Permission(header=header_matcher(AUTHORITY, value, ignore_case=True))
+
+
 def _path(value: str) -> Permission:
     if fault := template_fault(value):
         raise Unfit(fault)
@@ -117,7 +133,11 @@ def _identity(matcher: Callable[[str], Text]) -> Attribute:
 
 
 def _header(name: str) -> Attribute:
-    return _each(lambda value, _: Principal(header=header_matcher(name, value)), of_request=False, only_http=True)
+    def made(value: str, place: Place) -> Principal:
+        wide = place.wide and value != "*"
+        return Principal(header=header_as(name, wide_list(value)) if wide else header_matcher(name, value))
+
+    return _each(made, of_request=False, only_http=True)
 
 
 def _claim(*keys: str) -> Attribute:
@@ -145,11 +165,7 @@ def _filter_metadata(name: str, key: str) -> Attribute:
     return Attribute(of_request=True, only_http=False, makes=made, at_once=True)
 
 
-HOST = _each(
-    lambda value, _: Permission(header=header_matcher(":authority", value, ignore_case=True)),
-    of_request=True,
-    only_http=True,
-)
+HOST = _each(_host, of_request=True, only_http=True)
 METHOD = _each(lambda value, _: Permission(header=header_matcher(":method", value)), of_request=True, only_http=True)
 PATH = _each(lambda value, _: _path(value), of_request=True, only_http=True)
 PORT = _each(lambda value, _: _port(value), of_request=True)

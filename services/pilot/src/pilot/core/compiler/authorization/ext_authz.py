@@ -64,20 +64,39 @@ def custom_filters(
     rules = _marked(policies, domains, is_tcp=is_tcp)
     if not providers:
         return []
-    if len(providers) > 1 or providers[0].problem:
-        bad = {f"{name}{CUSTOM_REFUSED}": policy for name, policy in rules.items()}
-        return [rbac_filter(rbac(Action.CUSTOM, bad), None, "", is_tcp=is_tcp)]
+    if _is_refused(providers):
+        return [_refusing(rules, is_tcp=is_tcp)]
     provider = providers[0]
     if is_tcp and provider.is_http:
         return []
-    marking = rbac_filter(None, rbac(Action.CUSTOM, rules), CUSTOM_SHADOW, is_tcp=is_tcp)
-    return [marking, _tcp_filter(provider) if is_tcp else _http_filter(provider)]
+    return [_marking(rules, is_tcp=is_tcp), _tcp_filter(provider) if is_tcp else _http_filter(provider)]
 
 
-def _marked(policies: Iterable[Policy], domains: Sequence[str], *, is_tcp: bool) -> dict[str, Any]:
+def custom_spellings(policies: Sequence[Policy], providers: Sequence[Provider], domains: Sequence[str]) -> list[Filter]:
+    """What marks requests in other spellings (see `spelling_filter`), or refuses them, before `custom_filters` do."""
+    rules = _marked(policies, domains, is_tcp=False, wide=True)
+    if not rules:
+        return []
+    return [_refusing(rules, is_tcp=False) if _is_refused(providers) else _marking(rules, is_tcp=False)]
+
+
+def _is_refused(providers: Sequence[Provider]) -> bool:
+    return len(providers) > 1 or bool(providers[0].problem)
+
+
+def _marking(rules: dict[str, Any], *, is_tcp: bool) -> Filter:
+    return rbac_filter(None, rbac(Action.CUSTOM, rules), CUSTOM_SHADOW, is_tcp=is_tcp)
+
+
+def _refusing(rules: dict[str, Any], *, is_tcp: bool) -> Filter:
+    bad = {f"{name}{CUSTOM_REFUSED}": policy for name, policy in rules.items()}
+    return rbac_filter(rbac(Action.CUSTOM, bad), None, "", is_tcp=is_tcp)
+
+
+def _marked(policies: Iterable[Policy], domains: Sequence[str], *, is_tcp: bool, wide: bool = False) -> dict[str, Any]:
     found = {}
     for policy in policies:
-        for name, made in rules_of((policy,), Action.CUSTOM, domains, is_tcp=is_tcp).items():
+        for name, made in rules_of((policy,), Action.CUSTOM, domains, is_tcp=is_tcp, wide=wide).items():
             found[f"{_start(provider_name(policy))}{name}"] = made
     return found
 

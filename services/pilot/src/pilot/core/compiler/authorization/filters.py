@@ -15,7 +15,7 @@ from meshcore.model.authorization_policy import Action
 
 from pilot.core.compiler.authorization.attributes import Place
 from pilot.core.compiler.authorization.policies import Policy, is_dry_run
-from pilot.core.compiler.authorization.rules import envoy_policy, never
+from pilot.core.compiler.authorization.rules import envoy_policy, has_spellings, never
 from pilot.core.compiler.messages import any_of
 
 HTTP_RBAC = "envoy.filters.http.rbac"
@@ -35,15 +35,19 @@ def rule_name(policy: Policy, index: int) -> str:
     return f"ns[{policy.namespace}]-policy[{policy.name}]-rule[{index}]"
 
 
-def rules_of(policies: Iterable[Policy], action: Action, domains: Sequence[str], *, is_tcp: bool) -> dict[str, Any]:
-    """Envoy's policies by name."""
+def rules_of(
+    policies: Iterable[Policy], action: Action, domains: Sequence[str], *, is_tcp: bool, wide: bool = False
+) -> dict[str, Any]:
+    """Envoy's policies by name; `wide` for those that can be dodged by another spelling, with every spelling."""
     found = {}
     for policy in policies:
-        place = Place(policy.namespace, is_tcp)
+        place = Place(policy.namespace, is_tcp, wide)
         rules = policy.object.spec.rules
-        if not rules:
+        if not rules and not wide:
             found[rule_name(policy, 0)] = never()
         for index, rule in enumerate(rules or ()):
+            if wide and not has_spellings(rule):
+                continue
             made = envoy_policy(rule, action, place, domains)
             if made is not None:
                 found[rule_name(policy, index)] = made
@@ -65,6 +69,15 @@ def action_filter(policies: Sequence[Policy], action: Action, domains: Sequence[
     shadow = rbac(action, rules_of(dry, action, domains, is_tcp=is_tcp)) if dry else None
     prefix = _SHADOWS.get(shadow.action, "") if shadow is not None else SHADOW_ALLOW
     return rbac_filter(rules, shadow, prefix, is_tcp=is_tcp)
+
+
+def spelling_filter(policies: Sequence[Policy], domains: Sequence[str]) -> Filter | None:
+    """What DENY rules of HTTP deny in other spellings: a host with a port or a name before it, a header that comes more
+    than once or is a list. Istio's filter, which stands before it, takes both as they are; None where nothing can
+    differ."""
+    real = [policy for policy in policies if not is_dry_run(policy)]
+    rules = rules_of(real, Action.DENY, domains, is_tcp=False, wide=True)
+    return rbac_filter(rbac(Action.DENY, rules), None, SHADOW_ALLOW, is_tcp=False) if rules else None
 
 
 def rbac_filter(

@@ -51,6 +51,11 @@ def header_matcher(name: str, value: str, *, ignore_case: bool = False) -> route
     return route_components_pb2.HeaderMatcher(name=name, string_match=text_matcher(value, ignore_case=ignore_case))
 
 
+def header_as(name: str, text: Text) -> route_components_pb2.HeaderMatcher:
+    """Of a header that came, by its whole value: all its lines, with commas between them."""
+    return route_components_pb2.HeaderMatcher(name=name, string_match=text)
+
+
 def path_matcher(path: str) -> path_pb2.PathMatcher:
     """Of a path without its query."""
     return path_pb2.PathMatcher(path=text_matcher(path))

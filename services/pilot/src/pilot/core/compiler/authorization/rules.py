@@ -72,6 +72,14 @@ def never() -> rbac_pb2.Policy:
     return rbac_pb2.Policy(permissions=[nothing], principals=[nobody])
 
 
+def has_spellings(rule: Rule) -> bool:
+    """Whether it names hosts or values of headers, which can be written in more than one way."""
+    hosts = any(item.operation and any(host != "*" for host in item.operation.hosts) for item in rule.to or ())
+    return hosts or any(
+        attributes.is_header(item.key) and any(text != "*" for text in item.values) for item in rule.when
+    )
+
+
 def looks_at_hosts(rule: Rule) -> bool:
     """Whether the host that is called matters to it."""
     return any(item.operation and (item.operation.hosts or item.operation.not_hosts) for item in rule.to or ())

@@ -1,0 +1,398 @@
+"""Attacks on authorization, each at a real Envoy with what Pilot makes of the policies, with its safe outcome.
+
+The numbers are those of the project's list of attacks. 31 to 33 (tokens) are tested with RequestAuthentication.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from meshcore.model.load import Document
+from meshcore.testing.addresses import Claim, claim
+from meshctl.core.validation import validate_documents
+from pilot.core.simulation.normal_paths import normal_path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from guarded_workload import REFUSED, TCP, UNSAID, guarded, judge_with, request
+
+
+@pytest.fixture
+def block() -> Iterator[Claim]:
+    with claim() as claimed:
+        yield claimed
+
+
+def policy(rules: str, action: str = "DENY", name: str = "p", more: str = "") -> str:
+    return f"""
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: {name}, namespace: shop}}
+spec: {{action: {action}, rules: {rules}{more}}}
+---
+"""
+
+
+NONE, BASE, MERGE, DECODE = "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"
+BAD = ""
+"""Refused as no request at all."""
+PATHS = {
+    # what is sent: what the application sees with NONE, BASE, MERGE_SLASHES and DECODE_AND_MERGE_SLASHES
+    "/admin": ("/admin", "/admin", "/admin", "/admin"),
+    "/admin?x": ("/admin?x", "/admin?x", "/admin?x", "/admin?x"),
+    "/admin#x": ("/admin", "/admin", "/admin", "/admin"),
+    "/admin//": ("/admin//", "/admin//", "/admin/", "/admin/"),
+    "//admin": ("//admin", "//admin", "/admin", "/admin"),
+    "/%61dmin": ("/%61dmin", "/admin", "/admin", "/admin"),
+    "/%2fadmin": ("/%2fadmin", "/%2fadmin", "/%2fadmin", "/admin"),
+    "/%5Cadmin": ("/%5Cadmin", "/%5Cadmin", "/%5Cadmin", "/admin"),
+    "/./admin": ("/./admin", "/admin", "/admin", "/admin"),
+    "/x/../admin": ("/x/../admin", "/admin", "/admin", "/admin"),
+    "/x/%2e%2E/admin": ("/x/%2e%2E/admin", "/admin", "/admin", "/admin"),
+    "/x/..%2fadmin": ("/x/..%2fadmin", "/x/..%2fadmin", "/x/..%2fadmin", "/admin"),
+    "/../admin": ("/../admin", "/admin", "/admin", "/admin"),
+    "/x\\..\\admin": ("/x\\..\\admin", "/admin", "/admin", "/admin"),
+    "/admin/.": ("/admin/.", "/admin/", "/admin/", "/admin/"),
+    "/admin;x": ("/admin;x", "/admin;x", "/admin;x", "/admin;x"),
+    "/ADMIN": ("/ADMIN", "/ADMIN", "/ADMIN", "/ADMIN"),
+    "/admin.": ("/admin.", "/admin.", "/admin.", "/admin."),
+    "/%2561dmin": ("/%2561dmin", "/%2561dmin", "/%2561dmin", "/%2561dmin"),
+    "/%252fadmin": ("/%252fadmin", "/%252fadmin", "/%252fadmin", "/%252fadmin"),
+    "/admin%00": ("/admin%00", BAD, BAD, BAD),
+    "http://other/admin": ("/admin", "/admin", "/admin", "/admin"),
+    "\\admin": (BAD, BAD, BAD, BAD),
+    "admin": (BAD, BAD, BAD, BAD),
+    "*": (BAD, BAD, BAD, BAD),
+}
+
+
+@pytest.mark.parametrize("mode", [NONE, BASE, MERGE, DECODE])
+async def test_attack_27_a_path_is_judged_as_the_application_sees_it(block: Claim, tmp_path: Path, mode: str) -> None:
+    rules = policy("[{to: [{operation: {paths: [/admin]}}]}]")
+    column = [NONE, BASE, MERGE, DECODE].index(mode)
+    async with guarded(block, tmp_path, rules, {"pathNormalization": {"normalization": mode}}) as door:
+        for sent, seen in PATHS.items():
+            reply = await door.ask(sent)
+            wanted = seen[column]
+            if wanted == BAD:
+                assert (reply.status, reply.saw) == (400, {}), sent
+            elif wanted.partition("?")[0] == "/admin":
+                assert (reply.status, reply.saw) == (REFUSED, {}), sent
+            else:
+                assert (reply.status, reply.saw.get("path")) == (200, wanted), sent
+
+
+def test_attack_27_the_simulator_sees_the_same_paths_as_envoy() -> None:
+    for column, (normal, merged, escaped) in enumerate(
+        [(False, False, 1), (True, False, 1), (True, True, 1), (True, True, 4)]
+    ):
+        manager = SimpleNamespace(
+            normalize_path=SimpleNamespace(value=normal),
+            merge_slashes=merged,
+            path_with_escaped_slashes_action=escaped,
+        )
+        for sent, seen in PATHS.items():
+            if seen[column] != BAD and sent.startswith("/"):
+                assert normal_path(manager, sent) == seen[column], sent
+
+
+@pytest.mark.parametrize("sent", ["/open/../admin", "/open/..%2fadmin", "/open/x/../../admin", "/open/%2e%2e/admin"])
+async def test_attack_27_an_allowed_prefix_opens_nothing_else(block: Claim, tmp_path: Path, sent: str) -> None:
+    rules = policy('[{to: [{operation: {paths: ["/open/*"]}}]}]', "ALLOW")
+    mesh = {"pathNormalization": {"normalization": DECODE}}
+    async with guarded(block, tmp_path, rules, mesh) as door:
+        assert (await door.ask("/open/a")).status == 200
+        assert (await door.ask(sent)).status == REFUSED
+
+
+HOSTS = {
+    "shop.example": REFUSED,
+    "SHOP.Example": REFUSED,
+    "shop.example.": REFUSED,
+    "shop.example:80": REFUSED,  # a DENY rule for a host is for all of its ports
+    "shop.example.:80": REFUSED,
+    "user@shop.example": REFUSED,
+    "user:word@shop.example:80": REFUSED,
+    "shop.example:80:80": 200,  # no host of that name
+    "other.example": 200,
+    "shop.example.other": 200,
+    "xshop.example": 200,
+    "127.0.0.1": 200,
+    "a.wild.example": REFUSED,
+    "A.wild.example.:8080": REFUSED,
+    "a.wild.example.org": 200,
+    "begins.org:80": REFUSED,
+    "me@begins.org": REFUSED,
+}
+
+
+async def test_attack_28_a_host_is_denied_in_every_spelling(block: Claim, tmp_path: Path) -> None:
+    rules = policy('[{to: [{operation: {hosts: [shop.example, "*.wild.example", "begins.*"]}}]}]')
+    async with guarded(block, tmp_path, rules) as door:
+        for host, wanted in HOSTS.items():
+            assert (await door.ask(host=host)).status == wanted, host
+        assert (await door.ask("http://shop.example/x", host="other")).status == REFUSED
+        assert (await door.ask(host="")).status in (200, 400)
+        assert (await door.send("GET / HTTP/1.1\r\nConnection: close\r\n\r\n")).status == 400
+        twice = await door.ask(host="other.example\r\nHost: shop.example")
+        assert (twice.status, twice.saw.get("headers", {}).get("host")) == (200, ["other.example,shop.example"])
+
+
+async def test_attack_28_a_host_that_is_allowed_is_the_one_that_is_written(block: Claim, tmp_path: Path) -> None:
+    rules = policy('[{to: [{operation: {hosts: [shop.example, "other.example:*"]}}]}]', "ALLOW")
+    async with guarded(block, tmp_path, rules) as door:
+        for host, wanted in {
+            "shop.example": 200,
+            "Shop.example.": 200,
+            "shop.example:80": REFUSED,
+            "user@shop.example": REFUSED,
+            "other.example:80": 200,
+            "other.example": REFUSED,
+            "shop.example,evil": REFUSED,
+        }.items():
+            assert (await door.ask(host=host)).status in (wanted, 400), host
+
+
+HEADERS = {
+    "x-role: admin\r\n": REFUSED,
+    "X-ROLE: admin\r\n": REFUSED,
+    "x-role:   admin  \r\n": REFUSED,
+    "x-role: user\r\nx-role: admin\r\n": REFUSED,
+    "x-role: admin\r\nx-role: user\r\n": REFUSED,
+    "x-role: user, admin ,guest\r\n": REFUSED,
+    "x-role: root-7\r\n": REFUSED,
+    "x-role: user\r\nx-role: root-7, x\r\n": REFUSED,
+    "x-role: my-boss, x\r\n": REFUSED,
+    "x-role: ADMIN\r\n": 200,  # values are told apart by case
+    "x-role: administrator\r\n": 200,
+    "x-role:\r\n": 200,
+    "": 200,
+    "x-role: " + "a" * 50_000 + "\r\n": 200,
+    "x-role: " + "a" * 59_000 + "\r\nx-role: admin\r\n": REFUSED,
+    "x-role: " + "a" * 62_000 + "\r\nx-role: admin\r\n": 431,
+    "x-role : admin\r\n": 400,
+    "x-a: b\r\n x-role: admin\r\n": 200,  # a folded line is one header, to the application too
+    "x-role: ad\0min\r\n": 400,
+}
+
+
+async def test_attack_29_a_denied_header_is_denied_however_it_comes(block: Claim, tmp_path: Path) -> None:
+    rules = policy('[{when: [{key: "request.headers[X-Role]", values: [admin, "root*", "*-boss"]}]}]')
+    async with guarded(block, tmp_path, rules) as door:
+        for lines, wanted in HEADERS.items():
+            assert (await door.ask(headers=lines)).status == wanted, lines[:60]
+
+
+async def test_attack_29_an_allowed_header_is_one_of_its_lines(block: Claim, tmp_path: Path) -> None:
+    rules = policy('[{when: [{key: "request.headers[x-role]", values: [user]}]}]', "ALLOW")
+    async with guarded(block, tmp_path, rules) as door:
+        for lines in ("x-role: user\r\n", "x-role: user\r\nx-role: admin\r\n"):
+            assert (await door.ask(headers=lines)).status == 200, lines
+        for lines in ("x-role: user,admin\r\n", "x-role: User\r\n", "x-role: \r\n", "x-role-: user\r\n", ""):
+            assert (await door.ask(headers=lines)).status == REFUSED, lines
+
+
+async def test_attack_30_methods_are_whole_and_known(block: Claim, tmp_path: Path) -> None:
+    async with guarded(block, tmp_path, policy("[{to: [{operation: {methods: [POST]}}]}]")) as door:
+        assert (await door.ask(method="POST")).status == REFUSED
+        assert (await door.ask(method="GET")).status == 200
+        for odd in ("post", "Post", "POSTS", "FOO", "P"):
+            assert (await door.ask(method=odd)).status == 400, odd
+        assert (await door.ask("shop:80", method="CONNECT")).status in (400, 403, 404)
+    async with guarded(block, tmp_path, policy("[{to: [{operation: {methods: [GET]}}]}]", "ALLOW")) as door:
+        preflight = "origin: http://a\r\naccess-control-request-method: GET\r\n"
+        assert (await door.ask(method="OPTIONS", headers=preflight)).status == REFUSED
+        assert (await door.ask(method="HEAD")).status == REFUSED
+
+
+SMUGGLED = {
+    "after a body of length 0": request(method="POST", headers="Content-Length: 0\r\n", keep=True) + request("/admin"),
+    "behind an upgrade": request(headers="Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n", keep=True) + request("/admin"),
+    "behind another request": request("/open", keep=True) + request("/admin"),
+}
+
+
+@pytest.mark.parametrize("way", SMUGGLED)
+async def test_attack_27_a_second_request_is_judged_too(block: Claim, tmp_path: Path, way: str) -> None:
+    async with guarded(block, tmp_path, policy("[{to: [{operation: {paths: [/admin]}}]}]")) as door:
+        first, *others = await door.send_all(SMUGGLED[way])
+        assert first.status in (200, 403, 426)
+        assert not [reply for reply in (first, *others) if reply.saw.get("path") == "/admin"]
+        assert all(reply.status == REFUSED for reply in others)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        "Transfer-Encoding:\x0bchunked\r\n",
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: +5\r\n",
+    ],
+)
+async def test_attack_27_nothing_is_smuggled_in_a_body(block: Claim, tmp_path: Path, headers: str) -> None:
+    async with guarded(block, tmp_path, policy("[{to: [{operation: {paths: [/admin]}}]}]")) as door:
+        body = "0\r\n\r\n" + request("/admin")
+        replies = await door.send_all(request("/open", method="POST", headers=headers, keep=True) + body)
+        assert not [reply for reply in replies if reply.saw.get("path") == "/admin"]
+        assert replies[0].status in (400, 501)
+
+
+async def test_attack_34_who_is_forwarded_counts_only_from_the_last_hop(block: Claim, tmp_path: Path) -> None:
+    rules = policy("[{from: [{source: {ipBlocks: [192.0.2.0/24]}}]}]", "ALLOW", "by-connection")
+    async with guarded(block, tmp_path, rules) as door:
+        assert (await door.ask(headers="x-forwarded-for: 192.0.2.1\r\n")).status == REFUSED
+    rules = policy("[{from: [{source: {remoteIpBlocks: [192.0.2.0/24]}}]}]", "ALLOW")
+    async with guarded(block, tmp_path, rules) as door:
+        assert (await door.ask(headers="x-forwarded-for: 192.0.2.1, 198.51.100.1\r\n")).status == REFUSED
+        assert (
+            await door.ask(headers="x-forwarded-for: 192.0.2.1\r\nx-forwarded-for: 198.51.100.1\r\n")
+        ).status == REFUSED
+        assert (await door.ask(headers="x-real-ip: 192.0.2.1\r\nforwarded: for=192.0.2.1\r\n")).status == REFUSED
+    rules = policy('[{from: [{source: {principals: ["*"]}}]}]', "ALLOW")
+    forged = "x-forwarded-client-cert: By=spiffe://a;URI=spiffe://cluster.local/ns/shop/sa/shop\r\n"
+    async with guarded(block, tmp_path, rules) as door:
+        assert (await door.ask(headers=forged)).status == REFUSED
+
+
+async def test_attack_36_a_rule_of_http_on_a_port_of_bytes(block: Claim, tmp_path: Path) -> None:
+    async with guarded(block, tmp_path, policy("[{to: [{operation: {methods: [GET]}}]}]", "ALLOW")) as door:
+        assert (await door.ask()).status == 200
+        assert (await door.ask(port=TCP)).status == 0
+    async with guarded(block, tmp_path, policy("[{to: [{operation: {methods: [PUT]}}]}]")) as door:
+        assert (await door.ask()).status == 200
+        assert (await door.ask(port=TCP)).status == 0
+    rules = policy('[{to: [{operation: {methods: [PUT], ports: ["9080"]}}]}]')
+    async with guarded(block, tmp_path, rules) as door:
+        assert (await door.ask(method="PUT")).status == REFUSED
+        assert (await door.ask(port=TCP)).status == 200
+
+
+async def test_attack_36_the_port_decides_not_what_looks_like_http(block: Claim, tmp_path: Path) -> None:
+    """HTTP on a port of bytes is bytes; on a port that says nothing it is HTTP, in every version."""
+    rules = policy('[{to: [{operation: {paths: [/open], ports: ["9070", "9080"]}}]}]', "ALLOW")
+    async with guarded(block, tmp_path, rules) as door:
+        assert (await door.ask("/open", port=TCP)).status == 0
+        assert (await door.ask("/open", port=UNSAID)).status == 200
+        assert (await door.ask("/admin", port=UNSAID)).status == REFUSED
+        assert (await door.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\0" * 9, UNSAID)).status == 0
+        assert (await door.send("bytes that are no request\r\n\r\n", UNSAID)).status == 0
+
+
+async def test_attack_37_a_policy_of_many_values_takes_nothing_from_the_others(block: Claim, tmp_path: Path) -> None:
+    many = ", ".join(f"/p{number}" for number in range(10_000))
+    hosts = ", ".join(f'"*.h{number}.example"' for number in range(2_000))
+    rules = policy(f"[{{to: [{{operation: {{paths: [{many}]}}}}]}}]", name="many")
+    rules += policy(f"[{{to: [{{operation: {{hosts: [{hosts}]}}}}]}}]", name="hosts")
+    async with guarded(block, tmp_path, rules + policy("[{to: [{operation: {paths: [/admin]}}]}]")) as door:
+        assert (await door.ask("/p9999")).status == REFUSED
+        assert (await door.ask("/p10000")).status == 200
+        assert (await door.ask(host="a.h1999.example")).status == REFUSED
+        assert (await door.ask("/admin")).status == REFUSED
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [{"from": [{"source": {"ipBlocks": ["10.0.0.0/33"]}}]}],
+        [{"from": [{"source": {"ipBlocks": ["10.0.0"]}}]}],
+        [{"from": [{"source": {"principals": [""]}}]}],
+        [{"to": [{"operation": {"paths": ["/{*"]}}]}],
+        [{"to": [{"operation": {"paths": ["a/{*}"]}}]}],
+        [{"to": [{"operation": {"paths": ["/" + "a" * 300 + "/{*}"]}}]}],
+        [{"to": [{"operation": {"ports": ["70000"]}}]}],
+        [{"when": [{"key": "request.header[x]", "values": ["a"]}]}],
+        [{"when": [{"key": "destination.ip", "values": ["a"]}]}],
+    ],
+)
+def test_attack_37_what_envoy_would_refuse_is_refused_before(rules: list[object]) -> None:
+    metadata = {"name": "p", "namespace": "shop"}
+    body = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": metadata}
+    document = Document({**body, "spec": {"rules": rules}}, "in.yaml", 1)
+    (verdict,) = validate_documents([document])
+    assert not verdict.valid
+
+
+PROVIDER = "{name: %s, envoyExtAuthzHttp: {service: judge.shop.svc.cluster.local, port: 8000, timeout: 0.3s%s}}"
+ASK = ", provider: {name: %s}"
+ANSWERS = {
+    "yes": (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", 200),
+    "no": (b"HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n", 403),
+    "redirect": (b"HTTP/1.1 302 Go\r\nlocation: http://a/\r\ncontent-length: 0\r\n\r\n", 302),
+    "error": (b"HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n", 403),
+    "nothing": (None, 403),
+    "no HTTP": (b"hello\r\n\r\n", 403),
+    "a huge head": (b"HTTP/1.1 200 OK\r\nx: " + b"a" * 200_000 + b"\r\ncontent-length: 0\r\n\r\n", 403),
+    "a huge body": (b"HTTP/1.1 403 No\r\ncontent-length: 5000000\r\n\r\n" + b"a" * 5_000_000, 403),
+}
+
+
+@pytest.mark.parametrize("said", ANSWERS)
+async def test_attack_38_only_a_clear_yes_lets_in(block: Claim, tmp_path: Path, said: str) -> None:
+    answer, wanted = ANSWERS[said]
+    mesh = {"extensionProviders": [_yaml(PROVIDER % ("judge", ""))]}
+    rules = policy("[{to: [{operation: {paths: [/asked]}}]}]", "CUSTOM", more=ASK % "judge")
+    async with guarded(block, tmp_path, rules, mesh, judge_with(lambda head: answer)) as door:
+        reply = await door.ask("/asked")
+        assert (reply.status, bool(reply.saw)) == (wanted, wanted == 200)
+        assert (await door.ask("/other")).status == 200
+
+
+async def test_attack_38_nobody_there_denies_unless_it_is_to_fail_open(block: Claim, tmp_path: Path) -> None:
+    rules = policy("[{}]", "CUSTOM", more=ASK % "judge")
+    for more, wanted in (("", 403), (', statusOnError: "503"', 503), (", failOpen: true", 200)):
+        mesh = {"extensionProviders": [_yaml(PROVIDER % ("judge", more))]}
+        async with guarded(block, tmp_path, rules, mesh) as door:
+            assert (await door.ask()).status == wanted, more
+
+
+@pytest.mark.parametrize("port", [8001, 0, 99999])
+async def test_attack_38_a_provider_that_is_not_there_denies_what_it_would_be_asked(
+    block: Claim, tmp_path: Path, port: int
+) -> None:
+    provider = {"name": "judge", "envoyExtAuthzHttp": {"service": "judge.shop.svc.cluster.local", "port": port}}
+    rules = policy("[{to: [{operation: {paths: [/asked]}}]}]", "CUSTOM", more=ASK % "judge")
+    async with guarded(block, tmp_path, rules, {"extensionProviders": [provider]}) as door:
+        assert (await door.ask("/asked")).status == REFUSED
+        assert (await door.ask("/other")).status == 200
+
+
+async def test_attack_38_a_provider_is_asked_about_its_own_rules_only(block: Claim, tmp_path: Path) -> None:
+    """Two providers deny both; a rule whose name begins like the other's provider asks for its own."""
+    asked: list[str] = []
+
+    def answer(head: str) -> bytes:
+        asked.append(head.split(" ")[1])
+        return ANSWERS["yes"][0]
+
+    mesh = {"extensionProviders": [_yaml(PROVIDER % ("a", "")), _yaml(PROVIDER % ("ab", ""))]}
+    one = policy("[{to: [{operation: {paths: [/a]}}]}]", "CUSTOM", "x", ASK % "a")
+    two = policy("[{to: [{operation: {paths: [/ab]}}]}]", "CUSTOM", "y", ASK % "ab")
+    async with guarded(block, tmp_path, one + two, mesh, judge_with(answer)) as door:
+        assert [(await door.ask(path)).status for path in ("/a", "/ab", "/c")] == [REFUSED, REFUSED, 200]
+    assert asked == []
+
+
+async def test_attack_38_a_request_is_asked_about_in_every_spelling(block: Claim, tmp_path: Path) -> None:
+    mesh = {"extensionProviders": [_yaml(PROVIDER % ("judge", ""))]}
+    rules = policy(
+        '[{to: [{operation: {hosts: [shop.example]}}]}, {when: [{key: "request.headers[x-a]", values: [b]}]}]',
+        "CUSTOM",
+        more=ASK % "judge",
+    )
+    async with guarded(block, tmp_path, rules, mesh, judge_with(lambda head: ANSWERS["no"][0])) as door:
+        for host in ("shop.example", "u@shop.example", "SHOP.example.:80"):
+            assert (await door.ask(host=host)).status == REFUSED, host
+        assert (await door.ask(headers="x-a: c\r\nx-a: b\r\n")).status == REFUSED
+        assert (await door.ask()).status == 200
+
+
+def _yaml(text: str) -> dict[str, object]:
+    found: dict[str, object] = yaml.safe_load(text)
+    return found
