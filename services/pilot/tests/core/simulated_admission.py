@@ -1,12 +1,15 @@
 """Whether the proxy that a traffic row's call reaches lets it in: the row's call as that proxy sees it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from meshcore.testing.traffic_rows import RowCall
 from meshcore.testing.traffic_verdict import UNKNOWN, Answer, Partly
 from meshcore.xds.resource import ResourceSet
+from pilot.core.compiler.jwt_claims import JWT_FILTER, PAYLOAD
 from pilot.core.simulation import Arrival, Asked, Decision, admission, arrive
+from simulated_tokens import tokens_of
 
 STRANGER = "127.0.0.1"
 """From where a caller without a sidecar calls."""
@@ -39,6 +42,11 @@ def refused_at_the_door(resources: ResourceSet, call: RowCall, asked: Asked, *, 
 
 def refusal(call: RowCall, chain: Any, asked: Asked) -> Answer | None:
     """What a caller gets whom a chain does not let in. ValueError when somebody else is asked."""
+    tokens = tokens_of(chain, asked.method, asked.path, asked.headers)
+    if tokens.status != 200:
+        return Answer(tokens.status, body=UNKNOWN, headers=Partly())
+    if tokens.claims:
+        asked = replace(asked, metadata={**asked.metadata, JWT_FILTER: {PAYLOAD: tokens.claims}})
     found = admission(chain, asked)
     if found.decision is Decision.ASKED:
         raise ValueError(f"the simulator does not know what an authorizer says: {found.why}")

@@ -15,6 +15,7 @@ from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE
 from pilot.core.simulation import ISTIO, Arrival, Call, Outcome, arrive, simulate
 from pilot.core.simulation.rewriting import rewritten_host, rewritten_path
 from simulated_admission import STRANGER, asked_of, refusal, refused_at_the_door
+from simulated_tokens import tokens_of
 
 FAULT = "envoy.filters.http.fault"
 _WS_HEADERS = {"upgrade": "websocket", "connection": "Upgrade"}
@@ -111,6 +112,7 @@ class SimulatedMesh:
             refused = refusal(call, met.chain_message, asked_of(call, saw, **known))
             if refused is not None:
                 return RowOutcome((refused,))
+            saw = _without_tokens(saw, met.chain_message, call)
         return RowOutcome((Answer(200, place.name, Partly(), UNKNOWN, saw),))
 
     def _refused_by_gateway(self, outcome: Outcome, call: RowCall, asked: Call, caller: Place | None) -> Answer | None:
@@ -315,6 +317,16 @@ def _is_mutual(cluster: Any, host: Any) -> bool:
 def _sent(call: RowCall) -> dict[str, Any]:
     """The headers of the call but for the one that the proxies write themselves."""
     return {name: value for name, value in call.headers.items() if name.lower() != "x-forwarded-client-cert"}
+
+
+def _without_tokens(saw: Partly, chain: Any, call: RowCall) -> Partly:
+    """Nothing is said of what the JWT filter may take off or write."""
+    changed = tokens_of(chain, call.method, call.target, {}).headers
+    if not changed:
+        return saw
+    headers = {name: value for name, value in saw["headers"].items() if name.lower() not in changed}
+    path = {} if "token" in call.target else {"path": saw["path"]}
+    return Partly({**{name: saw[name] for name in ("caller", "method", "host")}, **path, "headers": Partly(headers)})
 
 
 def _levels(route: Any, cluster: str) -> list[Any]:

@@ -1,5 +1,6 @@
 """Every traffic row answered by the simulator: what real Envoys do in tests/e2e is what the compiled resources say."""
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import pytest
 import yaml
 from meshcore.model.load import parse_object
-from meshcore.testing.traffic_rows import Row, SharedWorkload, TrafficFolder, workload_group
+from meshcore.testing.traffic_rows import NO_SERVER, Row, SharedWorkload, TrafficFolder, workload_group
 from meshcore.testing.traffic_verdict import disagreements
 from meshcore.xds.resource import ResourceSet
 from pilot.core.compiler import CompileCache, compile_resources
+from pilot.core.issuer_keys import IssuerKeys, KeySource
 from pilot.core.proxy import classify, parse_node
 from pilot.core.registry import Locality, RegisteredWorkload
 from pilot.core.registry.endpoint import DISABLED_TLS, NETWORK_LABEL, TLS_MODE_LABEL
@@ -77,6 +79,14 @@ def base() -> tuple[Any, ...]:
     return tuple(parse_object(item) for item in (*ROWS.config, *groups))
 
 
+def served_keys(snapshot: MeshSnapshot) -> Iterator[tuple[KeySource, str]]:
+    """The key sets that rows' issuers serve."""
+    for source in snapshot.key_sources():
+        server, _, name = (source.uri or source.issuer).rpartition("/")
+        if server == NO_SERVER and name in ROWS.mint.keys:
+            yield source, ROWS.mint.key_set(name)
+
+
 def mesh_of(row: Row) -> SimulatedMesh:
     """The shared mesh with the row's config laid over it."""
     settings = {"proxyHttpPort": 15002, **row.mesh}
@@ -92,6 +102,7 @@ def mesh_of(row: Row) -> SimulatedMesh:
     snapshot = MeshSnapshot.of(objects).with_registered(
         registered(workload) for workload in ROWS.workloads if workload.registers
     )
+    snapshot = snapshot.with_keys(IssuerKeys(sets=dict(served_keys(snapshot))))
 
     @cache
     def resources(name: str) -> ResourceSet:
