@@ -101,3 +101,28 @@ def test_no_handshake_and_no_request_fails_while_the_root_is_replaced(mesh: Mesh
     wait_until("everybody has dropped the old root", lambda: all(one["current"] for one in ca_status(mesh)["holders"]))
     for one in json.loads(mesh.run_here("cert", "list", "-o", "json").stdout)["items"]:
         assert one["signer"] == ca_status(mesh)["authority"]["key_id"], one
+
+
+def test_a_citadel_that_is_killed_in_every_phase_goes_on_and_nothing_fails(mesh: Mesh) -> None:
+    before = roots(mesh)
+    with mesh.traffic(ECHO, rate=40) as traffic:
+        begun = mesh.meshctl("ca", "rotate", "--timeout", "0", check=False)
+        assert "it goes on by itself" in begun.stderr
+        mesh.kill("citadel")
+        # It gets no further than this without the command line, which has a certificate of its own to renew.
+        wait_until("the new root signs", lambda: phase_now(mesh) == "signing", 90)
+        mesh.kill("citadel")
+        wait_until("citadel is back", lambda: phase_now(mesh) == "signing", 60)
+        rotated = mesh.meshctl("ca", "rotate", "--timeout", "100")
+        traffic.send_more(80)
+    traffic.assert_no_failure()
+    assert "the new root has taken the old one's place" in rotated.stdout
+    assert roots(mesh)[0].public_key() != before[0].public_key()
+
+
+def phase_now(mesh: Mesh) -> str:
+    """The phase; `away` while Citadel is."""
+    shown = mesh.run_here("ca", "status", "-o", "json", check=False)
+    if shown.exit_code != 0:
+        return "away"
+    return json.loads(shown.stdout)["rotation"]["phase"] or "none"

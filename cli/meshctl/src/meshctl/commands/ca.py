@@ -104,7 +104,14 @@ def _follow(citadel: AdminApi, stack: int | None, timeout: float, *, quiet: bool
     deadline = time.monotonic() + timeout
     shown = ""
     while True:
-        rotation: dict[str, Any] = citadel.get(ROTATION)
+        try:
+            rotation: dict[str, Any] = citadel.get(ROTATION)
+        except MeshError as error:
+            # A Citadel that is started again goes on where the rotation was.
+            if error.code is not ErrorCode.UNAVAILABLE or time.monotonic() > deadline:
+                raise
+            time.sleep(LOOK_EVERY)
+            continue
         line = summary(rotation) if rotation["phase"] is not None else "the new root has taken the old one's place"
         if line != shown and not quiet:
             print(line)
@@ -116,8 +123,8 @@ def _follow(citadel: AdminApi, stack: int | None, timeout: float, *, quiet: bool
 
 
 def _follow_bundle(citadel: AdminApi, chosen: Stack) -> None:
-    bundle = citadel.get("/api/v1/trust-bundle")["pem"].encode()
     try:
+        bundle = citadel.get("/api/v1/trust-bundle")["pem"].encode()
         follow_bundle(chosen, layout_of(chosen), bundle)
     except MeshError as error:
         complain(f"warning: the certificate of meshctl is not renewed: {error.detail}")
