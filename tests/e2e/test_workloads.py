@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 from mesh import Mesh, client, service, wait_until, workload
 from meshctl.adapters.control import send_order
 from meshctl.adapters.peer_certificate import presented_certificate
+
+PROBED = 200
+"""The number of a workload that nobody is."""
 
 
 def test_a_new_sidecar_makes_its_service_reachable(mesh: Mesh) -> None:
@@ -15,6 +19,26 @@ def test_a_new_sidecar_makes_its_service_reachable(mesh: Mesh) -> None:
     mesh.add(workload("newcomer"))
     reply = wait_until("newcomer answers", lambda: reply if (reply := mesh.get("http://newcomer:9080/")).good else None)
     assert reply.body["caller"].endswith("/sa/client")
+
+
+def test_a_workload_whose_probe_fails_gets_no_request_until_it_succeeds_again(mesh: Mesh) -> None:
+    mesh.apply(service("probed"))
+    # what is probed is an address of this stack that the test opens and closes
+    place = (mesh.stack.application(PROBED), 9080)
+    probed = {"MESHCORE_APP_PROBE": f"tcp://{place[0]}:{place[1]}"}
+
+    def answering() -> set[str]:
+        return {str(reply.body["version"]) for reply in mesh.get_many("http://probed:9080/", 20) if reply.good}
+
+    with socket.create_server(place):
+        mesh.add(
+            workload("probed-a", app="probed", version="a"),
+            workload("probed-b", app="probed", version="b", proxy_env=probed),
+        )
+        wait_until("both answer", lambda: answering() == {"a", "b"})
+    wait_until("the failing one is left out", lambda: answering() == {"a"})
+    with socket.create_server(place):
+        wait_until("both answer again", lambda: answering() == {"a", "b"})
 
 
 def test_a_workload_that_ends_in_good_order_fails_no_request(mesh: Mesh) -> None:

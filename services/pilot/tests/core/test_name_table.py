@@ -32,6 +32,33 @@ def test_a_host_without_any_address_is_left_to_dns():
     assert not table(service("reviews", clusterIP="None"))
 
 
+def entry(host, resolution, **spec):
+    return parse_object(
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "ServiceEntry",
+            "metadata": {"name": "entry", "namespace": "shop"},
+            "spec": {
+                "hosts": [host],
+                "resolution": resolution,
+                "ports": [{"name": "http", "number": 80, "protocol": "HTTP"}],
+                **spec,
+            },
+        }
+    )
+
+
+def test_a_wildcard_with_an_address_is_in_the_table_as_a_wildcard():
+    found = table(entry("*.wild.example", "STATIC", addresses=["192.0.2.1"]))
+    assert {host: list(item.ips) for host, item in found.items()} == {"*.wild.example": ["192.0.2.1"]}
+    assert (found["*.wild.example"].registry, found["*.wild.example"].shortname) == ("External", "")
+
+
+def test_a_wildcard_is_given_an_address_where_its_names_are_looked_up():
+    assert list(table(entry("*.wild.example", "DYNAMIC_DNS"))["*.wild.example"].ips)
+    assert not table(entry("*.wild.example", "STATIC"))
+
+
 def slice_of(name, *endpoints):
     document = {
         "apiVersion": "discovery.k8s.io/v1",

@@ -113,6 +113,7 @@ def _route(
     route = config.object.spec.http[number]
     name = ".".join(part for part in (route.name, match.name if match else "") if part)
     made = Route(name=name, match=route_match(match, by_segments=by_segments(config)))
+    made.stat_prefix = match.stat_prefix if match is not None else ""
     made.metadata.CopyFrom(provenance(config.path, origins=config.refs_of(number)))
     apply_headers(made, route.headers)
     problems: list[Diagnostic] = []
