@@ -101,9 +101,9 @@ class CitadelSettings(ServiceSettings):
     )
     root_file: Path | None = None
     """Public file that is kept at the trust bundle in force, for those that do not know the mesh yet."""
-    requests_per_second: float = Field(20.0, ge=0)
-    """Certificates that one identity may ask for, on average; 0: as many as it likes."""
-    requests_burst: int = Field(100, ge=1)
+    requests_per_second: float = Field(50.0, ge=0)
+    """Certificates that one identity, with all its replicas, may ask for on average; 0: as many as it likes."""
+    requests_burst: int = Field(200, ge=1)
     """Certificates that one identity may ask for at once."""
     galley_address: str | None = None
     """`host:port` of Galley's mTLS gRPC port, for Secrets of gateways; unset: no Secret is served."""

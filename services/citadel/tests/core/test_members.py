@@ -1,7 +1,9 @@
 import pytest
-from citadel.core.members import Installation, InstallProfile, parse_extra_name
+from citadel.core.caller import AuthenticatedCaller, Proof
+from citadel.core.members import Installation, InstallProfile, is_of_control_plane, parse_extra_name
 from citadel.core.nats_config import NatsServer, permissions_of, render_nats_config
 from meshcore.errors import MeshError
+from meshcore.identity import SpiffeId
 
 
 def test_on_one_machine_a_service_has_its_loopback_address_and_its_cluster_names():
@@ -53,3 +55,18 @@ def test_the_configuration_is_the_same_for_the_same_input_and_quotes_what_it_is_
     assert 'store_dir: "/tmp/a \\"b\\""' in text
     assert 'password: "p\\"\\\\w"' in text
     assert "tls {" not in text
+
+
+@pytest.mark.parametrize(
+    ("namespace", "account", "proof", "names", "expected"),
+    [
+        ("istio-system", "pilot", Proof.CERTIFICATE, ("pilot",), True),
+        ("istio-system", "meshctl", Proof.CERTIFICATE, (), True),
+        ("istio-system", "gateway", Proof.CERTIFICATE, (), False),
+        ("istio-system", "meshctl", Proof.TOKEN, (), False),
+        ("shop", "meshctl", Proof.CERTIFICATE, (), False),
+    ],
+)
+def test_what_init_made_keeps_its_life_when_it_is_renewed(namespace, account, proof, names, expected):
+    caller = AuthenticatedCaller(SpiffeId("cluster.local", namespace, account), proof, names)
+    assert is_of_control_plane(caller, "istio-system") is expected

@@ -13,6 +13,7 @@ from citadel.adapters.authentication import CallerAuthenticator
 from citadel.adapters.caller_limits import CallerLimits
 from citadel.adapters.issuer import Issuer
 from citadel.adapters.tls_front import Peers
+from citadel.core.members import is_of_control_plane
 from citadel.core.profile import SERVICE, Profile, granted_ttl
 from citadel.core.refusal import Reason, SigningRefused, impersonation_refused
 from citadel.core.signing_request import parse_signing_request
@@ -65,8 +66,7 @@ class CertificateService(ca_pb2_grpc.IstioCertificateServiceServicer):  # type: 
             raise impersonation_refused()
         self._limits.take(str(caller.identity))
         public_key = parse_signing_request(request.csr)
-        # Only what `init` named has host names; such a service keeps its own profile when it renews.
-        profile = SERVICE if caller.names and caller.identity.namespace == self._root_namespace else self._workload
+        profile = SERVICE if is_of_control_plane(caller, self._root_namespace) else self._workload
         ttl = granted_ttl(profile, request.validity_duration)
         peer = self._peers.address(context.peer())
         issued = await self._issuer.issue(caller, public_key, profile, ttl, peer)

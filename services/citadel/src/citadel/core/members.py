@@ -75,6 +75,13 @@ class Installation:
         return tuple(dict.fromkeys(names))
 
 
+def is_of_control_plane(caller: AuthenticatedCaller, root_namespace: str) -> bool:
+    """Whether a certificate of `init` is renewed, which keeps its life: a service has host names, a client none."""
+    if caller.identity.namespace != root_namespace or caller.proof is not Proof.CERTIFICATE:
+        return False
+    return bool(caller.names) or caller.identity.service_account in CLIENTS
+
+
 def parse_extra_name(text: str) -> tuple[str, tuple[str, ...]]:
     """Read `--san service=name,name`; INVALID when it is of another form."""
     service, equals, names = text.partition("=")
