@@ -52,7 +52,7 @@ def test_what_istio_takes_is_taken(good):
         ("proxy.istio.io/config", "- not\n- a map"),
         ("proxy.istio.io/config", "!!python/object/apply:os.system [id]"),
         ("proxy.istio.io/config", "a: &a [x]\nb: *a\n"),
-        ("proxy.istio.io/config", "a: " + "[" * 5000),
+        ("proxy.istio.io/config", "a: " + "[" * 30_000),
         ("proxy.istio.io/config", "# " + "x" * 40_000),
     ],
 )

@@ -137,10 +137,10 @@ def _json_map(text: str) -> str | None:
 def _proxy_config(text: str) -> str | None:
     if len(text) > LARGEST_PROXY_CONFIG:
         return f"a ProxyConfig of at most {LARGEST_PROXY_CONFIG} characters"
-    # ProxyConfig has no use for aliases, and a few lines of them can stand for more than fits into memory
+    # ProxyConfig has no use for aliases, and who copies the document may write each of them out
     try:
+        document = read_document(text)
         has_alias = any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text))
-        document = None if has_alias else read_document(text)
     except yaml.YAMLError:
         return "a ProxyConfig in YAML"
     right = not has_alias and (document is None or isinstance(document, dict))

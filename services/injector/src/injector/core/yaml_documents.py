@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from meshcore.model.yaml_depth import check_depth
 
 LARGEST_DOCUMENT = 1_000_000
 """Values of one document, aliases written out."""
+
+DEEPEST_DOCUMENT = 200
+"""Levels of maps and lists in each other: PyYAML's work for one more token grows with the levels that are open."""
 
 _SEPARATOR = re.compile(r"^---[ \t]*(#.*)?$")
 
@@ -62,8 +66,10 @@ def split_documents(text: str) -> list[YamlDocument]:
 def read_document(text: str) -> Any:
     """The document's value; None for an empty one.
 
-    Raises yaml.YAMLError, also when aliases make a few lines stand for more than LARGEST_DOCUMENT values.
+    Raises yaml.YAMLError, also when aliases make a few lines stand for more than LARGEST_DOCUMENT values, and when it
+    nests deeper than DEEPEST_DOCUMENT.
     """
+    check_depth(text, DEEPEST_DOCUMENT)
     try:
         value = yaml.load(text, Loader=NoSurprisesLoader)  # noqa: S506 - a SafeLoader with fewer types
         size = _expanded_size(value, {})
