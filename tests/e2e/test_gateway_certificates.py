@@ -75,6 +75,10 @@ class Client:
             file.write_bytes(own.chain + own.key.pem)
             self._context.load_cert_chain(file)
 
+    def call(self, address: str, port: int) -> None:
+        """Another server than the gateway, from now on."""
+        self._address = (address, port)
+
     def speak_no_newer_than(self, version: ssl.TLSVersion) -> None:
         """From now on."""
         self._context.maximum_version = version
@@ -267,6 +271,42 @@ def test_an_ingress_serves_its_hosts_with_the_secret_that_it_names(mesh: Mesh, r
         assert (status, saw["workload"]) == (200, "ledger")
         assert client.shown() == pair.chain
     wait_until("the Ingress is gone", lambda: client.answer() is None)
+
+
+def test_a_sidecar_ends_tls_of_its_own_where_it_takes_no_mesh_tls(mesh: Mesh, root: TestCa, tmp_path: Path) -> None:
+    pair, before = issue(root, HOST), mesh.mesh_config()
+    files = {"serverCertificate": tmp_path / "chain.pem", "privateKey": tmp_path / "key.pem"}
+    files["serverCertificate"].write_bytes(pair.chain)
+    files["privateKey"].write_bytes(pair.key.pem)
+    general = yaml.safe_load(before["data"]["mesh"])
+    config = {**general.get("defaultConfig", {}), "proxyMetadata": {"ENABLE_TLS_ON_SIDECAR_INGRESS": "true"}}
+    text = yaml.safe_dump({**general, "defaultConfig": config})
+    metadata = {"name": "own-tls", "namespace": "books"}
+    port = {"number": 9080, "protocol": "HTTPS", "name": "https"}
+    tls = {"mode": "SIMPLE", **{name: str(path) for name, path in files.items()}}
+    ingress = {"port": port, "defaultEndpoint": "127.0.0.1:9080", "tls": tls}
+    sidecar = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Sidecar",
+        "metadata": metadata,
+        "spec": {"workloadSelector": {"labels": {"app": "ledger"}}, "ingress": [ingress]},
+    }
+    policy = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": metadata,
+        "spec": {"mtls": {"mode": "DISABLE"}},
+    }
+    client = Client(mesh, root)
+    client.call(str(mesh.workload("ledger")["address"]), 9080)
+    with applied(mesh, sidecar, policy):
+        assert client.answer() is None, "by default such a block does nothing"
+        mesh.converged(mesh.change([{**before, "data": {**before["data"], "mesh": text}}]))
+        try:
+            status, saw = wait_until("an answer over TLS", client.answer)
+            assert (status, saw["workload"], client.shown()) == (200, "ledger", pair.chain)
+        finally:
+            mesh.converged(mesh.change([before]))
 
 
 def outside(tls: Mapping[str, Any], address: str, selector: Mapping[str, str] | None) -> list[dict[str, Any]]:

@@ -76,6 +76,11 @@ _TABLE = {
 }
 
 
+def own_tls_shapes(protocol: Protocol) -> tuple[ChainShape, ...]:
+    """The chain of a port that ends TLS of its own; HTTPS is HTTP behind it."""
+    return (ChainShape(TLS, (), True, protocol.is_http or protocol is Protocol.HTTPS),)
+
+
 def chain_shapes(protocol: Protocol, mode: MtlsMode) -> tuple[ChainShape, ...]:
     """The chains of a port, in order."""
     return _TABLE[family_of(protocol), mode]

@@ -57,9 +57,18 @@ def _without_certificate(tls: ServerTlsSettings) -> str:
     return "" if files or server_credentials(tls) else "it names no certificate"
 
 
+def ends_here(tls: ServerTlsSettings) -> bool:
+    """Whether TLS with these settings is ended, not passed through."""
+    return tls.mode in (ServerTlsMode.SIMPLE, *_CHECKS_CLIENTS, ServerTlsMode.ISTIO_MUTUAL)
+
+
 def gateway_socket(server: Server, mesh: MeshConfig) -> base_pb2.TransportSocket:
     """The transport socket of a server's chain; `unusable` has let it pass."""
-    tls = server.tls or ServerTlsSettings()
+    return server_socket(server.tls or ServerTlsSettings(), mesh)
+
+
+def server_socket(tls: ServerTlsSettings, mesh: MeshConfig) -> base_pb2.TransportSocket:
+    """The transport socket of whoever ends TLS with these settings."""
     if tls.mode is ServerTlsMode.ISTIO_MUTUAL:
         return _mesh_socket(tls, mesh)
     common = tls_pb2.CommonTlsContext(

@@ -43,7 +43,7 @@ class InboundPort:
             return self.target, self.protocol, *map(Same, self.services)
         said = (self.ingress.bind, self.ingress.is_bound, self.ingress.socket, self.ingress.port)
         more: tuple[Hashable, ...] = (self.ingress.on_own_address, self.ingress.loopback, self.ingress.is_v6)
-        more += (Same(self.ingress.pool), Same(self.service))
+        more += (Same(self.ingress.pool), Same(self.ingress.tls), Same(self.service))
         return self.target, self.protocol, *said, *more, *map(Same, self.services)
 
     @property

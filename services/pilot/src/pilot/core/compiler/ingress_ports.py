@@ -9,17 +9,21 @@ from dataclasses import dataclass
 
 from meshcore.model import Sidecar
 from meshcore.model.destination_rule import ConnectionPoolSettings
-from meshcore.model.sidecar import CaptureMode, IngressListener
+from meshcore.model.mesh_config import MeshConfig
+from meshcore.model.sidecar import CaptureMode, IngressListener, ServerTlsSettings
 from meshcore.protocol import Protocol, parse_protocol
 
 from pilot.core.compiler.address_families import ANYWHERE
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
+from pilot.core.compiler.gateway_tls import ends_here
 from pilot.core.config import Config
 from pilot.core.proxy import Interception
 from pilot.core.registry import Port, Service
 
 UNIX = "unix://"
+_TLS_FLAG = "ENABLE_TLS_ON_SIDECAR_INGRESS"
+"""In `proxyMetadata` of MeshConfig's defaultConfig; Istio has it in the environment of istiod."""
 _OWN = frozenset({"0.0.0.0", "[::]"})
 
 
@@ -41,6 +45,8 @@ class Ingress:
     """The loopback address that is named; empty: the proxy's own."""
     is_v6: bool = False
     pool: ConnectionPoolSettings | None = None
+    tls: ServerTlsSettings | None = None
+    """TLS of its own that it ends, where it ends no mesh TLS."""
 
 
 def ingress_ports(
@@ -56,7 +62,7 @@ def ingress_ports(
         reached = tuple(sorted(found.values(), key=lambda service: (service.created, service.host)))
         port = next(port for port in alone.ports if port.number == number)
         if port.protocol is not Protocol.UDP:
-            yield number, alone, port, reached, _ingress(listener, work.proxy_class.interception)
+            yield number, alone, port, reached, _ingress(listener, work.proxy_class.interception, ends_tls(work.mesh))
 
 
 def _service_of(sidecar: Config[Sidecar]) -> Service:
@@ -75,13 +81,19 @@ def _service_of(sidecar: Config[Sidecar]) -> Service:
     )
 
 
-def _ingress(listener: IngressListener, interception: Interception) -> Ingress:
+def ends_tls(mesh: MeshConfig) -> bool:
+    """Whether `tls` of an ingress listener counts; by default it does not, as in Istio."""
+    return mesh.default_config.proxy_metadata.get(_TLS_FLAG, "").lower() in ("true", "1")
+
+
+def _ingress(listener: IngressListener, interception: Interception, ends_tls: bool) -> Ingress:
     bound = listener.capture_mode is CaptureMode.NONE or interception is Interception.NONE
     bind = "" if listener.bind in ANYWHERE else listener.bind
     text, pool = listener.default_endpoint, listener.connection_pool
+    tls = listener.tls if ends_tls and listener.tls is not None and ends_here(listener.tls) else None
     if text.startswith(UNIX):
-        return Ingress(bind, bound, socket=text, pool=pool)
+        return Ingress(bind, bound, socket=text, pool=pool, tls=tls)
     host, _, port = text.rpartition(":")
     own = host in _OWN
     loopback = "" if own else host.strip("[]")
-    return Ingress(bind, bound, "", int(port or 0), own, loopback, host.startswith("["), pool)
+    return Ingress(bind, bound, "", int(port or 0), own, loopback, host.startswith("["), pool, tls)

@@ -8,6 +8,7 @@ from envoy.config.core.v3 import base_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from meshcore.model.mesh_config import MeshConfig
 from meshcore.model.peer_authentication import MtlsMode
+from meshcore.model.sidecar import ServerTlsSettings
 from meshcore.protocol import Protocol
 from meshcore.xds.names import (
     BLACK_HOLE_CLUSTER,
@@ -22,7 +23,8 @@ from meshcore.xds.types import LISTENER_TYPE
 from pilot.core.compiler.address_families import Addresses, listen_on
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled, packed
-from pilot.core.compiler.filter_chains import TLS, ChainShape, Family, chain_shapes, family_of
+from pilot.core.compiler.filter_chains import TLS, ChainShape, Family, chain_shapes, family_of, own_tls_shapes
+from pilot.core.compiler.gateway_tls import server_socket
 from pilot.core.compiler.http_connection_manager import Inbound, inbound_manager
 from pilot.core.compiler.inbound_ports import InboundPort, inbound_ports
 from pilot.core.compiler.inbound_routes import inbound_routes
@@ -94,6 +96,15 @@ def _addresses(work: Compilation, port: InboundPort) -> Addresses:
     return one.instance_ips[:1] if one.interception is Interception.NONE else work.families.wildcards
 
 
+def _own_tls(port: InboundPort, mode: MtlsMode) -> ServerTlsSettings | None:
+    """What a Sidecar says of TLS counts only where no mesh TLS is taken."""
+    return port.ingress.tls if port.ingress is not None and mode is MtlsMode.DISABLE else None
+
+
+def _shapes(port: InboundPort, mode: MtlsMode) -> tuple[ChainShape, ...]:
+    return own_tls_shapes(port.protocol) if _own_tls(port, mode) else chain_shapes(port.protocol, mode)
+
+
 def _is_bound(port: InboundPort) -> bool:
     return port.ingress is not None and port.ingress.is_bound
 
@@ -103,10 +114,10 @@ def _own_listener(
 ) -> Compiled:
     """Bound, as a rule to the instance's address; the destination port needs no match, the socket is the port's own."""
     name = listener_name(addresses[0], port.target)
-    shapes = chain_shapes(port.protocol, mode)
+    shapes = _shapes(port, mode)
     listener = _listener(name, addresses, port.target)
     listener.listener_filters.extend(_inspectors(shapes))
-    listener.filter_chains.extend(_service_chains(name, port, shapes, mesh, match_port=False))
+    listener.filter_chains.extend(_service_chains(name, port, mode, mesh, match_port=False))
     _set_detection(listener, mesh)
     origins = (*port.makers, *decider)
     return packed(LISTENER_TYPE, name, listener, origins=origins)
@@ -133,9 +144,8 @@ def _virtual_inbound(
     for number, mode in extra:
         listener.filter_chains.extend(_passthrough_chains(number, mode, mesh))
     for port, mode in ports:
-        shapes = chain_shapes(port.protocol, mode)
         name = listener_name(wildcards[0], port.target)
-        listener.filter_chains.extend(_service_chains(name, port, shapes, mesh, match_port=True))
+        listener.filter_chains.extend(_service_chains(name, port, mode, mesh, match_port=True))
     listener.listener_filters.append(original_dst())
     if transparent:
         listener.listener_filters.append(original_src())
@@ -174,7 +184,7 @@ def _tls_inspectors(
 ) -> list[listener_components_pb2.ListenerFilter]:
     """Everywhere but on ports that need none, or, where other traffic needs none, on those that do."""
     asked = {number: _needs_tls(chain_shapes(Protocol.AUTO, mode)) for number, mode in extra}
-    asked |= {port.target: _needs_tls(chain_shapes(port.protocol, mode)) for port, mode in ports}
+    asked |= {port.target: _needs_tls(_shapes(port, mode)) for port, mode in ports}
     if _needs_tls(chain_shapes(Protocol.AUTO, general)):
         return [tls_inspector(except_ports=[number for number, needs in asked.items() if not needs])]
     needing = [number for number, needs in asked.items() if needs]
@@ -187,11 +197,12 @@ def _set_detection(listener: listener_pb2.Listener, mesh: MeshConfig) -> None:
 
 
 def _service_chains(
-    name: str, port: InboundPort, shapes: Sequence[ChainShape], mesh: MeshConfig, *, match_port: bool
+    name: str, port: InboundPort, mode: MtlsMode, mesh: MeshConfig, *, match_port: bool
 ) -> Iterator[listener_components_pb2.FilterChain]:
     cluster = inbound_cluster(port.target)
     host, retries = port.service.host, mesh.default_inbound_http_retry_policy
-    for shape in shapes:
+    own_tls = _own_tls(port, mode)
+    for shape in _shapes(port, mode):
         chain = Chain(name=name, filter_chain_match=shape.match(port.target if match_port else None))
         if shape.is_http:
             routes = inbound_routes(
@@ -202,7 +213,7 @@ def _service_chains(
         else:
             chain.filters.append(tcp_proxy(cluster, mesh, inbound_stat_prefix(mesh, port)))
         if shape.terminates:
-            chain.transport_socket.CopyFrom(downstream_socket(mesh))
+            chain.transport_socket.CopyFrom(server_socket(own_tls, mesh) if own_tls else downstream_socket(mesh))
         services = [{"host": item.host, "name": item.name, "namespace": item.namespace} for item in port.services]
         made = provenance(extra={"services": services}, origins=tuple(item.unversioned for item in port.makers))
         if made is not None:
