@@ -235,6 +235,31 @@ def test_a_token_that_is_refused_and_whose_token_is_taken_are_recorded(mesh: Mes
     assert bad.split(".")[1] not in shown
 
 
+def test_what_an_external_authorizer_refuses_is_recorded(mesh: Mesh) -> None:
+    judge = {"service": "books/ledger.books.svc.cluster.local", "port": 9090}
+    asked = policy("audit-judged", "CUSTOM", {"to": [{"operation": {"ports": ["9080", "9000"]}}]})
+    asked["spec"]["provider"] = {"name": "judge"}
+    address = mesh.workload("echo-v1")["address"]
+
+    def is_closed() -> bool:  # it takes no connection of bytes in plaintext
+        with socket.create_connection((address, 9000), timeout=10) as plain, contextlib.suppress(ConnectionError):
+            plain.sendall(b"hello")
+            return plain.recv(5) == b""
+        return True
+
+    with applied(mesh, asked, extensionProviders=[{"name": "judge", "envoyExtAuthzGrpc": judge}]):
+        ask_until(mesh, "/refuse", 403)
+        wait_until("the authorizer is asked about connections", is_closed)
+        found = wait_until(
+            "records of a request and of a connection",
+            lambda: (
+                (all_ := records(mesh, "policy=audit-judged")) and len({one["protocol"] for one in all_}) == 2 and all_
+            ),
+        )
+    assert {(one["verdict"], one["response_flags"]) for one in found} == {("denied", "UAEX")}
+    assert {one["path"] for one in found} == {"/refuse", ""}
+
+
 def test_a_gateway_tells_of_what_it_refuses(mesh: Mesh) -> None:
     closed = policy("audit-edge", "DENY", {"to": [{"operation": {"paths": ["/audit-edge"]}}]}, app="edge")
     closed["metadata"]["namespace"] = "edge"

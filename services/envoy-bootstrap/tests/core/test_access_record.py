@@ -127,6 +127,8 @@ def test_connections_that_a_policy_or_the_listener_refuses():
         'connection_termination_details: "rbac_access_denied_matched_policy[ns[a]-policy[b]-rule[0]]"'
     )
     assert (made.verdict, policy(made.policy), made.protocol) == (audit_pb2.DENIED, ("a", "b", 0), "TCP")
+    made = tcp("access_log_type: TcpConnectionEnd response_flags { unauthorized_details { reason: EXTERNAL_SERVICE } }")
+    assert (made.verdict, made.response_flags) == (audit_pb2.DENIED, "UAEX")
     made = tcp('response_flags { no_route_found: true } downstream_transport_failure_reason: "TLS_error"')
     assert (made.verdict, made.reason, made.response_flags) == (audit_pb2.DENIED, "filter_chain_not_found", "NR")
     made = tcp('downstream_transport_failure_reason: "PEER_DID_NOT_RETURN_A_CERTIFICATE"')

@@ -57,7 +57,7 @@ def tcp_record(entry: Any) -> Any:
     if not common.access_log_type:
         is_denied = True
         reason = _NO_CHAIN if common.response_flags.no_route_found else common.downstream_transport_failure_reason
-    is_denied = is_denied or reason.startswith(_REFUSED_BY_RBAC)
+    is_denied = is_denied or reason.startswith(_REFUSED_BY_RBAC) or _has_uaex(common)
     made = _record(common, reason, is_denied=is_denied)
     made.protocol = "TCP"
     return made

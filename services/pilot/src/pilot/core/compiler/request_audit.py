@@ -120,7 +120,11 @@ def _http_log(asked: RequestAudit) -> accesslog_pb2.AccessLog:
 def _tcp_log(asked: RequestAudit) -> accesslog_pb2.AccessLog:
     refused = _cel(f"connection.termination_details.startsWith('{_DENIED}')")
     # What the listener tells is not told again.
-    wanted = _cel(f"!({_HANDSHAKE_REFUSED})") if asked is RequestAudit.ALL else _either(_matched(), refused)
+    wanted = (
+        _cel(f"!({_HANDSHAKE_REFUSED})")
+        if asked is RequestAudit.ALL
+        else _either(_flagged("UAEX"), _matched(), refused)
+    )
     return _connection_log(wanted)
 
 
