@@ -178,8 +178,8 @@ def known(mesh: Mesh, search: SecretSearch) -> None:
         key_file = mesh.layout.state_key(item["namespace"], item["name"])
         expected = SpiffeId("cluster.local", item["namespace"], item["service_account"])
         stored = StoredState.open(state, key_file).load_identity(expected)
-        assert stored is not None, f"{item['name']} has stored no certificate"
-        search.add_private_key(f"agent {item['name']}", stored[0].key.pem)
+        if stored is not None:
+            search.add_private_key(f"agent {item['name']}", stored[0].key.pem)
         with contextlib.suppress(FileNotFoundError):
             search.add(f"token {item['name']}", (state / "token").read_bytes())
 
@@ -221,7 +221,8 @@ def pages(mesh: Mesh) -> Iterator[tuple[str, bytes]]:
                     yield f"{name} {path}", client.get(_filled(path), timeout=30).content
     for item in mesh.status()["workloads"]:
         proxy = f"{item['name']}.{item['namespace']}"
-        yield f"pilot /debug/config_dump of {proxy}", json.dumps(mesh.pilot().config_dump(proxy)).encode()
+        with contextlib.suppress(MeshError):  # one that has left, or that connects anew
+            yield f"pilot /debug/config_dump of {proxy}", json.dumps(mesh.pilot().config_dump(proxy)).encode()
 
 
 def _filled(path: str) -> str:
@@ -235,6 +236,8 @@ def proxies(mesh: Mesh, word: str) -> Iterator[tuple[str, bytes]]:
     """Every page of every Envoy's administration, and of its agent."""
     for item in mesh.status()["workloads"]:
         name = item["name"]
+        if not Path(item["envoy_admin"]).exists():
+            continue
         for page in ENVOY_PAGES:
             yield f"envoy {name} {page}", envoy_page(mesh, name, page).encode()
         for page in AGENT_PAGES:
