@@ -200,9 +200,9 @@ def _may_have_credentials(rule: ServiceRule, traits: _Traits) -> bool:
 
 
 def _resolve_by_dns(cluster: cluster_pb2.Cluster, service: Service, mesh: MeshConfig, families: Families) -> None:
-    strict = service.resolution is Resolution.DNS
+    strict = service.resolution is Resolution.DNS and not service.races_addresses
     cluster.type = _Type.STRICT_DNS if strict else _Type.LOGICAL_DNS
-    cluster.dns_lookup_family = families.lookup
+    cluster.dns_lookup_family = _Type.ALL if service.races_addresses else families.lookup
     cluster.dns_refresh_rate.CopyFrom(duration(mesh.dns_refresh_rate))
     cluster.dns_jitter.CopyFrom(duration_pb2.Duration(nanos=100_000_000))
     cluster.respect_dns_ttl = True

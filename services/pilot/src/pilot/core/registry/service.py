@@ -108,6 +108,8 @@ class Service:
     """Whether it is given an address (`auto_addresses`)."""
     given_addresses: tuple[str, ...] = ()
     """One of each family, once given."""
+    races_addresses: bool = False
+    """Whether connections to a DNS name try its addresses of both families, and keep what answers first."""
     distribution: Distribution | None = None
     """Which endpoints are preferred where no DestinationRule says it."""
     node_local: bool = False

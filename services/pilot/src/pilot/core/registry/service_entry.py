@@ -19,6 +19,7 @@ _RESOLUTION = {
     EntryResolution.DYNAMIC_DNS: Resolution.DYNAMIC_DNS,
 }
 _GIVEN_LABEL = "networking.istio.io/enable-autoallocate-ip"
+_CONNECT = "istio.io/connect-strategy"
 _NO_ADDRESS = ("0.0.0.0", "::")
 
 
@@ -44,6 +45,7 @@ def services_of_entry(entry: ServiceEntry, revision: int = 0) -> tuple[Service, 
             external=spec.location is Location.MESH_EXTERNAL,
             selector=dict(spec.workload_selector.labels) if spec.workload_selector else None,
             labels=metadata.labels,
+            races_addresses=metadata.annotations.get(_CONNECT, "").upper() == "RACE_FIRST_TCP_CONNECT",
             distribution=Distribution.parse(metadata.annotations.get(DISTRIBUTION)),
             subject_alt_names=spec.subject_alt_names,
             revision=revision,
