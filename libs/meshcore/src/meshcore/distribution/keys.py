@@ -33,7 +33,7 @@ class Key(NamedTuple):
         return kv_key(*self)
 
 
-@lru_cache(4096)
+@lru_cache(1024)
 def kv_key(group: str, plural: str, namespace: str, name: str) -> str:
     """The bucket key of an object; ValueError when plural or name is empty."""
     if not plural or not name:

@@ -15,7 +15,7 @@ from datetime import timedelta
 
 import structlog
 from meshcore.bus.connection import BUS_ERRORS, Bus, Cancellation
-from meshcore.distribution.records import Head, RecordError
+from meshcore.distribution.records import Head, RecordError, encode_record
 from meshcore.errors import MeshError
 from nats.js.errors import KeyWrongLastSequenceError
 
@@ -197,7 +197,9 @@ class Publisher:
         repair = reconcile(state.store_id, state.records, await bucket.list())
         if repair.puts or repair.purges:
             _log.info("repairing the bucket", puts=len(repair.puts), purges=len(repair.purges))
-        await self._put_all(bucket, repair.puts)
+        for start in range(0, len(repair.puts), PUTS_IN_FLIGHT):
+            chunk = repair.puts[start : start + PUTS_IN_FLIGHT]
+            await self._put_all(bucket, tuple((key, encode_record(record)) for key, record in chunk))
         for key in repair.purges:
             await bucket.purge(key)
         self._tombstones = deque((_now(), *tombstone) for tombstone in repair.tombstones)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from meshcore.distribution.records import ConfigRecord, RecordError, decode_record, encode_record
+from meshcore.distribution.records import ConfigRecord, RecordError, decode_record
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Messages to put and keys to purge before the head is written."""
+    """Records to put and keys to purge before the head is written."""
 
-    puts: tuple[tuple[str, bytes], ...]
+    puts: tuple[tuple[str, ConfigRecord], ...]
+    """Not encoded yet: after a loss they are all there are, and nobody needs all of their messages at once."""
     purges: tuple[str, ...]
     tombstones: tuple[tuple[str, int], ...]
     """Keys, with the revisions of their deletion, to purge when every consumer has seen it."""
@@ -25,9 +26,7 @@ def reconcile(store_id: str, truth: Mapping[str, ConfigRecord], bucket: Mapping[
     stay for now: they say no more than the truth, and a consumer that lags may need one to complete a revision whose
     head it has seen.
     """
-    puts = tuple(
-        (key, encode_record(record)) for key, record in sorted(truth.items()) if not _says(bucket.get(key), key, record)
-    )
+    puts = tuple((key, record) for key, record in sorted(truth.items()) if not _says(bucket.get(key), key, record))
     purges: list[str] = []
     tombstones: list[tuple[str, int]] = []
     for key in sorted(bucket.keys() - truth.keys()):
