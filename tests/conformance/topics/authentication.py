@@ -18,7 +18,8 @@ from pilot.core.snapshot import MeshSnapshot
 
 _ISSUER = "http://issuer.example"
 """Stands for the server of the harness, `URL` in the cases."""
-_BODY = fetched_keys(json.dumps({"keys": [{"kty": "EC", "kid": "k", "crv": "P-256", "x": "AQ", "y": "AQ"}]}))
+_POINT = {name: json.loads(PLACEHOLDER)["keys"][0][name] for name in ("x", "y")}
+_BODY = fetched_keys(json.dumps({"keys": [{"kty": "EC", "kid": "k", "crv": "P-256", **_POINT}]}))
 _SERVED, _SERVED_LATER, _PLACEHOLDER = "JwtPubKey1", "JwtPubKey2", "PublicOnlyJwks"
 _NODE = {"id": "sidecar~10.0.0.1~a.foo~foo.svc.cluster.local", "metadata": {"NAMESPACE": "foo"}}
 _NAMESPACE = "my-ns"
@@ -89,8 +90,23 @@ def _jwt_filter(given: Mapping[str, Any]) -> Any:
 
 
 def _same_keys(got: Any, want: Any) -> bool:
-    """The server of the cases has one body for its first client and another for its second: both are what it serves."""
-    return bool(got == json.loads(json.dumps(want).replace(_SERVED_LATER, _SERVED)))
+    """The server of the cases has one body for its first client and another for its second: both are what it serves.
+    A text in a rule that is no key set is in Istio's filter as it is, and Envoy refuses that: here no key is in use."""
+    wanted = json.loads(json.dumps(want).replace(_SERVED_LATER, _SERVED))
+    providers = (wanted or {}).get("typedConfig", wanted or {}).get("providers", {})
+    for provider in providers.values():
+        local = provider.get("localJwks", {})
+        if "inlineString" in local and local["inlineString"] != _SERVED and not _is_json(local["inlineString"]):
+            local["inlineString"] = _PLACEHOLDER
+    return bool(got == wanted)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 TOPICS = {

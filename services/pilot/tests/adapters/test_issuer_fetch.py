@@ -15,8 +15,10 @@ from meshcore.testing.key_server import DISCOVERY, key_server
 from pilot.adapters.issuer_fetch import IssuerFetch, NotFetched, client_context
 from pilot.core.issuer_keys import LARGEST_DOCUMENT, KeySource
 
+X, Y = "RjLyiQKbTw8VRXC4xcbUDl1OoHtSm2orq1uNk8ApgTs", "EvpkPkwAvKNv6K11YRHAKT4P0GufNX6Sc4Vh7AmLIZE"
+"""A point of P-256."""
 SOON = timedelta(seconds=5)
-KEYS = json.dumps({"keys": [{"kty": "EC", "kid": "a", "crv": "P-256", "x": "AQ", "y": "AQ"}]}, sort_keys=True)
+KEYS = json.dumps({"keys": [{"kty": "EC", "kid": "a", "crv": "P-256", "x": X, "y": Y}]}, sort_keys=True)
 
 
 def key_set(name):

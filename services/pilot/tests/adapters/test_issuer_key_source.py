@@ -23,11 +23,13 @@ from pilot.core.impact import affects
 from pilot.core.issuer_keys import KeySource
 from pilot.core.proxy import parse_node
 
+X, Y = "RjLyiQKbTw8VRXC4xcbUDl1OoHtSm2orq1uNk8ApgTs", "EvpkPkwAvKNv6K11YRHAKT4P0GufNX6Sc4Vh7AmLIZE"
+"""A point of P-256."""
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def key_set(name):
-    return json.dumps({"keys": [{"kty": "EC", "kid": name, "crv": "P-256", "x": "AQ", "y": "AQ"}]}, sort_keys=True)
+    return json.dumps({"keys": [{"kty": "EC", "kid": name, "crv": "P-256", "x": X, "y": Y}]}, sort_keys=True)
 
 
 @pytest.fixture

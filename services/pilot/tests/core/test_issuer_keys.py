@@ -20,8 +20,8 @@ from pilot.core.snapshot import MeshSnapshot
 from pilot.core.status import key_rows
 
 ONE, TWO = KeySource("bank.test", "http://bank.test/keys"), KeySource("https://mint.test", "")
-RSA = {"kty": "RSA", "kid": "b", "n": "AQAB", "e": "AQAB"}
-EC = {"kty": "EC", "kid": "a", "crv": "P-256", "x": "AQ", "y": "AQ"}
+RSA = {"kty": "RSA", "kid": "b", "n": "w" * 342, "e": "AQAB"}
+EC = {"kid": "a", **{name: json.loads(PLACEHOLDER)["keys"][0][name] for name in ("kty", "crv", "x", "y")}}
 
 
 def test_the_placeholder_is_a_point_of_the_curve_that_came_from_a_text():
@@ -54,6 +54,7 @@ def test_a_symmetric_key_that_anybody_can_fetch_is_no_key():
         b'{"keys": [7, null]}',
         b'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}',
         b'{"kty": "RSA", "n": "AQAB", "e": "AQAB"}',
+        b'{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}',
         b"[" * 100_000,
     ],
 )

@@ -17,6 +17,7 @@ from meshcore.model import RequestAuthentication
 from meshcore.model.request_authentication import JwtRule
 
 from pilot.core.config import Config
+from pilot.core.json_web_keys import SIGNING, is_usable
 
 FETCH_TIMEOUT = timedelta(seconds=5)
 """For one fetch, unless the rule says otherwise."""
@@ -41,7 +42,6 @@ PLACEHOLDER = json.dumps(
 """The point of P-256 whose x is the SHA-256 of `PLACEHOLDER_SENTENCE` (and y the smaller root): it came from a text,
 not from a private key, so there is none that anybody could keep."""
 PLACEHOLDER_SENTENCE = "nobody holds the private key of this point 0"
-_SIGNING = frozenset({"RSA", "EC", "OKP"})
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
 
 
@@ -133,29 +133,28 @@ def wanted_sources(policies: Iterable[Config[RequestAuthentication]]) -> Mapping
 def fetched_keys(document: bytes | str) -> str:
     """The keys of a fetched document in one order, without any private part; INVALID when it holds none.
 
-    A symmetric key that anybody can fetch is no secret: it is left out, like keys of kinds that sign nothing.
+    A symmetric key that anybody can fetch is no secret: it is left out, like keys with which Envoy verifies nothing.
     """
-    usable = [_public(key) for key in _listed(document) if isinstance(key, dict) and key.get("kty") in _SIGNING]
+    usable = [_public(key) for key in _listed(document) if is_usable(key) and key["kty"] in SIGNING]
     if not usable:
         raise MeshError(ErrorCode.INVALID, "the document has no public key that signs tokens")
     return json.dumps({"keys": sorted(usable, key=_order)}, sort_keys=True)
 
 
 def inline_keys(text: str) -> str:
-    """The keys that stand in a rule, as they are written unless they say more than a verifier may know; INVALID when
-    they are none. Here a symmetric key is its author's wish."""
+    """The keys that stand in a rule, as they are written unless there is more in it than Envoy may or can know; INVALID
+    when there is nothing else. Here a symmetric key is its author's wish."""
     keys = _listed(text, alone=True)
-    public = [_public(key) for key in keys if isinstance(key, dict)]
-    if not public:
-        raise MeshError(ErrorCode.INVALID, "there is no key in it")
-    if public == keys and '"keys"' in text:
-        return text
-    return json.dumps({"keys": public}, sort_keys=True)
+    usable = [_public(key) for key in keys if is_usable(key)]
+    if not usable:
+        raise MeshError(ErrorCode.INVALID, "there is no key in it that verifies tokens")
+    return text if usable == keys and '"keys"' in text else json.dumps({"keys": usable}, sort_keys=True)
 
 
 def _listed(document: bytes | str, *, alone: bool = False) -> list[Any]:
     try:
-        found = json.loads(document)
+        found = json.loads(document, parse_constant=_no_json)
+        json.dumps(found, ensure_ascii=False).encode()  # half a character is no JSON to Envoy
     except (ValueError, RecursionError):
         raise MeshError(ErrorCode.INVALID, "the document is not JSON") from None
     keys = found.get("keys", [found] if alone and "kty" in found else None) if isinstance(found, dict) else None
@@ -164,8 +163,12 @@ def _listed(document: bytes | str, *, alone: bool = False) -> list[Any]:
     return keys
 
 
+def _no_json(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
 def _public(key: Mapping[str, Any]) -> dict[str, Any]:
-    if key.get("kty") not in _SIGNING:
+    if key.get("kty") not in SIGNING:
         return dict(key)
     return {name: value for name, value in key.items() if name not in _PRIVATE}
 

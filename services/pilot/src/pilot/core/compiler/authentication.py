@@ -19,7 +19,7 @@ from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.filter_order import HttpFilter, HttpSlot, insert
 from pilot.core.compiler.jwt_claims import JWT_FILTER
-from pilot.core.compiler.jwt_providers import Issuer, issuers_of, jwt_authentication
+from pilot.core.compiler.jwt_providers import Issuer, issuers_of, jwt_authentication, line
 from pilot.core.compiler.listener_sides import Side, side_of
 from pilot.core.compiler.messages import any_of
 from pilot.core.compiler.repacking import repacked
@@ -99,7 +99,7 @@ def _authentication(work: Compilation, configs: list[Config[RequestAuthenticatio
 
 def _removal(issuers: Iterable[Issuer]) -> HttpFilter | None:
     names = {item.header.lower() for issuer in issuers for item in issuer.rule.output_claim_to_headers}
-    names |= {name.lower() for issuer in issuers if (name := issuer.rule.output_payload_to_header)}
+    names |= {line(name).lower() for issuer in issuers if (name := issuer.rule.output_payload_to_header)}
     if not names:
         return None
     removed = [mutation_rules_pb2.HeaderMutation(remove=name) for name in sorted(names)]

@@ -3,6 +3,7 @@
 Every rule is a provider. A request without a token passes, and so does one whose tokens are good; a bad one fails.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ _REMOTE_CACHE_SECONDS = 300
 _Requirement = config_pb2.JwtRequirement
 _PORTS = {"http": 80, "https": 443}
 _ERROR = Severity.ERROR
+_ENDS_OF_LINE = re.compile(r"[\0\r\n]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,11 @@ def _provider(rule: JwtRule) -> config_pb2.JwtProvider:
     provider = config_pb2.JwtProvider(
         issuer=rule.issuer or "",
         audiences=rule.audiences,
-        from_headers=[{"name": item.name, "value_prefix": item.prefix} for item in rule.from_headers],
+        from_headers=[{"name": line(item.name), "value_prefix": line(item.prefix)} for item in rule.from_headers],
         from_params=rule.from_params,
         from_cookies=rule.from_cookies,
         forward=rule.forward_original_token,
-        forward_payload_header=rule.output_payload_to_header,
+        forward_payload_header=line(rule.output_payload_to_header),
         payload_in_metadata=PAYLOAD,
         claim_to_headers=[
             {"header_name": item.header, "claim_name": item.claim} for item in rule.output_claim_to_headers
@@ -98,6 +100,11 @@ def _provider(rule: JwtRule) -> config_pb2.JwtProvider:
         space_delimited_claims(rule.space_delimited_claims)
     )
     return provider
+
+
+def line(text: str) -> str:
+    """No header has these characters, and Envoy refuses the listener for them."""
+    return _ENDS_OF_LINE.sub("_", text)
 
 
 def _add_keys(work: Compilation, issuer: Issuer, provider: config_pb2.JwtProvider) -> Iterator[Diagnostic]:
