@@ -398,6 +398,22 @@ def test_a_sidecar_originates_tls_with_files(mesh: Mesh, root: TestCa, server_ou
         assert wait_until("an answer from outside", lambda: good(mesh))["workload"] == "ledger"
 
 
+def test_a_server_outside_must_have_one_of_the_names_of_its_entry(mesh: Mesh, root: TestCa, tmp_path: Path) -> None:
+    pair, file = issue(root, HOST), tmp_path / "root.pem"
+    file.write_bytes(root.root_pem)
+    cert = secret("outside", {"cert": pair.chain, "key": pair.key.pem}, "Opaque")
+    server = gateway("outside", [HOST], {"mode": "SIMPLE", "credentialName": "outside"})
+    tls = {"mode": "SIMPLE", "caCertificates": str(file)}
+    entry, rule = outside(tls, str(mesh.workload("edge")["address"]), None)
+    right, wrong = ({**entry, "spec": {**entry["spec"], "subjectAltNames": [name]}} for name in (HOST, "another.test"))
+    with applied(mesh, cert, server, bound("outside", HOST), right, rule):
+        assert wait_until("an answer from outside", lambda: good(mesh))["workload"] == "ledger"
+        mesh.converged(mesh.change([wrong]))
+        assert mesh.get(f"http://{HOST}/").status == 503
+        mesh.converged(mesh.change([right]))
+        assert wait_until("an answer from outside again", lambda: good(mesh))["workload"] == "ledger"
+
+
 def test_a_server_that_speaks_tls_1_3_alone_is_reached(mesh: Mesh, root: TestCa, tmp_path: Path) -> None:
     pair, file = issue(root, HOST), tmp_path / "root.pem"
     file.write_bytes(root.root_pem)
