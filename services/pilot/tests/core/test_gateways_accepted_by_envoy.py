@@ -122,6 +122,80 @@ def test_whatever_gateways_say_envoy_takes_the_result(first, second, routes, top
     validate(with_certificate(as_bootstrap(resources, NODE)))
 
 
+paths = st.fixed_dictionaries(
+    {
+        "path": st.sampled_from(
+            [
+                "",
+                "/",
+                "//",
+                "/a",
+                "/a/",
+                "/a//",
+                "/a?b",
+                "/a#",
+                "/?",
+                "*",
+                "/*",
+                ".*",
+                "/.*",
+                "/a.*",
+                "/a/*",
+                "a",
+                "/ä b\n",
+            ]
+        ),
+        "backend": st.sampled_from(
+            [
+                {"service": {"name": "reviews", "port": {"number": 9080}}},
+                {"service": {"name": "reviews", "port": {"name": "any"}}},
+                {"service": {"name": "nobody", "port": {"name": "any"}}},
+                {"resource": {"kind": "Bucket", "name": "b"}},
+            ]
+        ),
+    },
+    optional={"pathType": st.sampled_from(["Exact", "Prefix", "ImplementationSpecific"])},
+)
+ingress_hosts = st.sampled_from(["a.example", "b.example", "*.example", "*.b.example"])
+ingresses = some(
+    tls=st.lists(
+        st.fixed_dictionaries(
+            {"hosts": st.lists(ingress_hosts, max_size=3)}, optional={"secretName": st.sampled_from(["cert", "other"])}
+        ),
+        max_size=2,
+    ),
+    rules=st.lists(
+        some(host=ingress_hosts, http=st.fixed_dictionaries({"paths": st.lists(paths, min_size=1, max_size=4)})),
+        max_size=3,
+    ),
+)
+
+
+@settings(max_examples=EXAMPLES)
+@given(st.lists(ingresses, min_size=1, max_size=3))
+def test_whatever_ingresses_say_envoy_takes_the_result(found):
+    mesh = {"ingressControllerMode": "DEFAULT", "ingressSelector": "edge"}
+    service = {"selector": {"app": "reviews"}, "ports": [{"name": "any", "port": 9080}], "clusterIP": "10.0.0.1"}
+    config_map = {"name": "istio", "namespace": "istio-system"}
+    documents = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": config_map, "data": {"mesh": yaml.safe_dump(mesh)}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "reviews", "namespace": "shop"}, "spec": service},
+    ]
+    documents += [
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "metadata": {"name": f"i{index}", "namespace": ("shop", "other")[index % 2]},
+            "spec": spec,
+        }
+        for index, spec in enumerate(found)
+    ]
+    snapshot = MeshSnapshot.of([parse_object(item) for item in documents])
+    node = {**NODE, "metadata": {"NAMESPACE": "shop", "LABELS": {"istio": "edge"}}}
+    resources = compile_resources(snapshot, classify(parse_node(node), snapshot.selection))
+    validate(with_certificate(as_bootstrap(resources, node)))
+
+
 PAIR = make_ca().issue(None)
 
 
