@@ -2,13 +2,16 @@
 
 import asyncio
 import base64
+from dataclasses import replace
 
 import pytest
 import yaml
 from citadel.adapters import namespace_keeper
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from meshcore.testing import openssl
 from meshcore.testing.addresses import claim
+from meshcore.testing.authorities import crl_pem, make_authority
 from meshcore.testing.galley import TOKEN, GalleyProcess, running
 
 FRONT = "spiffe://cluster.local/ns/shop/sa/front"
@@ -94,6 +97,18 @@ async def test_the_public_root_is_in_every_namespace_and_is_restored(citadel, ap
     await api.until(MAP, has_root)
     kube = await api.client.get("/api/v1/namespaces/kube-system/configmaps/istio-ca-root-cert")
     assert kube.status_code == 404
+
+
+async def test_revocation_lists_are_there_while_there_are_any(in_force, citadel, api):
+    await api.create("/api/v1/namespaces", "shop")
+    path = "/api/v1/namespaces/shop/configmaps/istio-ca-crl"
+    lists = x509.load_pem_x509_crl(crl_pem(make_authority("root")))
+    authority = in_force().current
+    in_force().replace(replace(authority, revoked=(lists,)))
+    found = await api.until(path, lambda one: one is not None)
+    assert found["data"] == {"ca-crl.pem": lists.public_bytes(serialization.Encoding.PEM).decode()}
+    in_force().replace(replace(authority, revoked=()))
+    await api.until(path, lambda one: one is None)
 
 
 async def test_a_service_account_of_a_labelled_namespace_has_a_key_pair(citadel, api):

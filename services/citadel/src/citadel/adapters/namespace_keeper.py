@@ -6,7 +6,7 @@ do it: a write that another one was faster with is refused by the server and loo
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,20 +69,32 @@ class NamespaceKeeper:
     async def look(self, client: httpx.AsyncClient) -> None:
         """Mend everything once."""
         namespaces = await _list(client, "/api/v1/namespaces")
-        maps = await _list(client, "/api/v1/configmaps", fieldSelector=f"metadata.name={objects.ROOT_MAP}")
-        bundle = self._in_force.current.bundle_pem
-        for (_, name), namespace in namespaces.items():
-            if objects.wants_root(namespace):
-                present = maps.get((name, objects.ROOT_MAP))
-                document = objects.root_map(name, bundle, present)
-                if document is not None:
-                    await _write(client, f"/api/v1/namespaces/{name}/configmaps", document, present is None)
+        public = [name for (_, name), namespace in namespaces.items() if objects.wants_root(namespace)]
+        authority = self._in_force.current
+        await self._keep_maps(client, public, objects.ROOT_MAP, objects.ROOT_KEY, authority.bundle_pem)
+        await self._keep_maps(client, public, objects.CRL_MAP, objects.CRL_KEY, authority.revoked_pem)
         if self._key_pairs is not None:
             wanted = {
                 name for (_, name), one in namespaces.items() if objects.wants_key_pairs(one, self._root_namespace)
             }
             for name in sorted(wanted):
                 await self._keep_key_pairs(client, name, self._key_pairs)
+
+    async def _keep_maps(
+        self, client: httpx.AsyncClient, namespaces: Iterable[str], name: str, key: str, pem: str
+    ) -> None:
+        """One ConfigMap in each namespace; nowhere when there is nothing to say."""
+        maps = await _list(client, "/api/v1/configmaps", fieldSelector=f"metadata.name={name}")
+        for namespace in namespaces:
+            present = maps.get((namespace, name))
+            base = f"/api/v1/namespaces/{namespace}/configmaps"
+            if not pem:
+                if present is not None:
+                    await client.delete(f"{base}/{name}")
+                continue
+            document = objects.config_map(namespace, name, key, pem, present)
+            if document is not None:
+                await _write(client, base, document, present is None)
 
     async def _keep_key_pairs(self, client: httpx.AsyncClient, namespace: str, profile: Profile) -> None:
         base = f"/api/v1/namespaces/{namespace}"

@@ -1,6 +1,7 @@
 """What Citadel keeps in every namespace of a Kubernetes API: the public root, and, where asked for, key pairs. Pure.
 
     ConfigMap istio-ca-root-cert     root-cert.pem                               in every namespace
+    ConfigMap istio-ca-crl           ca-crl.pem                                  in every one, while there are lists
     Secret istio.<service account>   cert-chain.pem, key.pem, root-cert.pem      in namespaces that are labelled for it
 
 The Secrets are those of Istio before 1.5 (`istio.io/key-and-cert`); the label `ca.istio.io/override: "true"`, or
@@ -20,6 +21,8 @@ from meshcore.rotation import should_rotate
 
 ROOT_MAP = "istio-ca-root-cert"
 ROOT_KEY = "root-cert.pem"
+CRL_MAP = "istio-ca-crl"
+CRL_KEY = "ca-crl.pem"
 SECRET_TYPE = "istio.io/key-and-cert"
 ACCOUNT = "istio.io/service-account.name"
 OVERRIDE = "ca.istio.io/override"
@@ -42,14 +45,14 @@ def wants_key_pairs(namespace: Document, root_namespace: str) -> bool:
     return wants_root(namespace) and labels.get(ENVIRONMENT) == root_namespace
 
 
-def root_map(namespace: str, bundle: str, present: Document | None) -> dict[str, Any] | None:
+def config_map(namespace: str, name: str, key: str, pem: str, present: Document | None) -> dict[str, Any] | None:
     """The ConfigMap to write; None when the present one is right. What else is in it stays."""
     data = {} if present is None else dict(present.get("data") or {})
-    if data.get(ROOT_KEY) == bundle:
+    if data.get(key) == pem:
         return None
-    metadata = {"name": ROOT_MAP, "namespace": namespace, "labels": {"istio.io/config": "true"}}
+    metadata = {"name": name, "namespace": namespace, "labels": {"istio.io/config": "true"}}
     document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata} if present is None else dict(present)
-    return document | {"data": data | {ROOT_KEY: bundle}}
+    return document | {"data": data | {key: pem}}
 
 
 def secret_name(account: str) -> str:
