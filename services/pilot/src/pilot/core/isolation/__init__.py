@@ -81,6 +81,8 @@ class Isolation:
                 found[place].applied(now)
             taken = innocent(channels, resource.name)
             changed = found[place].refused(resource, words, taken) or changed
+        if not found:
+            del self._found[one]
         return self._note(one, changed=changed)
 
     def taken(self, one: ProxyClass, resources: Iterable[PackedResource]) -> bool:
@@ -94,10 +96,14 @@ class Isolation:
                 if not quarantine.suspects:
                     del found[resource.type_url, resource.name]
                     changed = True
+        if not found:
+            self._found.pop(one, None)
         return self._note(one, changed=changed)
 
     def watched(self, one: ProxyClass, type_url: str) -> tuple[str, ...]:
-        """Names of the resources of a type whose fate matters here."""
+        """Names of the resources of a type whose fate matters here; asked at every ACK."""
+        if not self._found:
+            return ()
         return tuple(name for kind, name in self._found.get(one, ()) if kind == type_url)
 
     def guessed(self, one: ProxyClass) -> tuple[Place, ...]:
