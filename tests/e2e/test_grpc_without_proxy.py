@@ -49,7 +49,7 @@ def test_applications_without_a_proxy_speak_mtls_with_certificates_of_citadel(me
 
             def asked() -> str:
                 question = channel.unary_unary("/books.Names/Get")
-                return str(question(TARGET.encode(), timeout=10, wait_for_ready=True).decode())
+                return str(question(TARGET.encode(), timeout=30, wait_for_ready=True).decode())
 
             wait_until("both have their listeners", lambda: asked() == spiffe("asker"))
             with grpc.insecure_channel(f"{mesh.workload('names')['address']}:{PORT}") as plain:
