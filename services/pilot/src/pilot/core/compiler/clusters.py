@@ -33,6 +33,7 @@ from pilot.core.compiler.context import Compilation, Compiled, accounts_of, pack
 from pilot.core.compiler.dynamic_dns import apply_dynamic, cares_resolver, is_dynamic
 from pilot.core.compiler.endpoints import load_assignment, place_of, placement_of
 from pilot.core.compiler.messages import ads_source, duration, provenance, source_bind, struct, uint32
+from pilot.core.compiler.persistent_sessions import let_sessions_choose
 from pilot.core.compiler.priorities import Placement
 from pilot.core.compiler.sds import secrets_of_client
 from pilot.core.compiler.stat_prefix import outbound_stat_prefix
@@ -163,6 +164,7 @@ def _build(
         cluster.eds_cluster_config.service_name = name
         # Endpoints known to be unhealthy are sent too, and never used while others are away.
         cluster.common_lb_config.healthy_panic_threshold.value = 0.0
+    let_sessions_choose(cluster, service)
     apply_connection_pool(cluster, mesh, policy.connection_pool, policy.retry_budget)
     apply_load_balancer(cluster, policy.load_balancer)
     apply_locality_weights(cluster, place_of(service, policy, mesh), policy.outlier_detection)

@@ -205,6 +205,8 @@ def _add(group: endpoint_components_pb2.LocalityLbEndpoints, item: Endpoint, mut
         host.endpoint.additional_addresses.add(address=socket_address(address, item.port))
     host.load_balancing_weight.value = item.weight
     host.health_status = health_check_pb2.HEALTHY if item.healthy else health_check_pb2.UNHEALTHY
+    if item.draining:
+        host.health_status = health_check_pb2.DRAINING
     if mutual:
         host.metadata.filter_metadata[_SOCKET_MATCH].update({"tlsMode": ISTIO_TLS})
     if item.workload or item.labels:

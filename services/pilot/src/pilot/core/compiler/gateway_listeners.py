@@ -26,6 +26,7 @@ from pilot.core.compiler.http_connection_manager import Edge, edge_manager
 from pilot.core.compiler.listener_filters import proxy_protocol, tls_inspector
 from pilot.core.compiler.listeners_outbound import tcp_chain
 from pilot.core.compiler.messages import provenance, uint32
+from pilot.core.compiler.persistent_sessions import has_sessions
 from pilot.core.compiler.sds import secrets_of_server
 from pilot.core.compiler.tcp_routes import server_names
 from pilot.core.diagnostics import Diagnostic
@@ -39,7 +40,7 @@ def gateway_listeners(work: Compilation) -> Iterator[Compiled]:
     """All that a gateway binds; an address for whose servers nothing is configured is not bound."""
     scope, one, mesh = work.scope, work.proxy_class, work.mesh
     topology = topology_of(one, mesh)
-    before = _Before(topology, has_dynamic(work), work.families)
+    before = _Before(topology, has_dynamic(work), has_sessions(work), work.families)
     for item in merged_servers(work).listeners:
         key: tuple[object, ...] = (LISTENER_TYPE, Same(item), Same(mesh), before)
         if item.family is not Family.HTTP:
@@ -55,6 +56,7 @@ class _Before(NamedTuple):
 
     topology: GatewayTopology
     dynamic_dns: bool
+    sessions: bool
     families: Families
 
 

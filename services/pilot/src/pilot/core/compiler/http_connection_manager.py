@@ -14,6 +14,7 @@ from pilot.core.compiler.dynamic_dns import dynamic_dns_filter
 from pilot.core.compiler.filter_order import ordered
 from pilot.core.compiler.http_filters import default_filters
 from pilot.core.compiler.messages import ads_source, any_of, boolean, duration
+from pilot.core.compiler.persistent_sessions import session_filter
 from pilot.core.proxy import GatewayTopology
 
 NAME = "envoy.filters.network.http_connection_manager"
@@ -37,6 +38,7 @@ class Outbound:
     sniffs: bool = False
     grpc_web: bool = False
     dynamic_dns: bool = False
+    sessions: bool = False
     families: Families = ONE_FAMILY
     """Of names that are looked up."""
     routes: route_pb2.RouteConfiguration | None = None
@@ -61,6 +63,7 @@ class Edge:
     topology: GatewayTopology
     grpc_web: bool = False
     dynamic_dns: bool = False
+    sessions: bool = False
     families: Families = ONE_FAMILY
 
 
@@ -77,6 +80,8 @@ def edge_manager(options: Edge, mesh: MeshConfig) -> listener_components_pb2.Fil
     manager.rds.config_source.CopyFrom(ads_source())
     manager.rds.route_config_name = options.route_name
     filters = default_filters(grpc_web=options.grpc_web)
+    if options.sessions:
+        filters.append(session_filter())
     if options.dynamic_dns:
         filters.append(dynamic_dns_filter(mesh, options.families))
     manager.http_filters.extend(ordered(filters))
@@ -94,6 +99,8 @@ def outbound_manager(options: Outbound, mesh: MeshConfig) -> listener_components
     if options.is_forward_proxy:
         manager.http_protocol_options.allow_absolute_url.value = True
     filters = default_filters(sniffs=options.sniffs, grpc_web=options.grpc_web)
+    if options.sessions:
+        filters.append(session_filter())
     if options.dynamic_dns:
         filters.append(dynamic_dns_filter(mesh, options.families))
     manager.http_filters.extend(ordered(filters))

@@ -30,6 +30,7 @@ from pilot.core.compiler.http_connection_manager import Outbound, outbound_manag
 from pilot.core.compiler.listener_filters import http_inspector, original_dst, tls_inspector
 from pilot.core.compiler.messages import cidr_range, duration, provenance, uint32
 from pilot.core.compiler.outbound_plan import Planned, plan
+from pilot.core.compiler.persistent_sessions import has_sessions
 from pilot.core.compiler.routes import unknown_routes
 from pilot.core.compiler.tcp_proxy import tcp_proxy
 from pilot.core.compiler.tcp_routes import TcpTarget
@@ -45,16 +46,16 @@ def outbound_listeners(work: Compilation) -> Iterator[Compiled]:
     if one.type is not ProxyType.SIDECAR:
         return
     captured = one.interception is not Interception.NONE
-    families = work.families
+    families, sessions = work.families, has_sessions(work)
     unknown = work.scope.unknown_bytes
     for item in egress_plan(work).listeners:
         rest = BLACK_HOLE_CLUSTER if item.is_bound else unknown
-        made = (LISTENER_TYPE, item, rest, families, Same(mesh))
-        yield work.memo(made, partial(_listener, item, mesh, families, unknown=rest))
+        made = (LISTENER_TYPE, item, rest, families, sessions, Same(mesh))
+        yield work.memo(made, partial(_listener, item, mesh, families, unknown=rest, sessions=sessions))
     if captured:
         for item in plan(work).listeners:
-            key = (LISTENER_TYPE, item, unknown, families, Same(mesh))
-            yield work.memo(key, partial(_listener, item, mesh, families, unknown=unknown))
+            key = (LISTENER_TYPE, item, unknown, families, sessions, Same(mesh))
+            yield work.memo(key, partial(_listener, item, mesh, families, unknown=unknown, sessions=sessions))
         transparent = one.interception is Interception.TPROXY
         known = tuple(sorted({item.port for item in plan(work).listeners})) if work.scope.looks_up_any else None
         yield work.memo(
@@ -68,8 +69,8 @@ def outbound_listeners(work: Compilation) -> Iterator[Compiled]:
         addresses = (one.bind_address,) if one.bind_address else families.loopbacks
         dynamic = has_dynamic(work)
         yield work.memo(
-            (LISTENER_TYPE, HTTP_PROXY_ROUTE, addresses, port, dynamic, families, Same(mesh)),
-            lambda: _http_proxy(addresses, port, mesh, families, work.mesh_origins, dynamic=dynamic),
+            (LISTENER_TYPE, HTTP_PROXY_ROUTE, addresses, port, dynamic, families, sessions, Same(mesh)),
+            lambda: _http_proxy(addresses, port, mesh, families, work.mesh_origins, dynamic=dynamic, sessions=sessions),
         )
 
 
@@ -86,7 +87,7 @@ def route_names(work: Compilation) -> Iterable[str]:
         yield HTTP_PROXY_ROUTE
 
 
-def _listener(item: Planned, mesh: MeshConfig, families: Families, *, unknown: str) -> Compiled:
+def _listener(item: Planned, mesh: MeshConfig, families: Families, *, unknown: str, sessions: bool) -> Compiled:
     name = listener_name(item.bind, item.port) if item.port else item.bind
     listener = _outbound(name, (item.bind, *item.also), item.port)
     if not item.is_bound:
@@ -101,6 +102,7 @@ def _listener(item: Planned, mesh: MeshConfig, families: Families, *, unknown: s
             sniffs=item.sniffs_service,
             grpc_web=item.grpc_web,
             dynamic_dns=item.dynamic_dns,
+            sessions=sessions,
             families=families,
         )
         chain = Chain(filters=[outbound_manager(manager, mesh)])
@@ -190,12 +192,24 @@ def _look_up_http(
 
 
 def _http_proxy(
-    addresses: Addresses, port: int, mesh: MeshConfig, families: Families, origins: Origins, *, dynamic: bool
+    addresses: Addresses,
+    port: int,
+    mesh: MeshConfig,
+    families: Families,
+    origins: Origins,
+    *,
+    dynamic: bool,
+    sessions: bool,
 ) -> Compiled:
     name = listener_name(addresses[0], port)
     listener = _outbound(name, addresses, port)
     manager = Outbound(
-        f"outbound_{name};", HTTP_PROXY_ROUTE, is_forward_proxy=True, dynamic_dns=dynamic, families=families
+        f"outbound_{name};",
+        HTTP_PROXY_ROUTE,
+        is_forward_proxy=True,
+        dynamic_dns=dynamic,
+        sessions=sessions,
+        families=families,
     )
     listener.filter_chains.add(filters=[outbound_manager(manager, mesh)])
     return packed(LISTENER_TYPE, name, listener, beside=origins)

@@ -34,6 +34,7 @@ from pilot.core.compiler.destinations import Chosen, resolve
 from pilot.core.compiler.domains import Caller, domains_of, with_port
 from pilot.core.compiler.host_rules import host_rules
 from pilot.core.compiler.messages import boolean, uint32
+from pilot.core.compiler.persistent_sessions import keep_session
 from pilot.core.compiler.virtual_service import Rules, default_route, destinations_of, http_routes, survivors_of
 from pilot.core.config import Config
 from pilot.core.diagnostics import Diagnostic
@@ -151,7 +152,7 @@ def _routes_of(
     mesh = work.mesh
     if config is None:
         rule = work.rule(service)
-        key = ("default-route", service.host, port.number, Same(rule), Same(mesh))
+        key = ("default-route", service.host, port.number, service.session, Same(rule), Same(mesh))
         return work.memo(key, lambda: (_default_body(service, port, rule.policy_of(port.number), mesh), ()))
     return _rules_of(work, config, port.number)
 
@@ -184,7 +185,9 @@ def _default_body(service: Service, port: Port, policy: object, mesh: MeshConfig
     cluster = outbound_cluster(port.number, "", service.host)
     settings = getattr(policy, "load_balancer", None)
     chosen = Chosen(cluster, settings.consistent_hash if settings else None)
-    return _body([default_route(cluster, f"{service.host}:{port.number}/*", mesh, chosen)])
+    made = default_route(cluster, f"{service.host}:{port.number}/*", mesh, chosen)
+    keep_session(made, service)
+    return _body([made])
 
 
 def _body(routes: list[route_components_pb2.Route]) -> bytes:

@@ -20,6 +20,7 @@ from pilot.core.compiler.destinations import Chosen, Resolved, choose
 from pilot.core.compiler.header_operations import apply_headers, authority_of
 from pilot.core.compiler.http_filters import CORS, FAULT
 from pilot.core.compiler.messages import any_of, boolean, duration, provenance
+from pilot.core.compiler.persistent_sessions import keep_session
 from pilot.core.compiler.retry_policy import retry_policy
 from pilot.core.compiler.route_match import is_catch_all, route_match, surviving_matches
 from pilot.core.compiler.route_policies import (
@@ -155,6 +156,9 @@ def _forward(
     _rewrite(made, route, weighted[0].headers if len(weighted) == 1 else None)
     _set_timeout(made, route)
     _set_hashing_and_retries(made, chosen, route, mesh)
+    services = [_resolved(rules, item.destination).service for item in weighted]
+    if services[0] is not None and all(service is services[0] for service in services):
+        keep_session(made, services[0])
     for mirror in mirrors_of(route):
         found = choose(_resolved(rules, mirror.destination), mirror.destination, rules.port, rules.config)
         share = fraction(mirror.percentage)

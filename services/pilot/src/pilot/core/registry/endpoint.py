@@ -71,6 +71,8 @@ class Endpoint:
     """The Kubernetes node that it runs on."""
     hostname: str = ""
     """Its own name below the service's, as stateful pods have one."""
+    draining: bool = False
+    """Whether it ends, and takes what belongs to it until then; it is not healthy."""
     more_addresses: tuple[str, ...] = ()
     """The same workload in the other family."""
     source: ConfigRef | None = field(default=None, compare=False)

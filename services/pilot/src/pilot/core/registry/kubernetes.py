@@ -79,7 +79,8 @@ def _listed(
         source = ConfigRef("EndpointSlice", *part.namespaced_name)
         for item in part.endpoints:
             conditions = item.conditions or EndpointConditions()
-            if conditions.terminating and not conditions.ready:
+            ends = bool(conditions.terminating and not conditions.ready)
+            if ends and (service.session is None or conditions.serving is False):
                 continue
             base = Endpoint(
                 address=item.addresses[0],
@@ -88,7 +89,8 @@ def _listed(
                 namespace=service.namespace,
                 labels={},
                 locality=_locality(item.zone, pods.localities.get(item.node_name or "")),
-                healthy=conditions.ready is not False or spec.publish_not_ready_addresses,
+                healthy=not ends and (conditions.ready is not False or spec.publish_not_ready_addresses),
+                draining=ends,
                 workload=str((item.target_ref or {}).get("name", "")),
                 node=item.node_name or "",
                 hostname=item.hostname or "",

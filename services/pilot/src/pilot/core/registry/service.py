@@ -33,6 +33,17 @@ class ServiceKey(NamedTuple):
     namespace: str
 
 
+class Session(NamedTuple):
+    """How clients of a service stay with one endpoint: a cookie of that name and path, or a header (no path)."""
+
+    name: str
+    path: str = ""
+
+
+_SESSION = "istio.io/persistent-session"
+"""Label of services: `NAME` or `NAME:PATH` of a cookie; with `-header` the name of a header."""
+
+
 class Resolution(StrEnum):
     """How the addresses behind the host are found."""
 
@@ -140,6 +151,15 @@ class Service:
         if found is None:
             found = self._seen[families, given] = replace(self, addresses=addresses)
         return found
+
+    @property
+    def session(self) -> Session | None:
+        """What its labels ask for; nothing without a name."""
+        name, _, path = self.labels.get(_SESSION, "").partition(":")
+        if name:
+            return Session(name, path or "/")
+        header = self.labels.get(f"{_SESSION}-header", "")
+        return Session(header) if header else None
 
     @property
     def from_kubernetes(self) -> bool:
