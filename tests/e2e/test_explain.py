@@ -16,7 +16,7 @@ from test_traffic_rows import addresses, applied
 
 __all__ = ["addresses"]
 KIND = by_kind("networking.istio.io/v1", "VirtualService")
-AREAS = ("matching", "actions")
+AREAS = ("matching", "actions", "authorization")
 Addresses = Mapping[str, tuple[str, str]]
 
 
