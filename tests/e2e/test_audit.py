@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -292,6 +295,22 @@ def test_a_gateway_tells_of_what_it_refuses(mesh: Mesh) -> None:
         ("denied", "/audit-edge", "audit.edge.test")
     }
     assert found[0]["reporter"] == "spiffe://cluster.local/ns/edge/sa/edge"
+
+
+def test_who_follows_the_records_reads_each_as_it_comes(mesh: Mesh) -> None:
+    command = [sys.executable, "-m", "meshctl", "audit", "--policy", "audit-followed", "--follow", "-o", "json"]
+    with applied(mesh, path_policy("audit-followed", "DENY", "/audit-followed/*")):
+        ask_until(mesh, "/audit-followed/1", 403)
+        wait_until("the first record", lambda: records(mesh, "policy=audit-followed"))
+        with subprocess.Popen(
+            command, env=mesh.environment, pass_fds=mesh.locks, stdout=subprocess.PIPE, text=True
+        ) as following:
+            assert following.stdout is not None
+            assert json.loads(following.stdout.readline())["path"] == "/audit-followed/1"
+            ask_until(mesh, "/audit-followed/2", 403)
+            assert json.loads(following.stdout.readline())["path"] == "/audit-followed/2"
+            following.send_signal(signal.SIGINT)
+            assert following.wait(30) == 0
 
 
 def test_telemetry_of_the_user_stays_as_it_is_beside_the_audit(mesh: Mesh, tmp_path: Path) -> None:

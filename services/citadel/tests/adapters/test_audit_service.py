@@ -71,6 +71,17 @@ async def test_one_identity_cannot_take_more_than_its_rate(identity_directory, i
             assert await send(channel, report("b" * 16)) == 1
 
 
+async def test_certificates_are_issued_while_the_access_log_is_written(identity_directory, issuer, start_citadel):
+    async with start_citadel(identity_directory, issuer, audit_rate=1e6) as citadel, asyncio.timeout(60):
+        await citadel.runtime.readiness.wait()
+        front = await citadel.identity_of("shop", "front")
+        async with citadel.channel(identity=front) as channel:
+            reports = [asyncio.ensure_future(send(channel, report(f"{at:016}", records=500))) for at in range(20)]
+            for at in range(5):
+                assert (await citadel.identity_of("shop", f"new-{at}")).chain
+            assert await asyncio.gather(*reports) == [500] * 20
+
+
 async def test_a_question_that_makes_no_sense_is_refused(citadel):
     for query in (
         "verdict=maybe",

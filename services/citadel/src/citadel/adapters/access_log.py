@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from meshcore.errors import ErrorCode, MeshError
@@ -19,11 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from citadel.adapters import telemetry
 from citadel.adapters.access_tables import access_batch, access_record, access_reporter
 
-LARGEST_COMMIT = 16
+LARGEST_COMMIT = 1000
 QUEUE_LIMIT = 128
 SENT_AGAIN_WITHIN = timedelta(days=1)
-"""Batches of one commit, batches that wait for theirs, and how long a batch is known when it comes again."""
+"""Records after which a commit takes no further batch, batches that wait for theirs, and how long a batch is known when
+it comes again."""
 _FORGOTTEN_AT_ONCE = 2000
+"""Rows of one transaction; no fewer than a commit can add, or the log would outgrow its bound."""
 _SWEEP_EVERY = 600.0
 
 
@@ -69,8 +72,9 @@ class AccessLog:
         """Write what is appended until cancelled."""
         while True:
             entries = [await self._queue.get()]
-            while len(entries) < LARGEST_COMMIT and not self._queue.empty():
+            while sum(len(entry.batch.rows) for entry in entries) < LARGEST_COMMIT and not self._queue.empty():
                 entries.append(self._queue.get_nowait())
+            begun = monotonic()
             try:
                 stored = await self._commit([entry.batch for entry in entries])
             except (SQLAlchemyError, OSError) as error:
@@ -83,6 +87,8 @@ class AccessLog:
                 for entry, count in zip(entries, stored, strict=True):
                     if not entry.durable.done():
                         entry.durable.set_result(count)
+            # SQLite has one writer and no queue for it: the ledger of certificates finds a gap as long as the commit.
+            await asyncio.sleep(monotonic() - begun)
 
     async def sweep_for_ever(self) -> None:
         """Forget what is too old, now and then."""
@@ -99,8 +105,11 @@ class AccessLog:
         In small transactions, so that nobody who issues a certificate meanwhile waits for long.
         """
         gone = 0
+        begun = monotonic()
         while count := await self._forget_some(now - self._retention):
             gone += count
+            await asyncio.sleep(monotonic() - begun)
+            begun = monotonic()
         async with self._engine.begin() as connection:
             await connection.execute(delete(access_batch).where(access_batch.c.received_at < now - SENT_AGAIN_WITHIN))
             await connection.execute(
