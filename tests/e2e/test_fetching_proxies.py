@@ -82,6 +82,9 @@ def test_keys_that_an_issuer_replaces_are_replaced_in_the_proxies(apart: Mesh, i
 def test_attack_32_keys_outlive_a_restart_of_pilot_while_the_issuer_is_away(apart: Mesh, issuer: KeyServer) -> None:
     token = ROWS.mint.token("of-a-discovered-issuer", issuer.url)
     assert status(apart, token) == 200
+    # a source is asked again only after what it said has been stored
+    asked = issuer.asked["/mint"]
+    wait_until("the keys are stored", lambda: issuer.asked["/mint"] >= asked + 2)
     issuer.answers["/mint"] = lambda: (503, {}, b"")
     apart.kill("pilot")
     apart.up()
