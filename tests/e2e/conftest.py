@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from listener_workers import ListenerWorkers
 from mesh import ROWS, Mesh, shared_workloads
 from meshcore.testing.key_server import KeyServer, key_server
 
@@ -35,3 +36,13 @@ def issuers() -> Iterator[KeyServer]:
     """Serves the keys of tokens.yaml, as the issuers of rows' tokens do."""
     with key_server(ROWS.mint.key_set) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def workers(mesh: Mesh) -> Iterator[ListenerWorkers]:
+    """Of all Envoys of the mesh."""
+    sockets = [item["envoy_admin"] for item in mesh.status()["workloads"] if item.get("envoy_admin")]
+    assert sockets
+    waiting = ListenerWorkers(sockets)
+    yield waiting
+    waiting.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from listener_workers import ListenerWorkers
 from mesh import ROWS, Mesh, route, virtual_service
 from meshcore.model.kinds import by_kind
 from meshcore.testing.traffic_rows import Row, RowCall
@@ -45,9 +46,11 @@ def is_explained(call: RowCall) -> bool:
     "path",
     [pytest.param(path, id=f"{path.parent.name}/{path.stem}") for path in ROWS.row_files if path.parent.name in AREAS],
 )
-def test_explain_agrees_with_real_requests(mesh: Mesh, addresses: Addresses, path: Path) -> None:
+def test_explain_agrees_with_real_requests(
+    mesh: Mesh, addresses: Addresses, workers: ListenerWorkers, path: Path
+) -> None:
     row: Row = ROWS.row(path, addresses)
-    with applied(mesh, row):
+    with applied(mesh, workers, row):
         caller = Caller(mesh, f"explain-{row.id}")
         for call in filter(is_explained, row.calls):
             outcome, wrong = caller.call(call)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from listener_workers import ListenerWorkers
 from mesh import ROWS, Mesh
 from meshcore.testing.key_server import KeyServer
 from meshcore.testing.traffic_rows import Row
@@ -28,7 +29,7 @@ def addresses(mesh: Mesh) -> Mapping[str, tuple[str, str]]:
 
 
 @contextmanager
-def applied(mesh: Mesh, row: Row) -> Iterator[None]:
+def applied(mesh: Mesh, workers: ListenerWorkers, row: Row) -> Iterator[None]:
     """The row's config in one revision that every proxy has; gone afterwards, which the next row's receipt covers."""
     described = {item["metadata"]["name"] for item in row.config if item["kind"] == "Namespace"}
     documents = [_namespace(name) for name in row.namespaces if name not in described]
@@ -39,9 +40,11 @@ def applied(mesh: Mesh, row: Row) -> Iterator[None]:
         documents.append({**before, "data": {**before["data"], "mesh": text}})
     if not documents:
         mesh.converged(mesh.last_change)  # what the row before it had is gone everywhere
+        workers.wait()
         yield
         return
     mesh.converged(mesh.change(documents))
+    workers.wait()
     try:
         yield
     finally:
@@ -54,9 +57,11 @@ def _namespace(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=f"{path.parent.name}/{path.stem}") for path in ROWS.row_files])
-def test_row(mesh: Mesh, addresses: Mapping[str, tuple[str, str]], issuers: KeyServer, path: Path) -> None:
+def test_row(
+    mesh: Mesh, addresses: Mapping[str, tuple[str, str]], issuers: KeyServer, workers: ListenerWorkers, path: Path
+) -> None:
     row = ROWS.row(path, addresses, issuers.url)
-    with applied(mesh, row):
+    with applied(mesh, workers, row):
         caller = Caller(mesh, row.id)
         for number, call in enumerate(row.calls, 1):
             outcome, wrong = caller.call(call)
