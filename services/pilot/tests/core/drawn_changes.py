@@ -34,16 +34,46 @@ class Change:
     previous: Record | None = None
 
 
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(KINDS),
-        st.sampled_from(NAMESPACES),
-        st.sampled_from(NAMES),
-        st.integers(-2, 11),  # negative: the object is deleted
+def _steps(kinds, least, most):
+    return st.lists(
+        st.tuples(
+            st.sampled_from(kinds),
+            st.sampled_from(NAMESPACES),
+            st.sampled_from(NAMES),
+            st.integers(-2, 11),  # negative: the object is deleted
+        ),
+        min_size=least,
+        max_size=most,
+    )
+
+
+STEPS = _steps(KINDS, 1, 25)
+_START = (
+    *(("Service", namespace, name) for namespace in ("shop", "other") for name in NAMES),
+    *(
+        (kind, namespace, name)
+        for kind in ("VirtualService", "Sidecar")
+        for namespace, name in (("shop", "a"), ("other", "b"))
     ),
-    min_size=1,
-    max_size=25,
 )
+SCOPED_START = st.tuples(*(st.tuples(*map(st.just, place), st.integers(0, 11)) for place in _START))
+"""A mesh with services, routes and Sidecars to begin with."""
+SCOPED = _steps(
+    (
+        "Service",
+        "ServiceEntry",
+        "EndpointSlice",
+        "Endpoints",
+        "Pod",
+        "WorkloadEntry",
+        "VirtualService",
+        "DestinationRule",
+        "Sidecar",
+    ),
+    15,
+    30,
+)
+"""Of the kinds that a Sidecar keeps from those who do not import them."""
 
 REGISTERED = (
     RegisteredWorkload("r1", "shop", "a", "10.3.0.1", {"extra": "1"}, "a"),
@@ -65,6 +95,8 @@ NODES = [
         start=1,
     )
 ]
+
+SIDECARS = tuple(NODES)
 
 NODES += [
     {

@@ -148,7 +148,7 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
             "spec": {
                 "egress": [
                     *([_egress(variant)] if variant % 4 == 1 else []),
-                    {"hosts": [("./*", "*/*", f"other/{app}.other.svc.cluster.local")[variant % 3]]},
+                    {"hosts": _imports(variant, app)},
                 ],
                 **({"ingress": [_ingress(variant)]} if variant % 4 == 3 else {}),
                 **({"workloadSelector": {"labels": {"app": app}}} if variant % 2 else {}),
@@ -276,6 +276,8 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
             }
         },
     }
+    if kind == "Service" and variant % 5 == 3:
+        metadata["annotations"] = {"networking.istio.io/exportTo": (".", "shop", "~")[variant % 3]}
     if kind == "Service" and variant % 3 == 2:
         metadata["labels"] = {"topology.istio.io/network": app, "networking.istio.io/gatewayPort": "80"}
     if kind == "EndpointSlice":
@@ -304,6 +306,17 @@ def _ingress(variant: int) -> dict[str, Any]:
         "defaultEndpoint": ("", "127.0.0.1:9090", "0.0.0.0:9090", "unix:///app")[variant % 7 % 4],
         **({"connectionPool": {"tcp": {"maxConnections": variant}}} if variant % 5 else {}),
     }
+
+
+def _imports(variant: int, app: str) -> list[str]:
+    return (
+        ["./*"],
+        ["*/*"],
+        [f"other/{app}.other.svc.cluster.local"],
+        [f"*/{app}.shop.svc.cluster.local", "~other/*"],
+        ["*/shared.example", "~shop/a.example"],
+        ["~/*"],
+    )[variant % 6]
 
 
 def _egress(variant: int) -> dict[str, Any]:

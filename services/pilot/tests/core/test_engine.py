@@ -6,13 +6,15 @@ import pytest
 from meshcore.distribution.events import Change, ChangeSet, FullState
 from meshcore.distribution.keys import Key, kv_key
 from meshcore.distribution.records import make_record
-from meshcore.model.kinds import NETWORKING
+from meshcore.model.kinds import NETWORKING, by_kind
 from meshcore.xds import delta
 from meshcore.xds.request import Request
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE
+from pilot.core.compiler import compile_resources
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
+from pilot.core.impact import affects
 from pilot.core.proxy import parse_node
 from pilot.core.receipt import Knowledge
 from pilot.core.registry import RegisteredWorkload
@@ -210,3 +212,121 @@ def test_a_workload_that_registers_concerns_only_who_sees_its_services(where, bo
     assert pilot.release_pushes() == ([inside.number, outside.number] if both else [inside.number])
     assert inside.settled_generation < pilot.generation
     assert (outside.settled_generation == pilot.generation) is not both, "it has all that there is for it"
+
+
+SHOP_ONLY = {"egress": [{"hosts": ["./*", "istio-system/*"]}]}
+
+
+def write(to, revision, *objects, old=()):
+    """One revision with these objects (`kind`, namespace, name, spec; a spec of None deletes), once everybody has what
+    was before."""
+    before = {(kind, namespace, name): spec for kind, namespace, name, spec in old}
+    changes = []
+    for kind, namespace, name, spec in objects:
+        info = by_kind(API[kind], kind)
+        key = Key(info.group, info.plural, namespace, name)
+
+        def record(spec, at, key=key, kind=kind):
+            body = spec and {
+                "apiVersion": API[kind],
+                "kind": kind,
+                "metadata": {"name": key.name, "namespace": key.namespace},
+                **({"spec": spec} if kind != "EndpointSlice" else spec),
+            }
+            if body and kind == "EndpointSlice":
+                body["metadata"]["labels"] = {"kubernetes.io/service-name": key.name}
+            return make_record(kv_key(*key), "s", at, body, "", NOW)
+
+        was = before.get((kind, namespace, name))
+        changes.append(Change(key, record(spec, revision), record(was, revision - 1) if was else None))
+    to.take_changes(ChangeSet("s", revision, revision - 1, "", NOW, tuple(changes)), 1.0)
+    return {to.streams[number].proxy.id for number in to.release_pushes()}
+
+
+API = {
+    "Service": "v1",
+    "EndpointSlice": "discovery.k8s.io/v1",
+    "ServiceEntry": "networking.istio.io/v1",
+    "DestinationRule": "networking.istio.io/v1",
+    "VirtualService": "networking.istio.io/v1",
+    "Sidecar": "networking.istio.io/v1",
+}
+RATES = ("Service", "bank", "rates", {"ports": [{"name": "http", "port": 80}], "clusterIP": "10.0.0.9"})
+RATES_SLICE = (
+    "EndpointSlice",
+    "bank",
+    "rates",
+    {"addressType": "IPv4", "ports": [{"name": "http", "port": 80}], "endpoints": [{"addresses": ["10.1.0.1"]}]},
+)
+RATES_RULE = ("DestinationRule", "bank", "rates", {"host": "rates", "trafficPolicy": {"loadBalancer": {}}})
+ANY_BANK_RULE = ("DestinationRule", "bank", "any", {"host": "*.bank.example"})
+RATES_ROUTES = (
+    "VirtualService",
+    "bank",
+    "rates",
+    {"hosts": ["rates"], "http": [{"timeout": "1s", "route": [{"destination": {"host": "rates"}}]}]},
+)
+FX = ("ServiceEntry", "bank", "fx", {"hosts": ["fx.example"], "ports": [{"number": 80, "name": "http"}]})
+TO_RATES = (
+    "VirtualService",
+    "shop",
+    "money",
+    {"hosts": ["money"], "http": [{"route": [{"destination": {"host": "rates.bank.svc.cluster.local"}}]}]},
+)
+
+
+@pytest.mark.parametrize(
+    "one", [RATES, RATES_SLICE, RATES_RULE, ANY_BANK_RULE, RATES_ROUTES, FX], ids=lambda one: one[0]
+)
+def test_a_proxy_whose_sidecar_does_not_import_the_host_is_neither_pushed_nor_waited_for(one):
+    pilot = Engine(compile_resources, affects, Debounce(0.1, 10))
+    pilot.take_state(FullState("s", 1, "", {}), 0.0)
+    narrow, wide, own = connect(pilot, "a"), connect(pilot, "b", "office"), connect(pilot, "c", "bank")
+    pilot.release_pushes()
+    write(pilot, 2, ("Sidecar", "shop", "default", SHOP_ONLY), RATES)
+    for stream in (narrow, wide, own):
+        pilot.take_push(stream)
+    assert write(pilot, 3, one, old=(one,)) == {wide.proxy.id, own.proxy.id}
+    assert pilot.receipts.answer(3).outstanding == (wide.proxy.id, own.proxy.id)
+    assert pilot.take_push(narrow) is None
+
+
+def test_a_host_that_comes_into_scope_or_goes_out_of_it_is_pushed():
+    pilot = Engine(compile_resources, affects, Debounce(0.1, 10))
+    pilot.take_state(FullState("s", 1, "", {}), 0.0)
+    narrow = connect(pilot, "a")
+    pilot.release_pushes()
+    cluster = "outbound|80||rates.bank.svc.cluster.local"
+
+    def told(revision, *objects, old=()):
+        pushed = write(pilot, revision, *objects, old=old) == {narrow.proxy.id}
+        taken = pilot.take_push(narrow)
+        assert (taken is not None) is pushed
+        return pushed, cluster in pilot.compiled(narrow).of_type(CLUSTER_TYPE)
+
+    only_shop = ("Sidecar", "shop", "default", SHOP_ONLY)
+    with_bank = ("Sidecar", "shop", "default", {"egress": [{"hosts": ["./*", "bank/rates.bank.svc.cluster.local"]}]})
+    assert told(2, RATES) == (True, True)
+    assert told(3, only_shop) == (True, False)
+    assert told(4, RATES_SLICE) == (False, False)
+    assert told(5, with_bank, old=(only_shop,)) == (True, True)
+    assert told(6, RATES_SLICE) == (True, True)
+    assert told(7, only_shop, old=(with_bank,)) == (True, False)
+    assert told(8, TO_RATES) == (True, True), "an imported route sends there"
+    assert told(9, RATES_SLICE) == (True, True)
+    assert told(10, RATES_RULE) == (True, True)
+    assert told(11, (*TO_RATES[:3], None), old=(TO_RATES,)) == (True, False)
+    assert told(12, (*RATES[:3], None), old=(RATES,)) == (False, False)
+
+
+def test_a_service_that_is_exported_no_longer_goes_from_those_who_had_it():
+    pilot = Engine(compile_resources, affects, Debounce(0.1, 10))
+    pilot.take_state(FullState("s", 1, "", {}), 0.0)
+    outside = connect(pilot, "b", "office")
+    public = {**FX[3], "exportTo": ["*"]}
+    private = {**FX[3], "exportTo": ["."]}
+    write(pilot, 2, (*FX[:3], public))
+    assert pilot.take_push(outside) is not None
+    assert write(pilot, 3, (*FX[:3], private)) == {outside.proxy.id}
+    pilot.take_push(outside)
+    assert write(pilot, 4, (*FX[:3], {**private, "resolution": "DNS"})) == set()

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from drawn_changes import NODES, REGISTERED, STEPS, Change, Record, changes_of, compiled
+from drawn_changes import NODES, REGISTERED, SCOPED, SCOPED_START, SIDECARS, STEPS, Change, Record, changes_of, compiled
 from drawn_objects import KINDS, document
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,6 +57,24 @@ def test_what_is_said_to_be_unaffected_compiles_to_the_same(steps):
             old, new = classify(proxy, before.selection), classify(proxy, snapshot.selection)
             if old == new and not affects(change, new, snapshot):
                 was, now = compile_resources(before, old), compile_resources(snapshot, new)
+                assert (was.resources, was.secrets) == (now.resources, now.secrets)
+
+
+@settings(max_examples=150)
+@given(SCOPED_START, SCOPED, st.integers(1, 4))
+def test_what_a_sidecar_keeps_from_a_proxy_compiles_to_the_same(start, steps, together):
+    changes = changes_of([*start, *steps])
+    first = len(start)
+    cache = CompileCache()
+    snapshot = MeshSnapshot.empty().with_registered(REGISTERED).apply(changes[:first])
+    for place in range(first, len(changes), together):
+        part = changes[place : place + together]
+        before, snapshot = snapshot, snapshot.apply(part)
+        for node in SIDECARS:
+            proxy = parse_node(node)
+            old, new = classify(proxy, before.selection), classify(proxy, snapshot.selection)
+            if old == new and not any(affects(change, new, snapshot) for change in part):
+                was, now = compile_resources(before, old, cache), compile_resources(snapshot, new, cache)
                 assert (was.resources, was.secrets) == (now.resources, now.secrets)
 
 

@@ -22,7 +22,7 @@ from meshcore.xds.session import AdsSession, Front
 
 from pilot.core.compiler.envoy_filter.bootstrap import with_bootstrap
 from pilot.core.debounce import Debounce
-from pilot.core.impact import endpoints_affect, keys_affect
+from pilot.core.impact import keys_affect, registry_affects
 from pilot.core.ip_families import IpFamilies, families_of
 from pilot.core.isolation import HeldBack, Isolation
 from pilot.core.isolation.members import WITNESSES, is_contested
@@ -111,8 +111,7 @@ class Engine:
         after = self.snapshot.with_registered(self._registered)
         if after is not self.snapshot:
             reclassified = self._replace(after)
-            changed = after.registry.touched
-            affected = self._affected(lambda one: endpoints_affect(changed, one, after), reclassified)
+            affected = self._affected(lambda one: registry_affects(one, after), reclassified)
             agents = [stream for stream in self.streams.values() if stream.proxy_class is None]
             self._touch([*affected, *agents], "endpoint", now)
 

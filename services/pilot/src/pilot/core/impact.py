@@ -4,31 +4,28 @@ Both err on the side of more: a class that is said to be unaffected compiles to 
 (a property test holds this), a class that is said to be affected may turn out not to be.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from meshcore.errors import MeshError
+from meshcore.hosts import host_matches, resolve_short_host
 from meshcore.labels import selects
 from meshcore.model import (
     AuthorizationPolicy,
     DestinationRule,
-    Endpoints,
-    EndpointSlice,
     EnvoyFilter,
     Gateway,
     MeshObject,
     PeerAuthentication,
     RequestAuthentication,
     Service,
-    ServiceEntry,
     Sidecar,
     Telemetry,
     TrafficExtension,
     VirtualService,
     WasmPlugin,
 )
-from meshcore.model.endpoint_slice import SERVICE_NAME_LABEL
 from meshcore.model.kinds import by_plural
 from meshcore.model.load import parse_object
 from meshcore.model.mesh_config import CONFIG_MAP_NAME, ROOT_NAMESPACE
@@ -48,13 +45,22 @@ from pilot.core.networks import is_gateway
 from pilot.core.policy_target import is_target
 from pilot.core.proxy import ProxyClass, ProxyType
 from pilot.core.registry.endpoint import NETWORK_LABEL
-from pilot.core.registry.kubernetes import service_host
-from pilot.core.registry.service import DISTRIBUTION, ServiceKey
+from pilot.core.registry.service import DISTRIBUTION
 from pilot.core.snapshot import MeshSnapshot
-from pilot.core.visibility.scoping import service_is_visible, virtual_service_is_visible
+from pilot.core.visibility.scoping import (
+    imports_host,
+    imports_route,
+    service_is_visible,
+    sidecar_for,
+    virtual_service_is_visible,
+)
 
 _C, _E, _L, _R, _N = CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, NAME_TABLE_TYPE
 _X = EXTENSION_CONFIG_TYPE
+_DESCRIBING = frozenset(
+    {"Service", "ServiceEntry", "EndpointSlice", "Endpoints", "Pod", "WorkloadEntry", "WorkloadGroup"}
+)
+"""Kinds that concern nobody but by the services and endpoints that the registry makes of them."""
 _EVERYTHING = frozenset({_C, _E, _L, _R, _X, _N})
 _NOTHING: frozenset[str] = frozenset()
 
@@ -110,7 +116,7 @@ def affected_types(change: Any) -> frozenset[str]:
 
 
 def affects(change: Any, proxy_class: ProxyClass, snapshot: MeshSnapshot) -> bool:
-    """Whether a change (already part of `snapshot`) can alter what this class is to have."""
+    """Whether a change can alter what this class is to have; `snapshot` is the one that was made by applying it."""
     if not affected_types(change):
         return False
     kind = kind_of(change)
@@ -118,12 +124,14 @@ def affects(change: Any, proxy_class: ProxyClass, snapshot: MeshSnapshot) -> boo
         return True
     if kind in ("Ingress", "IngressClass"):
         return _serves_ingresses(proxy_class, snapshot)
-    forms = list(_forms(change, kind, snapshot))
-    if any(isinstance(item, Service) and is_gateway(item, snapshot.networks) for item in forms):
+    if kind in _DESCRIBING and registry_affects(proxy_class, snapshot):
         return True
-    named = kind == "Service" and change.key[2] in snapshot.ingress.virtual_services
-    if named and _serves_ingresses(proxy_class, snapshot):
-        return True  # paths may name its ports
+    forms = list(_forms(change, kind, snapshot)) if kind not in _DESCRIBING or kind == "Service" else []
+    if kind == "Service":
+        if any(isinstance(item, Service) and is_gateway(item, snapshot.networks) for item in forms):
+            return True
+        named = change.key[2] in snapshot.ingress.virtual_services  # paths may name its ports
+        return named and _serves_ingresses(proxy_class, snapshot)
     if kind == "Namespace":
         return bool(snapshot.mesh_config.discovery_selectors) or any(
             DISTRIBUTION in item.metadata.annotations or NETWORK_LABEL in item.metadata.labels for item in forms
@@ -131,12 +139,26 @@ def affects(change: Any, proxy_class: ProxyClass, snapshot: MeshSnapshot) -> boo
     return any(_concerns(item, proxy_class, snapshot) for item in forms)
 
 
-def endpoints_affect(services: Iterable[ServiceKey], proxy_class: ProxyClass, snapshot: MeshSnapshot) -> bool:
-    """Whether other endpoints of these services can alter what this class is to have."""
-    return any(
-        key.namespace == proxy_class.namespace or _sees_host(key.host, key.namespace, proxy_class, snapshot)
-        for key in services
-    )
+def registry_affects(proxy_class: ProxyClass, snapshot: MeshSnapshot) -> bool:
+    """Whether the services and endpoints that the registry's last update touched can alter what this class is to have:
+    those that it serves, and those in its scope, before or after."""
+    known = snapshot.concerned.get(proxy_class)
+    if known is None:
+        known = snapshot.concerned[proxy_class] = _registry_affects(proxy_class, snapshot)
+    return known
+
+
+def _registry_affects(one: ProxyClass, snapshot: MeshSnapshot) -> bool:
+    registry = snapshot.registry
+    if any(served.service in registry.touched for served in one.served):
+        return True
+    sidecar = _narrowing(one, snapshot)
+    for key in registry.touched:
+        forms = (registry.replaced.get(key), registry.services.get(key))
+        visible = any(form is not None and service_is_visible(snapshot, form, one.namespace) for form in forms)
+        if visible and (sidecar is None or imports_host(snapshot, sidecar, key, one.namespace)):
+            return True
+    return False
 
 
 def keys_affect(sources: Collection[KeySource], proxy_class: ProxyClass, snapshot: MeshSnapshot) -> bool:
@@ -172,10 +194,12 @@ def _concerns(item: MeshObject, one: ProxyClass, snapshot: MeshSnapshot) -> bool
     if isinstance(item, VirtualService):
         return _sees_routes(item, one, snapshot)
     if isinstance(item, DestinationRule):
-        if item.spec.workload_selector is not None:
-            return owner == one.namespace and selects(item.spec.workload_selector.match_labels, one.label_map)
+        selector = item.spec.workload_selector
+        if selector is not None and not (owner == one.namespace and selects(selector.match_labels, one.label_map)):
+            return False
         targets = item.spec.export_to or mesh.default_destination_rule_export_to
-        return owner == one.namespace or exported(targets, owner, one.namespace)
+        seen = owner == one.namespace or exported(targets, owner, one.namespace)
+        return seen and _has_host(resolve_short_host(item.spec.host.lower(), owner), one, snapshot)
     if isinstance(item, Gateway):
         return one.type is ProxyType.ROUTER and selects(item.spec.selector, one.label_map)
     if isinstance(item, PeerAuthentication):
@@ -185,13 +209,7 @@ def _concerns(item: MeshObject, one: ProxyClass, snapshot: MeshSnapshot) -> bool
         return is_target(item, one, mesh.root_namespace)
     if isinstance(item, Sidecar):
         return owner in (mesh.root_namespace, one.namespace)
-    if isinstance(item, ServiceEntry):
-        return owner == one.namespace or exported(
-            item.spec.export_to or mesh.default_service_export_to, owner, one.namespace
-        )
-    if isinstance(item, (Service, EndpointSlice, Endpoints)):
-        return owner == one.namespace or _sees_host(_host_of(item), owner, one, snapshot)
-    return owner == one.namespace or _sees_services_of(owner, one, snapshot)
+    return True
 
 
 def _serves_ingresses(one: ProxyClass, snapshot: MeshSnapshot) -> bool:
@@ -201,31 +219,39 @@ def _serves_ingresses(one: ProxyClass, snapshot: MeshSnapshot) -> bool:
 def _sees_routes(item: VirtualService, one: ProxyClass, snapshot: MeshSnapshot) -> bool:
     """A delegate is seen by who sees a VirtualService that names it."""
     if item.spec.hosts:
-        return virtual_service_is_visible(snapshot, Config(item), one.namespace)
+        return _sees(Config(item), one, snapshot)
     return any(
-        item.namespaced_name in config.named and virtual_service_is_visible(snapshot, config, one.namespace)
-        for config in snapshot.delegating.values()
+        item.namespaced_name in config.named and _sees(config, one, snapshot) for config in snapshot.delegating.values()
     )
 
 
-def _host_of(item: MeshObject) -> str:
-    name = item.metadata.labels.get(SERVICE_NAME_LABEL, "") if isinstance(item, EndpointSlice) else item.metadata.name
-    return service_host(name, item.metadata.namespace)
+def _sees(config: Config[VirtualService], one: ProxyClass, snapshot: MeshSnapshot) -> bool:
+    if not virtual_service_is_visible(snapshot, config, one.namespace):
+        return False
+    sidecar = _narrowing(one, snapshot)
+    return sidecar is None or imports_route(sidecar, config, one.namespace)
 
 
-def _sees_host(host: str, owner: str, one: ProxyClass, snapshot: MeshSnapshot) -> bool:
-    """A Service that is gone is taken for visible: its exportTo is no longer known here."""
-    service = snapshot.registry.services.get(ServiceKey(host, owner))
-    return service is None or service_is_visible(snapshot, service, one.namespace)
+def _narrowing(one: ProxyClass, snapshot: MeshSnapshot) -> Config[Sidecar] | None:
+    """The Sidecar that says what the class imports; None when that is all that is exported to it."""
+    if one.type is not ProxyType.SIDECAR:
+        return None
+    found = sidecar_for(snapshot, one.namespace, one.label_map)
+    return found if found is not None and found.object.spec.egress else None
+
+
+def _has_host(host: str, one: ProxyClass, snapshot: MeshSnapshot) -> bool:
+    """Whether the class calls or serves a service that this host (a wildcard, too) covers."""
+    sidecar = _narrowing(one, snapshot)
+    if sidecar is None:
+        return True
+    stand_in = f"{sidecar.name}.{sidecar.namespace}"  # of the services behind a Sidecar's ingress
+    if any(host_matches(host, name) for name in (stand_in, *(served.service.host for served in one.served))):
+        return True
+    services = snapshot.registry.covered_by(host)
+    return any(imports_host(snapshot, sidecar, service.key, one.namespace) for service in services)
 
 
 def _sees_services_of(owner: str, one: ProxyClass, snapshot: MeshSnapshot) -> bool:
-    return any(
-        service_is_visible(snapshot, service, one.namespace)
-        for key, service in _services(snapshot)
-        if key.namespace == owner
-    )
-
-
-def _services(snapshot: MeshSnapshot) -> Iterable[tuple[ServiceKey, Any]]:
-    return snapshot.registry.services.items()
+    services = snapshot.registry.services.items()
+    return any(key.namespace == owner and service_is_visible(snapshot, found, one.namespace) for key, found in services)

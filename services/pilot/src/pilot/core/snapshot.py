@@ -5,7 +5,7 @@ compiler hold across revisions. An object that cannot be read keeps its last goo
 is disturbed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
@@ -49,6 +49,7 @@ from pilot.core.selection import (
     read_place_keys,
     updated_selection,
 )
+from pilot.core.senders import Senders
 
 Name = tuple[str, str]
 """(namespace, name)."""
@@ -110,6 +111,8 @@ class MeshSnapshot:
     """By kind, then by namespace, oldest first."""
     delegating: Mapping[Name, Delegating] = field(default_factory=dict)
     """VirtualServices with the rules of their delegates; `by_namespace` has these, `configs` what was written."""
+    senders: Senders = field(default_factory=Senders)
+    """The VirtualServices of `by_namespace`, by where they send."""
     ingress: IngressConfig = NO_INGRESS
     """Gateways and VirtualServices that Ingresses stand for; `by_namespace` has the latter."""
     networks: Networks = NO_NETWORKS
@@ -202,6 +205,12 @@ class MeshSnapshot:
     def _mesh_mtls(self) -> NamespaceMtls:
         return self.mtls_policies.get("", _NO_POLICY)
 
+    @cached_property
+    def concerned(self) -> dict[Hashable, bool]:
+        """By class of proxies: whether what the registry last touched is in its scope. Filled by `impact`, which is
+        asked for every change of a set; a memo, no input."""
+        return {}
+
     def _at(self, revision: int) -> "MeshSnapshot":
         return self if revision == self.revision else replace(self, revision=revision)
 
@@ -267,6 +276,9 @@ class MeshSnapshot:
             snapshot = _with_delegates(snapshot, touched.get("VirtualService", set()))
         if configs.get("Ingress") or snapshot.ingress is not NO_INGRESS:
             snapshot = _with_ingress(snapshot)
+        routes = snapshot.by_namespace.get("VirtualService", {})
+        if routes is not self.by_namespace.get("VirtualService"):
+            snapshot = replace(snapshot, senders=Senders(routes))
         if not touched.keys().isdisjoint(_OF_NETWORKS):
             root = snapshot.mesh_config.root_namespace
             snapshot = replace(snapshot, networks=networks_of(configs, root, snapshot.networks))

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
+from meshcore.hosts import host_matches, is_wildcard
 from meshcore.labels import selects
 from meshcore.model import Endpoints, EndpointSlice, ServiceEntry, WorkloadEntry, WorkloadGroup
 from meshcore.model import Service as KubernetesService
@@ -70,10 +72,25 @@ class Registry:
     registered: Mapping[tuple[str, str], RegisteredWorkload] = field(default_factory=dict)
     touched: frozenset[ServiceKey] = field(default=frozenset(), compare=False)
     """Services of which the last update may have changed something."""
+    replaced: Mapping[ServiceKey, Service] = field(default_factory=dict, compare=False)
+    """Those of them that were there before it, as they were."""
 
     def endpoints_of(self, service: Service) -> tuple[Endpoint, ...]:
         """The endpoints of a service; always the same object while they do not change."""
         return self.endpoints.get(service.key, ())
+
+    def covered_by(self, pattern: str) -> tuple[Service, ...]:
+        """The services of every namespace whose host this one, which may be a wildcard, stands for."""
+        if not is_wildcard(pattern):
+            return self.by_host.get(pattern, ())
+        if pattern not in self._covered:
+            hosts = (host for host in self.by_host if host_matches(pattern, host))
+            self._covered[pattern] = tuple(service for host in hosts for service in self.by_host[host])
+        return self._covered[pattern]
+
+    @cached_property
+    def _covered(self) -> dict[str, tuple[Service, ...]]:
+        return {}
 
     def updated(
         self,
@@ -254,6 +271,7 @@ class _Update:
             groups=self._groups,
             registered=self._registered,
             touched=frozenset(self._dirty),
+            replaced={key: old for key in self._dirty if (old := self._before.services.get(key)) is not None},
         )
 
     def _mark_selecting_services(self) -> None:

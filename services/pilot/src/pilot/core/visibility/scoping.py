@@ -19,6 +19,8 @@ from pilot.core.config import PUBLIC, Config, exported
 from pilot.core.gateway_name import MESH_GATEWAY
 from pilot.core.proxy import ProxyClass, ProxyType
 from pilot.core.registry import Service
+from pilot.core.registry.service import ServiceKey
+from pilot.core.senders import destination_hosts
 from pilot.core.snapshot import MeshSnapshot
 
 
@@ -259,14 +261,28 @@ def _destinations(
     routes: Iterable[Config[VirtualService]], candidates: Mapping[str, tuple[Service, ...]], namespace: str
 ) -> list[Service]:
     """A service that an imported route sends to is reachable even if no listener names it."""
-    hosts = {
-        resolve_short_host(destination.destination.host, config.namespace)
-        for config in routes
-        for part in (config.object.spec.http, config.object.spec.tcp, config.object.spec.tls)
-        for route in part
-        for destination in route.route
-    }
+    hosts = {host for config in routes for host in destination_hosts(config)}
     return [_chosen(candidates[host], namespace) for host in sorted(hosts) if host in candidates]
+
+
+def imports_route(sidecar: Config[Sidecar], config: Config[VirtualService], namespace: str) -> bool:
+    """Whether some egress listener of a Sidecar that counts in `namespace` names a host of the VirtualService."""
+    hosts = route_hosts(config, "cluster.local")
+    return any(
+        _names(_patterns(listener, namespace), config.namespace, host, both_ways=True)
+        for listener in sidecar.object.spec.egress
+        for host in hosts
+    )
+
+
+def imports_host(snapshot: MeshSnapshot, sidecar: Config[Sidecar], key: ServiceKey, namespace: str) -> bool:
+    """Whether the scope of that Sidecar may have this service, whichever of its ports: an egress listener names it, or
+    an imported VirtualService sends there."""
+    for listener in sidecar.object.spec.egress:
+        named = _names(_patterns(listener, namespace), key.namespace, key.host)
+        if named and not _names(_excluded(listener, namespace), key.namespace, key.host):
+            return True
+    return any(imports_route(sidecar, config, namespace) for config in snapshot.senders.to(key.host))
 
 
 def _on_port(service: Service, listener: EgressListener) -> Service | None:
