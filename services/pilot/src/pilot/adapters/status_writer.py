@@ -59,9 +59,16 @@ class StatusWriter:
         gathered = await self._source.ask("refusals", {}, 0)
         wanted = messages_of(row for part in gathered.answers.values() for row in part)
         due = writes(wanted, self._written, whole=not gathered.missing)
-        if due:
+        if due and await self._announce(due):
             await self._write(due)
         telemetry.STATUS_LOOKS.inc()
+
+    async def _announce(self, due: tuple[StatusWrite, ...]) -> bool:
+        """Note what is about to be written as neither there nor not there: whoever takes over from a writer that dies
+        meanwhile writes it again or clears it."""
+        self._written |= {one.config: "" for one in due}
+        self._held = await self._lease.hold({str(config): message for config, message in self._written.items()})
+        return self._held
 
     async def _write(self, due: tuple[StatusWrite, ...]) -> None:
         token = await asyncio.to_thread((self._directory / TOKEN_FILE).read_text)
