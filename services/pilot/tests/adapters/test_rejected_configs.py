@@ -1,4 +1,4 @@
-"""What of Gateways is left out is counted, by Gateway, once for each reason."""
+"""What config cannot have is counted: parts of Gateways, once for each reason, and VirtualServices without a say."""
 
 from meshcore import metrics
 from meshcore.model.load import parse_object
@@ -41,3 +41,35 @@ def test_a_server_that_is_refused_is_counted_once() -> None:
         hub.target(stream)
     assert counted("edge/bb") == before + 1
     assert counted("edge/a") == counted("edge/ccc") == 0
+
+
+SIDECAR = {"id": "sidecar~10.1.0.31~web-1.shop~shop.svc.cluster.local", "metadata": {"NAMESPACE": "shop"}}
+
+
+def routes(name: str, *hosts: str) -> dict[str, object]:
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": name, "namespace": "shop", "creationTimestamp": f"2026-01-01T00:00:0{len(name)}Z"},
+        "spec": {"hosts": list(hosts), "http": [{"route": [{"destination": {"host": hosts[0]}}]}]},
+    }
+
+
+def test_virtual_services_that_another_one_comes_before_are_counted_while_somebody_has_them() -> None:
+    hub = Hub(Engine(compile_resources, affects, Debounce(0.01, 1)), Admission(0, 0))
+    hub.engine.snapshot = MeshSnapshot.of(
+        map(parse_object, [routes("a", "x.example", "y.example"), routes("bb", "y.example", "x.example")])
+    )
+
+    def shadowed() -> float | None:
+        return metrics.REGISTRY.get_sample_value("pilot_vservice_dup_domain")
+
+    first, _ = hub.connect(parse_node(SIDECAR), delta, "")
+    second, _ = hub.connect(parse_node({**SIDECAR, "metadata": {"NAMESPACE": "bank"}}), delta, "")
+    for stream in (first, second, first):
+        hub.target(stream)
+        assert shadowed() == 1, "an object, not a host or a proxy"
+    hub.disconnect(first)
+    assert shadowed() == 1
+    hub.disconnect(second)
+    assert shadowed() == 0

@@ -15,10 +15,10 @@ from meshcore.xds.session import Front
 
 from pilot.adapters import telemetry
 from pilot.core.admission import Admission
-from pilot.core.diagnostics import GATEWAY_REFUSALS, Diagnostic
+from pilot.core.diagnostics import GATEWAY_REFUSALS, HOST_TWICE, Diagnostic
 from pilot.core.engine import Engine
 from pilot.core.issuer_keys import IssuerKeys, KeySource
-from pilot.core.proxy import Proxy
+from pilot.core.proxy import Proxy, ProxyClass
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.stream import Stream
 
@@ -41,6 +41,8 @@ class Hub:
         self._keys: Mapping[KeySource, timedelta] = {}
         self._secret_users: set[int] = set()
         self._rejected: frozenset[Diagnostic] = frozenset()
+        self._shadowed: dict[ProxyClass, frozenset[str]] = {}
+        """By class: its VirtualServices that another one comes before, if there are any."""
         self._arrived = asyncio.Event()
         self._wakes: dict[int, asyncio.Event] = {}
         self._progress = asyncio.Event()
@@ -102,6 +104,7 @@ class Hub:
         resources = self.engine.target(stream)
         self._note_secrets(stream, resources)
         self._note_rejected(resources)
+        self._note_shadowed(stream, resources)
         return resources
 
     def connect(self, proxy: Proxy, front: Front, address: str) -> tuple[Stream, asyncio.Event]:
@@ -118,6 +121,7 @@ class Hub:
         self._note_secrets(stream, EMPTY)
         if self.engine.disconnect(stream):
             self.progressed()
+        self._forget_shadowed()
 
     def take_push(self, stream: Stream) -> tuple[int, ResourceSet] | None:
         """The revision and target of the stream's pending push."""
@@ -128,6 +132,7 @@ class Hub:
         push, resources = taken
         self._note_secrets(stream, resources)
         self._note_rejected(resources)
+        self._note_shadowed(stream, resources)
         if stream.proxy_class is not None and (why := self.engine.broken.get(stream.proxy_class)) is not None:
             telemetry.INTERNAL_ERRORS.inc()
             _log.error("compile failed, the proxy keeps what it has", proxy=stream.proxy.id, error=why)
@@ -211,6 +216,24 @@ class Hub:
         remembered = self._rejected if len(self._rejected) < _REMEMBERED else frozenset()
         self._rejected = remembered | found
 
+    def _note_shadowed(self, stream: Stream, resources: ResourceSet) -> None:
+        """Count the VirtualServices that another one comes before, over all classes that somebody is of."""
+        one = stream.proxy_class
+        found = frozenset(item.config for item in resources.diagnostics if item.code == HOST_TWICE)
+        if one is not None and found != self._shadowed.get(one, frozenset()):
+            self._shadowed[one] = found
+            self._count_shadowed()
+
+    def _forget_shadowed(self) -> None:
+        """Those of classes that nobody is of any more."""
+        if self._shadowed:
+            classes = self.engine.classes
+            self._shadowed = {one: found for one, found in self._shadowed.items() if one in classes}
+            self._count_shadowed()
+
+    def _count_shadowed(self) -> None:
+        telemetry.DUPLICATE_DOMAINS.set(len(frozenset().union(*self._shadowed.values())))
+
     def _note_secrets(self, stream: Stream, resources: ResourceSet) -> None:
         """Wake the source of secrets when this stream needs some, or needed some before."""
         if resources.secrets or stream.number in self._secret_users:
@@ -229,6 +252,7 @@ class Hub:
             self.keys_wanted.set()
         self._arrived.set()
         self.progressed()
+        self._forget_shadowed()
         telemetry.SERVICES.set(len(self.engine.snapshot.registry.services))
         telemetry.VIRTUAL_SERVICES.set(len(self.engine.snapshot.configs.get("VirtualService", ())))
 

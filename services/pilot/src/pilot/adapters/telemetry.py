@@ -34,6 +34,9 @@ TRIGGERS = metrics.counter("pilot_push_triggers", "Reasons of pushes.", ["type"]
 INBOUND = metrics.counter("pilot_inbound_updates", "Events received, by kind.", ["type"])
 SERVICES = metrics.gauge("pilot_services", "Services known.")
 VIRTUAL_SERVICES = metrics.gauge("pilot_virt_services", "VirtualServices known.")
+DUPLICATE_DOMAINS = metrics.gauge(
+    "pilot_vservice_dup_domain", "VirtualServices that have no say over one of their hosts in some connected sidecar."
+)
 REJECTED_CONFIGS = metrics.counter(
     "pilot_total_rejected_configs", "Parts of Gateways that were left out, by Gateway, each once.", ["type", "name"]
 )

@@ -5,6 +5,8 @@ from enum import StrEnum
 
 GATEWAY_REFUSALS = frozenset({"gateway-server-refused", "gateway-server-name-taken"})
 """Codes that tell of a part of a Gateway which is left out."""
+HOST_TWICE = "host-twice"
+"""The code of a VirtualService that has no say over a host because another one comes before it."""
 
 
 class Severity(StrEnum):

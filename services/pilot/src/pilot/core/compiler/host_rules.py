@@ -13,7 +13,7 @@ from meshcore.model import VirtualService
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
 from pilot.core.config import Config
-from pilot.core.diagnostics import Diagnostic
+from pilot.core.diagnostics import HOST_TWICE, Diagnostic
 from pilot.core.visibility.scoping import Scope, route_hosts
 
 Routes = tuple[Config[VirtualService], ...]
@@ -56,7 +56,7 @@ def host_conflicts(work: Compilation) -> Iterator[Diagnostic]:
         for first, *others in filter(None, found):
             for config in others:
                 text = f"Host {host} has the rules of {first.namespace}/{first.name}: these are not used for it."
-                yield Diagnostic("host-twice", config.path, text)
+                yield Diagnostic(HOST_TWICE, config.path, text)
 
 
 def _index(scope: Scope, domain: str) -> HostRules:
