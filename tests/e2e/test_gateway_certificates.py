@@ -42,8 +42,8 @@ def key_pair(pair: ServiceIdentity) -> dict[str, bytes]:
     return {"tls.crt": pair.chain, "tls.key": pair.key.pem}
 
 
-def gateway(name: str, hosts: list[str], tls: Mapping[str, Any]) -> dict[str, Any]:
-    port = {"number": 443, "name": name, "protocol": "HTTPS"}
+def gateway(name: str, hosts: list[str], tls: Mapping[str, Any], protocol: str = "HTTPS") -> dict[str, Any]:
+    port = {"number": 443, "name": name, "protocol": protocol}
     return {
         "apiVersion": "networking.istio.io/v1",
         "kind": "Gateway",
@@ -82,6 +82,10 @@ class Client:
     def speak_no_newer_than(self, version: ssl.TLSVersion) -> None:
         """From now on."""
         self._context.maximum_version = version
+
+    def offer(self, cipher_suite: str) -> None:
+        """This one alone in TLS 1.2, from now on."""
+        self._context.set_ciphers(cipher_suite)
 
     @contextlib.contextmanager
     def connected(self, host: str = HOST) -> Iterator[ssl.SSLSocket]:
@@ -250,6 +254,50 @@ def test_the_oldest_version_that_is_spoken(mesh: Mesh, root: TestCa) -> None:
         assert wait_until("an answer over TLS 1.3", client.answer)[0] == 200
         client.speak_no_newer_than(ssl.TLSVersion.TLSv1_2)
         assert client.answer() is None
+
+
+def test_the_cipher_suites_that_are_spoken(mesh: Mesh, root: TestCa) -> None:
+    tls = {"mode": "SIMPLE", "credentialName": "ciphers", "cipherSuites": ["ECDHE-ECDSA-AES256-GCM-SHA384"]}
+    cert = secret("ciphers", key_pair(issue(root, HOST)))
+    with applied(mesh, cert, gateway("ciphers", [HOST], tls), bound("ciphers", HOST)):
+        client = Client(mesh, root)
+        client.speak_no_newer_than(ssl.TLSVersion.TLSv1_2)
+        client.offer("ECDHE-ECDSA-AES256-GCM-SHA384")
+        assert wait_until("an answer with the suite", client.answer)[0] == 200
+        client.offer("ECDHE-ECDSA-AES128-GCM-SHA256")
+        assert client.answer() is None
+
+
+def test_tls_ends_at_the_gateway_and_the_bytes_go_where_tcp_rules_say(mesh: Mesh, root: TestCa) -> None:
+    """By server name, then by the first rule whose conditions hold; the application gets what was in the TLS."""
+    ports = {HOST: "ledger.books.svc.cluster.local", "raw.edge.test": "echo.default.svc.cluster.local"}
+    documents = []
+    for number, (host, service) in enumerate(ports.items()):
+        name = f"bytes-{number}"
+        rules = bound(name, host)
+        other = {"destination": {"host": "nobody.books.svc.cluster.local", "port": {"number": 9000}}}
+        chosen = {"destination": {"host": service, "port": {"number": 9000}}}
+        del rules["spec"]["http"]
+        rules["spec"]["tcp"] = [{"match": [{"port": 444}], "route": [other]}, {"route": [chosen]}]
+        tls = {"mode": "SIMPLE", "credentialName": name}
+        documents += [secret(name, key_pair(issue(root, host))), gateway(name, [host], tls, "TLS"), rules]
+    client = Client(mesh, root)
+
+    def echoed(host: str) -> bytes:
+        try:
+            with client.connected(host) as connection:
+                connection.sendall(b"hello\n")
+                return connection.makefile("rb").readline()
+        except OSError:
+            return b""
+
+    with applied(mesh, *documents):
+        assert wait_until("bytes over TLS", lambda: echoed(HOST)) == b"ledger hello\n"
+        assert wait_until("the other host's", lambda: echoed("raw.edge.test")) in (
+            b"echo-v1 hello\n",
+            b"echo-v2 hello\n",
+        )
+        assert echoed("other.edge.test") == b""
 
 
 def test_an_ingress_serves_its_hosts_with_the_secret_that_it_names(mesh: Mesh, root: TestCa) -> None:
