@@ -4,7 +4,7 @@
 
 Ports: 9080 HTTP/1.1 (a WebSocket upgrade too), 9090 gRPC, 9000 TCP that sends back what it gets, 9001 TCP that speaks
 first, 9443 HTTP/1.1 over TLS with a certificate of its own; 9070 (HTTP/1.1) and 9071 (TCP) are for services that do not
-say what they speak.
+say what they speak. The abstract Unix socket that is named like the host's address takes HTTP/1.1 too.
 
 Every answer names the workload and repeats the request. Query parameters make it fail: `status=503`, `delay=0.5` (in
 seconds), `slow=1` (only the first try of one `x-call` is delayed), `fail=2` (the first two get 503, or `status`),
@@ -127,6 +127,7 @@ class HttpConnection:
 
     def __init__(self, echo: Echo, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._echo, self._reader, self._writer = echo, reader, writer
+        self._requests = 0
 
     async def serve(self) -> None:
         """Answers request after request until either side ends the connection."""
@@ -138,6 +139,7 @@ class HttpConnection:
     async def _one(self, request: Request) -> bool:
         if request.method == "CONNECT":
             return await self._tunnel(request)
+        self._requests += 1
         path, query = urlsplit(request.target).path, request.query
         if path == "/healthz":
             return self._answer(200, {"status": "ok"})
@@ -153,6 +155,7 @@ class HttpConnection:
             protocol="http/1.1",
             sni=getattr(tls, "server_name_seen", "") if tls else "",
             tls=tls is not None,
+            nth=self._requests,
         )
         before = self._echo.note(request.headers.get("x-call", ""))
         if request.headers.get("upgrade", "").lower() == "websocket":
@@ -296,6 +299,7 @@ async def serve(echo: Echo, host: str) -> None:
     servers = [
         await asyncio.start_server(http, host, HTTP),
         await asyncio.start_server(http, host, UNSAID_HTTP),
+        await asyncio.start_unix_server(http, f"\0{host}"),
         await asyncio.start_server(back, host, UNSAID_TCP),
         await asyncio.start_server(http, host, TLS, ssl=tls_context()),
         await asyncio.start_server(back, host, TCP),

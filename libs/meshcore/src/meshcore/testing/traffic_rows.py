@@ -49,6 +49,8 @@ class Seen(_Strict):
     sni: str | None = None
     tls: bool | None = None
     """Whether the application itself was spoken to in TLS."""
+    nth: int | None = None
+    """Which request of its connection to the application it was, from 1 (HTTP/1.1)."""
     headers: Mapping[str, str | None] = Field(default_factory=dict)
     """By lower-case name; null for a header that must not come."""
 

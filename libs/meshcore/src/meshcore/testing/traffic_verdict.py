@@ -98,8 +98,10 @@ def _saw(wanted: Seen, saw: Mapping[str, Any]) -> Iterable[str]:
         value = getattr(wanted, name)
         if value is not None:
             yield from _text(f"saw {name}", value, saw.get(name))
-    if wanted.tls is not None and saw.get("tls") not in (UNKNOWN, wanted.tls):
-        yield f"saw tls {saw.get('tls')}, wanted {wanted.tls}"
+    for name in ("tls", "nth"):
+        value = getattr(wanted, name)
+        if value is not None and saw.get(name) not in (UNKNOWN, value):
+            yield f"saw {name} {saw.get(name)}, wanted {value}"
     headers = saw.get("headers", {})
     if headers is UNKNOWN or headers is None:
         headers = Partly() if headers is UNKNOWN else {}
