@@ -35,11 +35,21 @@ def peers(mode: str) -> dict[str, Any]:
     }
 
 
+def policy(action: str, account: str) -> dict[str, Any]:
+    source = {"source": {"principals": [f"cluster.local/ns/{SPACE}/sa/{account}"]}}
+    return {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "AuthorizationPolicy",
+        "metadata": {"name": "bare", "namespace": SPACE},
+        "spec": {"selector": {"matchLabels": {"app": "names"}}, "action": action, "rules": [{"from": [source]}]},
+    }
+
+
 def spiffe(account: str) -> str:
     return f"spiffe://cluster.local/ns/{SPACE}/sa/{account}"
 
 
-def test_applications_without_a_proxy_speak_mtls_with_certificates_of_citadel(mesh: Mesh) -> None:
+def test_applications_without_a_proxy_speak_mtls_with_certificates_of_citadel_and_follow_policies(mesh: Mesh) -> None:
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}
     for document in (namespace, SERVICE, peers("STRICT")):
         mesh.config.apply(document)
@@ -62,6 +72,14 @@ def test_applications_without_a_proxy_speak_mtls_with_certificates_of_citadel(me
             wait_until("plaintext", lambda: asked() == "nobody")
             mesh.config.apply(peers("STRICT"))
             wait_until("mTLS again", lambda: asked() == spiffe("asker"))
+            mesh.config.apply(policy("DENY", "asker"))
+            wait_until("the asker is denied", lambda: asked().startswith("PERMISSION_DENIED"))
+            mesh.config.apply(policy("ALLOW", "asker"))
+            wait_until("the asker is allowed", lambda: asked() == spiffe("asker"))
+            mesh.config.apply(policy("ALLOW", "somebody"))
+            wait_until("only others are allowed", lambda: asked().startswith("PERMISSION_DENIED"))
+            mesh.config.delete(policy("ALLOW", "somebody"))
+            wait_until("without a policy all are allowed", lambda: asked() == spiffe("asker"))
     finally:
         for document in (SERVICE, peers("STRICT")):
             mesh.config.delete(document)

@@ -70,10 +70,10 @@ class Caller:
         self._process.stdin.write(f"{user}\n".encode())
         return (await self._process.stdout.readline()).decode().strip()
 
-    async def until(self, beginning, among=None):
+    async def until(self, beginning, among=None, user=""):
         """Until an answer begins so; each before is one of some, where they are given."""
         async with asyncio.timeout(20):
-            while not (got := await self.call()).startswith(beginning):
+            while not (got := await self.call(user)).startswith(beginning):
                 assert among is None or got in among, got
 
 

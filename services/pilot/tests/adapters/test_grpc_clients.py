@@ -1,5 +1,5 @@
-"""Stock gRPC clients and servers without a proxy: they find services by `xds:///`, follow rules and changes, and speak
-mTLS as policies say."""
+"""Stock gRPC clients and servers without a proxy: they find services by `xds:///`, follow rules and changes, speak
+mTLS as policies say, and take whom policies allow."""
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
@@ -102,3 +102,69 @@ async def test_a_stock_server_and_client_speak_mtls_where_policies_say_so(serve_
             mutual = {"host": "reviews", "trafficPolicy": {"tls": {"mode": "ISTIO_MUTUAL"}}}
             feed(mesh, peers("STRICT"), istio("DestinationRule", "reviews", mutual))
             await caller.until(spiffe("renewed"))
+
+
+def authorization(name, action, *rules):
+    return istio("AuthorizationPolicy", name, {"action": action, "rules": list(rules)}, "security")
+
+
+def of_accounts(*names):
+    return {"from": [{"source": {"principals": [f"cluster.local/ns/shop/sa/{name}" for name in names]}}]}
+
+
+async def test_a_stock_server_takes_the_callers_that_policies_let_it_take(serve_mesh, ca, tmp_path):
+    with claim() as block:
+        address = block.address(1)
+        async with serve_mesh(compile_class=compile_resources) as mesh, contextlib.AsyncExitStack() as stack:
+            service = mesh.service("reviews", ports=[{"name": "grpc", "port": PORT}])
+            feed(mesh, service, entry(address), peers("STRICT"))
+            own = bootstrap(tmp_path / "reviews", mesh, "reviews", address, ca.issue(spiffe("reviews")), LABELS=APP)
+            await stack.enter_async_context(serving_at(own, f"{address}:{PORT}"))
+            name = f"reviews.shop.svc.cluster.local:{PORT}"
+
+            async def caller_as(word, uri):
+                file = bootstrap(tmp_path / word, mesh, word, identity=ca.issue(uri))
+                return await stack.enter_async_context(calling(file, name, "mtls"))
+
+            ann, bob = await caller_as("ann", spiffe("ann")), await caller_as("bob", spiffe("bob"))
+            foreign = await caller_as("foreign", "spiffe://elsewhere.example/ns/shop/sa/ann")
+            nameless = await caller_as("nameless", None)
+            assert await ann.call() == spiffe("ann")
+            assert await bob.call() == spiffe("bob")
+            refused = "PERMISSION_DENIED"
+            for other in (foreign, nameless):
+                assert (await other.call()).startswith(refused), "the root vouches for it, its trust domain is another"
+            # A connection keeps the policies that it came under until the server lets go of it: each is waited for.
+            feed(mesh, authorization("denied", "DENY", of_accounts("bob")))
+            await bob.until(refused)
+            await ann.until(spiffe("ann"))
+            # What is denied stays so, whatever else is allowed.
+            feed(mesh, authorization("allowed", "ALLOW", of_accounts("bob")))
+            await ann.until(refused)
+            await bob.until(refused)
+            feed(mesh, authorization("denied", "DENY", {"from": [{"source": {"namespaces": ["bad"]}}]}))
+            await bob.until(spiffe("bob"))
+            await ann.until(refused)
+            named = {
+                "from": [{"source": {"namespaces": ["shop"], "ipBlocks": ["127.0.0.0/8"]}}],
+                "to": [{"operation": {"paths": ["/shop.Reviews/*"], "methods": ["POST"], "ports": [str(PORT)]}}],
+                "when": [{"key": "request.headers[X-User]", "values": ["tester"], "notValues": ["mallory"]}],
+            }
+            feed(mesh, authorization("allowed", "ALLOW", named))
+            await ann.until(spiffe("ann"), user="tester")
+            await bob.until(refused)
+            await bob.until(spiffe("bob"), user="tester")
+            await foreign.until(refused, user="tester")
+            # A list in a header is met by its parts.
+            bad = {"when": [{"key": "request.headers[x-user]", "values": ["bad"]}]}
+            feed(mesh, authorization("denied", "DENY", bad), authorization("allowed", "ALLOW", of_accounts("ann")))
+            await ann.until(spiffe("ann"))
+            await ann.until(refused, user="good, bad")
+            # What cannot be looked at allows nothing; neither does a policy without rules.
+            by_token = {"from": [{"source": {"requestPrincipals": ["*"]}}]}
+            feed(mesh, authorization("allowed", "ALLOW", by_token))
+            await ann.until(refused)
+            feed(mesh, authorization("allowed", "ALLOW", of_accounts("ann")))
+            await ann.until(spiffe("ann"))
+            feed(mesh, istio("AuthorizationPolicy", "allowed", {}, "security"))
+            await ann.until(refused)

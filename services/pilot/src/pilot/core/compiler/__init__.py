@@ -24,6 +24,7 @@ from pilot.core.compiler.gateway_clusters import gateway_clusters
 from pilot.core.compiler.gateway_listeners import gateway_listeners
 from pilot.core.compiler.gateway_routes import gateway_routes
 from pilot.core.compiler.gateway_servers import merged_servers
+from pilot.core.compiler.grpc_authorization import grpc_authorization_problems
 from pilot.core.compiler.grpc_clients import grpc_resources
 from pilot.core.compiler.grpc_servers import grpc_servers
 from pilot.core.compiler.host_rules import host_conflicts
@@ -113,11 +114,14 @@ def _of_service(work: Compilation, service: Service) -> tuple[Compiled, ...]:
 
 def _problems(work: Compilation) -> Iterator[Diagnostic]:
     yield from inbound_conflicts(work)
-    yield from authentication_problems(work)
     yield from extension_problems(work)
     yield from telemetry_problems(work)
-    yield from authorization_problems(work)
     one = work.proxy_class
+    if one.generator == GRPC_GENERATOR:
+        yield from grpc_authorization_problems(work)
+    else:
+        yield from authentication_problems(work)
+        yield from authorization_problems(work)
     if one.type is ProxyType.ROUTER:
         yield from merged_servers(work).refused
     if one.type is ProxyType.SIDECAR:

@@ -2,7 +2,7 @@
 which the node agent writes, not from SDS. Pure.
 
 They refuse what they do not know, so nothing else is said: no versions of TLS, no ciphers, no ALPN, and to servers no
-names of clients (the mesh's root vouches for those).
+names of clients (those are a filter's to check).
 """
 
 from envoy.config.core.v3 import base_pb2

@@ -71,7 +71,7 @@ def downstream_socket(mesh: MeshConfig) -> base_pb2.TransportSocket:
             tls_certificate_sds_secret_configs=[sds_secret(WORKLOAD_CERTIFICATE)],
             combined_validation_context=validation(
                 sds_secret(ROOT_CERTIFICATE),
-                san_uris(prefix=[f"spiffe://{domain}/" for domain in _domains_of_callers(mesh)]),
+                san_uris(prefix=[f"spiffe://{domain}/" for domain in domains_of_callers(mesh)]),
             ),
             alpn_protocols=SERVER_ALPN,
         ),
@@ -85,10 +85,10 @@ def _ciphers(mesh: MeshConfig) -> Iterable[str]:
     return known_ciphers(mesh.mesh_mtls.cipher_suites) or _CIPHERS
 
 
-def _domains_of_callers(mesh: MeshConfig) -> Iterable[str]:
+def domains_of_callers(mesh: MeshConfig) -> tuple[str, ...]:
     """The mesh's own, and those that further roots vouch for."""
     further = (domain for item in mesh.ca_certificates for domain in item.trust_domains)
-    return dict.fromkeys((*trust_domains(mesh), *map(trust_domain_name, further)))
+    return tuple(dict.fromkeys((*trust_domains(mesh), *map(trust_domain_name, further))))
 
 
 def mutual_socket(sans: Sequence[str], sni: str, alpn: Sequence[str]) -> base_pb2.TransportSocket:

@@ -6,7 +6,7 @@ there, its maker raises `Unfit`, as it does for a value that nothing can be made
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ from envoy.config.core.v3 import address_pb2
 from envoy.config.rbac.v3 import rbac_pb2
 from meshcore.path_template import is_template, template_fault
 
-from pilot.core.compiler.authorization import identities
+from pilot.core.compiler.authorization import grpc_identities, identities
 from pilot.core.compiler.authorization.matchers import (
     Text,
     Value,
@@ -28,6 +28,7 @@ from pilot.core.compiler.authorization.matchers import (
     text_matcher,
 )
 from pilot.core.compiler.authorization.token_principals import request_principal
+from pilot.core.compiler.authorization.unfit import Unfit
 from pilot.core.compiler.authorization.wide_values import wide_host, wide_list
 from pilot.core.compiler.jwt_claims import JWT_FILTER, PAYLOAD
 from pilot.core.compiler.messages import cidr_range
@@ -35,24 +36,24 @@ from pilot.core.compiler.messages import cidr_range
 Permission: TypeAlias = rbac_pb2.Permission
 Principal: TypeAlias = rbac_pb2.Principal
 AUTHORITY = ":authority"
+_OWN_HEADERS = frozenset({"te", "connection", "content-type", "content-length"})
+_NO_TOKENS = "gRPC checks no tokens"
 _HEADER = re.compile(r"request\.headers\[(?P<name>.+)\]")
 _CLAIMS = re.compile(r"request\.auth\.claims(?P<keys>(?:\[[^\[\]]+\])+)")
 _ANY_CLAIM = re.compile(r"request\.auth\.claims\[(?P<key>.+)\]")
 _FILTER = re.compile(r"experimental\.(?P<filter>[^\[\]]+)\[(?P<key>.+)\]")
 
 
-class Unfit(ValueError):
-    """The attribute does not exist here, or the value is none of it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a rule is read: the namespace of its policy, whether there is no HTTP, and whether values are `wide`: they
-    meet every spelling of a host and every part of a list in a header."""
+    meet every spelling of a host and every part of a list in a header. `callers` are the trust domains of which callers
+    are taken, where a gRPC library reads the rule; None for Envoy."""
 
     namespace: str
     is_tcp: bool = False
     wide: bool = False
+    callers: tuple[str, ...] | None = None
 
 
 OfValue = Callable[[str, Place], Any]
@@ -69,16 +70,23 @@ class Attribute:
     only_http: bool
     makes: Callable[[tuple[str, ...], Place], Made]
     at_once: bool = False
+    unknown_to_grpc: str = ""
+    """Why a gRPC library cannot look at it (gRFC A41); empty when it can."""
 
     def terms(self, values: tuple[str, ...], place: Place) -> Made:
         """The terms; `Unfit` when they cannot be."""
         if self.only_http and place.is_tcp:
             raise Unfit("it is an attribute of HTTP")
+        if self.unknown_to_grpc and place.callers is not None:
+            raise Unfit(self.unknown_to_grpc)
         return self.makes(values, place)
 
 
-def _each(make: OfValue, *, of_request: bool, only_http: bool = False) -> Attribute:
-    return Attribute(of_request, only_http, lambda values, place: [make(value, place) for value in values])
+def _each(make: OfValue, *, of_request: bool, only_http: bool = False, unknown_to_grpc: str = "") -> Attribute:
+    def made(values: tuple[str, ...], place: Place) -> Made:
+        return [make(value, place) for value in values]
+
+    return Attribute(of_request, only_http, made, unknown_to_grpc=unknown_to_grpc)
 
 
 def is_header(key: str) -> bool:
@@ -120,24 +128,45 @@ def _host(value: str, place: Place) -> Permission:
     return Permission(header=header_matcher(AUTHORITY, value, ignore_case=True))
 
 
-def _path(value: str) -> Permission:
+def _path(value: str, place: Place) -> Permission:
     if fault := template_fault(value):
         raise Unfit(fault)
     if is_template(value):
+        if place.callers is not None:
+            raise Unfit(f"gRPC knows no templates of paths, which {value!r} is")
         return Permission(uri_template=template_matcher(value))
     return Permission(url_path=path_matcher(value))
 
 
-def _identity(matcher: Callable[[str], Text]) -> Attribute:
-    return _each(lambda value, place: identities.by_certificate(matcher(value)), of_request=False)
+def _identity(
+    of_envoy: Callable[[str, str], Text], of_grpc: Callable[[str, Sequence[str], str], list[Text]]
+) -> Attribute:
+    def made(values: tuple[str, ...], place: Place) -> Made:
+        if place.callers is None:
+            return [identities.by_certificate(of_envoy(value, place.namespace)) for value in values]
+        texts = [text for value in values for text in of_grpc(value, place.callers, place.namespace)]
+        return [identities.by_certificate(text) for text in texts] or [Principal(not_id=Principal(any=True))]
+
+    return Attribute(of_request=False, only_http=False, makes=made)
 
 
 def _header(name: str) -> Attribute:
     def made(value: str, place: Place) -> Principal:
         wide = place.wide and value != "*"
-        return Principal(header=header_as(name, wide_list(value)) if wide else header_matcher(name, value))
+        # Envoy finds a name in any spelling, a gRPC library in small letters only.
+        told = name if place.callers is None else name.lower()
+        return Principal(header=header_as(told, wide_list(value)) if wide else header_matcher(told, value))
 
-    return _each(made, of_request=False, only_http=True)
+    return _each(made, of_request=False, only_http=True, unknown_to_grpc=_grpc_header_fault(name.lower()))
+
+
+def _grpc_header_fault(name: str) -> str:
+    """Libraries refuse the first, and read the others in forms of their own."""
+    if name.startswith("grpc-") or name == ":scheme":
+        return f"gRPC refuses rules about the header {name}"
+    if name.endswith("-bin") or name in _OWN_HEADERS:
+        return f"gRPC does not show the header {name} as it came"
+    return ""
 
 
 def _claim(*keys: str) -> Attribute:
@@ -148,7 +177,7 @@ def _claim(*keys: str) -> Attribute:
         value = either((listed(one), one))
         return [Principal(metadata=metadata_matcher(JWT_FILTER, (PAYLOAD, *keys), value))]
 
-    return Attribute(of_request=False, only_http=True, makes=made, at_once=True)
+    return Attribute(of_request=False, only_http=True, makes=made, at_once=True, unknown_to_grpc=_NO_TOKENS)
 
 
 def _filter_metadata(name: str, key: str) -> Attribute:
@@ -162,25 +191,33 @@ def _filter_metadata(name: str, key: str) -> Attribute:
     def made(values: tuple[str, ...], _: Place) -> Made:
         return [Permission(metadata=metadata_matcher(name, (key,), either(map(one, values))))]
 
-    return Attribute(of_request=True, only_http=False, makes=made, at_once=True)
+    fault = "gRPC has no filters that leave metadata"
+    return Attribute(of_request=True, only_http=False, makes=made, at_once=True, unknown_to_grpc=fault)
 
 
 HOST = _each(_host, of_request=True, only_http=True)
 METHOD = _each(lambda value, _: Permission(header=header_matcher(":method", value)), of_request=True, only_http=True)
-PATH = _each(lambda value, _: _path(value), of_request=True, only_http=True)
+PATH = _each(_path, of_request=True, only_http=True)
 PORT = _each(lambda value, _: _port(value), of_request=True)
-PRINCIPAL = _identity(identities.principal)
-NAMESPACE = _identity(identities.namespace)
-TRUST_DOMAIN = _identity(identities.trust_domain)
-SERVICE_ACCOUNT = _each(
-    lambda value, place: identities.by_certificate(identities.service_account(value, place.namespace)),
-    of_request=False,
+PRINCIPAL = _identity(lambda value, _: identities.principal(value), grpc_identities.principal)
+NAMESPACE = _identity(lambda value, _: identities.namespace(value), grpc_identities.namespace)
+TRUST_DOMAIN = _identity(lambda value, _: identities.trust_domain(value), grpc_identities.trust_domain)
+SERVICE_ACCOUNT = _identity(identities.service_account, grpc_identities.service_account)
+REQUEST_PRINCIPAL = _each(
+    lambda value, _: request_principal(value), of_request=False, only_http=True, unknown_to_grpc=_NO_TOKENS
 )
-REQUEST_PRINCIPAL = _each(lambda value, _: request_principal(value), of_request=False, only_http=True)
 SOURCE_IP = _each(lambda value, _: Principal(direct_remote_ip=_network(value)), of_request=False)
-REMOTE_IP = _each(lambda value, _: Principal(remote_ip=_network(value)), of_request=False)
+REMOTE_IP = _each(
+    lambda value, _: Principal(remote_ip=_network(value)),
+    of_request=False,
+    unknown_to_grpc="gRPC knows the address of its peer, not the one that a gateway tells of",
+)
 DESTINATION_IP = _each(lambda value, _: Permission(destination_ip=_network(value)), of_request=True)
-SERVER_NAME = _each(lambda value, _: Permission(requested_server_name=text_matcher(value)), of_request=True)
+SERVER_NAME = _each(
+    lambda value, _: Permission(requested_server_name=text_matcher(value)),
+    of_request=True,
+    unknown_to_grpc="gRPC does not tell the name that TLS asked for",
+)
 
 BY_KEY: Mapping[str, Attribute] = {
     "source.ip": SOURCE_IP,

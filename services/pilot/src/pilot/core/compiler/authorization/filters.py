@@ -36,12 +36,19 @@ def rule_name(policy: Policy, index: int) -> str:
 
 
 def rules_of(
-    policies: Iterable[Policy], action: Action, domains: Sequence[str], *, is_tcp: bool, wide: bool = False
+    policies: Iterable[Policy],
+    action: Action,
+    domains: Sequence[str],
+    *,
+    is_tcp: bool,
+    wide: bool = False,
+    callers: tuple[str, ...] | None = None,
 ) -> dict[str, Any]:
-    """Envoy's policies by name; `wide` for those that can be dodged by another spelling, with every spelling."""
+    """Envoy's policies by name; `wide` for those that can be dodged by another spelling, with every spelling.
+    `callers`: a gRPC library reads them, which takes callers of these trust domains."""
     found = {}
     for policy in policies:
-        place = Place(policy.namespace, is_tcp, wide)
+        place = Place(policy.namespace, is_tcp, wide, callers)
         rules = policy.object.spec.rules
         if not rules and not wide:
             found[rule_name(policy, 0)] = never()

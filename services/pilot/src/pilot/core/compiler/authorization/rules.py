@@ -1,19 +1,22 @@
 """One rule of a policy as one policy of Envoy's RBAC. Pure.
 
 Each `to` becomes a permission, each `from` a principal, and the conditions of `when` join every one of them. What does
-not exist where the rule is read (an attribute of HTTP on a connection of bytes) errs on the safe side: a rule that
-allows is left out whole, a rule that denies, asks or logs is left the rest of its terms, so that it meets more.
+not exist where the rule is read (an attribute of HTTP on a connection of bytes, a token at a gRPC library) errs on the
+safe side: a rule that allows is left out whole, a rule that denies, asks or logs is left the rest of its terms, so that
+it meets more.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from envoy.config.rbac.v3 import rbac_pb2
 from meshcore.model.authorization_policy import Action, Condition, Operation, Rule, Source
 
 from pilot.core.compiler.authorization import attributes
-from pilot.core.compiler.authorization.attributes import Attribute, Permission, Place, Principal, Unfit
+from pilot.core.compiler.authorization.attributes import Attribute, Permission, Place, Principal
 from pilot.core.compiler.authorization.trust_domains import domains_with_aliases, with_aliases
+from pilot.core.compiler.authorization.unfit import Unfit
 
 _SOURCES: Sequence[tuple[str, Attribute]] = (
     ("principals", attributes.PRINCIPAL),
@@ -39,6 +42,7 @@ _ALIASED: Mapping[Attribute, Callable[[Iterable[str], Sequence[str]], tuple[str,
 class Term(NamedTuple):
     """One attribute, with values of which one must hold and values of which none may."""
 
+    name: str
     attribute: Attribute | None
     """None: a key that means nothing."""
     values: tuple[str, ...]
@@ -48,8 +52,8 @@ class Term(NamedTuple):
 def envoy_policy(rule: Rule, action: Action, place: Place, domains: Sequence[str]) -> rbac_pb2.Policy | None:
     """The rule as Envoy reads it; None when nothing can be left of it. `domains`: the mesh's, then its aliases."""
     conditions = [_condition(item, domains) for item in rule.when]
-    of_request = [term for term in conditions if term.attribute is None or term.attribute.of_request]
-    of_caller = [term for term in conditions if term.attribute is not None and not term.attribute.of_request]
+    of_request = [term for term in conditions if _is_of_request(term)]
+    of_caller = [term for term in conditions if not _is_of_request(term)]
     operations = [item.operation or Operation() for item in rule.to or ()] or [Operation()]
     sources = [item.source or Source() for item in rule.from_ or ()] or [Source()]
     made = rbac_pb2.Policy()
@@ -63,6 +67,21 @@ def envoy_policy(rule: Rule, action: Action, place: Place, domains: Sequence[str
     except Unfit:
         return None
     return made
+
+
+def faults_of(rule: Rule, place: Place, domains: Sequence[str]) -> Iterator[str]:
+    """What of the rule does not exist where it is read, and why, in words."""
+    terms = [_condition(item, domains) for item in rule.when]
+    for to in rule.to or ():
+        terms += _terms(to.operation or Operation(), _OPERATIONS, domains)
+    for source in rule.from_ or ():
+        terms += _terms(source.source or Source(), _SOURCES, domains)
+    for term in terms:
+        for values in filter(None, (term.values, term.not_values)):
+            try:
+                _alternatives(term.attribute, values, place, _PERMISSIONS if _is_of_request(term) else _PRINCIPALS)
+            except Unfit as error:
+                yield f"{term.name}: {error}"
 
 
 def never() -> rbac_pb2.Policy:
@@ -85,26 +104,35 @@ def looks_at_hosts(rule: Rule) -> bool:
     return any(item.operation and (item.operation.hosts or item.operation.not_hosts) for item in rule.to or ())
 
 
+def _is_of_request(term: Term) -> bool:
+    return term.attribute is None or term.attribute.of_request
+
+
 def _terms(said: Source | Operation, fields: Iterable[tuple[str, Attribute]], domains: Sequence[str]) -> list[Term]:
     return [
-        _aliased(Term(attribute, getattr(said, name), getattr(said, f"not_{name}")), domains)
+        _aliased(Term(_field(said, name), attribute, getattr(said, name), getattr(said, f"not_{name}")), domains)
         for name, attribute in fields
     ]
+
+
+def _field(said: Source | Operation, name: str) -> str:
+    """As policies spell it."""
+    return type(said).model_fields[name].alias or name
 
 
 def _condition(condition: Condition, domains: Sequence[str]) -> Term:
     try:
         attribute = attributes.attribute_of(condition.key)
     except Unfit:
-        return Term(None, condition.values, condition.not_values)
-    return _aliased(Term(attribute, condition.values, condition.not_values), domains)
+        return Term(condition.key, None, condition.values, condition.not_values)
+    return _aliased(Term(condition.key, attribute, condition.values, condition.not_values), domains)
 
 
 def _aliased(term: Term, domains: Sequence[str]) -> Term:
     expand = _ALIASED.get(term.attribute) if term.attribute is not None else None
     if expand is None:
         return term
-    return Term(term.attribute, expand(term.values, domains), expand(term.not_values, domains))
+    return Term(term.name, term.attribute, expand(term.values, domains), expand(term.not_values, domains))
 
 
 class _Words(NamedTuple):
@@ -134,13 +162,20 @@ def _conjunction(terms: Iterable[Term], action: Action, place: Place, words: _Wo
             if not values:
                 continue
             try:
-                one = _alternatives(term.attribute, values, place, words)
+                one = _alternatives(term.attribute, values, _read_at(place, action, is_negative=is_negative), words)
             except Unfit:
                 if action is Action.ALLOW:
                     raise
                 continue
             found.append(words.none_of(one) if is_negative else one)
     return found or [words.any]
+
+
+def _read_at(place: Place, action: Action, *, is_negative: bool) -> Place:
+    """Who is not to be allowed at a gRPC library is met in every spelling: nothing else sees to those there."""
+    if place.callers is not None and is_negative and action is Action.ALLOW:
+        return replace(place, wide=True)
+    return place
 
 
 def _alternatives(attribute: Attribute | None, values: tuple[str, ...], place: Place, words: _Words) -> Any:
