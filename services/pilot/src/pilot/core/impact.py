@@ -61,6 +61,8 @@ _DESCRIBING = frozenset(
     {"Service", "ServiceEntry", "EndpointSlice", "Endpoints", "Pod", "WorkloadEntry", "WorkloadGroup"}
 )
 """Kinds that concern nobody but by the services and endpoints that the registry makes of them."""
+_MANY = 20
+"""A wildcard that covers more services than this is taken for one that everybody's Sidecar imports something of."""
 _EVERYTHING = frozenset({_C, _E, _L, _R, _X, _N})
 _NOTHING: frozenset[str] = frozenset()
 
@@ -153,12 +155,13 @@ def _registry_affects(one: ProxyClass, snapshot: MeshSnapshot) -> bool:
     if any(served.service in registry.touched for served in one.served):
         return True
     sidecar = _narrowing(one, snapshot)
-    for key in registry.touched:
-        forms = (registry.replaced.get(key), registry.services.get(key))
-        visible = any(form is not None and service_is_visible(snapshot, form, one.namespace) for form in forms)
-        if visible and (sidecar is None or imports_host(snapshot, sidecar, key, one.namespace)):
-            return True
-    return False
+    visible = (
+        key
+        for key in registry.touched
+        for form in (registry.replaced.get(key), registry.services.get(key))
+        if form is not None and service_is_visible(snapshot, form, one.namespace)
+    )
+    return any(True for _ in visible) if sidecar is None else imports_host(snapshot, sidecar, visible, one.namespace)
 
 
 def keys_affect(sources: Collection[KeySource], proxy_class: ProxyClass, snapshot: MeshSnapshot) -> bool:
@@ -249,7 +252,9 @@ def _has_host(host: str, one: ProxyClass, snapshot: MeshSnapshot) -> bool:
     if any(host_matches(host, name) for name in (stand_in, *(served.service.host for served in one.served))):
         return True
     services = snapshot.registry.covered_by(host)
-    return any(imports_host(snapshot, sidecar, service.key, one.namespace) for service in services)
+    if len(services) > _MANY:
+        return True
+    return imports_host(snapshot, sidecar, (service.key for service in services), one.namespace)
 
 
 def _sees_services_of(owner: str, one: ProxyClass, snapshot: MeshSnapshot) -> bool:

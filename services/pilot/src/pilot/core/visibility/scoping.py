@@ -267,22 +267,27 @@ def _destinations(
 
 def imports_route(sidecar: Config[Sidecar], config: Config[VirtualService], namespace: str) -> bool:
     """Whether some egress listener of a Sidecar that counts in `namespace` names a host of the VirtualService."""
-    hosts = route_hosts(config, "cluster.local")
-    return any(
-        _names(_patterns(listener, namespace), config.namespace, host, both_ways=True)
-        for listener in sidecar.object.spec.egress
-        for host in hosts
-    )
+    return _names_route([_patterns(listener, namespace) for listener in sidecar.object.spec.egress], config)
 
 
-def imports_host(snapshot: MeshSnapshot, sidecar: Config[Sidecar], key: ServiceKey, namespace: str) -> bool:
-    """Whether the scope of that Sidecar may have this service, whichever of its ports: an egress listener names it, or
-    an imported VirtualService sends there."""
-    for listener in sidecar.object.spec.egress:
-        named = _names(_patterns(listener, namespace), key.namespace, key.host)
-        if named and not _names(_excluded(listener, namespace), key.namespace, key.host):
+def imports_host(snapshot: MeshSnapshot, sidecar: Config[Sidecar], keys: Iterable[ServiceKey], namespace: str) -> bool:
+    """Whether the scope of that Sidecar may have one of these services, whichever of its ports: an egress listener
+    names it, or an imported VirtualService sends there."""
+    egress = sidecar.object.spec.egress
+    wanted = [_patterns(listener, namespace) for listener in egress]
+    unwanted = [_excluded(listener, namespace) for listener in egress]
+    for key in keys:
+        for patterns, excluded in zip(wanted, unwanted, strict=True):
+            if _names(patterns, key.namespace, key.host) and not _names(excluded, key.namespace, key.host):
+                return True
+        if any(_names_route(wanted, config) for config in snapshot.senders.to(key.host)):
             return True
-    return any(imports_route(sidecar, config, namespace) for config in snapshot.senders.to(key.host))
+    return False
+
+
+def _names_route(listeners: Iterable[list[tuple[str, str]]], config: Config[VirtualService]) -> bool:
+    hosts = route_hosts(config, "cluster.local")
+    return any(_names(patterns, config.namespace, host, both_ways=True) for patterns in listeners for host in hosts)
 
 
 def _on_port(service: Service, listener: EgressListener) -> Service | None:
