@@ -22,6 +22,7 @@ def test_half_of_the_life_is_left_at_rotation():
     jitter=st.floats(-1, 1),
 )
 def test_rotation_always_falls_into_the_life(life, ratio, jitter):
+    """Attack 16."""
     moment = rotation_time(NOW, NOW + life, ratio, jitter)
     assert NOW - timedelta(microseconds=1) <= moment <= NOW + life
     assert time_to_rotation(NOW, NOW, NOW + life, ratio, jitter) >= timedelta()

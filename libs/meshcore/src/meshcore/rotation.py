@@ -4,6 +4,9 @@ from datetime import datetime, timedelta
 
 GRACE_RATIO = 0.5
 GRACE_JITTER = 0.01
+LEAST_BETWEEN = 10.0
+"""Seconds between two renewals that time alone asks for: what a signer near its end issues, or one whose clock is
+behind, may be past half of its life when it comes."""
 
 
 def rotation_time(

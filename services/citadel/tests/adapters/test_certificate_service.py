@@ -2,15 +2,20 @@ import asyncio
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import grpc
 import pytest
 from citadel.adapters import ledger as ledger_module
+from citadel.adapters.first_start import InitOptions, initialise
+from citadel.core.members import Installation
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from meshcore import metrics
 from meshcore._generated.istio.v1.auth import ca_pb2, ca_pb2_grpc
+from meshcore.rotation import LEAST_BETWEEN
+from meshcore.runtime import tasks
 from meshcore.testing import openssl
 from meshcore.testing.identity import make_ca
 from meshcore.tls import LiveIdentity, load_identity, renewal, spiffe_of_certificate
@@ -109,6 +114,7 @@ async def test_a_plaintext_connection_gets_nothing(citadel, sign):
 
 
 async def test_a_connection_that_never_speaks_disturbs_nobody(citadel, sign):
+    """Attack 12."""
     silent = [socket.create_connection(("127.0.0.1", citadel.port)) for _ in range(50)]
     try:
         assert await citadel.create(sign(KEY), token=citadel.issuer.token())
@@ -194,6 +200,30 @@ async def test_a_service_past_half_of_its_life_renews_by_itself(citadel, monkeyp
     assert spiffe_of_certificate(pilot.current.certificate) == spiffe_of_certificate(
         load_identity(citadel.directory / "pilot").certificate
     )
+
+
+async def test_attack_16_certificates_that_are_old_when_they_come_are_not_asked_for_without_rest(
+    tmp_path, issuer, start_citadel
+):
+    """A root of less than two minutes: with the two that are dated back, half of every life is over at its start."""
+    directory = tmp_path / "short"
+    await initialise(InitOptions(directory, Installation("cluster.local"), timedelta(seconds=100)))
+    async with start_citadel(directory, issuer, token_issuer=None) as citadel:
+        await citadel.runtime.readiness.wait()
+        pilot = LiveIdentity.load(directory / "pilot")
+        changed = asyncio.Event()
+        pilot.on_change(lambda _: changed.set())
+        run = renewal.keep_current(pilot, f"127.0.0.1:{citadel.port}")
+        async with tasks.background(run, name="pilot"), asyncio.timeout(60):
+            await changed.wait()
+            for _ in range(30):
+                await renewal.renew(load_identity(directory / "galley"), f"127.0.0.1:{citadel.port}")
+        rows = (await citadel.get("/api/v1/certificates?limit=1000")).json()["items"]
+    for account in ("pilot", "citadel"):
+        times = sorted(datetime.fromisoformat(row["issued_at"]) for row in rows if row["identity"].endswith(account))
+        # The first is of `init`, the second may follow at once.
+        assert len(times) >= 2
+        assert all(after - before > timedelta(seconds=LEAST_BETWEEN - 2) for before, after in pairwise(times[1:]))
 
 
 def half_life_reached_once():

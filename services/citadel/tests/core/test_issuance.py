@@ -9,6 +9,7 @@ from citadel.core.caller import AuthenticatedCaller, Proof, caller_of_certificat
 from citadel.core.issuance import PreparedSvid, issue, prepare
 from citadel.core.profile import SERVICE, granted_ttl, workload_profile
 from citadel.core.refusal import Reason, SigningRefused
+from citadel.core.root_renewal import renewal_due
 from citadel.core.signing_request import parse_signing_request
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -17,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from meshcore.identity import SpiffeId
+from meshcore.rotation import should_rotate
 from meshcore.testing import openssl
 
 NOW = datetime(2030, 1, 1, 12, 30, 15, 250, tzinfo=UTC)
@@ -96,6 +98,7 @@ def test_the_root_profile_field_by_field():
 
 
 def test_life_is_cut_to_the_signer_and_to_the_profile():
+    """Attack 5."""
     short = make_root(ROOT_KEY, "cluster.local", timedelta(hours=1), NOW, serial=8)
     assert leaf(root=short).certificate.not_valid_after_utc == short.certificate.not_valid_after_utc
     assert leaf(ttl=1000 * DAY).certificate.not_valid_after_utc == NOW.replace(microsecond=0) + 90 * DAY
@@ -106,6 +109,18 @@ def test_a_signer_that_is_not_valid_signs_nothing(moment):
     with pytest.raises(SigningRefused) as refused:
         leaf(now=moment)
     assert refused.value.reason is Reason.CERT_GEN_ERROR
+
+
+def test_attack_16_a_clock_that_jumps_back_ten_minutes_signs_within_the_root_and_renews_nothing():
+    before, after = leaf(), leaf(now=NOW - timedelta(minutes=10))
+    lives = [one.certificate.not_valid_after_utc - one.certificate.not_valid_before_utc for one in (before, after)]
+    assert lives[0] == lives[1] == DAY + timedelta(minutes=2)
+    begin, end = before.certificate.not_valid_before_utc, before.certificate.not_valid_after_utc
+    assert not should_rotate(NOW - timedelta(minutes=10), begin, end)
+    young = make_root(ROOT_KEY, "cluster.local", DAY, NOW, serial=8)
+    assert not renewal_due(young.certificate, NOW - timedelta(minutes=10))
+    with pytest.raises(SigningRefused, match="not valid now"):
+        leaf(now=young.certificate.not_valid_before_utc - timedelta(seconds=1), root=young)
 
 
 def test_a_service_keeps_its_host_names_when_it_renews_and_a_workload_has_none():

@@ -8,6 +8,7 @@ from envoy_bootstrap.core.issued import is_usable, read_issued
 from envoy_bootstrap.core.secrets_resources import secrets_of
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
+from meshcore.rotation import time_to_rotation
 from meshcore.testing.identity import make_ca
 from meshcore.xds.types import SECRET_TYPE
 
@@ -70,6 +71,26 @@ def test_a_wrong_answer_never_becomes_an_identity(ca, now, situation, reason):
         read_issued(answer, key, ME, now)
     assert caught.value.code is ErrorCode.FAILED_PRECONDITION
     assert "PRIVATE" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "usable"), [(-10, False), (-5, False), (-3, True), (-2, True), (10, True), (59, True), (61, False)]
+)
+def test_attack_16_a_clock_that_differs_from_the_authoritys(ca, now, ahead, usable):
+    """Two minutes of tolerance beside the two that the authority dates back; what is usable is not renewed at once.
+
+    A clock of the authority that has jumped back by ten minutes is one of the agent that is ten minutes ahead.
+    """
+    made = ca.issue(str(ME), not_before=now - timedelta(minutes=2), ttl=timedelta(hours=1))
+    clock = now + timedelta(minutes=ahead)
+    assert is_usable(made, ME, clock) is usable
+    if not usable:
+        with pytest.raises(MeshError, match="not valid at this machine's time"):
+            read_issued(elements(made), made.key, ME, clock)
+        return
+    issued = read_issued(elements(made), made.key, ME, clock)
+    left = time_to_rotation(clock, clock, issued.not_after)
+    assert timedelta() < left < issued.not_after - clock
 
 
 def test_a_stored_pair_is_usable_until_it_expires_and_only_for_its_owner(ca, now):

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import random
 import socket
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from meshcore.errors import ErrorCode, MeshError
-from meshcore.rotation import GRACE_JITTER, time_to_rotation
+from meshcore.rotation import GRACE_JITTER, LEAST_BETWEEN, time_to_rotation
 from meshcore.tls.grpc_credentials import grpc_channel_credentials
 from meshcore.tls.identity import LiveIdentity, ServiceIdentity
 from meshcore.tls.private_key import PrivateKeyPem
@@ -51,14 +52,15 @@ class _Keeper:
         self.follower = TrustFollower(citadel, node, lambda: identity.current, self._take)
 
     async def renew_in_time(self) -> None:
-        retry = FIRST_RETRY
+        retry, rested = FIRST_RETRY, 0.0
         jitter = random.uniform(-GRACE_JITTER, GRACE_JITTER)  # noqa: S311 - spreads renewals, not a secret
         while True:
             current = self._identity.current
             wait = time_to_rotation(datetime.now(UTC), current.not_before, current.not_after, jitter=jitter)
-            if wait and not self._another_signs.is_set():
+            seconds = max(wait.total_seconds(), rested - time.monotonic())
+            if seconds > 0 and not self._another_signs.is_set():
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(wait.total_seconds(), LONGEST_SLEEP)):
+                    async with asyncio.timeout(min(seconds, LONGEST_SLEEP)):
                         await self._another_signs.wait()
                 continue
             try:
@@ -70,7 +72,7 @@ class _Keeper:
                 await asyncio.sleep(retry)
                 retry = min(retry * 2, LAST_RETRY)
                 continue
-            retry = FIRST_RETRY
+            retry, rested = FIRST_RETRY, time.monotonic() + LEAST_BETWEEN
             self._another_signs.clear()
             # What the stream said last is newer than what another replica of Citadel may have answered with.
             root = renewed.root if self._bundle is None else self._bundle.roots

@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import random
+import time
 from datetime import UTC, datetime
 
 import structlog
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from meshcore.errors import ErrorCode, MeshError
-from meshcore.rotation import GRACE_JITTER, time_to_rotation
+from meshcore.rotation import GRACE_JITTER, LEAST_BETWEEN, time_to_rotation
 from meshcore.tls import LiveIdentity, PrivateKeyPem, ServiceIdentity
 
 from citadel.adapters.authority_in_force import AuthorityInForce
@@ -31,17 +32,19 @@ async def keep_current(
     no sleep is longer than an hour.
     """
     jitter = random.uniform(-GRACE_JITTER, GRACE_JITTER)  # noqa: S311 - spreads renewals, not a secret
-    changed = asyncio.Event()
+    changed, rested = asyncio.Event(), 0.0
     in_force.on_change(lambda *_: changed.set())
     while True:
         changed.clear()
         current = identity.current
         wait = time_to_rotation(datetime.now(UTC), current.not_before, current.not_after, jitter=jitter)
-        if not wait or not is_of(current, in_force.current):
+        seconds = max(wait.total_seconds(), rested - time.monotonic())
+        if seconds <= 0 or not is_of(current, in_force.current):
             await renew(identity, issuer, trust_domain, root_namespace)
+            rested = time.monotonic() + LEAST_BETWEEN
             continue
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(wait.total_seconds(), LONGEST_SLEEP)):
+            async with asyncio.timeout(min(seconds, LONGEST_SLEEP)):
                 await changed.wait()
 
 
