@@ -103,3 +103,69 @@ async def test_losing_nats_with_all_its_data_de_registers_nobody(nats, galley, p
         assert not client.ended
         store = await galley.bus.jetstream().key_value(BUCKET)
         assert any(key.startswith("e.shop.") for key in await store.keys())
+
+
+async def test_attack_43_nobody_registers_what_is_not_his(published, galley, pilot, workload_credentials, reached):
+    """A group of another namespace, another account's, one by path, another namespace's node, no certificate at all."""
+    foreign = GROUP | {"metadata": {"name": "vault", "namespace": "bank"}}
+    admins = {"metadata": {"name": "admins", "namespace": "shop"}, "spec": {"template": {"serviceAccount": "admin"}}}
+    async with pilot() as running:
+        await galley.publish(foreign, GROUP | admins)
+        groups = running.serving.hub.engine
+        await reached(lambda: ("shop", "admins") in groups.snapshot.registry.groups)
+        forged = {
+            "vault": ("FAILED_PRECONDITION", "shop/vault"),
+            "bank/vault": ("FAILED_PRECONDITION", "shop/bank/vault"),
+            "../bank/vault": ("FAILED_PRECONDITION", "which does not exist"),
+            "admins": ("PERMISSION_DENIED", "has service account default"),
+        }
+        for group, (code, words) in forged.items():
+            async with AdsClient(running.secure, agent(group=group), workload_credentials()) as client:
+                await client.until(lambda client=client: client.ended)
+            assert (client.error.code().name, words in client.error.details()) == (code, True), group
+        bank = node("a", "bank", address="127.0.0.9", GENERATOR="agent", AUTO_REGISTER_GROUP="vault")
+        async with AdsClient(running.secure, bank, workload_credentials()) as client:
+            await client.until(lambda: client.ended)
+        assert client.error.code().name == "PERMISSION_DENIED"
+        other = node("a", "shop", service_account="admin", GENERATOR="agent", AUTO_REGISTER_GROUP="admins")
+        async with AdsClient(running.secure, other, workload_credentials()) as client:
+            await client.until(lambda: client.ended)
+        assert client.error.code().name == "PERMISSION_DENIED"
+        async with (
+            AdsClient(running.plaintext, agent(address="127.0.0.8"), types=[NAME_TABLE_TYPE]) as claimed,
+            AdsClient(running.secure, agent(), workload_credentials(), types=[NAME_TABLE_TYPE]),
+        ):
+            await claimed.until(lambda: claimed.names(NAME_TABLE_TYPE))
+            await reached(lambda: running.endpoints(HOST) == {"127.0.0.9"})
+            assert [entry.key for entry in running.serving.registered._bucket.entries] == [
+                ("shop", "reviews-127.0.0.9")
+            ]
+
+
+async def test_attack_43_a_revision_that_a_tenant_claims_changes_nothing(published, pilot, agent_client, reached):
+    """Registered under its own group and account, whatever its labels say of revisions and of namespaces."""
+    who = agent()
+    who.metadata.fields["LABELS"].struct_value.update(
+        {"istio.io/rev": "canary", "topology.istio.io/network": "x", "namespace": "bank", "app": "reviews"}
+    )
+    async with pilot() as running, agent_client(running, who):
+        await reached(lambda: running.endpoints(HOST) == {"127.0.0.9"})
+        [entry] = running.serving.registered._bucket.entries
+        assert (entry.namespace, entry.group, entry.service_account) == ("shop", "reviews", "default")
+
+
+async def test_attack_43_a_workload_entry_of_another_namespace_is_no_endpoint(galley, pilot, reached):
+    """It has the labels of shop's service and the account of its workload, and is bank's all the same."""
+    entry = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "WorkloadEntry",
+        "spec": {"address": "10.9.9.9", "labels": {"app": "reviews"}, "serviceAccount": "default"},
+    }
+    honest = entry | {"spec": entry["spec"] | {"address": "10.1.1.1"}}
+    await galley.publish(
+        SERVICE,
+        entry | {"metadata": {"name": "reviews-1", "namespace": "bank"}},
+        honest | {"metadata": {"name": "reviews-1", "namespace": "shop"}},
+    )
+    async with pilot() as running:
+        await reached(lambda: running.endpoints(HOST) == {"10.1.1.1"})

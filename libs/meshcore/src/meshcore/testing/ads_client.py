@@ -72,6 +72,8 @@ class AdsClient:
         self._call: Any = None
         self._reader: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._writing = asyncio.Lock()
+        """A call takes one write at a time: the test's own and the answers to the server would meet."""
         self._watched: dict[str, set[str]] = {}
         self._said_node = False
         self.held = {kind: dict(named) for kind, named in (resume or {}).items()}
@@ -132,7 +134,8 @@ class AdsClient:
             request.node.CopyFrom(self._node)
             self._said_node = True
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            await self._call.write(request.SerializeToString())
+            async with self._writing:
+                await self._call.write(request.SerializeToString())
 
     async def end(self) -> None:
         """End the stream in good order."""

@@ -21,11 +21,10 @@ _NEVER_REMOVED = frozenset({SECRET_TYPE, EXTENSION_CONFIG_TYPE})
 def parse(data: bytes) -> tuple[Request, Any]:
     """Read a request; with it the `Node` message, which is empty except in a stream's first request."""
     message = discovery_pb2.DeltaDiscoveryRequest.FromString(data)
-    error = message.error_detail
     return Request(
         type_url=message.type_url,
         nonce=message.response_nonce,
-        rejection=Rejection(error.code, error.message) if message.HasField("error_detail") else None,
+        rejection=Rejection.of(message),
         subscribe=tuple(message.resource_names_subscribe),
         unsubscribe=tuple(message.resource_names_unsubscribe),
         initial_versions=dict(message.initial_resource_versions),

@@ -135,8 +135,10 @@ class Frames:
         self._budget = budget
         self._used = 0
         self._serial = 0
-        self._moves: OrderedDict[tuple[object, ...], tuple[Transition, Resources, Resources]] = OrderedDict()
+        self._moves: OrderedDict[tuple[object, ...], tuple[Transition, Resources, Resources, int]] = OrderedDict()
         self._subscriptions: dict[Subscription, Subscription] = {}
+        self._names = 0
+        """How many names the subscriptions have together."""
         self.built = 0
         """Frames assembled."""
         self.shared = 0
@@ -144,9 +146,14 @@ class Frames:
 
     def shared_subscription(self, subscription: Subscription) -> Subscription:
         """The one object for equal subscriptions: comparing a thousand names costs more than all else in a push."""
-        if len(self._subscriptions) > _SUBSCRIPTIONS:
+        if (known := self._subscriptions.get(subscription)) is not None:
+            return known
+        if len(self._subscriptions) >= _SUBSCRIPTIONS or self._names + len(subscription.names) > _MOST_NAMES:
             self._subscriptions.clear()
-        return self._subscriptions.setdefault(subscription, subscription)
+            self._names = 0
+        self._names += len(subscription.names)
+        self._subscriptions[subscription] = subscription
+        return subscription
 
     def transition(
         self,
@@ -166,8 +173,11 @@ class Frames:
             return known[0]
         made = plan(type_url, held, target, subscription, force, keep)
         # The mappings are kept with the move: their ids stay theirs for as long as the key is in use.
-        self._moves[key] = (made, held, target)
-        self._spend(_MOVE_COST + 64 * len(made.sends))
+        cost = _MOVE_COST + 64 * len(made.sends)
+        if made.after is not held and made.after is not target:
+            cost += _NAME_COST * len(made.after)
+        self._moves[key] = (made, held, target, cost)
+        self._spend(cost)
         return made
 
     def frame(self, transition: Transition, assemble: Assemble, newer_than: int) -> Frame:
@@ -187,9 +197,12 @@ class Frames:
     def _spend(self, cost: int) -> None:
         self._used += cost
         while self._used > self._budget and len(self._moves) > 1:
-            _, (old, _, _) = self._moves.popitem(last=False)
-            self._used -= _MOVE_COST + 64 * len(old.sends) + (0 if old.frame is None else len(old.frame.data))
+            _, (old, _, _, spent) = self._moves.popitem(last=False)
+            self._used -= spent + (0 if old.frame is None else len(old.frame.data))
 
 
 _MOVE_COST = 512
+_NAME_COST = 192
+"""Bytes for each name of what one client alone holds: of names that nothing has, or of a choice of its own."""
 _SUBSCRIPTIONS = 4096
+_MOST_NAMES = 2_000_000

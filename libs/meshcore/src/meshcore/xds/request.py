@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 from meshcore.xds.resource import NOTHING, Resources
 from meshcore.xds.subscription import Subscription
+
+LONGEST_REASON = 64 * 1024
+"""Characters of a refusal; Envoy names each resource that it does not take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +17,12 @@ class Rejection:
 
     code: int
     message: str
+
+    @classmethod
+    def of(cls, request: Any) -> Self | None:
+        """From a request's `error_detail`, if it has one; a text without end is cut, since it is shown and kept."""
+        error = request.error_detail
+        return cls(error.code, error.message[:LONGEST_REASON]) if request.HasField("error_detail") else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

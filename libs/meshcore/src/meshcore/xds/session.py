@@ -21,9 +21,9 @@ Invariants, each proved in tests/xds/test_session_machine.py:
 from collections.abc import Iterator
 from typing import Protocol
 
-from meshcore.errors import ErrorCode
+from meshcore.xds.bounds import refuse_request, refuse_wish
 from meshcore.xds.channel import Channel, Flight
-from meshcore.xds.effects import Acked, Close, Effect, Expired, Nacked, Send
+from meshcore.xds.effects import Acked, Effect, Expired, Nacked, Send
 from meshcore.xds.frames import Frames, Transition
 from meshcore.xds.removals import Removals
 from meshcore.xds.request import Request, Wish
@@ -143,8 +143,8 @@ class AdsSession:
 
     def request_received(self, request: Request, now: float) -> tuple[Effect, ...]:
         """The client has asked, acknowledged or refused."""
-        if not request.type_url:
-            return (Close(code=ErrorCode.INVALID, detail="a discovery request names no type"),)
+        if (refused := refuse_request(request, self._channels)) is not None:
+            return (refused,)
         channel = self._channels.get(request.type_url)
         effects: list[Effect] = []
         if channel is None:
@@ -155,6 +155,8 @@ class AdsSession:
             answered = channel.answered or channel.flight is None
             wish = self._front.next_wish(request, channel.subscription, channel.held, stale=stale, answered=answered)
         if wish is not None:
+            if (refused := refuse_wish(wish)) is not None:
+                return (*effects, refused)
             self._apply(channel, wish, now)
         effects += self._flush(now)
         return tuple(effects)

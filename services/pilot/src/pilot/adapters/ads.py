@@ -41,6 +41,8 @@ OPTIONS = (
 _log = structlog.get_logger("ads")
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _FIRST_REQUEST_TIMEOUT = 10.0
+_LONGEST_DETAIL = 1000
+"""Characters of a refusal, which may quote the node: a client's gRPC library takes no status of more than 8 KiB."""
 _REFUSAL_PAUSE = 0.1
 """Seconds before a stream is refused: a client that is still writing its first requests would see a failed write, not
 the status that says why. It also slows down those that come back at once."""
@@ -71,9 +73,10 @@ class AdsService:
                 await self._serve(front, context)
             except MeshError as error:
                 telemetry.REFUSED_STREAMS.labels(error.code.value).inc()
-                _log.warning("stream refused", peer=context.peer(), code=error.code.value, detail=error.detail)
+                detail = error.detail[:_LONGEST_DETAIL]
+                _log.warning("stream refused", peer=context.peer(), code=error.code.value, detail=detail)
                 await asyncio.sleep(_REFUSAL_PAUSE)
-                await context.abort(_CODES[GRPC_STATUS[error.code]], error.detail)
+                await context.abort(_CODES[GRPC_STATUS[error.code]], detail)
             except DecodeError:
                 telemetry.REFUSED_STREAMS.labels("malformed").inc()
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the request is no discovery request")

@@ -175,7 +175,7 @@ class Proxy:
 
 def parse_node(node: Message | Mapping[str, Any]) -> Proxy:
     """Read Envoy's Node (the message, or its JSON form); INVALID says what is wrong with it."""
-    document = json_format.MessageToDict(node, preserving_proto_field_name=True) if isinstance(node, Message) else node
+    document = _document(node) if isinstance(node, Message) else node
     node_id = str(document.get("id", ""))
     parts = node_id.split("~")
     if len(parts) != 4:
@@ -228,6 +228,14 @@ def parse_node(node: Message | Mapping[str, Any]) -> Proxy:
         pod_ports=_pod_ports(metadata.get("POD_PORTS")),
         metadata=metadata,
     )
+
+
+def _document(node: Message) -> Mapping[str, Any]:
+    try:
+        found: dict[str, Any] = json_format.MessageToDict(node, preserving_proto_field_name=True)
+    except json_format.SerializeToJsonError as error:
+        raise _invalid(f"the node has no JSON form: {error}") from None
+    return found
 
 
 def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
@@ -349,7 +357,7 @@ def _is_address(text: str) -> bool:
         ip_address(text)
     except ValueError:
         return False
-    return True
+    return "%" not in text  # a zone means something on its own machine only
 
 
 def _invalid(detail: str) -> MeshError:

@@ -1,0 +1,201 @@
+"""What a client of ADS may throw at Pilot: it is refused or bounded, and the client beside it notices nothing."""
+
+import math
+from types import MappingProxyType
+
+import grpc
+import pytest
+from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
+from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf import struct_pb2
+from meshcore.testing.ads_client import AdsClient, node
+from meshcore.testing.identity import make_ca
+from meshcore.xds.bounds import MOST_NAMES, MOST_TYPES
+from meshcore.xds.request import LONGEST_REASON
+from meshcore.xds.resource import ResourceSet
+from meshcore.xds.secret_book import SecretState
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, SECRET_TYPE
+from pilot.adapters import telemetry
+
+SECRET = "kubernetes://cert"
+STREAMS = "/envoy.service.discovery.v3.AggregatedDiscoveryService"
+
+
+async def is_served(mesh, client, name):
+    """A change reaches the client and is acknowledged."""
+    receipt = await mesh.receipt(mesh.change(mesh.service(name)))
+    assert f"{name}.shop.svc.cluster.local" in client.names(CLUSTER_TYPE)
+    return receipt
+
+
+async def ended_with(client):
+    await client.until(lambda: client.ended)
+    return client.error.code(), client.error.details()
+
+
+def refused_for_too_much():
+    return telemetry.REFUSED_STREAMS.labels("resource-exhausted")._value.get()
+
+
+TOO_MUCH = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL)
+"""The second is what gRPC makes of the first where the client is still writing when its stream is ended."""
+
+
+def with_a_secret(snapshot, proxy_class):
+    return ResourceSet(MappingProxyType({}), (), frozenset({SECRET}))
+
+
+async def test_attack_19_no_secret_is_had_on_the_plaintext_port(serve_mesh, workload_credentials):
+    """The same node, once with the certificate of its workload and once with its word alone."""
+    pair = make_ca().issue(None, dns=["shop.test"])
+    who = node("a", "shop")
+    async with serve_mesh(compile_class=with_a_secret) as mesh:
+        mesh.hub.take_secret(("shop", "cert"), SecretState("1", {"tls.crt": pair.chain, "tls.key": pair.key.pem}))
+        async with (
+            AdsClient(mesh.secure, who, workload_credentials(), types=[SECRET_TYPE]) as proven,
+            AdsClient(mesh.plaintext, who, types=[CLUSTER_TYPE]) as claimed,
+        ):
+            await proven.ask(SECRET_TYPE, [SECRET])
+            await proven.until(lambda: proven.names(SECRET_TYPE))
+            found = secret_pb2.Secret.FromString(proven.held[SECRET_TYPE][SECRET].body)
+            assert found.tls_certificate.private_key.inline_bytes == pair.key.pem
+            names = [SECRET, "kubernetes://shop/cert", "kubernetes://bank/cert", "default", "ROOTCA", "*"]
+            await claimed.ask(SECRET_TYPE, names)
+            await claimed.ask(LISTENER_TYPE)
+            await claimed.until(lambda: any(one.type_url == LISTENER_TYPE for one in claimed.responses))
+            mesh.hub.take_secret(("shop", "cert"), SecretState("2", {"tls.crt": pair.chain, "tls.key": pair.key.pem}))
+            await mesh.receipt(mesh.change(mesh.service("reviews")))
+            assert claimed.names(SECRET_TYPE) == set()
+            assert not any(pair.key.pem in one.SerializeToString() for one in claimed.responses)
+        async with grpc.aio.insecure_channel(mesh.plaintext, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+            call = channel.stream_stream(f"{STREAMS}/StreamAggregatedResources")()
+            asked = discovery_pb2.DiscoveryRequest(node=who, type_url=SECRET_TYPE, resource_names=[SECRET])
+            await call.write(asked.SerializeToString())
+            answer = discovery_pb2.DiscoveryResponse.FromString(await call.read())
+            assert (answer.type_url, list(answer.resources)) == (SECRET_TYPE, [])
+            call.cancel()
+
+
+def odd_metadata():
+    nested = struct_pb2.Value(number_value=1)
+    for _ in range(40):
+        nested = struct_pb2.Value(list_value=struct_pb2.ListValue(values=[nested]))
+    return [
+        struct_pb2.Value(number_value=-1.5),
+        struct_pb2.Value(number_value=math.inf),
+        struct_pb2.Value(number_value=math.nan),
+        struct_pb2.Value(bool_value=True),
+        struct_pb2.Value(null_value=struct_pb2.NULL_VALUE),
+        struct_pb2.Value(string_value="\x00~[]{}"),
+        struct_pb2.Value(string_value="[" * 100_000),
+        struct_pb2.Value(list_value=struct_pb2.ListValue(values=[struct_pb2.Value(number_value=7)])),
+        struct_pb2.Value(struct_value=struct_pb2.Struct(fields={"name": struct_pb2.Value(number_value=7)})),
+        struct_pb2.Value(),
+        nested,
+    ]
+
+
+READ = [
+    "LABELS",
+    "INSTANCE_IPS",
+    "NAMESPACE",
+    "SERVICE_ACCOUNT",
+    "INTERCEPTION_MODE",
+    "HTTP_PROXY_PORT",
+    "POD_PORTS",
+    "PROXY_CONFIG",
+    "NETWORK",
+    "CLUSTER_ID",
+    "ISTIO_VERSION",
+    "GENERATOR",
+    "AUTO_REGISTER_GROUP",
+    "WORKLOAD_NAME",
+    "ENVOY_STATUS_PORT",
+    "UNPRIVILEGED_POD",
+]
+
+
+@pytest.mark.parametrize("kind", range(len(odd_metadata())))
+async def test_attack_42_metadata_of_wrong_types_is_refused_or_passed_over(mesh, kind):
+    async with AdsClient(mesh.plaintext, node("honest", "shop")) as honest:
+        await honest.until(lambda: honest.names(LISTENER_TYPE))
+        for key in READ:
+            who = node("odd", "shop")
+            who.metadata.fields[key].CopyFrom(odd_metadata()[kind])
+            async with AdsClient(mesh.plaintext, who) as client:
+                await client.until(lambda client=client: client.ended or client.names(LISTENER_TYPE))
+                if client.error is not None:
+                    assert client.error.code() is grpc.StatusCode.INVALID_ARGUMENT, (key, client.error)
+        await is_served(mesh, honest, "reviews")
+
+
+@pytest.mark.parametrize("address", ["", "~~~", "sidecar~::1%eth0~a.shop~shop", "x" * 100_000, "sidecar~1.2.3~a.b~c"])
+async def test_attack_42_a_malformed_node_id_is_refused(mesh, address):
+    who = node("a", "shop")
+    who.id = address
+    del who.metadata.fields["INSTANCE_IPS"]
+    async with AdsClient(mesh.plaintext, who) as client:
+        code, detail = await ended_with(client)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert len(detail) <= 1000
+
+
+async def test_attack_42_more_names_than_a_mesh_can_have_end_the_stream_and_nothing_of_them_is_kept(mesh):
+    async with AdsClient(mesh.plaintext, node("honest", "shop")) as honest:
+        await honest.until(lambda: honest.names(LISTENER_TYPE))
+        before = refused_for_too_much()
+        many = [f"{number:x}" for number in range(1_000_000)]
+        for said in ({"subscribe": many}, {"gone": many}, {"versions": dict.fromkeys(many, "")}):
+            async with AdsClient(mesh.plaintext, node("greedy", "shop"), types=[CLUSTER_TYPE]) as greedy:
+                await greedy.ask(ENDPOINT_TYPE, **said)
+                assert (await ended_with(greedy))[0] in TOO_MUCH
+        assert refused_for_too_much() == before + 3
+        assert sum(len(one.names) for one in mesh.hub.engine.frames._subscriptions) < 100
+        await is_served(mesh, honest, "reviews")
+
+
+async def test_attack_42_names_and_types_that_come_bit_by_bit_are_counted_together(mesh):
+    before = refused_for_too_much()
+    async with AdsClient(mesh.plaintext, node("greedy", "shop"), types=[CLUSTER_TYPE]) as greedy:
+        greedy.silent.add(ENDPOINT_TYPE)
+        for part in range(MOST_NAMES // 20_000 + 1):
+            await greedy.ask(ENDPOINT_TYPE, [f"{part}-{number}" for number in range(20_000)])
+        assert (await ended_with(greedy))[0] in TOO_MUCH
+    assert refused_for_too_much() == before + 1
+    async with AdsClient(mesh.plaintext, node("greedy", "shop"), types=[CLUSTER_TYPE]) as greedy:
+        for number in range(MOST_TYPES):
+            await greedy.ask(f"type.googleapis.com/odd.{number}", ["a"])
+        assert (await ended_with(greedy))[0] in TOO_MUCH
+    assert refused_for_too_much() == before + 2
+
+
+async def test_attack_42_a_message_beyond_all_measure_ends_the_stream(mesh):
+    async with AdsClient(mesh.plaintext, node("greedy", "shop"), types=[CLUSTER_TYPE]) as greedy:
+        await greedy.ask(ENDPOINT_TYPE, ["x" * (17 << 20)])
+        assert (await ended_with(greedy))[0] in TOO_MUCH
+    async with AdsClient(mesh.plaintext, node("honest", "shop")) as honest:
+        await honest.until(lambda: honest.names(LISTENER_TYPE))
+
+
+async def test_attack_42_refusals_without_end_bring_nothing_and_their_text_is_cut(mesh):
+    async with (
+        AdsClient(mesh.plaintext, node("honest", "shop")) as honest,
+        AdsClient(mesh.plaintext, node("nagging", "shop")) as nagging,
+    ):
+        for client in (honest, nagging):
+            await client.until(lambda client=client: client.names(LISTENER_TYPE))
+        nagging.refuse[CLUSTER_TYPE] = "x" * (1 << 20)
+        receipt = await mesh.receipt(mesh.change(mesh.service("reviews")))
+        assert [one["proxy"] for one in receipt["failed"]] == ["nagging.shop"]
+        nonce = next(one.nonce for one in reversed(nagging.responses) if one.type_url == CLUSTER_TYPE)
+        before = len(nagging.responses)
+        for number in range(2000):
+            await nagging.ask(CLUSTER_TYPE, nonce=nonce if number % 2 else f"forged-{number}", error="no")
+        # Behind all of them in its own stream; when it is answered they have been read.
+        await nagging.ask(ENDPOINT_TYPE, ["nothing"])
+        await nagging.until(lambda: any(one.type_url == ENDPOINT_TYPE for one in nagging.responses[before:]))
+        assert {one.type_url for one in nagging.responses[before:]} == {ENDPOINT_TYPE}
+        rows = await mesh.answers.answer("syncz", {}, 0)
+        errors = [row["resources"]["cds"].get("lastError") or "" for row in rows]
+        assert max(map(len, errors)) == LONGEST_REASON
+        await is_served(mesh, honest, "details")
