@@ -7,6 +7,7 @@ import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 
+import nats.errors
 import pytest
 from meshcore.bus.connection import Bus, BusSettings
 from meshcore.bus.feed import ConfigEvent, ConfigFeed
@@ -93,6 +94,65 @@ async def test_malformed_messages_are_refused_and_disturb_nothing(server: NatsSe
         await publisher.head(2)
         step = await following(events)
         assert step.revision == 2
+
+
+def altered(record: bytes) -> bytes:
+    return record.replace(b'{"v":2}', b'{"v":3}')
+
+
+async def test_attack_47_what_is_no_message_of_galleys_changes_nothing(server: NatsServer, publisher: HandPublisher):
+    """Altered, nested without end, of odd types, as large as NATS takes; then the next good revision is shown."""
+    await publisher.record(1)
+    await publisher.head(1)
+    async with Bus(BusSettings(server.url)) as bus, contextlib.aclosing(ConfigFeed(bus).events()) as events:
+        await following(events)
+        good = encode_record(make_record(KEY, "s", 2, {"v": 2}, "00-trace", NOW))
+        deep = b"[" * 200_000 + b"]" * 200_000
+        for message in (
+            altered(good),
+            good.replace(b'{"v":2}', deep),
+            b'{"a":' * 100_000,
+            good.replace(b'"revision":2', b'"revision":"2"'),
+            good[: len(good) // 2],
+            b"\x00" * 1_000_000,
+            b"",
+        ):
+            for key in (KEY, HEAD_KEY, "core.services.bank.vault", "a"):
+                await publisher.values.put(key, message)
+        with pytest.raises(nats.errors.MaxPayloadError):
+            await publisher.values.put(KEY, b"x" * (2 << 20))
+        await publisher.record(2)
+        await publisher.head(2)
+        step = await following(events)
+        assert isinstance(step, ChangeSet)
+        assert [change.object for change in step.changes] == [{"v": 2}]
+
+
+async def test_attack_47_what_is_said_again_or_out_of_order_goes_back_to_nothing(
+    server: NatsServer, publisher: HandPublisher
+):
+    """Records and heads of before, a head of a publisher that was replaced, one that leads from nowhere."""
+    replayed = {}
+    async with Bus(BusSettings(server.url)) as bus, contextlib.aclosing(ConfigFeed(bus).events()) as events:
+        for value in (1, 2):
+            await publisher.record(value)
+            await publisher.head(value)
+            replayed[value] = [(await publisher.values.get(key)).value or b"" for key in (KEY, HEAD_KEY)]
+        while (shown := await following(events)).revision < 2:
+            assert shown.revision == 1
+        old_record, old_head = replayed[1]
+        await publisher.values.put(HEAD_KEY, old_head)
+        await publisher.values.put(KEY, old_record)
+        await publisher.values.put(HEAD_KEY, old_head)
+        stale = Head("s", 0, 9, 2, (KEY,), str(SetDigest()), "", NOW)
+        await publisher.values.put(HEAD_KEY, encode_head(stale))
+        await publisher.values.put(KEY, replayed[2][0])
+        await publisher.record(3)
+        await publisher.head(3)
+        step = await following(events)
+        assert isinstance(step, ChangeSet)
+        assert (step.previous, step.revision) == (2, 3)
+        assert [change.object for change in step.changes] == [{"v": 3}]
 
 
 async def test_the_last_copy_comes_first_and_only_what_changed_since_follows(

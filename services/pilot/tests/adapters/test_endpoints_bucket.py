@@ -42,9 +42,14 @@ def test_names_are_escaped_into_keys():
 
 
 def test_a_malformed_entry_is_left_out():
+    """Attack 47."""
     view = bucket()
-    assert not view._take(BucketEntry(KEY, b"{}", 1))
+    beat = heartbeat_key("pilot-1")
+    for number, odd in enumerate((b"{}", b"", b"\xff", b"[" * 500_000, b'{"labels":' * 100_000, b"null")):
+        for key in (KEY, beat, "e", "", "x.y"):
+            assert not view._take(BucketEntry(key, odd, number + 1))
     assert view.entries == []
+    assert view._take(message(ENTRY, 9))
 
 
 def test_a_heartbeat_counts_from_when_it_is_seen_and_ends_with_its_process():

@@ -13,6 +13,7 @@ async def test_a_certificate_of_the_nodes_workload_is_served(secure_mesh, worklo
 
 
 async def test_a_node_of_another_namespace_is_refused_and_nobody_else_disturbed(secure_mesh, workload_credentials):
+    """Attack 42."""
     async with AdsClient(secure_mesh.secure, node("a", "shop"), workload_credentials()) as honest:
         await honest.until(lambda: honest.names(LISTENER_TYPE))
         async with AdsClient(secure_mesh.secure, node("b", "bank"), workload_credentials()) as liar:

@@ -72,6 +72,7 @@ async def test_a_storm_is_served_in_turn_and_refused_to_nobody(serve_mesh):
 
 
 async def test_what_is_over_a_hard_ceiling_is_refused(serve_mesh):
+    """Attack 42."""
     async with serve_mesh(max_requests_per_second=1) as mesh:
         clients = [AdsClient(mesh.plaintext, node(f"p{number}", "shop")) for number in range(4)]
         await asyncio.gather(*(client.__aenter__() for client in clients))

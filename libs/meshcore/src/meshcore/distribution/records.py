@@ -122,7 +122,7 @@ def decode_record(kv_key: str, data: bytes) -> ConfigRecord:
     """The record in a message; RecordError when it is malformed or its digest does not fit key, revision and body."""
     try:
         wire = _RECORDS.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise RecordError(f"the record of {kv_key} is malformed: {error}") from None
     body = bytes(wire.object)
     if object_digest(kv_key, wire.revision, body) != wire.digest:
@@ -150,7 +150,7 @@ def decode_head(data: bytes) -> Head:
     """The head in a message; RecordError when it is malformed."""
     try:
         wire = _HEADS.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise RecordError(f"the head is malformed: {error}") from None
     if not 0 <= wire.previous < max(wire.revision, 1):
         raise RecordError(f"the head of revision {wire.revision} cannot follow revision {wire.previous}")

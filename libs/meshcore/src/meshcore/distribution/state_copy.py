@@ -50,7 +50,7 @@ def decode_state(data: bytes) -> StateCopy:
     first, *lines = data.split(b"\n")
     try:
         header = msgspec.json.decode(first, type=_Header)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise RecordError(f"the copy has no header: {error}") from None
     if header.format != _FORMAT:
         raise RecordError(f"the copy has format {header.format}, not {_FORMAT}")

@@ -224,7 +224,7 @@ class EndpointsBucket:
             return self._held.pop(item.key, None) is not None
         try:
             entry = msgspec.json.decode(item.value, type=Entry)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             _log.error("registration is malformed", key=item.key)
             return False
         self._held[item.key] = Held(entry, item.sequence)
@@ -234,7 +234,7 @@ class EndpointsBucket:
         if item.value is None:
             self._beats = {p: b for p, b in self._beats.items() if heartbeat_key(p) != item.key}
             return
-        with contextlib.suppress(msgspec.MsgspecError):
+        with contextlib.suppress(msgspec.MsgspecError, RecursionError):
             beat = msgspec.json.decode(item.value, type=Heartbeat)
             known = self._beats.get(beat.process)
             # A beat from before counts from when it is first seen: how old it was then is not known.
