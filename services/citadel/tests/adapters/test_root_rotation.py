@@ -1,6 +1,7 @@
 """A rotation over one database with two replicas: each step is taken once, and none before everybody is ready."""
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +14,8 @@ from citadel.adapters.ledger import Ledger
 from citadel.adapters.root_rotation import RootRotation
 from citadel.adapters.root_store import RootStore
 from citadel.adapters.signers import active_signers
+from citadel.adapters.tables import authority
+from citadel.core.authority import make_root, to_pem
 from citadel.core.caller import AuthenticatedCaller, Proof, serial_text
 from citadel.core.profile import workload_profile
 from citadel.core.rotation import Phase
@@ -20,6 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
 from meshcore.runtime import tasks
+from sqlalchemy import delete, event, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 DAY = timedelta(days=1)
 KEY = ec.generate_private_key(ec.SECP256R1()).public_key()
@@ -77,6 +82,61 @@ async def written(replica, condition):
             await asyncio.sleep(0.02)
 
 
+async def test_attack_13_what_becomes_of_the_stored_root_the_one_in_memory_signs_on(replicas):
+    """Deleted, of another key, torn: refused by the replica that is up, and by one that would start; then put back."""
+    one, two = replicas
+    before = one.in_force.current
+    async with two.engine.begin() as connection:
+        [row] = (await connection.execute(select(authority))).mappings().all()
+    other = make_root(ec.generate_private_key(ec.SECP256R1()), "cluster.local", DAY, datetime.now(UTC), 9)
+    foreign = to_pem(other.certificate)
+    for change in ({"certificate": foreign}, {"certificate": "torn"}, {"sealed_key": b"torn"}):
+        async with two.engine.begin() as connection:
+            await connection.execute(update(authority).values(change))
+        with pytest.raises(MeshError) as refused:
+            await one.follower.refresh()
+        assert refused.value.code is ErrorCode.FAILED_PRECONDITION
+        with pytest.raises(MeshError):
+            await RootStore(two.engine, lambda: (bytes(32),)).ensure("cluster.local", 10 * DAY)
+        async with two.engine.begin() as connection:
+            await connection.execute(update(authority).values(dict(row)))
+    async with two.engine.begin() as connection:
+        await connection.execute(delete(authority))
+    assert await one.follower.refresh() is None
+    assert one.in_force.current is before
+    issued = await one.issue(AuthenticatedCaller(FRONT, Proof.TOKEN))
+    assert issued.signer == before.key_id
+    async with two.engine.begin() as connection:
+        await connection.execute(insert(authority).values(dict(row)))
+    assert (await one.follower.refresh()).authority.key_id == before.key_id
+    assert one.in_force.current is before
+
+
+async def test_attack_13_a_database_that_takes_no_writes_leaves_the_root_as_it_is(replicas):
+    one, two = replicas
+    before = one.in_force.current
+
+    @event.listens_for(one.engine.sync_engine, "connect")
+    def read_only(connection, _):
+        cursor = connection.cursor()
+        words = "PRAGMA query_only = ON" if one.engine.dialect.name == "sqlite" else READ_ONLY
+        cursor.execute(words)
+        cursor.close()
+
+    await one.engine.dispose()
+    with pytest.raises(SQLAlchemyError):
+        await one.rotation.begin("admin", [], None)
+    with contextlib.suppress(SQLAlchemyError):
+        await one.follower.refresh()
+    assert one.in_force.current is before
+    await two.follower.refresh()
+    assert (await two.rotation.standing()).phase is None
+    event.remove(one.engine.sync_engine, "connect", read_only)
+
+
+READ_ONLY = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"
+
+
 async def test_the_whole_way_with_one_holder(replicas):
     one, two = replicas
     old = one.in_force.current
@@ -119,6 +179,7 @@ async def test_the_whole_way_with_one_holder(replicas):
 
 
 async def test_a_killed_citadel_goes_on_where_it_was(replicas):
+    """Attack 13."""
     one, two = replicas
     await one.rotation.begin("admin", [], None)
     fresh = await Replica.start(two.engine)
@@ -236,6 +297,7 @@ async def test_a_rotation_can_be_given_up_while_the_new_root_signs_nothing(repli
 
 
 async def test_two_that_begin_at_once_make_one_successor(replicas):
+    """Attack 13."""
     one, two = replicas
     await asyncio.gather(one.rotation.begin("a", [], None), two.rotation.begin("b", ["x"], None))
     for replica in replicas:

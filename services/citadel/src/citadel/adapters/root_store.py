@@ -85,10 +85,13 @@ class RootStore:
         keks = self._keks()
         # A finished rotation moves `next` to `root`; the purpose bound to the sealed key is that of every slot.
         plain, current = unseal(keks, sealed, _PURPOSE)
-        key = serialization.load_der_private_key(plain, password=None)
+        try:
+            key = serialization.load_der_private_key(plain, password=None)
+            certificate = x509.load_pem_x509_certificate(pem.encode())
+        except ValueError:
+            raise MeshError(ErrorCode.FAILED_PRECONDITION, f"the stored {slot} is no key and certificate") from None
         if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
             raise MeshError(ErrorCode.FAILED_PRECONDITION, "the stored root key is of a kind that does not sign")
-        certificate = x509.load_pem_x509_certificate(pem.encode())
         root = Authority(certificate, key, (), (certificate,))
         check_authority(root)
         if not current:

@@ -24,6 +24,8 @@ def parse_signing_request(pem: str) -> PublicKey:
     """The public key of a PEM request; CSR_ERROR when it is unreadable, not self-signed by that key, or weak."""
     if len(pem) > LARGEST_REQUEST:
         raise SigningRefused(Reason.CSR_ERROR, "certificate signing request is too large")
+    if pem.count("-----BEGIN ") > 1:
+        raise SigningRefused(Reason.CSR_ERROR, "more than one PEM block where one signing request is expected")
     try:
         request = x509.load_pem_x509_csr(pem.encode())
         key = request.public_key()
