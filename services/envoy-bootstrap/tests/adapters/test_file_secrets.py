@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
+from envoy_bootstrap.adapters import file_secrets
 from envoy_bootstrap.adapters.file_secrets import FileSecrets
 from envoy_bootstrap.core.discovery import Versioned
 from meshcore.runtime import tasks
@@ -35,6 +36,7 @@ async def watched() -> AsyncIterator[Watched]:
 
 
 async def test_a_pair_that_changes(watched: Watched, tmp_path: Path) -> None:
+    """Attack 21."""
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
     first, second = CA.issue(None), CA.issue(None)
     name = file_key_pair(str(chain), str(key))
@@ -46,6 +48,91 @@ async def test_a_pair_that_changes(watched: Watched, tmp_path: Path) -> None:
     key.write_bytes(second.key.pem)
     found = (await watched.next(name)).tls_certificate
     assert (found.certificate_chain.inline_bytes, found.private_key.inline_bytes) == (second.chain, second.key.pem)
+
+
+def served(offers: list[Mapping[str, Versioned]], name: str) -> tuple[bytes, bytes]:
+    found = secret_pb2.Secret.FromString(offers[-1][name].body).tls_certificate
+    return found.certificate_chain.inline_bytes, found.private_key.inline_bytes
+
+
+def test_attack_21_of_files_that_are_deleted_or_half_replaced_the_last_good_pair_stays(tmp_path: Path) -> None:
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    first, second = CA.issue(None), CA.issue(None)
+    name = file_key_pair(str(chain), str(key))
+    offers: list[Mapping[str, Versioned]] = []
+    files = FileSecrets(offers.append)
+    files.asked([name])
+    chain.write_bytes(first.chain)
+    key.write_bytes(first.key.pem)
+    assert look(files, offers)
+    assert served(offers, name) == (first.chain, first.key.pem)
+    for change in (
+        lambda: key.write_bytes(second.key.pem),
+        chain.unlink,
+        key.unlink,
+        lambda: chain.write_bytes(second.chain),
+        lambda: key.write_bytes(second.key.pem[:100]),
+        lambda: (chain.unlink(), chain.mkdir()),
+    ):
+        change()
+        assert not look(files, offers)
+    chain.rmdir()
+    chain.write_bytes(second.chain)
+    key.write_bytes(second.key.pem)
+    assert look(files, offers)
+    assert served(offers, name) == (second.chain, second.key.pem)
+
+
+def test_attack_21_a_link_that_is_turned_while_files_are_read_never_mixes_two_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a mounted Secret is replaced: one link for all files, turned between the reads of the chain and of the key."""
+    pairs = [CA.issue(None), CA.issue(None)]
+    for number, pair in enumerate(pairs):
+        version = tmp_path / f"version-{number}"
+        version.mkdir()
+        (version / "chain.pem").write_bytes(pair.chain)
+        (version / "key.pem").write_bytes(pair.key.pem)
+    turned = [0]
+
+    def turn() -> None:
+        turned[0] += 1
+        new = tmp_path / "new"
+        new.symlink_to(f"version-{turned[0] % 2}")
+        new.replace(tmp_path / "data")
+
+    turn()
+    name = file_key_pair(str(tmp_path / "data" / "chain.pem"), str(tmp_path / "data" / "key.pem"))
+    offers: list[Mapping[str, Versioned]] = []
+    files = FileSecrets(offers.append)
+    files.asked([name])
+    assert look(files, offers)
+    read = file_secrets._content
+
+    def read_and_turn(path: str) -> bytes | None:
+        found = read(path)
+        turn()
+        return found
+
+    good = {(pair.chain, pair.key.pem) for pair in pairs}
+    with monkeypatch.context() as patched:
+        patched.setattr(file_secrets, "_content", read_and_turn)
+        for _ in range(20):
+            turn()
+            look(files, offers)
+            assert served(offers, name) in good
+    turn()
+    look(files, offers)
+    current = pairs[turned[0] % 2]
+    assert served(offers, name) == (current.chain, current.key.pem)
+
+
+def look(files: FileSecrets, offers: list[Mapping[str, Versioned]]) -> bool:
+    """One look at all files; whether there was something new."""
+    news = files._look(dict(files._names))
+    if news:
+        offers.append(dict(files._served))
+    return news
 
 
 async def test_a_root_of_a_file_and_those_of_the_system(watched: Watched, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The agent's sockets: only its own user opens them, and what somebody leaves or takes away does not matter."""
 
 import asyncio
+import os
 import shutil
 import socket
 import tempfile
@@ -69,6 +70,39 @@ async def test_a_socket_that_is_left_over_or_removed_is_made_again(directory: Pa
     finally:
         await server.stop()
     assert not path.exists()
+
+
+async def test_attack_22_what_another_user_has_left_or_puts_there_is_replaced_or_told(directory: Path) -> None:
+    """Root takes away whatever it finds; who may not do that in the directory says so, and serves nothing there."""
+    path = directory / "sds.sock"
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(path))
+    path.chmod(0o777)
+    if os.geteuid() != 0:
+        directory.chmod(0o500)
+        with pytest.raises(MeshError, match="cannot listen on"):
+            await server_at(path).start()
+        directory.chmod(0o700)
+    else:
+        os.chown(path, 65534, 65534)
+    server = server_at(path)
+    await server.start()
+    try:
+        assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (os.geteuid(), 0o600)
+        assert await answers(path)
+        async with tasks.background(server.keep(), name="keep"), asyncio.timeout(20):
+            path.unlink()
+            with socket.socket(socket.AF_UNIX) as foreign:
+                foreign.bind(str(path))
+                path.chmod(0o666)
+                while True:
+                    if path.exists() and path.stat().st_mode & 0o777 == 0o600:
+                        break
+                    await asyncio.sleep(0.05)
+            assert await answers(path)
+    finally:
+        await server.stop()
+        left.close()
 
 
 async def test_a_place_where_no_socket_can_be_is_told(directory: Path) -> None:

@@ -40,6 +40,7 @@ def test_a_pair():
     ],
 )
 def test_half_a_pair_is_none(contents, why):
+    """Attack 20."""
     found = file_secret("n", FILES, contents)
     assert isinstance(found, str)
     assert why in found

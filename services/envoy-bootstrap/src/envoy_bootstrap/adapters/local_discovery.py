@@ -148,10 +148,10 @@ class LastGoodService(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type:
 
 async def start_server(socket: Path, register: Callable[[Any], None]) -> Any:
     """A gRPC server on a Unix socket of mode 0600; FAILED_PRECONDITION when the socket cannot be bound."""
-    socket.unlink(missing_ok=True)
     server = grpc.aio.server(options=_OPTIONS)
     register(server)
     try:
+        socket.unlink(missing_ok=True)
         server.add_insecure_port(f"unix:{socket}")
         await server.start()
         socket.chmod(0o600)
@@ -167,29 +167,41 @@ async def stop_server(server: Any, socket: Path) -> None:
 
 
 class KeptServer:
-    """A server whose socket is made again when somebody has removed it: an Envoy that starts later needs it."""
+    """A server whose socket is made again when somebody has removed it or put something in its place: an Envoy that
+    starts later needs it, and must not ask somebody else."""
 
     def __init__(self, socket: Path, register: Callable[[Any], None]) -> None:
         self._socket = socket
         self._register = register
         self._servers: list[Any] = []
+        self._made: tuple[int, int] | None = None
 
     async def start(self) -> None:
         """Listen; FAILED_PRECONDITION when the socket cannot be bound."""
         self._servers.append(await start_server(self._socket, self._register))
+        self._made = _place(self._socket)
 
     async def keep(self) -> None:
         """Look every second; never returns. Streams of the former server go on."""
         while True:
             await asyncio.sleep(_LOOK_EVERY)
-            if not self._socket.exists():
-                _log.warning("socket was removed, it is made again", socket=self._socket.name)
+            if _place(self._socket) != self._made:
+                _log.warning("socket was removed or replaced, it is made again", socket=self._socket.name)
                 await self.start()
 
     async def stop(self) -> None:
         """End all streams and remove the socket."""
         for server in self._servers:
             await stop_server(server, self._socket)
+
+
+def _place(socket: Path) -> tuple[int, int] | None:
+    """What is there; None for nothing."""
+    try:
+        found = socket.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 async def _forward(requests: Any, queue: "asyncio.Queue[Any]") -> None:
