@@ -262,6 +262,7 @@ async def assert_denied(errors: "asyncio.Queue[str]", subject: str) -> None:
 
 
 async def test_nats_users_can_do_their_work_and_nothing_else(tmp_path):
+    """Attack 47: config from anybody but Galley, registrations from anybody but Pilot."""
     with claim() as block:
         server = server_from(tmp_path, block.address())
         server.start()
@@ -315,6 +316,7 @@ async def test_nats_users_can_do_their_work_and_nothing_else(tmp_path):
 
 
 async def test_nobody_connects_without_a_password(tmp_path):
+    """Attack 47."""
     with claim() as block:
         server = server_from(tmp_path, block.address())
         server.start()

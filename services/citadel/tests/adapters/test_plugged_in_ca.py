@@ -141,6 +141,7 @@ async def test_a_whole_bundle_of_an_unrelated_root_is_refused(citadel, sign, fol
 
 
 async def test_a_second_root_is_pushed_and_the_first_can_be_taken_away_later(citadel, sign, folder):
+    """Attack 15."""
     front = await citadel.identity_of("shop", "front")
     async with citadel.channel(identity=front) as channel:
         call = channel.stream_stream(

@@ -65,6 +65,7 @@ async def start(identity, **more: str) -> Process:
 
 
 async def test_no_secret_is_ever_logged(identity_directory, issuer, start_citadel, sign, monkeypatch):
+    """Attack 24."""
     process = await start(identity_directory, CITADEL_TOKEN_ISSUER=issuer.url)
     port = (await process.until("certificate service listening"))["port"]
     await process.until("token keys in use")

@@ -35,6 +35,7 @@ async def test_the_former_key_opens_nothing_any_more_and_the_root_is_the_same(id
 async def test_killed_between_two_writes_everything_still_opens_and_the_next_run_completes(
     identity_directory, monkeypatch, after
 ):
+    """Attack 13."""
     directory = identity_directory / "citadel"
     writes = []
 
