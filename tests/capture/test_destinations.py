@@ -86,7 +86,8 @@ def test_without_balancing_the_pod_that_was_dialled_answers(mesh):
         selector={"tier": "back"},
     )
     rule = istio("DestinationRule", "both", host="both", trafficPolicy={"loadBalancer": {"simple": "PASSTHROUGH"}})
-    with mesh.control.applied(both, rule):
+    # the rule first: what is waited for is also true of the service without it
+    with mesh.control.applied(rule, both):
         for pod in (mesh.echo, mesh.keeper):
 
             def who(at: str = pod.address) -> dict:
