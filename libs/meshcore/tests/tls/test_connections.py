@@ -1,5 +1,6 @@
 import resource
 import ssl
+from dataclasses import replace
 from datetime import timedelta
 
 import grpc
@@ -8,7 +9,8 @@ import pytest
 from meshcore.errors import MeshError
 from meshcore.http import TokenAuthenticator, create_app, listening
 from meshcore.runtime import Readiness
-from meshcore.testing.identity import make_ca, write_identity
+from meshcore.testing.authorities import crl_pem, make_authority
+from meshcore.testing.identity import TestCa, make_ca, write_identity
 from meshcore.tls import (
     LiveIdentity,
     PrivateKeyPem,
@@ -18,6 +20,7 @@ from meshcore.tls import (
     grpc_root_credentials,
     grpc_server_credentials,
     load_identity,
+    peer_certificate,
     peer_spiffe,
     save_identity,
     spiffe_of_certificate,
@@ -27,22 +30,31 @@ from meshcore.tls import (
     write_private,
 )
 from meshcore.tls import identity as identity_module
+from meshcore.tls.revocation import revocation_lists
 
 PILOT = "spiffe://cluster.local/ns/istio-system/sa/pilot"
 FRONT = "spiffe://cluster.local/ns/shop/sa/front"
 
 
 class WhoAmI(grpc.GenericRpcHandler):
+    def __init__(self, identity):
+        self.identity = identity
+
     def service(self, handler_call_details):
         async def answer(request: bytes, context) -> bytes:
+            try:
+                if self.identity is not None:
+                    peer_certificate(context, self.identity)
+            except MeshError as error:
+                return error.detail.encode()
             return str(peer_spiffe(context)).encode()
 
         return grpc.unary_unary_rpc_method_handler(answer)
 
 
-async def grpc_server(credentials) -> tuple[grpc.aio.Server, int]:
+async def grpc_server(credentials, identity=None) -> tuple[grpc.aio.Server, int]:
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers([WhoAmI()])
+    server.add_generic_rpc_handlers([WhoAmI(identity)])
     port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
     return server, port
@@ -137,6 +149,44 @@ async def test_a_certificate_of_another_authority_is_refused_even_where_none_is_
     async with listening(app, "127.0.0.1", 0, context) as port, httpx.AsyncClient(verify=stranger) as client:
         with pytest.raises(httpx.TransportError):
             await client.get(f"https://127.0.0.1:{port}/healthz")
+
+
+async def test_a_revoked_peer_proves_nobody_though_its_signatures_are_good():
+    """Attack 17: the leaf, or an authority between it and the root; who has no list is not refused for that."""
+    root = make_authority("root")
+    lower, other = make_authority("lower", root), make_authority("other", root)
+
+    def issued(authority):
+        leaf = TestCa(authority.key, authority.certificate).issue(PILOT)
+        return ServiceIdentity(leaf.key, leaf.chain + authority.pem, root.pem)
+
+    stolen, good, below, unlisted = issued(lower), issued(lower), issued(other), issued(make_authority("third", root))
+    lists = (
+        crl_pem(root, [other.certificate.serial_number])
+        + crl_pem(lower, [stolen.certificate.serial_number])
+        + crl_pem(other)
+    )
+    live = LiveIdentity(replace(issued(lower), revoked=lists))
+    server, port = await grpc_server(grpc_server_credentials(live), live)
+    app = create_app("galley", "1", Readiness(), (), TokenAuthenticator(None, trust_domain="cluster.local"))
+    context = ssl_server_context(live, client_certificates="optional")
+    try:
+        async with listening(app, "127.0.0.1", 0, context, identity=live) as web:
+
+            async def status(identity) -> int:
+                async with httpx.AsyncClient(verify=ssl_client_context(identity)) as client:
+                    return (await client.get(f"https://127.0.0.1:{web}/debug/tasks")).status_code
+
+            for welcome in (good, unlisted):
+                assert await ask(port, grpc_channel_credentials(welcome)) == PILOT
+                assert await status(welcome) == 200
+            for revoked in (stolen, below):
+                assert await ask(port, grpc_channel_credentials(revoked)) == "the client certificate is revoked"
+            assert await status(stolen) == 401
+        with pytest.raises(ValueError, match="PEM"):
+            revocation_lists(lists[:-40])
+    finally:
+        await server.stop(0)
 
 
 def test_a_replaced_identity_is_on_disk_before_it_is_used(tmp_path):

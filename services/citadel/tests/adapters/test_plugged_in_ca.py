@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from meshcore.errors import MeshError
+from meshcore.runtime import tasks
 from meshcore.testing import openssl
 from meshcore.testing.authorities import Authority, crl_pem, make_authority
-from meshcore.tls import ServiceIdentity, load_identity
+from meshcore.tls import LiveIdentity, ServiceIdentity, load_identity, renewal
 from meshcore.xds.types import SECRET_TYPE
 
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -184,6 +185,16 @@ async def test_a_revoked_certificate_proves_nothing_and_the_lists_go_out_with_th
     await until(refused)
     assert (await citadel.refusal(sign(KEY), identity=front))[0] == "UNAUTHENTICATED"
     assert await citadel.create(sign(KEY), identity=other)
+    pilot = LiveIdentity.load(citadel.directory / "pilot")
+    async with tasks.background(renewal.keep_current(pilot, f"127.0.0.1:{citadel.port}", "pilot-0"), name="pilot"):
+
+        async def taken():
+            return pilot.current.revoked == lists
+
+        await until(taken)
+        assert load_identity(citadel.directory / "pilot") == pilot.current
+        assert pilot.current.revokes([front.certificate])
+        assert not pilot.current.revokes([other.certificate])
 
 
 async def test_rotation_is_the_operators_own(citadel):

@@ -11,10 +11,11 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from meshcore.http import listening
+from meshcore.runtime import tasks
 from meshcore.testing.addresses import claim
 from meshcore.testing.galley import TOKEN, GalleyProcess, running
 from meshcore.testing.identity import make_ca
-from meshcore.tls import ServiceIdentity
+from meshcore.tls import Bundle, ServiceIdentity, TrustFollower
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
@@ -120,14 +121,26 @@ def ours(identity: ServiceIdentity, citadel) -> ServiceIdentity:
 
 
 async def test_a_root_of_others_is_for_peers_and_proves_nobody_here(in_force, citadel, sign):
-    """Who runs another authority of the bundle could write any name into a certificate, Pilot's too."""
+    """Attack 17: who runs another authority that peers believe could write any name into a certificate, Pilot's too."""
     foreign = make_ca("elsewhere")
-    in_force().trust((foreign.certificate,))
-    pilot = ours(foreign.issue("spiffe://cluster.local/ns/istio-system/sa/pilot"), citadel)
-    async with asyncio.timeout(30):
-        # Until Citadel's own TLS believes that root, the handshake fails; after that the proof does.
-        while (found := await citadel.refusal(sign(KEY), identity=pilot)) != REFUSED:
-            assert found[0] == "UNAVAILABLE"
+    front = await citadel.identity_of("shop", "front")
+    bundles: asyncio.Queue[Bundle] = asyncio.Queue()
+
+    async def take(bundle: Bundle) -> str:
+        bundles.put_nowait(bundle)
+        return ""
+
+    follower = TrustFollower(f"127.0.0.1:{citadel.port}", "front-1", lambda: front, take, others=True)
+    async with tasks.background(follower.run(), name="agent"), asyncio.timeout(60):
+        assert await bundles.get() == Bundle(front.root)
+        in_force().trust((foreign.certificate,))
+        assert await bundles.get() == Bundle(front.root, others=foreign.root_pem)
+        # What a certificate comes with, and so what Citadel and the services believe, are its own roots still.
+        assert (await citadel.create(sign(KEY), identity=front))[-1].encode() == front.root
+        pilot = ours(foreign.issue("spiffe://cluster.local/ns/istio-system/sa/pilot"), citadel)
+        assert (await citadel.refusal(sign(KEY), identity=pilot))[0] == "UNAVAILABLE"
+        in_force().trust(())
+        assert await bundles.get() == Bundle(front.root)
 
 
 @pytest.mark.parametrize("account", ["ledger", "pilot"])

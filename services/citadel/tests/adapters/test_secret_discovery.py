@@ -3,16 +3,16 @@ import asyncio
 import grpc
 import pytest
 from citadel.adapters.secret_discovery import SERVICE_NAME
-from citadel.core.trust_bundle import ROOT_NAME, bundle_resources
+from citadel.core.trust_bundle import OTHERS_NAME, ROOT_NAME, bundle_resources
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from meshcore.testing.identity import make_ca
 from meshcore.xds.types import SECRET_TYPE
 
 
-def bundle_in(resource) -> str:
+def bundle_in(resource, name=ROOT_NAME) -> str:
     secret = secret_pb2.Secret.FromString(resource.value)
-    assert secret.name == ROOT_NAME
+    assert secret.name == name
     return secret.validation_context.trusted_ca.inline_bytes.decode()
 
 
@@ -37,17 +37,18 @@ async def test_delta_serves_the_bundle_and_pushes_its_change(in_force, citadel):
             request_serializer=discovery_pb2.DeltaDiscoveryRequest.SerializeToString,
             response_deserializer=discovery_pb2.DeltaDiscoveryResponse.FromString,
         )()
-        await call.write(
-            discovery_pb2.DeltaDiscoveryRequest(type_url=SECRET_TYPE, resource_names_subscribe=[ROOT_NAME, "default"])
-        )
+        names = [ROOT_NAME, OTHERS_NAME, "default"]
+        await call.write(discovery_pb2.DeltaDiscoveryRequest(type_url=SECRET_TYPE, resource_names_subscribe=names))
         first = await call.read()
-        assert [one.name for one in first.resources] == [ROOT_NAME]
+        assert [one.name for one in first.resources] == [ROOT_NAME, OTHERS_NAME]
         assert bundle_in(first.resources[0].resource) == root
+        assert bundle_in(first.resources[1].resource, OTHERS_NAME) == ""
         await call.write(discovery_pb2.DeltaDiscoveryRequest(type_url=SECRET_TYPE, response_nonce=first.nonce))
         foreign = make_ca("elsewhere")
         in_force().trust((foreign.certificate,))
         second = await call.read()
-        assert bundle_in(second.resources[0].resource) == root + foreign.root_pem.decode()
+        assert [one.name for one in second.resources] == [OTHERS_NAME]
+        assert bundle_in(second.resources[0].resource, OTHERS_NAME) == foreign.root_pem.decode()
         call.cancel()
 
 

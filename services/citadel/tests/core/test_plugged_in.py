@@ -8,13 +8,13 @@ from citadel.core.caller import AuthenticatedCaller, Proof
 from citadel.core.issuance import issue, prepare
 from citadel.core.plugged_in import check_replacement, is_plugged_in, read_authority
 from citadel.core.profile import workload_profile
-from citadel.core.revocation import revokes
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from meshcore.errors import MeshError
 from meshcore.identity import SpiffeId
 from meshcore.testing import openssl
 from meshcore.testing.authorities import Authority, crl_pem, make_authority
+from meshcore.tls.revocation import revokes
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -22,6 +22,7 @@ ROOT = make_authority("root")
 UPPER = make_authority("upper", ROOT)
 LOWER = make_authority("lower", UPPER)
 STRANGER = make_authority("stranger")
+KEY = ec.generate_private_key(ec.SECP256R1())
 
 
 def files(signer: Authority = LOWER, *, root: Authority = ROOT, **changes: bytes | None) -> dict[str, bytes]:
@@ -50,10 +51,10 @@ def refusal(given: dict[str, bytes]) -> str:
     return refused.value.detail
 
 
-def leaf_of(authority, key):
+def leaf_of(authority, key, serial=7):
     caller = AuthenticatedCaller(SpiffeId("cluster.local", "shop", "front"), Proof.TOKEN)
     profile = workload_profile(DAY, DAY)
-    return issue(prepare(caller, key.public_key(), profile, DAY, NOW, serial=7, authority=authority))
+    return issue(prepare(caller, key.public_key(), profile, DAY, NOW, serial=serial, authority=authority))
 
 
 @pytest.mark.parametrize("signer", [LOWER, UPPER, ROOT], ids=lambda one: one.name)
@@ -145,9 +146,12 @@ LISTS = {one.name: crl_pem(one, [77] if one is LOWER else []) for one in (ROOT, 
 def test_revocation_lists_of_every_authority_are_taken():
     authority = read_authority(files(ca_crl=b"".join(LISTS.values())), NOW)
     assert authority.revoked_pem.count("BEGIN X509 CRL") == 3
-    assert revokes(authority.revoked, 77, LOWER.certificate.subject)
-    assert not revokes(authority.revoked, 78, LOWER.certificate.subject)
-    assert not revokes(authority.revoked, 77, UPPER.certificate.subject)
+    revoked, another, of_upper = (
+        leaf_of(read_authority(files(signer), NOW), KEY, serial).certificate
+        for signer, serial in ((LOWER, 77), (LOWER, 78), (UPPER, 77))
+    )
+    assert [revokes(authority.revoked, [leaf]) for leaf in (revoked, another, of_upper)] == [True, False, False]
+    assert revokes(authority.revoked, [another, revoked])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The CA client: what proves the workload's identity, what is retried, what is refused."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from envoy_bootstrap.adapters.citadel import CitadelClient
+from envoy_bootstrap.adapters.workload_identity import WorkloadIdentity
 from envoy_bootstrap.core.addresses import HostPort
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
+from meshcore.testing.identity import make_ca
+from meshcore.tls import Bundle, ServiceIdentity
 
 ME = SpiffeId("cluster.local", "shop", "front")
 
@@ -85,3 +88,22 @@ async def test_a_file_that_is_missing_is_named_by_its_variable(mesh: Any) -> Non
 async def test_rsa_where_it_is_asked_for(mesh: Any) -> None:
     issued = await client(mesh, rsa_key_size=2048).issue(None)
     assert isinstance(load_pem_private_key(issued.key.pem, None), rsa.RSAPrivateKey)
+
+
+async def test_roots_of_others_are_for_peers_and_not_for_the_agent_itself() -> None:
+    """Attack 17: whoever holds the key of one could be Pilot or Citadel to the agent."""
+    ours, others = make_ca(), make_ca("elsewhere")
+    pair = ours.issue(str(ME))
+
+    async def never(_: ServiceIdentity | None) -> ServiceIdentity:
+        raise AssertionError("nothing is asked for")
+
+    identity = WorkloadIdentity(never, ratio=0.5, jitter=0)
+    identity.use(pair, datetime.now(UTC))
+    identity.trust(Bundle(ours.root_pem, b"", others.root_pem))
+    current = identity.current
+    assert current is not None
+    assert current.root == ours.root_pem
+    assert identity.for_peers(current).root == ours.root_pem + others.root_pem
+    identity.trust(Bundle(ours.root_pem))
+    assert identity.for_peers(current).root == ours.root_pem

@@ -115,6 +115,11 @@ def test_a_short_state_key_is_refused():
 def test_an_identity_survives_its_way_to_disk():
     identity = make_ca().issue("spiffe://cluster.local/ns/shop/sa/front")
     received = datetime(2026, 1, 2, tzinfo=UTC)
-    assert identity_from_bytes(identity_to_bytes(identity, b"list", received)) == (identity, b"list", received)
+    assert identity_from_bytes(identity_to_bytes(identity, b"list", b"roots", received)) == (
+        identity,
+        b"list",
+        b"roots",
+        received,
+    )
     with pytest.raises(MeshError, match="cannot be read"):
         identity_from_bytes(b"{}")

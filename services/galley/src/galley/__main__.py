@@ -60,11 +60,11 @@ async def build(runtime: Runtime[GalleySettings]) -> None:
     issuer = TokenIssuer(settings.issuer, SigningKey((directory / "token-signing-key.pem").read_bytes()))
     api = ConfigApi(backend, authenticator, issuer, lambda: runtime.readiness.ready)
     tls = ssl_server_context(identity, client_certificates="optional")
-    await runtime.enter("config-api", listening(api, settings.host, settings.port, tls))
+    await runtime.enter("config-api", listening(api, settings.host, settings.port, tls, identity=identity))
     runtime.on_stop("watches", api.stop)
     await start_webhook(runtime, backend.naming, identity)
     readers = AllowedIdentities.parse(settings.secret_identities)
-    await start_mcp(runtime, store, identity, [secret_handler(store, readers, settings.trust_domain)])
+    await start_mcp(runtime, store, identity, [secret_handler(store, readers, settings.trust_domain, identity)])
     intakes = intakes_of(backend, settings.config_dir, settings.kubeconfig)
     for intake in intakes:
         runtime.spawn(f"source-{intake.report().source}", intake.run)

@@ -62,9 +62,10 @@ def services_only(snapshot, proxy_class):
 class Mesh:
     """A hub with servers, and the config it is fed."""
 
-    def __init__(self, hub, servers):
+    def __init__(self, hub, servers, identity):
         self.hub = hub
         self.servers = servers
+        self.identity = identity
         self.answers = LocalAnswers(hub, "pilot")
         self.revision = 1
 
@@ -95,7 +96,8 @@ class Mesh:
         now = datetime.now(UTC)
         changes = []
         for document in documents:
-            key = Key("", "services", document["metadata"]["namespace"], document["metadata"]["name"])
+            plural = {"Service": "services", "ConfigMap": "configmaps"}[document["kind"]]
+            key = Key("", plural, document["metadata"]["namespace"], document["metadata"]["name"])
             changes.append(Change(key, make_record(kv_key(*key), "s", self.revision, document, "", now), None))
         for name in deleted:
             key = Key("", "services", "shop", name)
@@ -127,7 +129,7 @@ async def serving(ca=None, registrations=None, compile_class=None, **overrides):
         hub.take_state(FullState("s", 1, "", {}))
         await servers.start()
         try:
-            yield Mesh(hub, servers)
+            yield Mesh(hub, servers, identity)
         finally:
             await servers.stop()
 

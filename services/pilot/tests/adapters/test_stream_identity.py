@@ -1,9 +1,13 @@
 """Who may open a stream on the mTLS port, and how long it lasts."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import grpc
 from meshcore.testing.ads_client import AdsClient, node
+from meshcore.testing.authorities import Authority, crl_pem
+from meshcore.testing.identity import make_ca
+from meshcore.tls import ServiceIdentity, grpc_channel_credentials
 from meshcore.xds.types import LISTENER_TYPE
 
 
@@ -33,15 +37,36 @@ async def test_a_node_of_another_service_account_is_refused(secure_mesh, workloa
 
 
 async def test_a_certificate_of_another_root_does_not_connect(secure_mesh, ca):
-    from meshcore.testing.identity import make_ca
-    from meshcore.tls import grpc_channel_credentials
-    from meshcore.tls.identity import ServiceIdentity
-
     foreign = make_ca().issue("spiffe://cluster.local/ns/shop/sa/default")
     credentials = grpc_channel_credentials(ServiceIdentity(foreign.key, foreign.chain, ca.root_pem))
     async with AdsClient(secure_mesh.secure, node("a", "shop"), credentials) as client:
         await client.until(lambda: client.ended)
         assert client.error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_revoked_certificate_opens_no_stream(serve_mesh, ca):
+    """Attack 17."""
+    stolen, good = (ca.issue("spiffe://cluster.local/ns/shop/sa/default") for _ in range(2))
+    lists = crl_pem(Authority("root", ca.key, ca.certificate), [stolen.certificate.serial_number])
+    async with serve_mesh() as mesh:
+        mesh.identity.replace(replace(mesh.identity.current, revoked=lists))
+        async with AdsClient(mesh.secure, node("a", "shop"), grpc_channel_credentials(stolen)) as client:
+            await client.until(lambda: client.ended)
+            assert client.error.code() is grpc.StatusCode.UNAUTHENTICATED
+            assert "revoked" in client.error.details()
+        async with AdsClient(mesh.secure, node("b", "shop"), grpc_channel_credentials(good)) as client:
+            await client.until(lambda: client.names(LISTENER_TYPE) == {"inbound"})
+
+
+async def test_a_certificate_of_an_alias_of_the_trust_domain_is_served(secure_mesh, ca):
+    old = grpc_channel_credentials(ca.issue("spiffe://old.example/ns/shop/sa/default"))
+    async with AdsClient(secure_mesh.secure, node("a", "shop"), old) as client:
+        await client.until(lambda: client.ended)
+        assert client.error.code() is grpc.StatusCode.PERMISSION_DENIED
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"}}
+    secure_mesh.change({**config, "data": {"mesh": "trustDomainAliases: [old.example]"}})
+    async with AdsClient(secure_mesh.secure, node("a", "shop"), old) as client:
+        await client.until(lambda: client.names(LISTENER_TYPE) == {"inbound"})
 
 
 async def test_a_node_that_cannot_be_read_is_an_invalid_argument(mesh):

@@ -27,6 +27,11 @@ def test_a_node_without_service_account_has_its_certificates():
     assert proxy.service_account == "ratings"
 
 
+def test_an_identity_of_an_alias_is_as_good_and_stays_as_it_is():
+    identity = SpiffeId("old.example", "shop", "reviews")
+    assert proven(parse_node(NODE), identity, "cluster.local", ("old.example",)).identity == str(identity)
+
+
 @pytest.mark.parametrize(
     "identity",
     [
@@ -38,5 +43,5 @@ def test_a_node_without_service_account_has_its_certificates():
 )
 def test_anybody_else_is_denied(identity):
     with pytest.raises(MeshError) as denied:
-        proven(parse_node(NODE), identity, "cluster.local")
+        proven(parse_node(NODE), identity, "cluster.local", ("old.example",))
     assert denied.value.code is ErrorCode.PERMISSION_DENIED

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from meshcore.runtime.service import Runtime
+    from meshcore.tls import LiveIdentity
 
 GRACE = 3
 """Seconds that requests in flight get at a stop."""
@@ -41,9 +42,17 @@ def _bind(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
 
 @contextlib.asynccontextmanager
 async def listening(
-    app: Any, host: str, port: int, tls: ssl.SSLContext | None = None, *, reuse_port: bool = False
+    app: Any,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None = None,
+    *,
+    reuse_port: bool = False,
+    identity: "LiveIdentity | None" = None,
 ) -> AsyncIterator[int]:
     """Serve `app` for as long as the block lasts; gives the bound port (useful with port 0).
+
+    A client certificate that `identity` knows as revoked proves nobody.
 
     The port is bound on entry. On exit no new connection is taken and requests in flight get `GRACE` seconds.
     """
@@ -63,7 +72,9 @@ async def listening(
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             secured = transport.get_extra_info("ssl_object")
-            self._peer = secured.getpeercert(binary_form=True) if secured is not None else None
+            peer = secured.getpeercert(binary_form=True) if secured is not None else None
+            revoked = peer is not None and identity is not None and _revoked(identity, peer)
+            self._peer = None if revoked else peer
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
@@ -92,6 +103,12 @@ async def listening(
     finally:
         server.should_exit = True
         await task
+
+
+def _revoked(identity: "LiveIdentity", der: bytes) -> bool:
+    from cryptography import x509
+
+    return identity.current.revokes([x509.load_der_x509_certificate(der)])
 
 
 async def serve(
@@ -142,7 +159,7 @@ async def serve_admin(
         routers,
         authenticator or admin_authenticator(settings),
     )
-    tls = None
+    tls = live = None
     if not ipaddress.ip_address(settings.admin_host).is_loopback:
         from meshcore.tls import LiveIdentity, ssl_server_context
 
@@ -150,6 +167,8 @@ async def serve_admin(
             raise MeshError(ErrorCode.FAILED_PRECONDITION, "the admin API needs an identity directory beyond loopback")
         live = identity if identity is not None else LiveIdentity.load(settings.identity_dir)
         tls = ssl_server_context(live, client_certificates="optional")
-    port: int = await runtime.enter("admin", listening(app, settings.admin_host, settings.admin_port, tls))
+    port: int = await runtime.enter(
+        "admin", listening(app, settings.admin_host, settings.admin_port, tls, identity=live)
+    )
     runtime.ports["admin"] = port
     return port

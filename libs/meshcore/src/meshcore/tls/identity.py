@@ -7,7 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -19,20 +19,35 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
 from meshcore.tls.peers import spiffe_of_certificate
 from meshcore.tls.private_key import PrivateKeyPem
+from meshcore.tls.revocation import revocation_lists, revokes
 
 CHAIN_FILE = "cert-chain.pem"
 KEY_FILE = "key.pem"
 ROOT_FILE = "root-cert.pem"
+CRL_FILE = "ca-crl.pem"
 _PENDING = ".renewal.json"
 
 
 @dataclass(frozen=True)
 class ServiceIdentity:
-    """One key pair with its chain (leaf first) and the trust bundle, all PEM."""
+    """One key pair with its chain (leaf first), and what decides whom its holder believes, all PEM.
+
+    `root` are this mesh's own roots, never those of others (`caCertificates`): with their keys anybody could be Pilot.
+    """
 
     key: PrivateKeyPem
     chain: bytes
     root: bytes
+    revoked: bytes = b""
+    """Revocation lists of the authorities below these roots; none for no revocation."""
+
+    @cached_property
+    def _lists(self) -> tuple[x509.CertificateRevocationList, ...]:
+        return revocation_lists(self.revoked)
+
+    def revokes(self, chain: Iterable[x509.Certificate]) -> bool:
+        """Whether a peer that shows this chain is to be refused though its signatures are good."""
+        return revokes(self._lists, chain)
 
     @cached_property
     def certificate(self) -> x509.Certificate:
@@ -66,11 +81,19 @@ def load_identity(directory: Path) -> ServiceIdentity:
                 key=PrivateKeyPem((directory / KEY_FILE).read_bytes()),
                 chain=(directory / CHAIN_FILE).read_bytes(),
                 root=(directory / ROOT_FILE).read_bytes(),
+                revoked=_read_if_there(directory / CRL_FILE),
             )
     except OSError as error:
         raise MeshError(
             ErrorCode.FAILED_PRECONDITION, f"the identity file {error.filename} cannot be read: {error.strerror}"
         ) from None
+
+
+def _read_if_there(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
@@ -101,23 +124,27 @@ def save_identity(directory: Path, identity: ServiceIdentity) -> None:
         write_private(directory / KEY_FILE, identity.key.pem)
         write_private(directory / CHAIN_FILE, identity.chain)
         write_private(directory / ROOT_FILE, identity.root)
+        if identity.revoked:
+            write_private(directory / CRL_FILE, identity.revoked)
+        else:
+            (directory / CRL_FILE).unlink(missing_ok=True)
         (directory / _PENDING).unlink()
 
 
 def finish_saving(directory: Path) -> None:
-    """Complete a `save_identity` that was killed half-way, for readers that know only the three files."""
+    """Complete a `save_identity` that was killed half-way, for readers that know only the files."""
     if (directory / _PENDING).exists():
         save_identity(directory, load_identity(directory))
 
 
 def _to_json(identity: ServiceIdentity) -> bytes:
-    parts = {"key": identity.key.pem, "chain": identity.chain, "root": identity.root}
+    parts = {"key": identity.key.pem, "chain": identity.chain, "root": identity.root, "revoked": identity.revoked}
     return json.dumps({name: pem.decode("ascii") for name, pem in parts.items()}).encode()
 
 
 def _from_json(text: str) -> ServiceIdentity:
     parts = {name: str(pem).encode() for name, pem in json.loads(text).items()}
-    return ServiceIdentity(PrivateKeyPem(parts["key"]), parts["chain"], parts["root"])
+    return ServiceIdentity(PrivateKeyPem(parts["key"]), parts["chain"], parts["root"], parts.get("revoked", b""))
 
 
 @contextlib.contextmanager

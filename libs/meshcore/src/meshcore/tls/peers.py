@@ -1,11 +1,14 @@
 """Who is on the other side of a TLS connection, as its certificate says."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 
-from meshcore.errors import MeshError
+from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
+
+if TYPE_CHECKING:
+    from meshcore.tls.identity import LiveIdentity
 
 
 def spiffe_of_certificate(certificate: x509.Certificate) -> SpiffeId | None:
@@ -33,18 +36,30 @@ def spiffe_of_der(der: bytes | None) -> SpiffeId | None:
         return None
 
 
-def peer_certificate(context: Any) -> x509.Certificate | None:
-    """The verified client certificate of a gRPC call, or None when the client showed none."""
-    found = context.auth_context().get("x509_pem_cert")
-    if not found:
-        return None
+def peer_certificate(context: Any, identity: "LiveIdentity") -> x509.Certificate | None:
+    """The verified client certificate of a gRPC call, or None when the client showed none.
+
+    UNAUTHENTICATED when it, or what it showed above it, is on a revocation list that came with `identity`'s roots.
+    """
+    chain = _shown(context)
+    if identity.current.revokes(chain):
+        raise MeshError(ErrorCode.UNAUTHENTICATED, "the client certificate is revoked")
+    return chain[0] if chain else None
+
+
+def _shown(context: Any) -> list[x509.Certificate]:
+    properties = context.auth_context()
+    # On a server gRPC leaves the leaf out of the chain.
+    found = [*properties.get("x509_pem_cert", ()), *properties.get("x509_pem_cert_chain", ())]
+    if not properties.get("x509_pem_cert"):
+        return []
     try:
-        return x509.load_pem_x509_certificate(bytes(found[0]))
+        return x509.load_pem_x509_certificates(b"\n".join(map(bytes, found)))
     except ValueError:
-        return None
+        return []
 
 
 def peer_spiffe(context: Any) -> SpiffeId | None:
-    """The identity of a gRPC caller by its client certificate."""
-    certificate = peer_certificate(context)
-    return None if certificate is None else spiffe_of_certificate(certificate)
+    """The identity in the client certificate of a gRPC caller, revoked or not: to be shown, not to be trusted."""
+    chain = _shown(context)
+    return spiffe_of_certificate(chain[0]) if chain else None

@@ -19,6 +19,7 @@ from meshcore.rotation import GRACE_JITTER, LEAST_BETWEEN, time_to_rotation
 from meshcore.tls.grpc_credentials import grpc_channel_credentials
 from meshcore.tls.identity import LiveIdentity, ServiceIdentity
 from meshcore.tls.private_key import PrivateKeyPem
+from meshcore.tls.revocation import revocation_lists
 from meshcore.tls.trust import Bundle, TrustFollower, leads_to_first
 
 CALL_TIMEOUT = 10.0
@@ -75,8 +76,8 @@ class _Keeper:
             retry, rested = FIRST_RETRY, time.monotonic() + LEAST_BETWEEN
             self._another_signs.clear()
             # What the stream said last is newer than what another replica of Citadel may have answered with.
-            root = renewed.root if self._bundle is None else self._bundle.roots
-            self._identity.replace(ServiceIdentity(renewed.key, renewed.chain, root))
+            bundle = self._bundle or Bundle(renewed.root, self._identity.current.revoked)
+            self._identity.replace(ServiceIdentity(renewed.key, renewed.chain, bundle.roots, bundle.revoked))
             self.follower.renewed()
             _log.info("certificate renewed", not_after=renewed.not_after.isoformat())
             if self._bundle is not None and not leads_to_first(renewed.chain, self._bundle.roots):
@@ -85,10 +86,11 @@ class _Keeper:
                 self._another_signs.set()
 
     async def _take(self, bundle: Bundle) -> str:
+        revocation_lists(bundle.revoked)  # ValueError: refused whole
         current, known = self._identity.current, self._bundle
         self._bundle = bundle
-        if bundle.roots != current.root:
-            self._identity.replace(ServiceIdentity(current.key, current.chain, bundle.roots))
+        if (bundle.roots, bundle.revoked) != (current.root, current.revoked):
+            self._identity.replace(ServiceIdentity(current.key, current.chain, bundle.roots, bundle.revoked))
             _log.info("trust bundle replaced")
             await asyncio.sleep(SETTLE)
         if (known is None or known != bundle) and not leads_to_first(current.chain, bundle.roots):

@@ -7,7 +7,7 @@ acknowledged after `take` has put it to use, so Citadel knows who believes which
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -21,6 +21,7 @@ from meshcore.tls.identity import ServiceIdentity
 METHOD = "/envoy.service.secret.v3.SecretDiscoveryService/DeltaSecrets"
 SECRET_TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 ROOT_NAME = "ROOTCA"
+OTHERS_NAME = "ROOTCA-OF-OTHERS"
 FIRST_RETRY = 0.5
 LAST_RETRY = 10.0
 UNKNOWN_RETRY = 300.0
@@ -39,10 +40,15 @@ _log = structlog.get_logger("trust")
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """PEM of all roots, the one that signs now first, and of the revocation lists."""
+    """PEM of the mesh's own roots, the one that signs now first, and of the revocation lists.
+
+    `others` are roots of other authorities that a workload's peers may have; they prove nothing to the control plane,
+    and it proves nothing with them.
+    """
 
     roots: bytes
     revoked: bytes = b""
+    others: bytes = b""
 
 
 def leads_to_first(chain: bytes, roots: bytes) -> bool:
@@ -63,6 +69,7 @@ class TrustFollower:
     """One holder's stream, opened again whenever it ends.
 
     `identity` gives what to present; `take` puts a bundle to use and returns why it could not, "" when it has.
+    Only for the peers of a workload are roots of `others` asked for.
     """
 
     def __init__(
@@ -71,7 +78,11 @@ class TrustFollower:
         node: str,
         identity: Callable[[], ServiceIdentity],
         take: Callable[[Bundle], Awaitable[str]],
+        *,
+        others: bool = False,
     ) -> None:
+        self._names = [ROOT_NAME, OTHERS_NAME] if others else [ROOT_NAME]
+        self._bundle = Bundle(b"")
         self._citadel = citadel
         self._node = node
         self._identity = identity
@@ -142,7 +153,7 @@ class TrustFollower:
             async def follow() -> None:
                 nonlocal answered
                 first = discovery_pb2.DeltaDiscoveryRequest(
-                    type_url=SECRET_TYPE, resource_names_subscribe=[ROOT_NAME], node={"id": self._node}
+                    type_url=SECRET_TYPE, resource_names_subscribe=self._names, node={"id": self._node}
                 )
                 await call.write(first)
                 while (response := await call.read()) is not grpc.aio.EOF:
@@ -169,15 +180,20 @@ class TrustFollower:
         from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
         from envoy.service.discovery.v3 import discovery_pb2
 
-        reason = ""
+        reason, bundle = "", self._bundle
         for item in response.resources:
+            context = secret_pb2.Secret.FromString(item.resource.value).validation_context
+            trusted = context.trusted_ca.inline_bytes
             if item.name == ROOT_NAME:
-                context = secret_pb2.Secret.FromString(item.resource.value).validation_context
-                bundle = Bundle(context.trusted_ca.inline_bytes, context.crl.inline_bytes)
-                try:
-                    reason = await self._take(bundle)
-                except ValueError:
-                    reason = "the bundle cannot be read"
+                bundle = replace(bundle, roots=trusted, revoked=context.crl.inline_bytes)
+            elif item.name == OTHERS_NAME:
+                bundle = replace(bundle, others=trusted)
+        if response.resources and bundle.roots:
+            try:
+                reason = await self._take(bundle)
+            except ValueError:
+                reason = "the bundle cannot be read"
+        self._bundle = bundle
         answer = discovery_pb2.DeltaDiscoveryRequest(type_url=SECRET_TYPE, response_nonce=response.nonce)
         if reason:
             answer.error_detail.code = _INVALID

@@ -71,7 +71,7 @@ def admin_router(trust_domain: str, in_force: AuthorityInForce, bundle: TrustBun
             digest=authority.bundle_digest,
             pem=bundle.pem,
             revoked_pem=bundle.revoked_pem,
-            roots=[described(root) for root in (*authority.roots, *authority.foreign)],
+            roots=[described(root) for root in authority.roots],
         )
 
     @router.get("/certificates")

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import structlog
 from cryptography import x509
+from meshcore.tls.revocation import revokes
 
 from citadel.adapters import telemetry
 from citadel.adapters.authority_in_force import AuthorityInForce
@@ -20,7 +21,6 @@ from citadel.adapters.token_reviewers import TokenReviewers
 from citadel.core.authority import key_id_of
 from citadel.core.caller import AuthenticatedCaller, Proof, caller_of_certificate, issuer_among
 from citadel.core.refusal import authentication_refused
-from citadel.core.revocation import revokes
 from citadel.core.workload_token import TokenRefused, TokenRules, caller_of_token, key_id
 from citadel.core.xfcc import ForwardedRefused, forwarded_identity
 
@@ -80,7 +80,7 @@ class CallerAuthenticator:
             # TLS checked it at the handshake; a connection may live longer than that.
             reasons.append("the client certificate has expired")
             return None
-        if revokes(self._in_force.current.revoked, certificate.serial_number, certificate.issuer):
+        if revokes(self._in_force.current.revoked, [certificate]):
             reasons.append("the client certificate is revoked")
             return None
         # What is verified once for a connection holds until the authority or the aliases change.

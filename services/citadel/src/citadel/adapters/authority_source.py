@@ -83,7 +83,7 @@ class RootFollower:
     async def refresh(self) -> StoredRoots | None:
         """Use what the database has now."""
         roots = await self._store.load()
-        if roots is not None and roots.authority.bundle_pem != _own(self._in_force.current):
+        if roots is not None and roots.authority.bundle_pem != self._in_force.current.bundle_pem:
             self._in_force.replace(roots.authority, await active_signers(self._store.engine))
             _log.info("authority in use", key_id=roots.authority.key_id, roots=len(roots.authority.roots))
         return roots
@@ -118,11 +118,6 @@ class RootFollower:
             _log.info("root renewed with the same key")
         await self.refresh()
         return renewed
-
-
-def _own(authority: Authority) -> str:
-    """The bundle without the roots of others."""
-    return Authority(authority.certificate, authority.key, (), authority.roots).bundle_pem
 
 
 async def keep_root_file(path: Path, in_force: AuthorityInForce, write: Callable[[Path, bytes], None]) -> None:

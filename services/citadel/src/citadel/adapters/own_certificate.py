@@ -40,7 +40,7 @@ async def keep_current(
         wait = time_to_rotation(datetime.now(UTC), current.not_before, current.not_after, jitter=jitter)
         seconds = max(wait.total_seconds(), rested - time.monotonic())
         if seconds <= 0 or not is_of(current, in_force.current):
-            await renew(identity, issuer, trust_domain, root_namespace)
+            await renew(identity, issuer, trust_domain, root_namespace, in_force.current.revoked_pem.encode())
             rested = time.monotonic() + LEAST_BETWEEN
             continue
         with contextlib.suppress(TimeoutError):
@@ -49,12 +49,13 @@ async def keep_current(
 
 
 def is_of(identity: ServiceIdentity, authority: Authority) -> bool:
-    """Whether the present signer made it and it came with the present bundle."""
+    """Whether the present signer made it and it came with the present roots and lists."""
     made = issuer_among(identity.certificate, [authority.certificate])
-    return made is not None and identity.root == authority.bundle_pem.encode()
+    believed = authority.bundle_pem.encode(), authority.revoked_pem.encode()
+    return made is not None and (identity.root, identity.revoked) == believed
 
 
-async def renew(identity: LiveIdentity, issuer: Issuer, trust_domain: str, root_namespace: str) -> None:
+async def renew(identity: LiveIdentity, issuer: Issuer, trust_domain: str, root_namespace: str, revoked: bytes) -> None:
     """Issue a new certificate for the names of the present one and take it into use."""
     caller = caller_of_certificate(identity.current.certificate, trust_domain, root_namespace)
     if caller is None:
@@ -62,5 +63,6 @@ async def renew(identity: LiveIdentity, issuer: Issuer, trust_domain: str, root_
     key = ec.generate_private_key(ec.SECP256R1())
     issued = await issuer.issue(caller, key.public_key(), SERVICE, SERVICE.default_ttl, "self")
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    identity.replace(ServiceIdentity(PrivateKeyPem(pem), "".join(issued.chain).encode(), issued.bundle.encode()))
+    chain = "".join(issued.chain).encode()
+    identity.replace(ServiceIdentity(PrivateKeyPem(pem), chain, issued.bundle.encode(), revoked))
     _log.info("own certificate renewed", not_after=issued.template.not_after.isoformat())

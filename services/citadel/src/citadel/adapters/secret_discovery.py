@@ -32,7 +32,7 @@ from citadel.adapters.holders import Holders
 from citadel.adapters.trust_bundles import TrustBundle
 from citadel.core.caller import AuthenticatedCaller
 from citadel.core.refusal import authentication_refused
-from citadel.core.trust_bundle import ROOT_NAME
+from citadel.core.trust_bundle import BUNDLE_NAMES, ROOT_NAME
 
 SERVICE_NAME = "envoy.service.secret.v3.SecretDiscoveryService"
 _STATUS = {status.value[0]: status for status in grpc.StatusCode}
@@ -44,7 +44,10 @@ _log = structlog.get_logger("sds")
 
 
 class SecretDiscovery(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Serves `ROOTCA` over delta and state-of-the-world streams; every other name stays unanswered."""
+    """Serves `ROOTCA`, and the roots of others, over delta and state-of-the-world streams.
+
+    Every other name stays unanswered.
+    """
 
     def __init__(
         self,
@@ -228,7 +231,7 @@ class _Stream:
     def _note_names(self) -> None:
         """What the stream watches besides the bundle."""
         channel = self._session.channels.get(SECRET_TYPE)
-        names = frozenset() if channel is None else frozenset(channel.subscription.names) - {ROOT_NAME}
+        names = frozenset() if channel is None else frozenset(channel.subscription.names) - BUNDLE_NAMES
         if names != self._asked and self._secrets is not None:
             self._secrets.want(self._receipts.caller.identity, self._asked, names)
             self._asked = names

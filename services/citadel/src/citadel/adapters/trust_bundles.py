@@ -11,7 +11,7 @@ from citadel.core.trust_bundle import bundle_resources
 
 
 class TrustBundle:
-    """PEM of every root, and the revocation lists; `follow` wakes every watcher."""
+    """PEM of every own root, the revocation lists, and the roots of others; `follow` wakes every watcher."""
 
     def __init__(self, authority: Authority) -> None:
         self.revision = 0
@@ -21,13 +21,15 @@ class TrustBundle:
     def _use(self, authority: Authority) -> None:
         self.pem = authority.bundle_pem
         self.revoked_pem = authority.revoked_pem
+        self._foreign_pem = authority.foreign_pem
         self.revision += 1
-        self.resources: ResourceSet = bundle_resources(self.pem, self.revoked_pem)
+        self.resources: ResourceSet = bundle_resources(self.pem, self.revoked_pem, self._foreign_pem)
         self.digest = authority.bundle_digest
 
     def follow(self, authority: Authority) -> None:
         """Put the bundle of this authority into force; the same one again changes nothing."""
-        if (authority.bundle_pem, authority.revoked_pem) == (self.pem, self.revoked_pem):
+        parts = authority.bundle_pem, authority.revoked_pem, authority.foreign_pem
+        if parts == (self.pem, self.revoked_pem, self._foreign_pem):
             return
         self._use(authority)
         for watcher in self._watchers:

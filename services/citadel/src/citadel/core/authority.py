@@ -31,8 +31,13 @@ class Authority:
 
     @cached_property
     def bundle_pem(self) -> str:
-        """The trust bundle: every root, one after the other."""
-        return "".join(to_pem(root) for root in dict.fromkeys((*self.roots, *self.foreign)))
+        """The trust bundle: every root of its own, one after the other."""
+        return "".join(to_pem(root) for root in dict.fromkeys(self.roots))
+
+    @cached_property
+    def foreign_pem(self) -> str:
+        """Roots that only peers of workloads trust besides."""
+        return "".join(to_pem(root) for root in dict.fromkeys(self.foreign) if root not in self.roots)
 
     @cached_property
     def bundle_digest(self) -> str:

@@ -11,9 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from meshcore.errors import ErrorCode, MeshError
-
-_BEGIN = b"-----BEGIN X509 CRL-----"
-_END = b"-----END X509 CRL-----"
+from meshcore.tls.revocation import revocation_lists
 
 
 def read_lists(
@@ -33,23 +31,13 @@ def read_lists(
 
 
 def _parse(file: str, pem: bytes) -> tuple[x509.CertificateRevocationList, ...]:
-    found = []
-    for part in pem.split(_BEGIN)[1:]:
-        body, end, _ = part.partition(_END)
-        try:
-            found.append(x509.load_pem_x509_crl(_BEGIN + body + end + b"\n"))
-        except ValueError:
-            raise _refused(file, "is not made of whole PEM revocation lists") from None
+    try:
+        found = revocation_lists(pem)
+    except ValueError:
+        raise _refused(file, "is not made of whole PEM revocation lists") from None
     if not found:
         raise _refused(file, "holds no PEM revocation list")
-    return tuple(found)
-
-
-def revokes(lists: Sequence[x509.CertificateRevocationList], serial: int, issuer: x509.Name) -> bool:
-    """Whether the certificate of that number and issuer is on a list."""
-    return any(
-        one.issuer == issuer and one.get_revoked_certificate_by_serial_number(serial) is not None for one in lists
-    )
+    return found
 
 
 def _signed_by(one: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:

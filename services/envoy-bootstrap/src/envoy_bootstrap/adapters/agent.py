@@ -110,7 +110,7 @@ class Agent:
         )
         self.identity = WorkloadIdentity(citadel.issue, ratio=config.grace_ratio, jitter=config.grace_jitter)
         self._root_file = Path(config.root_file)
-        self.trust = TrustFollower(str(config.citadel), config.node["id"], self._trusting, self._take)
+        self.trust = TrustFollower(str(config.citadel), config.node["id"], self._trusting, self._take, others=True)
         self._audit = AuditReporter(config.citadel, self.identity, str(config.node["id"]), config.audit_queue)
         self._envoy = envoy
         self._patch = BootstrapPatch(state_dir)
@@ -154,7 +154,8 @@ class Agent:
         if self._config.grpc_bootstrap:
             await GrpcWorkload(self._config, self._state_dir, self.identity).start(runtime)
         elif self._config.output_certs:
-            self.identity.on_change(CertificateFolder(Path(self._config.output_certs)).write)
+            folder = CertificateFolder(Path(self._config.output_certs))
+            self.identity.on_change(lambda identity: folder.write(self.identity.for_peers(identity)))
         if (restored := self._stored.load_identity(self._config.identity)) is not None:
             self.identity.restore(*restored)
         self.identity.on_change(self._keep)
@@ -221,7 +222,7 @@ class Agent:
         self._secrets.replace({SECRET_TYPE: {**self._secrets.resources.get(SECRET_TYPE, {}), **secrets}})
 
     def _secrets_of(self, identity: ServiceIdentity) -> Mapping[str, Versioned]:
-        return secrets_of(identity, self.identity.revoked)[SECRET_TYPE]
+        return secrets_of(self.identity.for_peers(identity), self.identity.revoked)[SECRET_TYPE]
 
     async def _follow_trust(self) -> None:
         await self.identity.wait()
@@ -245,7 +246,8 @@ class Agent:
 
     def _keep(self, identity: ServiceIdentity) -> None:
         try:
-            self._stored.save_identity(identity, self.identity.revoked, self.identity.received)
+            kept = self.identity
+            self._stored.save_identity(identity, kept.revoked, kept.others, kept.received)
         except OSError as error:
             _log.error("the certificate is not stored", reason=error.strerror)
 

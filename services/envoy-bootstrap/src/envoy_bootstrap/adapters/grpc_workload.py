@@ -41,7 +41,9 @@ class GrpcWorkload:
         self._identity.on_change(self._tell)
 
     def _tell(self, identity: ServiceIdentity) -> None:
-        if not self._folder.write(identity) or (self._file.exists() and self._file.read_text() == self._text):
+        if not self._folder.write(self._identity.for_peers(identity)) or (
+            self._file.exists() and self._file.read_text() == self._text
+        ):
             return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)

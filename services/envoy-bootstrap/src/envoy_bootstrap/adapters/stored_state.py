@@ -41,20 +41,20 @@ class StoredState:
                 ErrorCode.FAILED_PRECONDITION, f"STATE_KEY_FILE: {key_file} cannot be read: {error.strerror}"
             ) from None
 
-    def load_identity(self, expected: SpiffeId) -> tuple[ServiceIdentity, bytes, datetime] | None:
-        """The stored pair, revocation lists, and when it was received; one that is expired or another's is deleted."""
+    def load_identity(self, expected: SpiffeId) -> tuple[ServiceIdentity, bytes, bytes, datetime] | None:
+        """Pair, revocation lists, roots of others, and since when; one that is expired or another's is deleted."""
         content = self._read(IDENTITY_FILE)
         if content is None:
             return None
-        identity, revoked, received = identity_from_bytes(content)
+        identity, revoked, others, received = identity_from_bytes(content)
         if not is_usable(identity, expected, datetime.now(UTC)):
             (self._directory / IDENTITY_FILE).unlink(missing_ok=True)
             return None
-        return identity, revoked, received
+        return identity, revoked, others, received
 
-    def save_identity(self, identity: ServiceIdentity, revoked: bytes, received: datetime) -> None:
+    def save_identity(self, identity: ServiceIdentity, revoked: bytes, others: bytes, received: datetime) -> None:
         """Keep a pair."""
-        self._write(IDENTITY_FILE, identity_to_bytes(identity, revoked, received))
+        self._write(IDENTITY_FILE, identity_to_bytes(identity, revoked, others, received))
 
     def load_snapshot(self) -> bytes | None:
         """The compressed config dump."""

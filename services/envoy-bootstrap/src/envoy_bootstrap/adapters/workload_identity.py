@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -39,7 +40,7 @@ class WorkloadIdentity:
         self._listeners: list[Listener] = []
         self._followed: bytes | None = None
         """Roots that the trust stream has brought."""
-        self._revoked = b""
+        self._revoked = self._others = b""
         self._hurry = asyncio.Event()
 
     @property
@@ -51,6 +52,15 @@ class WorkloadIdentity:
     def revoked(self) -> bytes:
         """Revocation lists that came with the trust bundle."""
         return self._revoked
+
+    @property
+    def others(self) -> bytes:
+        """Roots of other authorities, which peers may have and the control plane may not."""
+        return self._others
+
+    def for_peers(self, identity: ServiceIdentity) -> ServiceIdentity:
+        """The same with every root that a peer of the workload may have: for the proxy or library, not the agent."""
+        return replace(identity, root=identity.root + self._others)
 
     @property
     def current(self) -> ServiceIdentity | None:
@@ -80,9 +90,9 @@ class WorkloadIdentity:
         for listener in self._listeners:
             listener(identity)
 
-    def restore(self, identity: ServiceIdentity, revoked: bytes, received: datetime) -> None:
+    def restore(self, identity: ServiceIdentity, revoked: bytes, others: bytes, received: datetime) -> None:
         """Take a stored pair into use."""
-        self._revoked = revoked
+        self._revoked, self._others = revoked, others
         self.use(identity, received)
 
     def trust(self, bundle: Bundle) -> None:
@@ -91,11 +101,11 @@ class WorkloadIdentity:
         ValueError for a bundle that cannot be read; the present one stays then.
         """
         current = self._current
-        if current is None or (bundle.roots == self._followed and bundle.revoked == self._revoked):
+        if current is None or bundle == Bundle(self._followed or b"", self._revoked, self._others):
             return
         another = not leads_to_first(current.chain, bundle.roots)
-        changed = bundle.roots != current.root or bundle.revoked != self._revoked
-        self._followed, self._revoked = bundle.roots, bundle.revoked
+        changed = bundle != Bundle(current.root, self._revoked, self._others)
+        self._followed, self._revoked, self._others = bundle.roots, bundle.revoked, bundle.others
         if changed:
             _log.info("trust bundle replaced", another_root_signs=another)
             self.use(ServiceIdentity(current.key, current.chain, bundle.roots), self._received)

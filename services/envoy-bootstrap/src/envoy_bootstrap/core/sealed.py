@@ -45,19 +45,21 @@ class StateKey:
             ) from error
 
 
-def identity_to_bytes(identity: ServiceIdentity, revoked: bytes, received: datetime) -> bytes:
-    """Key, chain, root, revocation lists, and when the pair was received."""
-    parts = {"key": identity.key.pem, "chain": identity.chain, "root": identity.root, "revoked": revoked}
+def identity_to_bytes(identity: ServiceIdentity, revoked: bytes, others: bytes, received: datetime) -> bytes:
+    """Key, chain, root, revocation lists, roots of others, and when the pair was received."""
+    public = {"chain": identity.chain, "root": identity.root, "revoked": revoked, "others": others}
+    parts = {"key": identity.key.pem, **public}
     document = {name: b64encode(part).decode() for name, part in parts.items()}
     return json.dumps({**document, "received": received.isoformat()}).encode()
 
 
-def identity_from_bytes(content: bytes) -> tuple[ServiceIdentity, bytes, datetime]:
-    """The reverse; INVALID for anything else. What was stored before there were revocation lists has none."""
+def identity_from_bytes(content: bytes) -> tuple[ServiceIdentity, bytes, bytes, datetime]:
+    """The reverse; INVALID for anything else. What was stored before there were lists and roots of others has none."""
     try:
         document = json.loads(content)
         key, chain, root = (b64decode(document[name]) for name in ("key", "chain", "root"))
         received = datetime.fromisoformat(document["received"])
-        return ServiceIdentity(PrivateKeyPem(key), chain, root), b64decode(document.get("revoked", "")), received
+        revoked, others = (b64decode(document.get(name, "")) for name in ("revoked", "others"))
+        return ServiceIdentity(PrivateKeyPem(key), chain, root), revoked, others, received
     except (ValueError, KeyError, TypeError) as error:
         raise MeshError(ErrorCode.INVALID, "the stored identity cannot be read") from error

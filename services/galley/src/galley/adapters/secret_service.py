@@ -14,7 +14,7 @@ from meshcore._generated.meshcore.secrets.v1 import secrets_pb2
 from meshcore.distribution.keys import Key
 from meshcore.errors import GRPC_STATUS, ErrorCode, MeshError
 from meshcore.runtime import tasks
-from meshcore.tls import peer_certificate, spiffe_of_certificate
+from meshcore.tls import LiveIdentity, peer_certificate, spiffe_of_certificate
 
 from galley.adapters.store import Store
 from galley.core.confidential import is_confidential
@@ -31,12 +31,12 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _log = structlog.get_logger("secrets")
 
 
-def secret_handler(store: Store, allowed: AllowedIdentities, trust_domain: str) -> Any:
+def secret_handler(store: Store, allowed: AllowedIdentities, trust_domain: str, identity: LiveIdentity) -> Any:
     """The generic handler; a stream ends with the certificate that opened it."""
 
     async def watch(_: Any, context: Any) -> None:
         try:
-            certificate = peer_certificate(context)
+            certificate = peer_certificate(context, identity)
             peer = None if certificate is None else spiffe_of_certificate(certificate)
             allowed.check(peer)
             left = 0.0 if certificate is None else (certificate.not_valid_after_utc - datetime.now(UTC)).total_seconds()

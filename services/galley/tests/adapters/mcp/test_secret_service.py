@@ -6,6 +6,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -21,8 +22,9 @@ from galley.settings import GalleySettings
 from meshcore._generated.meshcore.secrets.v1 import secrets_pb2, secrets_pb2_grpc
 from meshcore.distribution.keys import Key
 from meshcore.runtime import Runtime, running
+from meshcore.testing.authorities import Authority, crl_pem
 from meshcore.testing.identity import TestCa, make_ca
-from meshcore.tls import LiveIdentity, grpc_channel_credentials
+from meshcore.tls import LiveIdentity, ServiceIdentity, grpc_channel_credentials
 
 PILOT = "spiffe://cluster.local/ns/istio-system/sa/pilot"
 GATEWAY = "spiffe://cluster.local/ns/edge/sa/ingress"
@@ -67,12 +69,12 @@ class Watch:
 
 
 class Galley:
-    def __init__(self, store: Store, ca: TestCa, port: int) -> None:
-        self.store, self._ca, self._port = store, ca, port
+    def __init__(self, store: Store, ca: TestCa, identity: LiveIdentity, port: int) -> None:
+        self.store, self.ca, self.identity, self._port = store, ca, identity, port
 
     @asynccontextmanager
-    async def watch(self, spiffe: str | None = PILOT) -> AsyncIterator[Watch]:
-        credentials = grpc_channel_credentials(self._ca.issue(spiffe))
+    async def watch(self, spiffe: str | None = PILOT, shown: ServiceIdentity | None = None) -> AsyncIterator[Watch]:
+        credentials = grpc_channel_credentials(shown or self.ca.issue(spiffe))
         async with grpc.aio.secure_channel(f"127.0.0.1:{self._port}", credentials) as channel:
             yield Watch(secrets_pb2_grpc.SecretServiceStub(channel).Watch())
 
@@ -87,10 +89,10 @@ async def galley(tmp_path) -> AsyncIterator[Galley]:
 
         async def build(runtime: Runtime[GalleySettings]) -> None:
             allowed = AllowedIdentities.parse(settings.pilot_identity)
-            await start_mcp(runtime, store, identity, [secret_handler(store, allowed, settings.trust_domain)])
+            await start_mcp(runtime, store, identity, [secret_handler(store, allowed, settings.trust_domain, identity)])
 
         async with running(settings, build) as runtime:
-            yield Galley(store, ca, runtime.ports["mcp"])
+            yield Galley(store, ca, identity, runtime.ports["mcp"])
 
 
 async def test_a_secret_as_it_is_and_as_it_changes(galley: Galley) -> None:
@@ -107,6 +109,24 @@ async def test_a_secret_as_it_is_and_as_it_changes(galley: Galley) -> None:
         assert (await watch.next()).state == State.ABSENT
         await galley.store.write([write(Verb.CREATE, {"cert": b"again"})], "ada")
         assert dict((await watch.next()).data) == {"cert": b"again"}
+
+
+async def test_a_revoked_certificate_gets_no_secret(galley: Galley) -> None:
+    """Attack 17."""
+    stolen, good = galley.ca.issue(PILOT), galley.ca.issue(PILOT)
+    authority = Authority("root", galley.ca.key, galley.ca.certificate)
+    lists = crl_pem(authority, [stolen.certificate.serial_number])
+    galley.identity.replace(replace(galley.identity.current, revoked=lists))
+    async with galley.watch(shown=stolen) as watch:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await watch.next()
+    assert (refused.value.code(), refused.value.details()) == (
+        grpc.StatusCode.UNAUTHENTICATED,
+        "the client certificate is revoked",
+    )
+    async with galley.watch(shown=good) as watch:
+        await watch.ask()
+        assert (await watch.next()).state == State.ABSENT
 
 
 async def test_what_nobody_asked_for_is_not_told(galley: Galley) -> None:

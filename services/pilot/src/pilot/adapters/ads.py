@@ -13,8 +13,8 @@ import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError
 from meshcore.errors import GRPC_STATUS, ErrorCode, MeshError
-from meshcore.identity import SpiffeId
-from meshcore.tls import peer_certificate, spiffe_of_certificate
+from meshcore.identity import SpiffeId, trust_domain_name
+from meshcore.tls import LiveIdentity, peer_certificate, spiffe_of_certificate
 from meshcore.xds import delta, sotw
 
 from pilot.adapters import telemetry
@@ -49,13 +49,15 @@ the status that says why. It also slows down those that come back at once."""
 
 
 class AdsService:
-    """Serves delta and state-of-the-world streams. `secure` says whether clients have certificates."""
+    """Serves delta and state-of-the-world streams. `identity` is whom clients see by TLS; None: plaintext."""
 
-    def __init__(self, hub: Hub, registrations: Registrations | None, settings: PilotSettings, *, secure: bool) -> None:
+    def __init__(
+        self, hub: Hub, registrations: Registrations | None, settings: PilotSettings, identity: LiveIdentity | None
+    ) -> None:
         self._hub = hub
         self._registrations = registrations
         self._settings = settings
-        self._secure = secure
+        self._identity = identity
 
     def handler(self) -> Any:
         """The generic handler for a grpc.aio server; requests and responses stay bytes."""
@@ -129,12 +131,15 @@ class AdsService:
         """Check the node against the certificate; until when the stream may last, in seconds of the monotonic clock."""
         age = self._settings.stream_max_age.total_seconds() * random.uniform(0.8, 1.2)  # noqa: S311 - spreads reconnects
         end = time.monotonic() + age
-        if not self._secure:
+        if self._identity is None:
             return proxy, end
-        certificate = peer_certificate(context)
+        certificate = peer_certificate(context, self._identity)
         identity: SpiffeId | None = None if certificate is None else spiffe_of_certificate(certificate)
-        proxy = proven(proxy, identity, self._settings.trust_domain)
+        proxy = proven(proxy, identity, self._settings.trust_domain, self._aliases())
         if certificate is None:
             raise MeshError(ErrorCode.UNAUTHENTICATED, "a client certificate of this mesh is needed")
         left = (certificate.not_valid_after_utc - datetime.now(UTC)).total_seconds()
         return proxy, min(end, time.monotonic() + left)
+
+    def _aliases(self) -> tuple[str, ...]:
+        return tuple(map(trust_domain_name, self._hub.engine.snapshot.mesh_config.trust_domain_aliases))

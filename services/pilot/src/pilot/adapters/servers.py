@@ -56,7 +56,7 @@ class AdsServers:
         server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", shared)])
         # Nobody registers a workload without proving whose it is.
         registrations = self._registrations if secure else None
-        service = AdsService(self._hub, registrations, self._settings, secure=secure)
+        service = AdsService(self._hub, registrations, self._settings, self._identity if secure else None)
         server.add_generic_rpc_handlers((service.handler(),))
         self._servers.append(server)
         return server

@@ -1,5 +1,6 @@
 """Whether a proxy may be who its node says: the certificate decides. Pure."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from meshcore.errors import ErrorCode, MeshError
@@ -8,14 +9,15 @@ from meshcore.identity import SpiffeId
 from pilot.core.proxy import Proxy
 
 
-def proven(proxy: Proxy, identity: SpiffeId | None, trust_domain: str) -> Proxy:
+def proven(proxy: Proxy, identity: SpiffeId | None, trust_domain: str, aliases: Collection[str] = ()) -> Proxy:
     """The proxy as its certificate proves it; PERMISSION_DENIED unless namespace and service account are the node's.
 
+    `aliases` are names that the trust domain had before: identities of them are as good, and are kept as they are.
     A node that names no service account has the certificate's: leaving it out opens nothing.
     """
     if identity is None:
         raise _denied("the client certificate carries no workload identity")
-    if identity.trust_domain != trust_domain:
+    if identity.trust_domain != trust_domain and identity.trust_domain not in aliases:
         raise _denied(f"the certificate is of trust domain {identity.trust_domain}, this mesh is {trust_domain}")
     if proxy.namespace != identity.namespace:
         raise _denied(

@@ -34,7 +34,7 @@ async def start_mcp(
     networks = AllowedNetworks.parse(settings.mcp_xds_allow)
     view = LiveView(store)
     runtime.spawn("mcp-view", view.follow)
-    secure = [source_handler(view, identities), *more_handlers]
+    secure = [source_handler(view, identities, identity), *more_handlers]
     await _serve(runtime, "mcp", settings.mcp_port, secure, grpc_server_credentials(identity))
     if networks.networks:
         credentials = grpc_server_credentials(identity, require_client=False)

@@ -7,7 +7,7 @@ import grpc
 import grpc.aio
 import structlog
 from meshcore.errors import GRPC_STATUS, MeshError
-from meshcore.tls import peer_certificate, spiffe_of_certificate
+from meshcore.tls import LiveIdentity, peer_certificate, spiffe_of_certificate
 
 from galley.adapters.mcp import telemetry
 from galley.adapters.mcp.conversation import converse, new_stream_id
@@ -24,12 +24,12 @@ _log = structlog.get_logger("mcp")
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def source_handler(view: LiveView, allowed: AllowedIdentities) -> Any:
+def source_handler(view: LiveView, allowed: AllowedIdentities, identity: LiveIdentity) -> Any:
     """The generic handler of ResourceSource; a stream ends with the certificate that opened it."""
 
     async def establish(_: Any, context: Any) -> None:
         async def serve() -> str:
-            certificate = peer_certificate(context)
+            certificate = peer_certificate(context, identity)
             allowed.check(None if certificate is None else spiffe_of_certificate(certificate))
             if certificate is None:
                 return "no certificate"
