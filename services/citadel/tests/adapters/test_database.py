@@ -109,3 +109,12 @@ async def test_a_database_that_refuses_connections_answers_every_waiting_request
     finally:
         await engine.dispose()
     assert failed.value.code is ErrorCode.UNAVAILABLE
+
+
+async def test_several_that_open_one_new_file_at_once_wait_for_each_other(tmp_path):
+    for number in range(20):
+        url = f"sqlite+aiosqlite:///{tmp_path / f'{number}.db'}"
+        for engine in await asyncio.gather(*(open_database(url) for _ in range(3))):
+            async with engine.connect() as connection:
+                assert (await connection.execute(text("PRAGMA journal_mode"))).scalar() == "wal"
+            await engine.dispose()

@@ -5,6 +5,8 @@ schema is not the newest: a normal start does without.
 """
 
 import os
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 NEWEST = "0003"
+_WAL_TRIES = 50
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x63697461  # any constant of our own: replicas that start together migrate one after the other
 
@@ -46,7 +49,7 @@ def _sqlite(url: URL) -> AsyncEngine:
     def _prepare(connection: Any, _: Any) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _use_wal(cursor)
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.close()
 
@@ -55,6 +58,18 @@ def _sqlite(url: URL) -> AsyncEngine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _use_wal(cursor: Any) -> None:
+    """Somebody who opens the same new file at this moment makes SQLite say "locked" at once, whatever its time-out."""
+    for _ in range(_WAL_TRIES):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            time.sleep(0.02)
+        else:
+            return
+    cursor.execute("PRAGMA journal_mode=WAL")
 
 
 def _migrate(connection: Connection) -> None:
