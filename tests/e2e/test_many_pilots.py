@@ -20,9 +20,15 @@ def mesh() -> Iterator[Mesh]:
     running = Mesh(entries, "--pilots", "2", "--pilot-workers", "2").start()
     try:
         running.apply(service("echo"), destination_rule("echo", "v1", "v2"))
+        wait_until("both versions answer", lambda: versions(running) == {"v1", "v2"})
         yield running
     finally:
         running.close()
+
+
+def versions(mesh: Mesh) -> set[str]:
+    """Of the workloads that answered some requests."""
+    return {reply.body["version"] for reply in mesh.get_many(ECHO, 10) if reply.body}
 
 
 @pytest.mark.parametrize("pilot", [1, 2])
