@@ -12,6 +12,7 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.runtime import run
 
 from envoy_bootstrap.adapters.agent import Agent, bootstrap_text
+from envoy_bootstrap.adapters.operator_bootstrap import OperatorBootstrap, read_operator_bootstrap, read_pod_info
 from envoy_bootstrap.adapters.supervisor import ADMIN_SOCKET
 from envoy_bootstrap.command_line import parse_arguments
 from envoy_bootstrap.core.addresses import UnixSocket
@@ -48,9 +49,13 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     if options.state_key:
         given["STATE_KEY_FILE"] = options.state_key
     try:
-        config = parse_environment(given, arguments)
+        pod = read_pod_info(Path(given.get("MESHCORE_POD_INFO") or "/etc/istio/pod"))
+        config = parse_environment(given, arguments, pod)
+        operator = read_operator_bootstrap(config)
         state_dir = Path(config.state_dir).absolute()
-        bootstrap = bootstrap_text(config, state_dir, UnixSocket(str(state_dir / ADMIN_SOCKET), mode=0o600))
+        bootstrap = bootstrap_text(
+            config, state_dir, UnixSocket(str(state_dir / ADMIN_SOCKET), mode=0o600), operator.custom
+        )
         envoy = find_envoy(config.envoy_path) if config.has_envoy else ""
     except MeshError as error:
         for line in (error.detail, *(str(violation) for violation in error.violations)):
@@ -59,13 +64,13 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     if options.print_bootstrap:
         sys.stdout.write(bootstrap)
         return 0
-    return run(AgentSettings, lambda runtime: _build(runtime, config, state_dir, envoy), [])
+    return run(AgentSettings, lambda runtime: _build(runtime, config, state_dir, envoy, operator), [])
 
 
-async def _build(runtime: Any, config: AgentConfig, state_dir: Path, envoy: str) -> None:
+async def _build(runtime: Any, config: AgentConfig, state_dir: Path, envoy: str, operator: OperatorBootstrap) -> None:
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     state_dir.chmod(0o700)
-    await Agent(config, state_dir, envoy).start(runtime)
+    await Agent(config, state_dir, envoy, operator).start(runtime)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ def parse_arguments(argv: Sequence[str]) -> tuple[Arguments, argparse.Namespace]
     proxy.add_argument("--proxyComponentLogLevel", dest="proxy_component_log_level", default="")
     proxy.add_argument("--log_output_level", default="", help="level of the agent: info, debug, warning, error")
     proxy.add_argument("--concurrency", type=int)
+    proxy.add_argument("--outlierLogPath", dest="outlier_log", default="")
     proxy.add_argument("--state-key", default="", help="file with this workload's key for stored state")
     proxy.add_argument("--print-bootstrap", action="store_true", help="print Envoy's bootstrap and end")
     options = parser.parse_args(list(argv))
@@ -26,5 +27,6 @@ def parse_arguments(argv: Sequence[str]) -> tuple[Arguments, argparse.Namespace]
         proxy_log_level=options.proxy_log_level,
         proxy_component_log_level=options.proxy_component_log_level,
         concurrency=options.concurrency,
+        outlier_log=options.outlier_log,
     )
     return arguments, options

@@ -33,6 +33,7 @@ from envoy_bootstrap.adapters.local_discovery import (
     LastGoodService,
     SecretService,
 )
+from envoy_bootstrap.adapters.operator_bootstrap import OperatorBootstrap
 from envoy_bootstrap.adapters.pilot_addresses import ENDPOINTS_FILE, PilotAddresses
 from envoy_bootstrap.adapters.pilot_stream import PilotStream
 from envoy_bootstrap.adapters.status import StatusSources, status_app
@@ -41,7 +42,7 @@ from envoy_bootstrap.adapters.supervisor import ADMIN_SOCKET, Supervisor
 from envoy_bootstrap.adapters.wasm_modules import WasmModules
 from envoy_bootstrap.adapters.workload_identity import WorkloadIdentity
 from envoy_bootstrap.core.addresses import UnixSocket
-from envoy_bootstrap.core.bootstrap import BootstrapInputs, render_bootstrap, to_json
+from envoy_bootstrap.core.bootstrap import BootstrapInputs, customised, render_bootstrap, to_json
 from envoy_bootstrap.core.discovery import Versioned
 from envoy_bootstrap.core.environment import AgentConfig
 from envoy_bootstrap.core.envoy_arguments import envoy_arguments
@@ -62,12 +63,16 @@ ADS_SOCKET = "ads.sock"
 AUDIT_SOCKET = "audit.sock"
 
 
-def bootstrap_text(config: AgentConfig, state_dir: Path, admin: UnixSocket) -> str:
+def bootstrap_text(
+    config: AgentConfig, state_dir: Path, admin: UnixSocket, custom: Mapping[str, Any] | None = None
+) -> str:
     """The bootstrap of this workload's Envoy with that admin socket, without patches."""
-    return to_json(_bootstrap(config, state_dir, admin))
+    return to_json(_bootstrap(config, state_dir, admin, custom))
 
 
-def _bootstrap(config: AgentConfig, state_dir: Path, admin: UnixSocket) -> dict[str, Any]:
+def _bootstrap(
+    config: AgentConfig, state_dir: Path, admin: UnixSocket, custom: Mapping[str, Any] | None
+) -> dict[str, Any]:
     inputs = BootstrapInputs(
         node=config.node,
         pilot=config.pilot,
@@ -81,17 +86,25 @@ def _bootstrap(config: AgentConfig, state_dir: Path, admin: UnixSocket) -> dict[
         listen_host=config.listen_host,
         health_port=config.health_port,
         prometheus_port=config.prometheus_port,
-        stats=config.proxy.stats,
+        stats=config.stats,
         runtime_values=config.proxy.runtime_values,
+        max_connections=config.max_connections,
+        reporting=config.proxy.reporting,
+        lookup_family=config.lookup_family,
+        outlier_log=config.arguments.outlier_log,
+        load_stats=config.load_stats,
+        compliance_policy=config.compliance_policy,
     )
-    return render_bootstrap(inputs)
+    bootstrap = render_bootstrap(inputs)
+    return bootstrap if custom is None else customised(bootstrap, custom)
 
 
 class Agent:
     """One workload's agent."""
 
-    def __init__(self, config: AgentConfig, state_dir: Path, envoy: str) -> None:
+    def __init__(self, config: AgentConfig, state_dir: Path, envoy: str, operator: OperatorBootstrap) -> None:
         self._config = config
+        self._custom = operator.custom
         self._state_dir = state_dir
         self._modules = WasmModules(state_dir / "wasm")
         self._begun = monotonic()
@@ -117,7 +130,7 @@ class Agent:
         self.supervisor = Supervisor(
             envoy,
             state_dir,
-            lambda admin: to_json(self._patch.applied(_bootstrap(config, state_dir, admin))),
+            lambda admin: to_json(self._patch.applied(_bootstrap(config, state_dir, admin, operator.custom))),
             lambda bootstrap: envoy_arguments(
                 bootstrap,
                 drain=config.proxy.drain_duration,
@@ -125,7 +138,9 @@ class Agent:
                 log_level=config.arguments.proxy_log_level,
                 component_log_level=config.arguments.proxy_component_log_level,
                 ipv6=":" in config.instance_ip,
+                override=operator.override,
             ),
+            operator.override,
         )
         self._stored = StoredState.open(state_dir, config.state_key_file)
         self._recorder = LastGoodRecorder(self.supervisor, self._stored)
@@ -179,7 +194,7 @@ class Agent:
     async def _run_envoy(self) -> None:
         if self._config.asks_for_bootstrap:
             admin = UnixSocket(str(self._state_dir / ADMIN_SOCKET), mode=0o600)
-            await self._patch.settle(self._envoy, _bootstrap(self._config, self._state_dir, admin))
+            await self._patch.settle(self._envoy, _bootstrap(self._config, self._state_dir, admin, self._custom))
         await self.supervisor.run()
 
     async def readiness(self) -> EnvoyReadiness:

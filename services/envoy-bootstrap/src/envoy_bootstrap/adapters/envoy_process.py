@@ -22,10 +22,13 @@ _STUCK_AFTER = 5.0
 _QUIET_LOOKS = 3
 
 
-async def validate(envoy: str, bootstrap: Path) -> None:
+async def validate(envoy: str, bootstrap: Path, override: str = "") -> None:
     """Have Envoy read the bootstrap without serving it; INVALID with its message when it refuses."""
     process = await asyncio.create_subprocess_exec(
-        envoy, *validate_arguments(str(bootstrap)), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        envoy,
+        *validate_arguments(str(bootstrap), override),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await process.communicate()
     if process.returncode != 0:

@@ -32,7 +32,8 @@ ADMIN_SOCKET = "admin.sock"
 class Supervisor:
     """Owns the Envoy of this workload.
 
-    `render` makes the bootstrap text for an admin socket, `arguments` the command line for a bootstrap file.
+    `render` makes the bootstrap text for an admin socket, `arguments` the command line for a bootstrap file, which has
+    Envoy merge `override` into it.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Supervisor:
         directory: Path,
         render: Callable[[UnixSocket], str],
         arguments: Callable[[str], list[str]],
+        override: str = "",
     ) -> None:
         self._envoy = envoy
         self._directory = directory
         self._render = render
         self._arguments = arguments
+        self._override = override
         self._epoch = 0
         self._current: EnvoyProcess | None = None
         self._replacing = asyncio.Lock()
@@ -134,7 +137,7 @@ class Supervisor:
         bootstrap = self._directory / f"envoy-rev{self._epoch}.json"
         text = self._render(UnixSocket(str(socket), mode=0o600))
         await asyncio.to_thread(write_private, bootstrap, text.encode())
-        await validate(self._envoy, bootstrap)
+        await validate(self._envoy, bootstrap, self._override)
         envoy = await EnvoyProcess.start(self._envoy, self._arguments(str(bootstrap)), socket, self._epoch)
         self._point_admin_at(envoy)
         return envoy

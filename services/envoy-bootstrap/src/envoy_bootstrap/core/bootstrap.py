@@ -12,12 +12,13 @@ from google.protobuf import json_format
 from meshcore.xds import registry
 from meshcore.xds.merging import merge
 
-from envoy_bootstrap.core import static_clusters, static_listeners
+from envoy_bootstrap.core import reporting_services, static_clusters, static_listeners
 from envoy_bootstrap.core.addresses import HostPort, UnixSocket, typed
+from envoy_bootstrap.core.environment import MAX_CONNECTIONS
+from envoy_bootstrap.core.reporting_services import ReportingServices
 from envoy_bootstrap.core.runtime_layers import layered_runtime
-from envoy_bootstrap.core.stats_config import StatsInclusion, stats_config
+from envoy_bootstrap.core.stats_config import StatsInclusion, stats_config, stats_intervals
 
-_MAX_CONNECTIONS = 2147483647
 _LOG_FORMAT = "%Y-%m-%dT%T.%fZ\t%l\tenvoy %n %g:%#\t%v\tthread=%t"
 
 
@@ -43,16 +44,27 @@ class BootstrapInputs:
     prometheus_port: int = 15090
     stats: StatsInclusion = field(default_factory=StatsInclusion)
     runtime_values: Mapping[str, str] = field(default_factory=dict)
-    compress_stats: bool = True
-    max_connections: int = _MAX_CONNECTIONS
+    max_connections: int = MAX_CONNECTIONS
+    reporting: ReportingServices = field(default_factory=ReportingServices)
+    lookup_family: str = "V4_ONLY"
+    """Which addresses the names of those services are resolved to."""
+    outlier_log: str = ""
+    """File that Envoy writes ejections of endpoints to; empty: none."""
+    compliance_policy: str = ""
+    load_stats: Mapping[str, Any] = field(default_factory=dict)
+    """Envoy's ApiConfigSource of a load reporting service."""
 
 
 def render_bootstrap(inputs: BootstrapInputs) -> dict[str, Any]:
     """The bootstrap as a JSON object with proto field names."""
+    cluster_name = str(inputs.node.get("cluster", ""))
+    tracing = reporting_services.tracing(inputs.reporting, cluster_name)
+    sinks = reporting_services.stats_sinks(inputs.reporting)
+    manager = _cluster_manager(inputs)
     return {
         "application_log_config": {"log_format": {"text_format": _LOG_FORMAT}},
         "node": dict(inputs.node),
-        "layered_runtime": layered_runtime(inputs.runtime_values),
+        "layered_runtime": layered_runtime(inputs.runtime_values, inputs.compliance_policy),
         "bootstrap_extensions": [
             {
                 "name": "envoy.bootstrap.internal_listener",
@@ -62,6 +74,9 @@ def render_bootstrap(inputs: BootstrapInputs) -> dict[str, Any]:
             }
         ],
         "stats_config": stats_config(inputs.stats),
+        **stats_intervals(inputs.stats),
+        **({"stats_sinks": sinks} if sinks else {}),
+        **({"tracing": tracing} if tracing else {}),
         "admin": _admin(inputs.admin),
         "dynamic_resources": _dynamic_resources(),
         "static_resources": {
@@ -71,19 +86,35 @@ def render_bootstrap(inputs: BootstrapInputs) -> dict[str, Any]:
                 static_clusters.sds_cluster(inputs.agent_sds),
                 static_clusters.audit_cluster(inputs.agent_audit),
                 static_clusters.xds_cluster(inputs.pilot, inputs.pilot_sans, inputs.agent_ads, inputs.pilot_endpoints),
+                *reporting_services.clusters(inputs.reporting, inputs.lookup_family),
             ],
             "listeners": [
                 static_listeners.prometheus_listener(
-                    HostPort(inputs.listen_host, inputs.prometheus_port), compress=inputs.compress_stats
+                    HostPort(inputs.listen_host, inputs.prometheus_port), compress=inputs.stats.compressed
                 ),
                 static_listeners.health_listener(HostPort(inputs.listen_host, inputs.health_port)),
             ],
         },
         "overload_manager": _overload_manager(inputs.max_connections),
+        **({"cluster_manager": manager} if manager else {}),
         # No deferred cluster creation: a config dump leaves out the endpoints of a cluster that nobody has used yet,
         # and the last good configuration is made of such dumps.
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
     }
+
+
+def customised(bootstrap: Mapping[str, Any], custom: Mapping[str, Any]) -> dict[str, Any]:
+    """The operator's own bootstrap, with what this proxy cannot be run without: its node, its admin socket, where its
+    configuration comes from, and those of the agent's clusters and listeners that `custom` does not have."""
+    static = custom.get("static_resources") or {}
+    made = {}
+    for kind, ours in bootstrap["static_resources"].items():
+        theirs = list(static.get(kind) or ())
+        names = {item.get("name") for item in theirs if isinstance(item, dict)}
+        made[kind] = theirs + [item for item in ours if item["name"] not in names]
+    needed = {name: bootstrap[name] for name in ("node", "admin")}
+    dynamic = custom.get("dynamic_resources") or bootstrap["dynamic_resources"]
+    return {**custom, **needed, "dynamic_resources": dynamic, "static_resources": {**static, **made}}
 
 
 def patched(bootstrap: Mapping[str, Any], patch: bytes) -> dict[str, Any]:
@@ -104,8 +135,18 @@ def _admin(address: UnixSocket | HostPort) -> dict[str, Any]:
     log = typed("envoy.extensions.access_loggers.file.v3.FileAccessLog", {"path": "/dev/null"})
     return {
         "access_log": [{"name": "envoy.access_loggers.file", "typed_config": log}],
+        "profile_path": "/var/lib/istio/data/envoy.prof",
         "address": address.to_envoy(),
     }
+
+
+def _cluster_manager(inputs: BootstrapInputs) -> dict[str, Any]:
+    manager: dict[str, Any] = {}
+    if inputs.outlier_log:
+        manager["outlier_detection"] = {"event_log_path": inputs.outlier_log}
+    if inputs.load_stats:
+        manager["load_stats_config"] = dict(inputs.load_stats)
+    return manager
 
 
 def _dynamic_resources() -> dict[str, Any]:

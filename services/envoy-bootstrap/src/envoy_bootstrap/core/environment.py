@@ -3,8 +3,9 @@
 Pure: the environment is an argument. Every missing or wrong variable is named, all at once.
 """
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -13,10 +14,13 @@ from meshcore.identity import SpiffeId
 
 from envoy_bootstrap.core.addresses import HostPort, is_ip
 from envoy_bootstrap.core.health_probe import ProbeTarget, parse_probe
-from envoy_bootstrap.core.node import NodeInputs, build_node
+from envoy_bootstrap.core.node import NodeInputs, annotations_of, build_node
 from envoy_bootstrap.core.proxy_config import ProxyConfig, parse_duration, parse_proxy_config
+from envoy_bootstrap.core.stats_config import StatsInclusion, annotated
 
 _T = TypeVar("_T")
+MAX_CONNECTIONS = 2147483647
+"""No limit, in Istio's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Arguments:
     proxy_log_level: str = "warning"
     proxy_component_log_level: str = ""
     concurrency: int | None = None
+    outlier_log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,15 @@ class AgentConfig:
     """Where the bootstrap of the application's gRPC library is written; empty: nowhere."""
     output_certs: str = ""
     """The folder that has the certificate as files; empty: none."""
+    stats: StatsInclusion = field(default_factory=StatsInclusion)
+    """With what the pod's annotations say."""
+    max_connections: int = MAX_CONNECTIONS
+    load_stats: Mapping[str, Any] = field(default_factory=dict)
+    custom_bootstrap: str = ""
+    """File with a bootstrap that takes the place of ours, and one that is merged into it; empty: none."""
+    bootstrap_override: str = ""
+    host_ip: str = ""
+    compliance_policy: str = ""
 
     @property
     def listen_host(self) -> str:
@@ -84,6 +98,12 @@ class AgentConfig:
         return HostPort(self.instance_ip if self.shares_machine else local, self.proxy.status_port)
 
     @property
+    def lookup_family(self) -> str:
+        """Envoy's word for the families of addresses that this workload can reach."""
+        families = {":" in address for address in self.node["metadata"]["INSTANCE_IPS"].split(",")}
+        return {1: "V6_ONLY" if True in families else "V4_ONLY"}.get(len(families), "ALL")
+
+    @property
     def concurrency(self) -> int:
         """Envoy's worker threads, 0 for one a core: the command line's word, ProxyConfig's, or the limit of CPUs."""
         if (self.arguments.concurrency or 0) > 0:
@@ -91,10 +111,19 @@ class AgentConfig:
         return self.cpu_limit if self.proxy.concurrency is None else self.proxy.concurrency
 
 
-def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> AgentConfig:
+@dataclass(frozen=True, slots=True)
+class PodInfo:
+    """What the downward API's files say."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod: PodInfo = PodInfo()) -> AgentConfig:
     """Read everything; INVALID with one violation per variable that is missing or wrong."""
     reader = _Reader(environment)
-    proxy = reader.parsed("PROXY_CONFIG", parse_proxy_config, ProxyConfig())
+    host_ip = environment.get("HOST_IP", "")
+    proxy = reader.parsed("PROXY_CONFIG", lambda text: parse_proxy_config(text, host_ip), ProxyConfig())
     pod_name = reader.required("POD_NAME", "the name of this workload instance")
     namespace = reader.required("POD_NAMESPACE", "the namespace of this workload")
     service_account = reader.required("SERVICE_ACCOUNT", "the service account whose identity this workload has")
@@ -138,6 +167,9 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> A
                 pilot_sans=sans,
                 health_port=health_port,
                 prometheus_port=prometheus_port,
+                outlier_log=arguments.outlier_log,
+                pod_labels=pod.labels,
+                pod_annotations=pod.annotations,
             ),
             build_node,
         )
@@ -153,6 +185,13 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> A
     rsa = reader.number("WORKLOAD_RSA_KEY_SIZE", 2048, maximum=8192) if _wants_rsa(environment) else None
     if rsa is not None and rsa < 2048:
         reader.wrong("WORKLOAD_RSA_KEY_SIZE", f"{rsa} bits are too few", "at least 2048")
+    max_connections = proxy.connection_limit or reader.number(
+        "ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS",
+        _limit(proxy.runtime_values.get("overload.global_downstream_max_connections", "")),
+        maximum=MAX_CONNECTIONS,
+    )
+    no_load_stats: Mapping[str, Any] = {}
+    load_stats = reader.parsed("ISTIO_META_LOAD_STATS_CONFIG_JSON", _json_mapping, no_load_stats)
     if reader.violations or identity is None or node is None or pilot is None or citadel is None:
         raise MeshError(ErrorCode.INVALID, "the agent's environment is not complete", reader.violations)
     metadata = node["metadata"]
@@ -190,7 +229,28 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments) -> A
         asks_for_bootstrap=asks_for_bootstrap,
         grpc_bootstrap=grpc_bootstrap,
         output_certs=environment.get("OUTPUT_CERTS") or (f"{state_dir}/certs" if grpc_bootstrap else ""),
+        stats=annotated(proxy.stats, annotations_of(environment, pod.annotations), tuple(dict.fromkeys(ips))),
+        max_connections=max_connections,
+        load_stats=load_stats,
+        custom_bootstrap=environment.get("ISTIO_BOOTSTRAP") or proxy.custom_bootstrap,
+        bootstrap_override=environment.get("ISTIO_BOOTSTRAP_OVERRIDE", ""),
+        host_ip=host_ip,
+        compliance_policy=environment.get("COMPLIANCE_POLICY", ""),
     )
+
+
+def _limit(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < MAX_CONNECTIONS else MAX_CONNECTIONS
+
+
+def _json_mapping(text: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise MeshError(ErrorCode.INVALID, "is not a JSON object")
+    return value
 
 
 class _Reader:

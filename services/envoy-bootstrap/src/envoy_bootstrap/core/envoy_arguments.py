@@ -11,8 +11,11 @@ def envoy_arguments(
     log_level: str,
     component_log_level: str = "",
     ipv6: bool = False,
+    override: str = "",
 ) -> list[str]:
     """The arguments after the program's name; `concurrency` 0 leaves it to Envoy: a worker thread for each core.
+
+    Envoy merges `override` into the bootstrap.
 
     Hot restart is off: two Envoys of one workload overlap by SO_REUSEPORT instead, and nothing in shared memory can be
     left in a state that blocks the next start.
@@ -34,6 +37,7 @@ def envoy_arguments(
         "-l",
         log_level,
     ]
+    arguments += _merged(override)
     if concurrency:
         arguments += ["--concurrency", str(concurrency)]
     if component_log_level:
@@ -41,8 +45,13 @@ def envoy_arguments(
     return arguments
 
 
-def validate_arguments(bootstrap: str) -> list[str]:
+def validate_arguments(bootstrap: str, override: str = "") -> list[str]:
     """Check a bootstrap and end: an Envoy that fails late has already taken its sockets."""
     return [
         "--mode", "validate", "-c", bootstrap, "-l", "error", "--allow-unknown-static-fields", "--skip-deprecated-logs",
+        *_merged(override),
     ]  # fmt: skip
+
+
+def _merged(override: str) -> list[str]:
+    return ["--config-yaml", override] if override else []

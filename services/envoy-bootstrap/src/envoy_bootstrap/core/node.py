@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from meshcore.errors import ErrorCode, MeshError
@@ -35,6 +35,10 @@ class NodeInputs:
     pilot_sans: tuple[str, ...]
     health_port: int
     prometheus_port: int
+    outlier_log: str = ""
+    pod_labels: Mapping[str, str] = field(default_factory=dict)
+    """Those that the downward API's file has, and annotations likewise."""
+    pod_annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_node(inputs: NodeInputs) -> dict[str, Any]:
@@ -72,34 +76,48 @@ def _metadata(inputs: NodeInputs) -> dict[str, Any]:
                 metadata[name.removeprefix(_META)] = source[name]
             elif name.startswith(_META_JSON):
                 metadata.update(_json_object(name, source[name]))
-    labels = {
-        key: value
-        for key, value in _json_object(
-            "ISTIO_METAJSON_LABELS", inputs.environment.get("ISTIO_METAJSON_LABELS", "")
-        ).items()
-        if key not in _REDUNDANT_LABELS
-    }
-    if labels:
+    given = _labels(_json_object("ISTIO_METAJSON_LABELS", inputs.environment.get("ISTIO_METAJSON_LABELS", "")))
+    if given:
+        metadata["STATIC_LABELS"] = given
+    if labels := {**_labels(inputs.pod_labels), **given}:
         metadata["LABELS"] = labels
-        metadata["STATIC_LABELS"] = labels
-    annotations = _json_object("ISTIO_METAJSON_ANNOTATIONS", inputs.environment.get("ISTIO_METAJSON_ANNOTATIONS", ""))
-    if annotations:
+    if annotations := annotations_of(inputs.environment, inputs.pod_annotations):
         metadata["ANNOTATIONS"] = annotations
+        # as Istio's ISTIO_METAJSON_ANNOTATIONS; what has no prefix could be taken for metadata of ours
+        metadata.update({key: value for key, value in annotations.items() if "/" in key})
     metadata.update(
         {
             "NAME": inputs.pod_name,
             "POD_NAME": inputs.pod_name,
             "NAMESPACE": inputs.namespace,
             "SERVICE_ACCOUNT": inputs.service_account,
-            "INSTANCE_IPS": ",".join(inputs.instance_ips),
+            "INSTANCE_IPS": ",".join(dict.fromkeys(inputs.instance_ips)),
             "PILOT_SAN": list(inputs.pilot_sans),
             "PROXY_CONFIG": dict(inputs.proxy_config),
             "ENVOY_STATUS_PORT": inputs.health_port,
             "ENVOY_PROMETHEUS_PORT": inputs.prometheus_port,
+            "METADATA_DISCOVERY": "false",
             AUDIT_METADATA: "true",
         }
     )
+    if inputs.outlier_log:
+        metadata["OUTLIER_LOG_PATH"] = inputs.outlier_log
     return metadata
+
+
+def annotations_of(environment: Mapping[str, str], pod_annotations: Mapping[str, str]) -> dict[str, Any]:
+    """The pod's annotations, from the downward API's file and from ISTIO_METAJSON_ANNOTATIONS, which counts."""
+    given = _json_object("ISTIO_METAJSON_ANNOTATIONS", environment.get("ISTIO_METAJSON_ANNOTATIONS", ""))
+    return {**pod_annotations, **given}
+
+
+def _labels(labels: Mapping[str, Any]) -> dict[str, Any]:
+    """A locality with slashes: a label of Kubernetes cannot hold them, so Istio lets dots stand for them."""
+    return {
+        key: str(value).replace(".", "/") if key in _LOCALITY_LABELS and "/" not in str(value) else value
+        for key, value in labels.items()
+        if key not in _REDUNDANT_LABELS
+    }
 
 
 def _json_object(name: str, text: str) -> dict[str, Any]:
@@ -125,6 +143,4 @@ def _locality(labels: Mapping[str, Any]) -> dict[str, str] | None:
     text = next((str(labels[label]) for label in _LOCALITY_LABELS if labels.get(label)), "")
     if not text:
         return None
-    # A label cannot hold a slash, so Istio lets a dot stand for it.
-    parts = (text if "/" in text else text.replace(".", "/")).split("/")
-    return {key: part for key, part in zip(("region", "zone", "sub_zone"), parts, strict=False) if part}
+    return {key: part for key, part in zip(("region", "zone", "sub_zone"), text.split("/"), strict=False) if part}

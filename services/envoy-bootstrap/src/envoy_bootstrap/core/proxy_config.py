@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import yaml
 from meshcore.errors import ErrorCode, MeshError, Violation
 
+from envoy_bootstrap.core.reporting_services import ReportingServices, parse_reporting_services
 from envoy_bootstrap.core.stats_config import StatsInclusion
 
 _T = TypeVar("_T")
@@ -32,6 +33,11 @@ class ProxyConfig:
     runtime_values: Mapping[str, str] = field(default_factory=dict)
     proxy_metadata: Mapping[str, str] = field(default_factory=dict)
     stats: StatsInclusion = field(default_factory=StatsInclusion)
+    reporting: ReportingServices = field(default_factory=ReportingServices)
+    connection_limit: int | None = None
+    """Connections that all listeners together take."""
+    custom_bootstrap: str = ""
+    """File with a bootstrap of the operator's own."""
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -44,8 +50,11 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(hours=hours, minutes=minutes, seconds=seconds, milliseconds=millis)
 
 
-def parse_proxy_config(text: str) -> ProxyConfig:
-    """Read PROXY_CONFIG; every violation at once, each field named `PROXY_CONFIG.<field>`."""
+def parse_proxy_config(text: str, host_ip: str = "") -> ProxyConfig:
+    """Read PROXY_CONFIG; every violation at once, each field named `PROXY_CONFIG.<field>`.
+
+    `$(HOST_IP)` in the address of a tracer and the like stands for `host_ip`.
+    """
     try:
         document = yaml.safe_load(text) if text.strip() else {}
     except yaml.YAMLError as error:
@@ -70,7 +79,11 @@ def parse_proxy_config(text: str) -> ProxyConfig:
             suffixes=_texts(matcher.get("inclusionSuffixes")),
             regexes=_texts(matcher.get("inclusionRegexps")),
             extra_tags=_texts(document.get("extraStatTags")),
+            compressed=document.get("statsCompression") is not False,
         ),
+        reporting=parse_reporting_services(document, host_ip),
+        connection_limit=_connection_limit(reader.mapping("connectionSettings")),
+        custom_bootstrap=reader.text("customConfigFile", "") or reader.text("proxyBootstrapTemplatePath", ""),
         raw=document,
     )
     if reader.violations:
@@ -107,6 +120,12 @@ class _Reader:
     def _wrong(self, key: str, expected: str, default: _T) -> _T:
         self.violations.append(Violation(f"PROXY_CONFIG.{key}", "has the wrong type", expected))
         return default
+
+
+def _connection_limit(settings: Mapping[str, Any]) -> int | None:
+    limit = settings.get("globalDownstreamConnectionLimit")
+    value = limit.get("value") if isinstance(limit, dict) else limit
+    return value if isinstance(value, int) and value > 0 else None
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -76,7 +76,11 @@ def xds_cluster(
             "thresholds": [{"priority": "DEFAULT", **_BREAKERS}, {"priority": "HIGH", **_BREAKERS}],
         },
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},
-        "typed_extension_protocol_options": _http2(_KEEPALIVE),
+        "typed_extension_protocol_options": _http2(
+            _KEEPALIVE,
+            # A stream that Pilot ended, because the certificate did, must not come back on the connection of before.
+            common_http_protocol_options={"max_requests_per_connection": 1},
+        ),
     }
 
 
@@ -103,7 +107,7 @@ def sds_cluster(socket: UnixSocket) -> dict[str, Any]:
     """The agent's secret discovery socket."""
     return {
         **_static(SDS_CLUSTER, socket, "1s"),
-        "typed_extension_protocol_options": _http2({}),
+        "typed_extension_protocol_options": HTTP2,
     }
 
 
@@ -111,7 +115,7 @@ def audit_cluster(socket: UnixSocket) -> dict[str, Any]:
     """The agent's access log service; Pilot's listeners name it where the node says that it is there."""
     return {
         **_static(AUDIT_CLUSTER, socket, "1s"),
-        "typed_extension_protocol_options": _http2({}),
+        "typed_extension_protocol_options": HTTP2,
     }
 
 
@@ -125,13 +129,16 @@ def prometheus_cluster(admin: HostPort | UnixSocket) -> dict[str, Any]:
     return _static(PROMETHEUS_CLUSTER, _connectable(admin), "0.250s")
 
 
-def sds_secret(name: str) -> dict[str, Any]:
-    """An SdsSecretConfig for one of the agent's secrets. Waits for ever: a certificate that is late is not absent."""
+def sds_secret(name: str, *, waits: bool = True) -> dict[str, Any]:
+    """An SdsSecretConfig for one of the agent's secrets.
+
+    One that `waits` does so for ever: a certificate that is late is not absent.
+    """
     return {
         "name": name,
         "sds_config": {
             "resource_api_version": "V3",
-            "initial_fetch_timeout": "0s",
+            **({"initial_fetch_timeout": "0s"} if waits else {}),
             "api_config_source": {
                 "api_type": "DELTA_GRPC",
                 "transport_api_version": "V3",
@@ -187,6 +194,10 @@ def _connectable(address: HostPort | UnixSocket) -> HostPort | UnixSocket:
     return UnixSocket(address.path) if isinstance(address, UnixSocket) else address
 
 
-def _http2(options: dict[str, Any]) -> dict[str, Any]:
-    explicit = {"explicit_http_config": {"http2_protocol_options": dict(options)}}
+def _http2(options: dict[str, Any], **others: Any) -> dict[str, Any]:
+    explicit = {**others, "explicit_http_config": {"http2_protocol_options": dict(options)}}
     return {_HTTP_OPTIONS: typed(_HTTP_OPTIONS, explicit)}
+
+
+HTTP2 = _http2({})
+"""The protocol options of a cluster that speaks gRPC."""

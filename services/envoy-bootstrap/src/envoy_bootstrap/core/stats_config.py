@@ -4,9 +4,13 @@ Names of clusters and hosts contain dots, so Pilot ends every such part of a nam
 that. Everything outside the inclusion list is never created, which is most of Envoy's memory in a large mesh. Pure.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
+
+from meshcore.durations import parse_duration
 
 _TAGS = (
     ("cluster_name", r"^cluster(\.(.+);)"),
@@ -38,15 +42,67 @@ _USAGE = ("downstream_cx_active", "downstream_rq_active")
 _SUFFIXES = ("rbac.allowed", "rbac.denied", "shadow_allowed", "shadow_denied", *_USAGE)
 _REGEXES = (r"vhost\..*\.route\..*",)
 
+_FLUSH = timedelta(seconds=5)
+"""Envoy's own."""
+_ANNOTATIONS = (
+    "statsInclusionPrefixes",
+    "statsInclusionSuffixes",
+    "statsInclusionRegexps",
+    "extraStatTags",
+    "statsHistogramBuckets",
+    "statsFlushInterval",
+    "statsEvictionInterval",
+    "statsCompression",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class StatsInclusion:
-    """What the operator adds: `proxyStatsMatcher` of ProxyConfig, or the annotations of the pod, and extra tags."""
+    """What the operator adds: `proxyStatsMatcher` of ProxyConfig, or the annotations of the pod, and extra tags.
+
+    `buckets` are those of histograms by the beginning of their names; None for an interval is Envoy's own.
+    """
 
     prefixes: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
     regexes: tuple[str, ...] = ()
     extra_tags: tuple[str, ...] = ()
+    buckets: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    flush: timedelta | None = None
+    eviction: timedelta | None = None
+    compressed: bool = True
+
+
+def annotated(inclusion: StatsInclusion, annotations: Mapping[str, str], addresses: Sequence[str]) -> StatsInclusion:
+    """What the pod's annotations make of it: each takes the place of its field of ProxyConfig, extra tags are added.
+    `{pod_ip}` stands for every address. A value that cannot be read counts as absent, as in Istio."""
+    texts = {name: annotations.get(f"sidecar.istio.io/{name}", "") for name in _ANNOTATIONS}
+
+    def patterns(name: str, given: tuple[str, ...]) -> tuple[str, ...]:
+        chosen = tuple(texts[name].split(",")) if texts[name] else given
+        return tuple(
+            pattern.replace("{pod_ip}", address)
+            for pattern in chosen
+            if pattern
+            for address in (addresses if "{pod_ip}" in pattern else ("",))
+        )
+
+    tags = [*inclusion.extra_tags, *filter(None, texts["extraStatTags"].split(","))]
+    flush = _interval(texts["statsFlushInterval"])
+    eviction = _interval(texts["statsEvictionInterval"])
+    if eviction is not None and eviction % (flush or _FLUSH):
+        eviction = None  # Envoy refuses one that is no multiple of the flush interval
+    return replace(
+        inclusion,
+        prefixes=patterns("statsInclusionPrefixes", inclusion.prefixes),
+        suffixes=patterns("statsInclusionSuffixes", inclusion.suffixes),
+        regexes=patterns("statsInclusionRegexps", inclusion.regexes),
+        extra_tags=tuple(dict.fromkeys(tags)),
+        buckets=_buckets(texts["statsHistogramBuckets"]),
+        flush=flush,
+        eviction=eviction,
+        compressed=inclusion.compressed and texts["statsCompression"] != "false",
+    )
 
 
 def stats_config(inclusion: StatsInclusion) -> dict[str, Any]:
@@ -62,11 +118,38 @@ def stats_config(inclusion: StatsInclusion) -> dict[str, Any]:
         *_patterns("suffix", inclusion.suffixes),
         *({"safe_regex": {"regex": regex}} for regex in inclusion.regexes),
     ]
-    return {
+    config: dict[str, Any] = {
         "use_all_default_tags": False,
         "stats_tags": tags,
         "stats_matcher": {"inclusion_list": {"patterns": patterns}},
     }
+    if inclusion.buckets:
+        config["histogram_bucket_settings"] = [
+            {"match": {"prefix": prefix}, "buckets": list(limits)} for prefix, limits in inclusion.buckets
+        ]
+    return config
+
+
+def stats_intervals(inclusion: StatsInclusion) -> dict[str, str]:
+    """The bootstrap's intervals, those that are not Envoy's own."""
+    intervals = {"stats_flush_interval": inclusion.flush, "stats_eviction_interval": inclusion.eviction}
+    return {name: f"{value.total_seconds():g}s" for name, value in intervals.items() if value is not None}
+
+
+def _interval(text: str) -> timedelta | None:
+    try:
+        found = parse_duration(text)
+    except ValueError:
+        return None
+    return found if found > timedelta() else None
+
+
+def _buckets(text: str) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    try:
+        given = json.loads(text) if text else {}
+        return tuple((str(prefix), tuple(float(limit) for limit in given[prefix])) for prefix in sorted(given))
+    except (ValueError, TypeError):
+        return ()
 
 
 def _patterns(kind: str, values: Sequence[str]) -> list[dict[str, str]]:
