@@ -9,7 +9,7 @@ from meshcore.runtime import Runtime, run
 
 from pilot.adapters.own_identity import start_identity
 from pilot.adapters.serving import start_parent, start_serving
-from pilot.core.compiler import CompileCache, compile_resources
+from pilot.core.compiler import CompileCache, Refreshing, compile_resources
 from pilot.core.impact import affects
 from pilot.settings import PilotSettings
 
@@ -21,7 +21,9 @@ async def build(runtime: Runtime[PilotSettings]) -> None:
     if settings.workers > 1 and settings.worker < 0:
         source = await start_parent(runtime)
     else:
-        serving = await start_serving(runtime, partial(compile_resources, cache=CompileCache()), affects, identity)
+        memos = CompileCache()
+        compile_class = partial(compile_resources, cache=memos)
+        serving = await start_serving(runtime, compile_class, affects, identity, Refreshing(memos))
         source = serving.source
     if settings.worker < 0:
         # A worker has no admin API, so it does without the time and memory of the web framework.

@@ -69,7 +69,7 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
         },
         "EndpointSlice": {
             "addressType": "IPv4",
-            "ports": [{"name": "http", "port": 8080}],
+            "ports": [{"name": port, "port": 8080} for port in ("http", "tcp", "any")],
             "endpoints": [
                 {
                     "addresses": [f"10.2.0.{variant}"],

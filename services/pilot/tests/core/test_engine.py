@@ -252,12 +252,15 @@ API = {
     "Sidecar": "networking.istio.io/v1",
 }
 RATES = ("Service", "bank", "rates", {"ports": [{"name": "http", "port": 80}], "clusterIP": "10.0.0.9"})
-RATES_SLICE = (
-    "EndpointSlice",
-    "bank",
-    "rates",
-    {"addressType": "IPv4", "ports": [{"name": "http", "port": 80}], "endpoints": [{"addresses": ["10.1.0.1"]}]},
-)
+
+
+def rates_at(address):
+    listed = {"addressType": "IPv4", "ports": [{"name": "http", "port": 80}], "endpoints": [{"addresses": [address]}]}
+    return "EndpointSlice", "bank", "rates", listed
+
+
+RATES_SLICE = rates_at("10.1.0.1")
+MOVED_RATES = (*RATES[:3], {**RATES[3], "clusterIP": "10.0.0.8"})
 RATES_RULE = ("DestinationRule", "bank", "rates", {"host": "rates", "trafficPolicy": {"loadBalancer": {}}})
 ANY_BANK_RULE = ("DestinationRule", "bank", "any", {"host": "*.bank.example"})
 RATES_ROUTES = (
@@ -276,7 +279,7 @@ TO_RATES = (
 
 
 @pytest.mark.parametrize(
-    "one", [RATES, RATES_SLICE, RATES_RULE, ANY_BANK_RULE, RATES_ROUTES, FX], ids=lambda one: one[0]
+    "one", [MOVED_RATES, RATES_SLICE, RATES_RULE, ANY_BANK_RULE, RATES_ROUTES, FX], ids=lambda one: one[0]
 )
 def test_a_proxy_whose_sidecar_does_not_import_the_host_is_neither_pushed_nor_waited_for(one):
     pilot = Engine(compile_resources, affects, Debounce(0.1, 10))
@@ -308,15 +311,23 @@ def test_a_host_that_comes_into_scope_or_goes_out_of_it_is_pushed():
     with_bank = ("Sidecar", "shop", "default", {"egress": [{"hosts": ["./*", "bank/rates.bank.svc.cluster.local"]}]})
     assert told(2, RATES) == (True, True)
     assert told(3, only_shop) == (True, False)
-    assert told(4, RATES_SLICE) == (False, False)
+    assert told(4, rates_at("10.1.0.1")) == (False, False)
     assert told(5, with_bank, old=(only_shop,)) == (True, True)
-    assert told(6, RATES_SLICE) == (True, True)
+    assert told(6, rates_at("10.1.0.2")) == (True, True)
     assert told(7, only_shop, old=(with_bank,)) == (True, False)
     assert told(8, TO_RATES) == (True, True), "an imported route sends there"
-    assert told(9, RATES_SLICE) == (True, True)
+    assert told(9, rates_at("10.1.0.3")) == (True, True)
     assert told(10, RATES_RULE) == (True, True)
     assert told(11, (*TO_RATES[:3], None), old=(TO_RATES,)) == (True, False)
     assert told(12, (*RATES[:3], None), old=(RATES,)) == (False, False)
+
+
+def test_a_service_that_is_written_again_as_it_was_concerns_nobody():
+    pilot = Engine(compile_resources, affects, Debounce(0.1, 10))
+    pilot.take_state(FullState("s", 1, "", {}), 0.0)
+    wide = connect(pilot, "b", "office")
+    assert write(pilot, 2, RATES, RATES_SLICE) == {wide.proxy.id}
+    assert write(pilot, 3, RATES, RATES_SLICE, old=(RATES, RATES_SLICE)) == set()
 
 
 def test_a_service_that_is_exported_no_longer_goes_from_those_who_had_it():

@@ -133,6 +133,15 @@ class ResourceSet:
         }
         return ResourceSet(MappingProxyType(merged), self.diagnostics, self.secrets)
 
+    def with_resources(self, type_url: str, resources: Resources) -> "ResourceSet":
+        """The same set but for these resources of one type, all of which it has; itself when none of them changes."""
+        old = self.of_type(type_url)
+        new = {name: _as_sent(old.get(name), resource) for name, resource in resources.items()}
+        if all(old.get(name) is resource for name, resource in new.items()):
+            return self
+        merged = {**self.resources, type_url: MappingProxyType({**old, **new})}
+        return ResourceSet(MappingProxyType(merged), self.diagnostics, self.secrets)
+
     def with_secrets(self, secrets: Resources) -> "ResourceSet":
         """The set as a client that may have these secrets is to have it."""
         return ResourceSet(MappingProxyType({**self.resources, SECRET_TYPE: secrets}), self.diagnostics, self.secrets)

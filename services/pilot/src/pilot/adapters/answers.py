@@ -92,6 +92,7 @@ class LocalAnswers:
             "streams": len(engine.streams),
             "classes": len(engine.classes),
             "compiles": engine.compiles,
+            "refreshes": engine.refreshes,
             "frames_built": engine.frames.built,
             "frames_shared": engine.frames.shared,
             "sweeps": self._hub.sweeps,

@@ -140,6 +140,7 @@ class Hub:
                 self.progressed()
         telemetry.PUSH_TIME.labels("all").observe(time.monotonic() - began)
         telemetry.COMPILES.set(self.engine.compiles)
+        telemetry.REFRESHES.set(self.engine.refreshes)
         telemetry.FRAMES_BUILT.set(self.engine.frames.built)
         telemetry.FRAMES_SHARED.set(self.engine.frames.shared)
         for reason in push.reasons:

@@ -23,8 +23,9 @@ from pilot.adapters.status_writer import StatusWriter
 from pilot.adapters.worker_metrics import WorkerMetrics
 from pilot.adapters.workers import WorkerPool, end_with_parent
 from pilot.core.admission import Admission
+from pilot.core.compiling import Affects, Compile, Refresh, never
 from pilot.core.debounce import Debounce
-from pilot.core.engine import Affects, Compile, Engine
+from pilot.core.engine import Engine
 from pilot.settings import PilotSettings
 
 NATS_USER_FILE = "nats-user.json"
@@ -51,13 +52,17 @@ def process_name(settings: PilotSettings) -> str:
 
 
 async def start_serving(
-    runtime: Runtime[PilotSettings], compile_class: Compile, affects: Affects, identity: LiveIdentity | None
+    runtime: Runtime[PilotSettings],
+    compile_class: Compile,
+    affects: Affects,
+    identity: LiveIdentity | None,
+    refresh: Refresh = never,
 ) -> Serving:
     """Start the parts; the ADS ports open once the first complete snapshot is there."""
     settings = runtime.settings
     debounce = Debounce(settings.debounce_after.total_seconds(), settings.debounce_max.total_seconds())
     hub = Hub(
-        Engine(compile_class, affects, debounce),
+        Engine(compile_class, affects, debounce, refresh=refresh),
         Admission(settings.push_throttle, settings.max_requests_per_second),
     )
     runtime.readiness.expect("feed", "ads")

@@ -47,6 +47,7 @@ KEYS_NOT_FETCHED = metrics.counter("pilot_jwks_resolver_network_fetch_fail", "Fe
 FRAMES_BUILT = metrics.gauge("pilot_xds_frames_built", "Messages assembled so far.")
 FRAMES_SHARED = metrics.gauge("pilot_xds_frames_shared", "Messages sent so far without assembling them.")
 COMPILES = metrics.gauge("pilot_compiles", "Compiles of a class of proxies so far.")
+REFRESHES = metrics.gauge("pilot_endpoint_refreshes", "Classes given other endpoints so far without a compile.")
 ADMISSION_BACKLOG = metrics.gauge("pilot_admission_backlog", "New streams that wait to be read.")
 SLOW_STARTS = metrics.counter("pilot_xds_slow_starts", "Streams ended because their first config took too long.")
 REFUSED_STREAMS = metrics.counter("pilot_xds_refused_streams", "Streams refused, by reason.", ["reason"])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from types import MappingProxyType
 
-from meshcore.distribution.events import Change, ChangeSet, FullState
+from meshcore.distribution.events import ChangeSet, FullState
 from meshcore.xds.channel import Channel
 from meshcore.xds.frames import Frames
 from meshcore.xds.nack import refused_names
@@ -21,23 +21,21 @@ from meshcore.xds.secret_book import SecretBook, SecretName, SecretState, permit
 from meshcore.xds.session import AdsSession, Front
 
 from pilot.core.compiler.envoy_filter.bootstrap import with_bootstrap
+from pilot.core.compiling import Affects, Compile, Refresh, never
 from pilot.core.debounce import Debounce
 from pilot.core.impact import keys_affect, registry_affects
-from pilot.core.ip_families import IpFamilies, families_of
+from pilot.core.ip_families import families_of
 from pilot.core.isolation import HeldBack, Isolation
 from pilot.core.isolation.members import WITNESSES, is_contested
 from pilot.core.issuer_keys import IssuerKeys
 from pilot.core.key_demand import KeyDemand
-from pilot.core.name_table import name_table
+from pilot.core.name_table import NameTables
 from pilot.core.proxy import Proxy, ProxyClass, classify
 from pilot.core.push_queue import Push, PushQueue
 from pilot.core.receipt import ReceiptLog
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.stream import Stream
-
-Compile = Callable[[MeshSnapshot, ProxyClass], ResourceSet]
-Affects = Callable[[Change, ProxyClass, MeshSnapshot], bool]
 
 
 @dataclass(slots=True)
@@ -66,6 +64,9 @@ class Engine:
     has_state: bool = False
     """Whether a first complete snapshot was applied."""
     compiles: int = 0
+    refresh: Refresh = never
+    refreshes: int = 0
+    """Classes that were given other endpoints without a compile."""
     secrets: SecretBook = field(default_factory=SecretBook)
     isolation: Isolation = field(default_factory=Isolation)
     broken: dict[ProxyClass, str] = field(default_factory=dict)
@@ -77,7 +78,7 @@ class Engine:
     _registered: tuple[RegisteredWorkload, ...] = ()
     _classes: dict[ProxyClass, _Compiled] = field(default_factory=dict)
     _members: dict[ProxyClass | None, dict[int, Stream]] = field(default_factory=dict)
-    _names: dict[IpFamilies, _Compiled] = field(default_factory=dict)
+    _names: NameTables = field(default_factory=NameTables)
     _touched: dict[int, Push] = field(default_factory=dict)
     _with_secrets: dict[ProxyClass, tuple[ResourceSet, int, ResourceSet]] = field(default_factory=dict)
     """By class: the compiled set, the generation of the secrets, and both together."""
@@ -257,7 +258,7 @@ class Engine:
         """What a stream is to have, compiled at most once per class and snapshot."""
         one = stream.proxy_class
         if one is None:
-            names = self._name_table(families_of(stream.proxy.instance_ips))
+            names = self._names.of(self.snapshot, families_of(stream.proxy.instance_ips))
             return with_bootstrap(names, self.snapshot, stream.proxy)
         known = self._compiled(one)
         if known.isolated != self.isolation.generation(one):
@@ -269,9 +270,8 @@ class Engine:
         known = self._classes.get(one)
         if known is not None and known.snapshot is self.snapshot:
             return known
-        self.compiles += 1
         try:
-            made = self.compile(self.snapshot, one).sharing(known.made if known else None)
+            made = self._made(known, one)
         except Exception as error:
             # Compiling never fails on validated config; if it does, that is a bug of ours, and no reason to take from
             # proxies what they have.
@@ -281,11 +281,24 @@ class Engine:
             known.snapshot = self.snapshot
             return known
         self.broken.pop(one, None)
+        if known is not None and made is known.made:
+            known.snapshot = self.snapshot
+            return known
         given = self.isolation.applied(one, made)
         if given is not made:
             given = given.sharing(known.resources if known else None)
         fresh = self._classes[one] = _Compiled(self.snapshot, made, given, self.isolation.generation(one))
         return fresh
+
+    def _made(self, known: _Compiled | None, one: ProxyClass) -> ResourceSet:
+        """By other endpoints in what was made before, if nothing else changed; else compiled."""
+        if known is not None and one not in self.broken:
+            made = self.refresh(known.snapshot, known.made, self.snapshot, one)
+            if made is not None:
+                self.refreshes += 1
+                return made
+        self.compiles += 1
+        return self.compile(self.snapshot, one).sharing(known.made if known else None)
 
     def _as_it_was(self, stream: Stream, made: ResourceSet) -> ResourceSet:
         """What a client has had since before this process is not replaced by the stand-in of a part: it has better."""
@@ -320,13 +333,6 @@ class Engine:
     def classes(self) -> Mapping[ProxyClass, ResourceSet]:
         """What has been compiled, by class."""
         return {one: compiled.resources for one, compiled in self._classes.items()}
-
-    def _name_table(self, families: IpFamilies) -> ResourceSet:
-        known = self._names.get(families)
-        if known is None or known.snapshot.registry is not self.snapshot.registry:
-            made = name_table(self.snapshot, families).sharing(known.resources if known else None)
-            known = self._names[families] = _Compiled(self.snapshot, made, made)
-        return known.resources
 
     def _replace(self, snapshot: MeshSnapshot) -> frozenset[int]:
         """Take a snapshot into use; the streams whose class it changes."""

@@ -58,7 +58,7 @@ from pilot.core.visibility.scoping import (
 _C, _E, _L, _R, _N = CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, NAME_TABLE_TYPE
 _X = EXTENSION_CONFIG_TYPE
 _DESCRIBING = frozenset(
-    {"Service", "ServiceEntry", "EndpointSlice", "Endpoints", "Pod", "WorkloadEntry", "WorkloadGroup"}
+    {"Service", "ServiceEntry", "EndpointSlice", "Endpoints", "Pod", "Node", "WorkloadEntry", "WorkloadGroup"}
 )
 """Kinds that concern nobody but by the services and endpoints that the registry makes of them."""
 _MANY = 20
@@ -122,7 +122,7 @@ def affects(change: Any, proxy_class: ProxyClass, snapshot: MeshSnapshot) -> boo
     if not affected_types(change):
         return False
     kind = kind_of(change)
-    if kind in ("ConfigMap", "Node"):
+    if kind == "ConfigMap":
         return True
     if kind in ("Ingress", "IngressClass"):
         return _serves_ingresses(proxy_class, snapshot)

@@ -9,9 +9,25 @@ from meshcore.xds.types import NAME_TABLE_TYPE
 
 from pilot.core.ip_families import IpFamilies, plain_address
 from pilot.core.registry import Service
+from pilot.core.registry.index import Registry
 from pilot.core.snapshot import MeshSnapshot
 
 _UNSPECIFIED = frozenset({"0.0.0.0", "::", ""})
+
+
+class NameTables:
+    """The newest table of each kind of agent; made again when the registry has changed."""
+
+    def __init__(self) -> None:
+        self._made: dict[IpFamilies, tuple[Registry, ResourceSet]] = {}
+
+    def of(self, snapshot: MeshSnapshot, families: IpFamilies) -> ResourceSet:
+        """The table for agents with these families."""
+        registry, made = self._made.get(families, (None, None))
+        if made is None or registry is not snapshot.registry:
+            made = name_table(snapshot, families).sharing(made)
+            self._made[families] = snapshot.registry, made
+        return made
 
 
 def name_table(snapshot: MeshSnapshot, families: IpFamilies = IpFamilies.V4) -> ResourceSet:

@@ -276,9 +276,9 @@ class MeshSnapshot:
             snapshot = _with_delegates(snapshot, touched.get("VirtualService", set()))
         if configs.get("Ingress") or snapshot.ingress is not NO_INGRESS:
             snapshot = _with_ingress(snapshot)
-        routes = snapshot.by_namespace.get("VirtualService", {})
+        routes = snapshot.by_namespace.get("VirtualService")
         if routes is not self.by_namespace.get("VirtualService"):
-            snapshot = replace(snapshot, senders=Senders(routes))
+            snapshot = replace(snapshot, senders=Senders(routes or {}))
         if not touched.keys().isdisjoint(_OF_NETWORKS):
             root = snapshot.mesh_config.root_namespace
             snapshot = replace(snapshot, networks=networks_of(configs, root, snapshot.networks))

@@ -1,19 +1,18 @@
 """What a change set would do to the proxies, without anything being stored or sent. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from meshcore.errors import ErrorCode, MeshError, Violation
 from meshcore.model.base import MeshObject
 from meshcore.model.load import parse_object
-from meshcore.xds.resource import ResourceSet
 
-from pilot.core.proxy import Proxy, ProxyClass, classify
+from pilot.core.compiling import Compile
+from pilot.core.proxy import Proxy, classify
 from pilot.core.resource_diff import ResourceChange, resource_changes
 from pilot.core.snapshot import MeshSnapshot
 
-Compile = Callable[[MeshSnapshot, ProxyClass], ResourceSet]
 OPERATIONS = ("apply", "delete")
 MOST_CHANGES = 1000
 """Objects in one question."""

@@ -4,20 +4,17 @@
 `Diagnostic` in the result. Output is deterministic: names sorted, bytes canonical, whatever the order of arrival. Pure.
 """
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from types import MappingProxyType
 
 from meshcore.xds.resource import ResourceSet
 
 from pilot.core.compiler.authentication import authenticated, authentication_problems
 from pilot.core.compiler.authorization import authorization_problems, authorized
-from pilot.core.compiler.cache import CompileCache, Same
+from pilot.core.compiler.cache import CompileCache
 from pilot.core.compiler.catch_all import catch_all_clusters
-from pilot.core.compiler.clusters import outbound_clusters
 from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.egress_listeners import egress_plan
-from pilot.core.compiler.endpoints import crossing_key, endpoint_resources
 from pilot.core.compiler.envoy_filter import Patched, patched
 from pilot.core.compiler.extensions import extended, extension_problems
 from pilot.core.compiler.gateway_clusters import gateway_clusters
@@ -33,24 +30,17 @@ from pilot.core.compiler.inbound_ports import inbound_conflicts
 from pilot.core.compiler.listeners_inbound import inbound_listeners
 from pilot.core.compiler.listeners_outbound import outbound_listeners, route_names
 from pilot.core.compiler.outbound_plan import plan
+from pilot.core.compiler.parts import clusters_and_endpoints
 from pilot.core.compiler.proxy_headers import with_proxy_headers
+from pilot.core.compiler.refresh import Refreshing
 from pilot.core.compiler.request_audit import audited
 from pilot.core.compiler.routes import route_resources
 from pilot.core.compiler.telemetry import observed, telemetry_problems
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.proxy import GRPC_GENERATOR, Interception, ProxyClass, ProxyType
-from pilot.core.registry import Service
 from pilot.core.snapshot import MeshSnapshot
 
-__all__ = ["CompileCache", "caching_compiler", "compile_resources"]
-
-Compile = Callable[[MeshSnapshot, ProxyClass], ResourceSet]
-
-
-def caching_compiler(cache: CompileCache | None = None) -> Compile:
-    """`compile_resources` with memos that live as long as what is returned: one per process."""
-    memos = cache if cache is not None else CompileCache()
-    return lambda snapshot, proxy_class: compile_resources(snapshot, proxy_class, memos)
+__all__ = ["CompileCache", "Refreshing", "compile_resources"]
 
 
 def compile_resources(
@@ -77,7 +67,8 @@ def compile_resources(
 
 
 def _compile(work: Compilation) -> Iterator[Compiled]:
-    yield from _of_services(work)
+    for service in work.scope.services:
+        yield from clusters_and_endpoints(work, service)
     yield from inbound_clusters(work)
     yield from catch_all_clusters(work)
     yield from outbound_listeners(work)
@@ -87,29 +78,6 @@ def _compile(work: Compilation) -> Iterator[Compiled]:
         yield from gateway_clusters(work)
         yield from gateway_listeners(work)
         yield from gateway_routes(work)
-
-
-def _of_services(work: Compilation) -> Iterator[Compiled]:
-    """Clusters and endpoints of each service in scope: one look-up per service that did not change."""
-    one = work.proxy_class
-    traits = (
-        one.type,
-        one.interception,
-        one.bind_address,
-        work.families,
-        one.locality,
-        tuple(sorted(work.place_labels.items())),
-        Same(work.mesh),
-        Same(work.snapshot.mtls_policies),
-        *crossing_key(work),
-    )
-    for service in work.scope.services:
-        key = ("service", traits, Same(service), Same(work.rule(service)), Same(work.endpoints(service)))
-        yield from work.memo(key, partial(_of_service, work, service))
-
-
-def _of_service(work: Compilation, service: Service) -> tuple[Compiled, ...]:
-    return (*outbound_clusters(work, service), *endpoint_resources(work, service))
 
 
 def _problems(work: Compilation) -> Iterator[Diagnostic]:

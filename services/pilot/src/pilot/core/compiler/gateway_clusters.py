@@ -1,6 +1,6 @@
 """Clusters of AUTO_PASSTHROUGH gateways: the bytes of mesh mTLS go on as they came, to endpoints that end it. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from envoy.config.cluster.v3 import cluster_pb2
@@ -29,7 +29,7 @@ from pilot.core.compiler.endpoints import (
     policies_of,
 )
 from pilot.core.compiler.gateway_chains import serves
-from pilot.core.compiler.gateway_servers import merged_servers
+from pilot.core.compiler.gateway_servers import GatewayServer, merged_servers
 from pilot.core.compiler.messages import ads_source, source_bind
 from pilot.core.registry import Port, Service
 from pilot.core.visibility.destination_rules import PortPolicy
@@ -37,16 +37,25 @@ from pilot.core.visibility.destination_rules import PortPolicy
 
 def gateway_clusters(work: Compilation) -> Iterator[Compiled]:
     """One cluster and assignment for each server name that such a server lets through."""
-    servers = [server for server in merged_servers(work).servers if server.is_auto_passthrough]
-    if not servers:
+    servers = passing_servers(work)
+    if servers:
+        for service in work.scope.services:
+            yield from passed_parts(work, servers, service)
+
+
+def passing_servers(work: Compilation) -> tuple[GatewayServer, ...]:
+    """The class's servers of that mode."""
+    return tuple(server for server in merged_servers(work).servers if server.is_auto_passthrough)
+
+
+def passed_parts(work: Compilation, servers: Iterable[GatewayServer], service: Service) -> Iterator[Compiled]:
+    """Those of one service."""
+    if not any(serves(work, server, service) for server in servers):
         return
-    for service in work.scope.services:
-        if not any(serves(work, server, service) for server in servers):
-            continue
-        for port in service.ports:
-            if port.protocol is not Protocol.UDP:
-                for subset in (None, *work.rule(service).subsets):
-                    yield from _of(work, service, port, subset)
+    for port in service.ports:
+        if port.protocol is not Protocol.UDP:
+            for subset in (None, *work.rule(service).subsets):
+                yield from _of(work, service, port, subset)
 
 
 def _of(work: Compilation, service: Service, port: Port, subset: Subset | None) -> Iterator[Compiled]:

@@ -42,24 +42,29 @@ _KEPT = ("name", "type", "eds_cluster_config", "lb_policy", "ring_hash_lb_config
 def grpc_resources(work: Compilation) -> Iterator[Compiled]:
     """Everything that the client may ask for by name."""
     for service in work.scope.services:
-        if service.resolution is not Resolution.ENDPOINTS:
-            continue
-        mutual = work.mtls(service.namespace).namespace_mode is MtlsMode.STRICT
-        rules = tuple(config.path for config in work.rule(service).configs)
-        shut = set()
-        for item in outbound_clusters(work, service):
-            key = (*_key("grpc-cluster", item), mutual, rules)
-            made = work.memo(key, partial(_cluster, item, rules, mutual=mutual))
-            shut.update([item.resource.name] if made.is_shut else [])
-            yield made.compiled
-        for item in endpoint_resources(work, service):
-            is_shut = item.resource.name in shut
-            yield work.memo((*_key("grpc-endpoints", item), is_shut), partial(_endpoints, item, is_shut=is_shut))
-        for port in service.ports:
-            routes = service_routes(work, service, port)
-            name = outbound_cluster(port.number, "", service.host)
-            yield work.memo(_key("grpc-routes", routes), partial(_routes, name, routes))
-            yield from _listeners(work, service, port, name)
+        yield from grpc_parts(work, service)
+
+
+def grpc_parts(work: Compilation, service: Service) -> Iterator[Compiled]:
+    """That of one service."""
+    if service.resolution is not Resolution.ENDPOINTS:
+        return
+    mutual = work.mtls(service.namespace).namespace_mode is MtlsMode.STRICT
+    rules = tuple(config.path for config in work.rule(service).configs)
+    shut = set()
+    for item in outbound_clusters(work, service):
+        key = (*_key("grpc-cluster", item), mutual, rules)
+        made = work.memo(key, partial(_cluster, item, rules, mutual=mutual))
+        shut.update([item.resource.name] if made.is_shut else [])
+        yield made.compiled
+    for item in endpoint_resources(work, service):
+        is_shut = item.resource.name in shut
+        yield work.memo((*_key("grpc-endpoints", item), is_shut), partial(_endpoints, item, is_shut=is_shut))
+    for port in service.ports:
+        routes = service_routes(work, service, port)
+        name = outbound_cluster(port.number, "", service.host)
+        yield work.memo(_key("grpc-routes", routes), partial(_routes, name, routes))
+        yield from _listeners(work, service, port, name)
 
 
 def _key(what: str, item: Compiled) -> tuple[object, ...]:

@@ -169,14 +169,16 @@ class _Making:
 def plan(work: Compilation) -> Plan:
     """The listeners of a class whose traffic is captured."""
     scope, one = work.scope, work.proxy_class
-    by_endpoints = work.memo(("headless", Same(scope.services)), lambda: any(item.headless for item in scope.services))
+    headless = work.memo(
+        ("headless", Same(scope.services)), lambda: tuple(item for item in scope.services if item.headless)
+    )
     key = (
         "outbound-plan",
         work.rules_key,
         one.domain,
         Same(scope.services),
         tuple(map(Same, scope.virtual_services)),
-        Same(work.snapshot.registry.endpoints) if by_endpoints else None,
+        tuple(Same(work.endpoints(item)) for item in headless),
         work.families,
         *((listener.port.number if listener.port else 0, hosts) for listener, hosts in scope.ports),
     )

@@ -19,7 +19,7 @@ from pilot.core.registry.kubernetes import (
     service_host,
     service_of_kubernetes,
 )
-from pilot.core.registry.pods import Pods, PodsUpdate, Source
+from pilot.core.registry.pods import Pods, PodsUpdate, Source, nodes_of
 from pilot.core.registry.service import DISTRIBUTION, GALLEY, Distribution, Resolution, Service, ServiceKey, preferred
 from pilot.core.registry.service_entry import inline_endpoints, services_of_entry
 from pilot.core.registry.workload import (
@@ -71,7 +71,7 @@ class Registry:
     groups: Mapping[tuple[str, str], WorkloadGroup] = field(default_factory=dict)
     registered: Mapping[tuple[str, str], RegisteredWorkload] = field(default_factory=dict)
     touched: frozenset[ServiceKey] = field(default=frozenset(), compare=False)
-    """Services of which the last update may have changed something."""
+    """Services of which the last update changed something, or their endpoints."""
     replaced: Mapping[ServiceKey, Service] = field(default_factory=dict, compare=False)
     """Those of them that were there before it, as they were."""
 
@@ -232,6 +232,9 @@ class _Update:
         for name in self._pods.changed:
             self._dirty.update(self._slice_of[source] for source in self._pods.users(name))
             self._workload((POD, *name), pods.selectable(name))
+        if moved := self._pods.moved:
+            parts = ((key, part) for key, found in self._slices.items() for part in found.values())
+            self._dirty.update(key for key, part in parts if not moved.isdisjoint(nodes_of(part)))
         self._mark_selecting_services()
         services, by_host, endpoints = (
             dict(self._before.services),
@@ -254,7 +257,9 @@ class _Update:
             if not found:
                 endpoints.pop(key, None)
         self._give_addresses(services, by_host)
-        same = all(services.get(key) is self._before.services.get(key) for key in self._dirty)
+        changed = {key for key in self._dirty if services.get(key) is not self._before.services.get(key)}
+        same = not changed
+        changed.update(key for key in self._dirty if endpoints.get(key) is not self._before.endpoints.get(key))
         return replace(
             self._before,
             services=self._before.services if same else services,
@@ -270,8 +275,8 @@ class _Update:
             distributions=self._distributions,
             groups=self._groups,
             registered=self._registered,
-            touched=frozenset(self._dirty),
-            replaced={key: old for key in self._dirty if (old := self._before.services.get(key)) is not None},
+            touched=frozenset(changed),
+            replaced={key: old for key in changed if (old := self._before.services.get(key)) is not None},
         )
 
     def _mark_selecting_services(self) -> None:

@@ -95,6 +95,8 @@ class PodsUpdate:
         self._described = dict(before.described)
         self._before = before
         self.changed: set[Name] = set()
+        self.moved: set[str] = set()
+        """Nodes that are elsewhere than before."""
 
     def pod(self, name: Name, pod: object) -> None:
         """A Pod came, changed, or went (anything else)."""
@@ -112,6 +114,7 @@ class PodsUpdate:
         self._localities[name] = after
         if after == NOWHERE:
             del self._localities[name]
+        self.moved.add(name)
         for key, pod in self._pods.items():
             if pod.spec.node_name == name:
                 self._describe(key)
@@ -202,6 +205,15 @@ def _places(described: Mapping[Name, Workload]) -> Mapping[str, Place]:
         for (namespace, name), item in described.items()
         if item.node or any(item.locality)
     }
+
+
+def nodes_of(part: EndpointSlice | Endpoints) -> Iterator[str | None]:
+    """The nodes that a slice names, some more than once."""
+    if isinstance(part, EndpointSlice):
+        yield from (item.node_name for item in part.endpoints)
+        return
+    for subset in part.subsets:
+        yield from (address.node_name for address in (*subset.addresses, *subset.not_ready_addresses))
 
 
 def _listed(part: object) -> Iterator[tuple[Name, _Address]]:

@@ -1,0 +1,110 @@
+"""The fast path: a set that was compiled before, with other endpoints and nothing else. Pure.
+
+Endpoints also decide the identities in clusters, whether all of a passed-through service take mesh TLS, the names that
+DNS clusters resolve, and where listeners of headless services bind. So the parts of each service whose endpoints
+changed are built as they were and as they are, mostly from the memo; where anything but an assignment differs there is
+no fast path, and the class is compiled whole. The result is the one that compiling gives (a property test holds this).
+"""
+
+from collections.abc import Iterable
+from dataclasses import fields
+from itertools import chain
+
+from meshcore.xds.resource import ResourceSet
+from meshcore.xds.types import ENDPOINT_TYPE
+
+from pilot.core.compiler.cache import CompileCache
+from pilot.core.compiler.context import Compilation, Compiled
+from pilot.core.compiler.parts import service_parts
+from pilot.core.proxy import GRPC_GENERATOR, ProxyClass
+from pilot.core.registry import ServiceKey
+from pilot.core.snapshot import MeshSnapshot
+
+_BY_REGISTRY = frozenset(
+    {"Service", "ServiceEntry", "EndpointSlice", "Endpoints", "Pod", "Node", "WorkloadEntry", "WorkloadGroup"}
+)
+"""Kinds that a compile sees by what the registry, the networks and the selection make of them."""
+_BOOKKEEPING = frozenset(
+    {"revision", "key_counts", "metadata_counts", "place_counts", "hidden", "diagnostics", "registry", "selection"}
+)
+_BY_KIND = frozenset({"configs", "by_namespace"})
+
+
+class Refreshing:
+    """`refreshed` with the memos of a compiler; what changed between two snapshots is looked up once for all."""
+
+    def __init__(self, cache: CompileCache) -> None:
+        self._cache = cache
+        self._seen: tuple[MeshSnapshot, MeshSnapshot, frozenset[ServiceKey] | None] | None = None
+
+    def __call__(
+        self, before: MeshSnapshot, made: ResourceSet, after: MeshSnapshot, one: ProxyClass
+    ) -> ResourceSet | None:
+        """See `refreshed`; None, too, when more than endpoints changed."""
+        seen = self._seen
+        if seen is None or seen[0] is not before or seen[1] is not after:
+            seen = self._seen = (before, after, endpoints_alone(before, after))
+        changed = seen[2]
+        return None if changed is None else refreshed(before, made, after, one, changed, self._cache)
+
+
+def refreshed(
+    before: MeshSnapshot,
+    made: ResourceSet,
+    after: MeshSnapshot,
+    one: ProxyClass,
+    changed: frozenset[ServiceKey],
+    cache: CompileCache,
+) -> ResourceSet | None:
+    """What compiling `after` for the class gives, from what compiling `before` gave, when only the endpoints of these
+    services differ: `made` itself when nothing of its changes; None when more than assignments may."""
+    if one.generator == GRPC_GENERATOR and any(served.service in changed for served in one.served):
+        return None  # a server speaks mTLS when its own endpoint says that it is in the mesh
+    then, now = Compilation(before, one, cache), Compilation(after, one, cache)
+    found = {}
+    for key in sorted(changed):
+        service = now.scope.by_host.get(key.host)
+        if service is None or service.key != key:
+            continue
+        if service.headless:
+            return None  # its endpoints may be addresses of listeners
+        parts = service_parts(now, service)
+        if not _same_but_assignments(service_parts(then, service), parts):
+            return None
+        for item in reversed(parts):  # of two of one name the first counts
+            if item.resource.type_url == ENDPOINT_TYPE:
+                found[item.resource.name] = item.resource
+    return made.with_resources(ENDPOINT_TYPE, found)
+
+
+def endpoints_alone(before: MeshSnapshot, after: MeshSnapshot) -> frozenset[ServiceKey] | None:
+    """The services whose endpoints differ; None when anything else does that a compile looks at."""
+    if before.selection.place_keys != after.selection.place_keys:
+        return None
+    if before.registry.by_host is not after.registry.by_host:
+        return None
+    for part in fields(MeshSnapshot):
+        old, new = getattr(before, part.name), getattr(after, part.name)
+        if part.name in _BOOKKEEPING or old is new:
+            continue
+        if part.name not in _BY_KIND or any(
+            old.get(kind) is not new.get(kind) for kind in (old.keys() | new.keys()) - _BY_REGISTRY
+        ):
+            return None
+    then, now = before.registry.endpoints, after.registry.endpoints
+    return frozenset(key for key in chain(now, then.keys() - now.keys()) if then.get(key) is not now.get(key))
+
+
+def _same_but_assignments(before: Iterable[Compiled], after: Iterable[Compiled]) -> bool:
+    then, now = list(before), list(after)
+    return len(then) == len(now) and all(map(_is_unaffected, then, now))
+
+
+def _is_unaffected(then: Compiled, now: Compiled) -> bool:
+    if then is now:
+        return True
+    if (then.diagnostics, then.secrets) != (now.diagnostics, now.secrets):
+        return False
+    if now.resource.type_url == ENDPOINT_TYPE:
+        return (then.resource.type_url, then.resource.name) == (now.resource.type_url, now.resource.name)
+    return then.resource == now.resource and then.resource.origins == now.resource.origins

@@ -1,0 +1,18 @@
+"""What the engine is given to make resources with. Pure."""
+
+from collections.abc import Callable
+
+from meshcore.distribution.events import Change
+from meshcore.xds.resource import ResourceSet
+
+from pilot.core.proxy import ProxyClass
+from pilot.core.snapshot import MeshSnapshot
+
+Compile = Callable[[MeshSnapshot, ProxyClass], ResourceSet]
+Affects = Callable[[Change, ProxyClass, MeshSnapshot], bool]
+Refresh = Callable[[MeshSnapshot, ResourceSet, MeshSnapshot, ProxyClass], ResourceSet | None]
+"""What compiling the second snapshot gives, from what the first gave; None where that takes a whole compile."""
+
+
+def never(before: MeshSnapshot, made: ResourceSet, after: MeshSnapshot, one: ProxyClass) -> None:
+    """A `Refresh` that always compiles."""

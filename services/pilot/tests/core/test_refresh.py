@@ -1,0 +1,124 @@
+"""The fast path of endpoints: what it gives is what compiling gives, and it is taken where endpoints alone change."""
+
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+from drawn_changes import NODES, REGISTERED, changes_of
+from drawn_objects import KINDS, NAMES, NAMESPACES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from meshcore.distribution.events import ChangeSet, FullState
+from meshcore.xds import delta
+from pilot.core.compiler import CompileCache, Refreshing, compile_resources
+from pilot.core.compiling import never
+from pilot.core.debounce import Debounce
+from pilot.core.engine import Engine
+from pilot.core.impact import affects
+from pilot.core.proxy import parse_node
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ENDPOINTS = ("EndpointSlice", "Endpoints", "Pod", "Node", "WorkloadEntry", "WorkloadGroup", "ServiceEntry")
+GRPC = {
+    "id": "sidecar~10.2.0.4~a.shop~shop.svc.cluster.local",
+    "metadata": {"NAMESPACE": "shop", "LABELS": {"app": "a"}, "GENERATOR": "grpc"},
+}
+EVERYBODY = (*NODES, GRPC)
+START = (
+    *(("Service", namespace, name) for namespace in ("shop", "other") for name in NAMES),
+    *(("ServiceEntry", "shop", name) for name in NAMES),
+    *(("EndpointSlice", namespace, name) for namespace in ("shop", "other") for name in NAMES),
+    ("WorkloadGroup", "shop", "a"),
+    ("WorkloadGroup", "shop", "b"),
+    ("DestinationRule", "shop", "a"),
+    ("DestinationRule", "shop", "b"),
+    ("Gateway", "shop", "a"),
+    ("PeerAuthentication", "other", "a"),
+)
+place = st.tuples(st.sampled_from(NAMESPACES[:2]), st.sampled_from(NAMES), st.integers(-1, 11))
+started = st.tuples(*(st.tuples(*map(st.just, one), st.integers(0, 11)) for one in START))
+endpoint_events = st.lists(st.tuples(st.sampled_from(ENDPOINTS), place), min_size=2, max_size=6)
+other_event = st.tuples(st.sampled_from(KINDS), place)
+registrations = st.lists(st.sampled_from(REGISTERED), max_size=3, unique_by=lambda one: one.name)
+
+
+def engines():
+    memos = CompileCache()
+    compiler = partial(compile_resources, cache=memos)
+    return [Engine(compiler, affects, Debounce(0.1, 10), refresh=refresh) for refresh in (Refreshing(memos), never)]
+
+
+def given_to(engine):
+    found = []
+    for stream in engine.streams.values():
+        made = engine.compiled(stream)
+        resources = {
+            (kind, name): (resource.version, resource.body)
+            for kind, named in made.resources.items()
+            for name, resource in named.items()
+        }
+        found.append((resources, made.diagnostics, made.secrets))
+    return found
+
+
+def take(engine, changes, revision):
+    engine.take_changes(ChangeSet("s", revision, revision - 1, "", NOW, tuple(changes)), 0.0)
+
+
+@settings(max_examples=40)
+@given(started, endpoint_events, other_event, registrations, st.booleans())
+def test_other_endpoints_give_what_compiling_gives(start, events, other, registered, late):
+    steps = [*((kind, *rest) for kind, *rest in start), *((kind, *rest) for kind, rest in (*events, other, *events))]
+    changes = changes_of(steps)
+    fast, whole = engines()
+    for engine in (fast, whole):
+        engine.take_state(FullState("s", 0, "", {}), 0.0)
+        for node in EVERYBODY:
+            engine.connect(parse_node(node), delta, "127.0.0.1", 0.0)
+        take(engine, changes[: len(START)], 1)
+        engine.take_registered(REGISTERED, 0.0)
+    assert given_to(fast) == given_to(whole)
+    for number, change in enumerate(changes[len(START) :], start=2):
+        for engine in (fast, whole):
+            take(engine, [change], number)
+            if number == 4:
+                engine.take_registered(registered, 0.0)
+        if number % 2 or not late:
+            assert given_to(fast) == given_to(whole)
+    assert given_to(fast) == given_to(whole)
+
+
+def shop(variants):
+    """Services a and b (with a cluster address), slices of a, and a proxy of each of two classes that calls them."""
+    fast, _ = engines()
+    fast.take_state(FullState("s", 0, "", {}), 0.0)
+    for node in NODES[:2]:
+        fast.connect(parse_node(node), delta, "127.0.0.1", 0.0)
+    steps = [("Service", "shop", "a", 4), ("Service", "shop", "b", 10), *variants]
+    changes = changes_of(steps)
+    take(fast, changes[:3], 1)
+    given_to(fast)
+    return fast, changes[3:]
+
+
+def test_a_changed_slice_costs_no_compile():
+    fast, (change,) = shop([("EndpointSlice", "shop", "x", 3), ("EndpointSlice", "shop", "x", 9)])
+    before = [engine_set.resources for engine_set in fast.classes.values()]
+    compiles = fast.compiles
+    take(fast, [change], 2)
+    given_to(fast)
+    assert (fast.compiles, fast.refreshes) == (compiles, 2)
+    after = [engine_set.resources for engine_set in fast.classes.values()]
+    for then, now in zip(before, after, strict=True):
+        changed = [kind for kind in then if then[kind] is not now[kind]]
+        assert [kind.rpartition(".")[2] for kind in changed] == ["ClusterLoadAssignment"]
+
+
+@pytest.mark.parametrize("kind", ["Service", "DestinationRule", "PeerAuthentication", "EnvoyFilter", "Sidecar"])
+def test_whatever_else_changes_is_compiled(kind):
+    fast, (change,) = shop([("EndpointSlice", "shop", "x", 3), (kind, "shop", "c", 0)])
+    compiles = fast.compiles
+    take(fast, [change], 2)
+    given_to(fast)
+    assert fast.compiles > compiles
+    assert fast.refreshes == 0
