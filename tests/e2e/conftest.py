@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from listener_workers import ListenerWorkers
 from mesh import ROWS, Mesh, shared_workloads
+from meshcore.testing.identity import TestCa, make_ca
 from meshcore.testing.key_server import KeyServer, key_server
 
 
@@ -46,3 +47,9 @@ def workers(mesh: Mesh) -> Iterator[ListenerWorkers]:
     waiting = ListenerWorkers(sockets)
     yield waiting
     waiting.close()
+
+
+@pytest.fixture(scope="session")
+def root() -> TestCa:
+    """A public authority, which has nothing to do with the mesh's own."""
+    return make_ca("a public authority")

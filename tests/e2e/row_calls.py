@@ -7,6 +7,7 @@ import json
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -54,7 +55,7 @@ class Caller:
     def _once(self, call: RowCall) -> tuple[Outcome, list[str]]:
         self._sent += 1
         prefix = f"{self._run}-{self._sent}."
-        answers = asyncio.run(self._answers(call, [f"{prefix}{index}" for index in range(call.count)]))
+        answers = asyncio.run(self._answers(call, prefix))
         outcome = Outcome(answers)
         if call.expect.copies is None and call.expect.attempts is None:
             return outcome, disagreements(call, outcome)
@@ -66,40 +67,72 @@ class Caller:
                 return outcome, wrong
 
     def _with_journal(self, call: RowCall, answers: list[Answer], prefix: str) -> Outcome:
-        asked, copies = 0, {}
-        for name, address in self._apps.items():
-            url = f"http://{address}:9080/journal"
-            with httpx.Client(trust_env=False, verify=ANY_SERVER) as journal:
-                calls = journal.get(url, params={"calls": prefix}).json()["calls"]
-            asked += sum(calls.values())
-            if calls:
-                copies[name] = 100.0 * len(calls) / call.count
-        return Outcome(answers, asked, copies)
+        told = self._told(prefix)
+        copies = {name: 100.0 * len(calls) / call.count for name, calls in told.items() if calls}
+        return Outcome(answers, sum(sum(calls.values()) for calls in told.values()), copies)
 
-    async def _answers(self, call: RowCall, names: list[str]) -> list[Answer]:
+    def _told(self, prefix: str) -> dict[str, dict[str, int]]:
+        """How often each application was asked by the calls whose names begin so."""
+        with httpx.Client(trust_env=False) as journals:
+            return {
+                name: journals.get(f"http://{address}:9080/journal", params={"calls": prefix}).json()["calls"]
+                for name, address in self._apps.items()
+            }
+
+    async def _answers(self, call: RowCall, prefix: str) -> list[Answer]:
+        names = [f"{prefix}{index}" for index in range(call.count)]
+        if call.meanwhile is None:
+            return await self._sendings(call, names)
+        async with asyncio.TaskGroup() as group:
+            other = call.meanwhile.model_copy(update={"parallel": True})
+            its = f"{prefix.removesuffix('.')}-meanwhile."
+            names_of_it = [f"{its}{index}" for index in range(other.count)]
+            held = group.create_task(self._sendings(other, names_of_it, deadline=None))
+            await self._under_way(other, its)
+            answers = await self._sendings(call, names)
+            held.cancel()
+        return answers
+
+    async def _under_way(self, call: RowCall, prefix: str) -> None:
+        deadline, wanted = time.monotonic() + SETTLES, call.count * (call.expect.attempts or 1)
+        while True:
+            told = await asyncio.to_thread(self._told, prefix)
+            asked = sum(sum(calls.values()) for calls in told.values())
+            if asked >= wanted:
+                return
+            assert time.monotonic() < deadline, f"applications were asked {asked} times, not {wanted}: {call.url}"
+
+    async def _sendings(self, call: RowCall, names: list[str], deadline: float | None = DEADLINE) -> list[Answer]:
         if call.scheme in ("http", "https"):
-            return await self._http(call, names)
+            return await self._http(call, names, deadline)
         send = {"ws": self._websocket, "grpc": self._grpc, "grpcs": self._grpc, "tcp": self._tcp, "tls": self._tcp}
         if call.parallel:
             return list(await asyncio.gather(*(send[call.scheme](call, name) for name in names)))
         return [await send[call.scheme](call, name) for name in names]
 
-    async def _http(self, call: RowCall, names: list[str]) -> list[Answer]:
+    async def _http(self, call: RowCall, names: list[str], deadline: float | None) -> list[Answer]:
         """Over kept connections, as an application would."""
         direct = {} if call.to else {"proxy": self._proxies[call.source]}
         async with httpx.AsyncClient(
-            trust_env=False, verify=ANY_SERVER, timeout=DEADLINE, limits=httpx.Limits(max_connections=None), **direct
+            trust_env=False, verify=ANY_SERVER, timeout=deadline, limits=httpx.Limits(max_connections=None), **direct
         ) as client:
             if call.parallel:
                 return list(await asyncio.gather(*(self._http_once(client, call, name) for name in names)))
-            return [await self._http_once(client, call, name) for name in names]
+            answers: list[Answer] = []
+            kept: dict[str, str] = {}
+            for name in names:
+                answers.append(await self._http_once(client, call, name, kept))
+                kept |= {key: answers[-1].headers[key] for key in call.keep_headers if key in answers[-1].headers}
+            return answers
 
-    async def _http_once(self, client: httpx.AsyncClient, call: RowCall, name: str) -> Answer:
+    async def _http_once(
+        self, client: httpx.AsyncClient, call: RowCall, name: str, kept: Mapping[str, str] = MappingProxyType({})
+    ) -> Answer:
         call = call.numbered(int(name.rpartition(".")[2]))
         if not call.keep_cookies:
             client.cookies.clear()
         url, extensions = call.url, {}
-        headers = {"x-call": name, **call.headers}
+        headers = {"x-call": name, **kept, **call.headers}
         if call.to:
             parts = urlsplit(call.url)
             headers = {"host": parts.netloc, **headers}
@@ -187,11 +220,25 @@ class Caller:
             text = (await reader.readline()).decode().strip()
             if not text:
                 return Answer(error="the connection was closed without an answer")
-            return Answer(200, next((word for word in text.split() if word in self._apps), ""), body=text)
+            workload = next((word for word in text.split() if word in self._apps), "")
+            return Answer(200, workload, body=text, ended=await _ended(reader, call.linger))
 
         if call.scheme == "tls":
             return await self._connected(call, talk, ssl=ANY_SERVER, server_hostname=call.sni or call.host)
         return await self._connected(call, talk)
+
+
+async def _ended(reader: asyncio.StreamReader, within: float) -> bool:
+    """Whether the other side ends the connection within so many seconds."""
+    try:
+        async with asyncio.timeout(within):
+            while await reader.read(65536):
+                pass
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+    return True
 
 
 def _http_answer(

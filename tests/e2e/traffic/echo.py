@@ -3,13 +3,15 @@
     python echo.py NAME VERSION --host 127.1.1.2 --namespace default
 
 Ports: 9080 HTTP/1.1 (a WebSocket upgrade too), 9090 gRPC, 9000 TCP that sends back what it gets, 9001 TCP that speaks
-first, 9443 HTTP/1.1 over TLS with a certificate of its own; 9070 (HTTP/1.1) and 9071 (TCP) are for services that do not
-say what they speak. The abstract Unix socket that is named like the host's address takes HTTP/1.1 too.
+first, 9443 HTTP/1.1 over TLS with a certificate of its own; 9070 (HTTP/1.1) and 9071 (TCP) are for services that do
+not say what they speak; nobody takes the connections of 9002, and its queue is full. The abstract Unix socket that is
+named like the host's address takes HTTP/1.1 too.
 
 Every answer names the workload and repeats the request. Query parameters make it fail: `status=503`, `delay=0.5` (in
-seconds), `slow=1` (only the first try of one `x-call` is delayed), `fail=2` (the first two get 503, or `status`),
-`reset=1` (the connection is cut), `only=NAME` (the other parameters count for that workload alone). `set=NAME:VALUE` is
-a response header, and may come several times. CONNECT makes it a forward proxy.
+seconds), `slow=1` (only the first try of one `x-call` is delayed), `quick=1` (the first is not), `fail=2` (the first
+two get 503, or `status`), `reset=1` (the connection is cut), `only=NAME` (the other parameters count for that workload
+alone). `set=NAME:VALUE` is a response header, and may come several times. CONNECT makes it a forward proxy, and so
+does a POST to a host that is an address with the port of TCP.
 gRPC's `envoy.service.auth.v3.Authorization/Check` is an authorizer: it refuses requests with "refuse" in their path or
 body, and connections of bytes whose caller has proven no identity.
 `/journal?calls=PREFIX` tells of the requests whose header `x-call` begins so; a mirror leaves its trace there.
@@ -24,12 +26,13 @@ import contextlib
 import hashlib
 import json
 import signal
+import socket
 import ssl
 import sys
 import tempfile
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,7 @@ from cryptography.x509.oid import NameOID
 
 HTTP, GRPC, TCP, SERVER_FIRST, TLS = 9080, 9090, 9000, 9001, 9443
 UNSAID_HTTP, UNSAID_TCP = 9070, 9071
+DEAF = 9002
 CHECK = "/envoy.service.auth.v3.Authorization/Check"
 KEPT_CALLS = 5000
 WEBSOCKET_KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -86,7 +90,7 @@ class Request:
     method: str
     target: str
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = b""
 
     @property
     def query(self) -> dict[str, list[str]]:
@@ -94,30 +98,42 @@ class Request:
         return parse_qs(urlsplit(self.target).query, keep_blank_values=True)
 
 
-async def read_request(reader: asyncio.StreamReader) -> Request:
-    """The next request. Raises IncompleteReadError at the end of the connection, ValueError on what is no HTTP."""
+async def read_head(reader: asyncio.StreamReader) -> Request:
+    """The next request without its body. Raises IncompleteReadError at the end of the connection, ValueError on what is
+    no HTTP."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     headers: dict[str, str] = {}
     for line in head[1:-2]:
         name, _, value = line.partition(":")
         name = name.strip().lower()
         headers[name] = f"{headers[name]},{value.strip()}" if name in headers else value.strip()
-    body = b""
-    if headers.get("transfer-encoding", "").lower() == "chunked":
-        while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
-            body += (await reader.readexactly(size + 2))[:size]
-        await reader.readuntil(b"\r\n")
-    elif length := int(headers.get("content-length", "0")):
-        body = await reader.readexactly(length)
     method, target, _ = head[0].split(" ", 2)
-    return Request(method, target, headers, body)
+    return Request(method, target, headers)
 
 
-async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
+        yield (await reader.readexactly(size + 2))[:size]
+    await reader.readuntil(b"\r\n")
+
+
+async def read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
+    """What comes after that head."""
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        return b"".join([chunk async for chunk in _chunks(reader)])
+    return await reader.readexactly(int(headers.get("content-length", "0")))
+
+
+async def _pieces(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while data := await reader.read(65536):
+        yield data
+
+
+async def _relay(pieces: AsyncIterator[bytes], writer: asyncio.StreamWriter, *, in_chunks: bool = False) -> None:
     """Bytes from one side to the other until the first ends."""
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
+    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        async for data in pieces:
+            writer.write(b"%x\r\n%s\r\n" % (len(data), data) if in_chunks else data)
             await writer.drain()
     writer.close()
 
@@ -132,13 +148,16 @@ class HttpConnection:
     async def serve(self) -> None:
         """Answers request after request until either side ends the connection."""
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ValueError):
-            while await self._one(await read_request(self._reader)):
+            while await self._one(await read_head(self._reader)):
                 await self._writer.drain()
         self._writer.close()
 
     async def _one(self, request: Request) -> bool:
         if request.method == "CONNECT":
-            return await self._tunnel(request)
+            return await self._tunnel(request.target)
+        if request.method == "POST" and request.headers.get("host", "").endswith(f":{TCP}"):
+            return await self._tunnel(request.headers["host"], by_post=True)
+        request = replace(request, body=await read_body(self._reader, request.headers))
         self._requests += 1
         path, query = urlsplit(request.target).path, request.query
         if path == "/healthz":
@@ -163,7 +182,7 @@ class HttpConnection:
         orders = {name: values[0] for name, values in query.items()}
         if orders.get("only", self._echo.name) != self._echo.name:
             orders = {}
-        if "delay" in orders and before < int(orders.get("slow", "1000000")):
+        if "delay" in orders and int(orders.get("quick", "0")) <= before < int(orders.get("slow", "1000000")):
             await asyncio.sleep(float(orders["delay"]))
         if "reset" in orders:
             self._writer.transport.abort()
@@ -182,12 +201,15 @@ class HttpConnection:
         self._writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body)
         return True
 
-    async def _tunnel(self, request: Request) -> bool:
-        """What a forward proxy does: from now on the bytes are those of a connection to where it was asked for."""
-        host, _, port = request.target.rpartition(":")
+    async def _tunnel(self, place: str, *, by_post: bool = False) -> bool:
+        """What a forward proxy does: from now on the bytes are those of a connection to where it was asked for. After a
+        POST they are its body and the answer's."""
+        host, _, port = place.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        self._writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        await asyncio.gather(_relay(self._reader, writer), _relay(reader, self._writer))
+        head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" if by_post else b"HTTP/1.1 200 OK\r\n\r\n"
+        self._writer.write(head)
+        there = _chunks(self._reader) if by_post else _pieces(self._reader)
+        await asyncio.gather(_relay(there, writer), _relay(_pieces(reader), self._writer, in_chunks=by_post))
         return False
 
     async def _websocket(self, request: Request) -> bool:
@@ -273,6 +295,13 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
+@contextlib.contextmanager
+def deaf_port(host: str) -> Iterator[None]:
+    """A port whose queue of one is full: the system drops whoever comes, and they wait."""
+    with socket.create_server((host, DEAF), backlog=0), socket.create_connection((host, DEAF)):
+        yield
+
+
 async def serve(echo: Echo, host: str) -> None:
     """Listens on every port until SIGTERM or SIGINT."""
 
@@ -311,7 +340,8 @@ async def serve(echo: Echo, host: str) -> None:
     await rpc.start()
     sys.stdout.write(json.dumps({"message": "serving", "workload": echo.name, "address": host}) + "\n")
     sys.stdout.flush()
-    await stop.wait()
+    with deaf_port(host):
+        await stop.wait()
     for server in servers:
         server.close()
     await rpc.stop(0)

@@ -83,6 +83,8 @@ class Expectation(_Strict):
     under: float | None = None
     """Seconds within which it comes; only to tell a timeout from the upstream's own delay."""
     grpc_status: int | None = None
+    ends: bool | None = None
+    """Whether the other side ends a connection of bytes while the call lingers."""
 
     @model_validator(mode="after")
     def _one_of_them(self) -> "Expectation":
@@ -119,6 +121,13 @@ class RowCall(_Strict):
     parallel: bool = False
     """All of them at the same time, instead of one after the other."""
     keep_cookies: bool = False
+    keep_headers: tuple[str, ...] = ()
+    """Headers of an answer, in lower case, that the requests after it bring back."""
+    linger: float = 0.0
+    """Seconds for which a connection of bytes is kept after its answer, unless the other side ends it."""
+    meanwhile: "RowCall | None" = None
+    """Another call (HTTP) that is under way all the time: this one begins when applications have been asked as often as
+    `meanwhile.expect.attempts` says (once) for each of its requests, and what comes of them is not looked at."""
     eventually: bool = False
     """Sent again until the expectation holds: for what Envoy does in its own time."""
     not_simulated: str = ""

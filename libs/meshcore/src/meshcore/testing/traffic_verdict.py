@@ -44,6 +44,7 @@ class Answer:
     saw: Mapping[str, Any] = field(default_factory=dict)
     seconds: Any = UNKNOWN
     grpc_status: Any = UNKNOWN
+    ended: Any = UNKNOWN
     error: str = ""
     weight: float = 1.0
 
@@ -85,6 +86,8 @@ def _one(wanted: Expectation, answer: Answer) -> Iterable[str]:
         yield from _text("body", wanted.body, answer.body)
     if wanted.grpc_status is not None and answer.grpc_status not in (UNKNOWN, wanted.grpc_status):
         yield f"gRPC status {answer.grpc_status}, wanted {wanted.grpc_status}"
+    if wanted.ends is not None and answer.ended not in (UNKNOWN, wanted.ends):
+        yield "the other side ended the connection" if answer.ended else "the connection was not ended"
     if answer.seconds is not UNKNOWN:
         if wanted.at_least is not None and answer.seconds < wanted.at_least:
             yield f"took {answer.seconds:.2f} s, wanted at least {wanted.at_least}"

@@ -2,7 +2,7 @@
 Pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshcore.hosts import host_matches, intersection
 from meshcore.protocol import Protocol
@@ -37,7 +37,8 @@ def tcp_target(work: Compilation, server: GatewayServer, problems: list[Diagnost
             continue
         for rule in config.object.spec.tcp:
             if not rule.match or any(client.meets(match, port, config.namespace) for match in rule.match):
-                return l4_target(work, config, rule.route, port, problems, (), (), server.config.ref)
+                target = l4_target(work, config, rule.route, port, problems, (), (), server.config.ref)
+                return replace(target, is_mongo=server.server.protocol is Protocol.MONGO)
     return None
 
 

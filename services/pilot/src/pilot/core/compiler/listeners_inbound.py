@@ -31,7 +31,7 @@ from pilot.core.compiler.inbound_routes import inbound_routes
 from pilot.core.compiler.listener_filters import http_inspector, original_dst, original_src, tls_inspector
 from pilot.core.compiler.messages import duration, provenance, uint32
 from pilot.core.compiler.stat_prefix import inbound_stat_prefix
-from pilot.core.compiler.tcp_proxy import tcp_proxy
+from pilot.core.compiler.tcp_proxy import mongo_proxy, tcp_proxy
 from pilot.core.compiler.tls import downstream_socket
 from pilot.core.proxy import Interception, ProxyType
 
@@ -211,7 +211,9 @@ def _service_chains(
             options = Inbound(f"inbound_{name};", routes, grpc_web=port.protocol is Protocol.GRPC_WEB)
             chain.filters.append(inbound_manager(options, mesh))
         else:
-            chain.filters.append(tcp_proxy(cluster, mesh, inbound_stat_prefix(mesh, port)))
+            prefix = inbound_stat_prefix(mesh, port)
+            chain.filters.extend([mongo_proxy(prefix or cluster)] if port.protocol is Protocol.MONGO else [])
+            chain.filters.append(tcp_proxy(cluster, mesh, prefix))
         if shape.terminates:
             chain.transport_socket.CopyFrom(server_socket(own_tls, mesh) if own_tls else downstream_socket(mesh))
         services = [{"host": item.host, "name": item.name, "namespace": item.namespace} for item in port.services]

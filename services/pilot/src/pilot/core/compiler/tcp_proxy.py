@@ -7,6 +7,7 @@ from datetime import timedelta
 from envoy.config.core.v3 import substitution_format_string_pb2
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.filters.common.set_filter_state.v3 import value_pb2
+from envoy.extensions.filters.network.mongo_proxy.v3 import mongo_proxy_pb2
 from envoy.extensions.filters.network.set_filter_state.v3 import set_filter_state_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from meshcore.model.mesh_config import MeshConfig
@@ -32,6 +33,13 @@ def bytes_alpn() -> listener_components_pb2.Filter:
     )
     config = set_filter_state_pb2.Config(on_new_connection=[value])
     return listener_components_pb2.Filter(name="envoy.filters.network.set_filter_state", typed_config=any_of(config))
+
+
+def mongo_proxy(stat_prefix: str) -> listener_components_pb2.Filter:
+    """Counts what is asked of a MongoDB server and how long it takes; bytes that are none of its protocol pass all the
+    same."""
+    config = mongo_proxy_pb2.MongoProxy(stat_prefix=stat_prefix)
+    return listener_components_pb2.Filter(name="envoy.filters.network.mongo_proxy", typed_config=any_of(config))
 
 
 @dataclass(frozen=True)

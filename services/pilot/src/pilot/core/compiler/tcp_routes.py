@@ -1,7 +1,7 @@
 """Where TCP and TLS connections go: VirtualService's tcp and tls rules as filter chains. Pure."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import ip_network
 
@@ -20,7 +20,15 @@ from pilot.core.compiler.destinations import Resolved, choose, resolve
 from pilot.core.compiler.dynamic_dns import Lookup, lookup_of
 from pilot.core.compiler.host_rules import host_rules
 from pilot.core.compiler.stat_prefix import outbound_stat_prefix
-from pilot.core.compiler.tcp_proxy import USUAL, TcpPolicy, bytes_alpn, tcp_policy, tcp_proxy, weighted_tcp_proxy
+from pilot.core.compiler.tcp_proxy import (
+    USUAL,
+    TcpPolicy,
+    bytes_alpn,
+    mongo_proxy,
+    tcp_policy,
+    tcp_proxy,
+    weighted_tcp_proxy,
+)
 from pilot.core.config import Config
 from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.proxy import ProxyType
@@ -42,6 +50,7 @@ class TcpTarget:
     says_bytes: bool = False
     """Whether the ALPN of the connection has to say that it is no HTTP: the server sniffs, the cluster assumes HTTP."""
     policy: TcpPolicy = USUAL
+    is_mongo: bool = False
 
     def filters(self, mesh: MeshConfig) -> list[listener_components_pb2.Filter]:
         """The network filters of the chain."""
@@ -50,7 +59,9 @@ class TcpTarget:
         else:
             proxy = weighted_tcp_proxy(self.clusters, mesh, self.stat_prefix, self.policy)
         before = [self.lookup.filter(mesh)] if self.lookup is not None else []
-        return [*before, bytes_alpn(), proxy] if self.says_bytes else [*before, proxy]
+        before += [bytes_alpn()] if self.says_bytes else []
+        before += [mongo_proxy(self.stat_prefix)] if self.is_mongo else []
+        return [*before, proxy]
 
 
 def tcp_targets(
@@ -63,9 +74,10 @@ def tcp_targets(
     config = next(iter(host_rules(work).of(service.host).of_bytes), None)
     problems: list[Diagnostic] = []
     found: list[TcpTarget] = []
+    is_mongo = port.protocol is Protocol.MONGO
     if config is not None:
         for target in _configured(work, config, service, port, problems):
-            found.append(target)
+            found.append(replace(target, is_mongo=is_mongo) if is_mongo else target)
             if not target.subnets and not target.server_names:
                 return tuple(found), tuple(problems)
     cluster = outbound_cluster(port.number, "", service.host)
@@ -76,8 +88,9 @@ def tcp_targets(
     policy = tcp_policy(rule, port.number, "")
     makers = rule.makers() if policy != USUAL else ()
     prefix = outbound_stat_prefix(work.mesh, service, port) or cluster
+    origins = (service.ref, *makers)
     found.append(
-        TcpTarget(((cluster, 1),), prefix, (), names, origins=(service.ref, *makers), policy=policy, lookup=lookup)
+        TcpTarget(((cluster, 1),), prefix, (), names, origins=origins, policy=policy, lookup=lookup, is_mongo=is_mongo)
     )
     return tuple(found), tuple(problems)
 
