@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -31,6 +32,35 @@ def first_answer(mesh: Mesh, node_id: str, namespace: str, account: str) -> disc
             return next(iter(call))
         finally:
             call.cancel()
+
+
+def test_a_workloads_token_opens_a_stream_for_it_and_for_nobody_else(mesh: Mesh) -> None:
+    """At the port of the proxies' certificates, where Galley is the issuer."""
+    target = f"{mesh.stack.pilot()}:15012"
+    root = grpc.ssl_channel_credentials(Path(mesh.layout.root_certificate).read_bytes())
+    token = mesh.config.workload_token("default", "client")
+
+    def ask(namespace: str, bearer: str) -> Any:
+        request = discovery_pb2.DeltaDiscoveryRequest(type_url="type.googleapis.com/envoy.config.cluster.v3.Cluster")
+        request.node.id = f"sidecar~127.9.9.9~reader.{namespace}~{namespace}.svc.cluster.local"
+        request.node.metadata.update({"NAMESPACE": namespace})
+        with grpc.secure_channel(target, root) as channel:
+            stub = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel)
+            metadata = (("authorization", f"Bearer {bearer}"),)
+            call = stub.DeltaAggregatedResources(iter([request]), metadata=metadata, timeout=10)
+            try:
+                return next(iter(call))
+            finally:
+                call.cancel()
+
+    assert ask("default", token).resources
+    for namespace, bearer, code in (
+        ("books", token, grpc.StatusCode.PERMISSION_DENIED),
+        ("default", token[:-6] + "AAAAAA", grpc.StatusCode.UNAUTHENTICATED),
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            ask(namespace, bearer)
+        assert caught.value.code() is code
 
 
 def test_a_proxy_that_claims_another_namespace_is_refused(mesh: Mesh) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from citadel.core.workload_token import is_for
 from google.protobuf import json_format
+from meshcore.authentication.workload_token import is_for
 from meshcore.model.load import parse_object
 from pilot.core.compiler.cache import CompileCache
 from pilot.core.compiler.context import Compilation

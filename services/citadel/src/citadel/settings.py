@@ -1,24 +1,20 @@
 """Citadel's settings: `CITADEL_` and the field's name in capitals, or Istio's own name where it has one."""
 
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from meshcore.authentication.settings import ProofSettings, split_list
 from meshcore.errors import ErrorCode, MeshError
-from meshcore.runtime import GoDuration, ServiceSettings
+from meshcore.runtime import GoDuration
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from citadel.core.sealing import parse_keks
 
 
-def _split(value: object) -> object:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-class CitadelSettings(ServiceSettings):
-    """What Citadel needs besides what every service reads."""
+class CitadelSettings(ProofSettings):
+    """What Citadel needs besides what every service reads, and what proves callers (`ProofSettings`)."""
 
     model_config = SettingsConfigDict(env_prefix="CITADEL_")
     service: ClassVar[str] = "citadel"
@@ -30,34 +26,11 @@ class CitadelSettings(ServiceSettings):
     kek: SecretStr | None = None
     """The key-encryption key itself (base64 of 32 bytes), former ones behind it; unset: the file `kek` of the identity
     directory, which is read again when it is needed."""
-    token_issuer: str | None = None
-    """`iss` of workload tokens, an https URL below which OIDC discovery is found; unset: tokens prove nothing."""
-    token_discovery_url: str | None = None
-    """Where discovery is asked for when that is not the issuer itself."""
-    token_jwks_url: str | None = None
-    """Where the keys are, when discovery names a host other than its own."""
-    token_file: Path | None = None
-    """Bearer token that opens discovery; unset: `galley-token` of the identity directory, if it is there."""
-    token_audiences: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
-        ("istio-ca",), validation_alias=AliasChoices("CITADEL_TOKEN_AUDIENCES", "TOKEN_AUDIENCES")
-    )
-    kubeconfig: Path | None = None
-    """A Kubernetes API server that reviews tokens (TokenReview) and whose namespaces are kept; unset: none."""
     keep_namespaces: bool = False
-    """Whether ConfigMap `istio-ca-root-cert` is kept in every namespace of that API."""
+    """Whether ConfigMap `istio-ca-root-cert` is kept in every namespace of the API of `kubeconfig`."""
     key_and_cert_secrets: bool = False
     """Whether Secrets `istio.<service account>` are kept in the namespaces that are labelled for it, as Istio once had
     it; needs `keep_namespaces`."""
-    remote_kubeconfigs: Path | None = None
-    """Folder of `CLUSTER.kubeconfig`: the API servers that review the tokens of other clusters."""
-    cluster_id: str = Field(
-        "Kubernetes", validation_alias=AliasChoices("CITADEL_CLUSTER_ID", "CLUSTER_ID", "cluster_id")
-    )
-    trusted_gateway_cidr: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)] = Field(
-        (),
-        validation_alias=AliasChoices("CITADEL_TRUSTED_GATEWAY_CIDR", "TRUSTED_GATEWAY_CIDR", "trusted_gateway_cidr"),
-    )
-    """Whose `x-forwarded-client-cert` is believed; loopback too only when it is named here."""
     default_workload_cert_ttl: GoDuration = Field(
         timedelta(hours=24), validation_alias=AliasChoices("DEFAULT_WORKLOAD_CERT_TTL", "CITADEL_WORKLOAD_CERT_TTL")
     )
@@ -107,7 +80,7 @@ class CitadelSettings(ServiceSettings):
     """Certificates that one identity may ask for at once."""
     galley_address: str | None = None
     """`host:port` of Galley's mTLS gRPC port, for Secrets of gateways; unset: no Secret is served."""
-    secret_readers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    secret_readers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)] = ()
     """`namespace/service-account` of gateways and proxies without an agent that may have Secrets of their namespace."""
     mesh_config_map: str = "istio"
     """ConfigMap of the root namespace that holds MeshConfig."""

@@ -1,9 +1,9 @@
 import asyncio
 
 import pytest
-from citadel.adapters import token_keys
-from citadel.adapters.token_keys import KeysUnavailable, TokenIssuer, TokenKeys, parse_keys
 from cryptography.hazmat.primitives.asymmetric import ec
+from meshcore.authentication import token_keys
+from meshcore.authentication.token_keys import KeysUnavailable, TokenIssuer, TokenKeys, parse_keys
 from meshcore.tls import load_identity, ssl_client_context
 
 KEY = ec.generate_private_key(ec.SECP256R1())

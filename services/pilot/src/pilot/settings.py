@@ -4,8 +4,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from meshcore.authentication.settings import ProofSettings
 from meshcore.fetch_guard import Network, parse_networks
-from meshcore.runtime.settings import GoDuration, ServiceSettings
+from meshcore.runtime.settings import GoDuration
 from pydantic import AliasChoices, BeforeValidator, Field
 from pydantic_settings import NoDecode, SettingsConfigDict
 
@@ -16,8 +17,8 @@ def _networks(value: str | tuple[Network, ...]) -> tuple[Network, ...]:
     return parse_networks(value) if isinstance(value, str) else value
 
 
-class PilotSettings(ServiceSettings):
-    """What Pilot reads at start."""
+class PilotSettings(ProofSettings):
+    """What Pilot reads at start, besides what every service reads and what proves clients (`ProofSettings`)."""
 
     model_config = SettingsConfigDict(env_prefix="PILOT_")
     service: ClassVar[str] = "pilot"
@@ -30,6 +31,10 @@ class PilotSettings(ServiceSettings):
     """ADS without TLS, on a loopback address only; a negative number turns it off."""
     plaintext_host: str = "127.0.0.1"
     """Where the plaintext port listens when `host` is no loopback address."""
+    auth_plaintext: bool = Field(
+        default=False, validation_alias=AliasChoices("PILOT_AUTH_PLAINTEXT", "XDS_AUTH_PLAINTEXT", "auth_plaintext")
+    )
+    """Whether clients of the plaintext port must prove who they are, by token or trusted gateway; else nobody may."""
     workers: int = Field(default=1, ge=1, le=64)
     """Processes that share the ports; also `--workers N`."""
     worker: int = -1

@@ -10,6 +10,7 @@ import pytest
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
+from meshcore.authentication.call_proofs import CallProofs
 from meshcore.bus.connection import BUS_ERRORS, Bus, BusSettings
 from meshcore.bus.subjects import CONFIG_BUCKET
 from meshcore.distribution.digest import SetDigest
@@ -115,7 +116,7 @@ def ca():
 
 
 @contextlib.asynccontextmanager
-async def serving(ca=None, registrations=None, compile_class=None, **overrides):
+async def serving(ca=None, registrations=None, compile_class=None, proofs=None, **overrides):
     """A running hub with ADS on free ports."""
     options = {"grpc_port": 0, "plaintext_port": 0, "host": "127.0.0.1", **overrides}
     settings = PilotSettings(**options)
@@ -124,7 +125,7 @@ async def serving(ca=None, registrations=None, compile_class=None, **overrides):
     identity = None
     if ca is not None:
         identity = LiveIdentity(ca.issue("spiffe://cluster.local/ns/istio-system/sa/pilot"))
-    servers = AdsServers(hub, registrations, settings, identity)
+    servers = AdsServers(hub, registrations, settings, identity, proofs or CallProofs(settings.trust_domain))
     async with tasks.background(hub.run(), name="hub"):
         hub.take_state(FullState("s", 1, "", {}))
         await servers.start()

@@ -1,4 +1,4 @@
-"""The certificate decides who a node may say it is."""
+"""What is proven decides who a node may say it is."""
 
 from dataclasses import replace
 
@@ -35,7 +35,6 @@ def test_an_identity_of_an_alias_is_as_good_and_stays_as_it_is():
 @pytest.mark.parametrize(
     "identity",
     [
-        None,
         SpiffeId("cluster.local", "bank", "reviews"),
         SpiffeId("cluster.local", "shop", "admin"),
         SpiffeId("elsewhere.example", "shop", "reviews"),

@@ -99,6 +99,7 @@ def _pilot(settings: StackSettings, index: int) -> ProcessSpec:
         "PILOT_INSTANCE": t.pilot_name(index),
         "PILOT_GALLEY_ADDRESS": f"{galley}:{t.MCP_PORT}",
         "PILOT_GALLEY_URL": f"https://{galley}:{t.CONFIG_API_PORT}",
+        "PILOT_TOKEN_ISSUER": f"https://{galley}:{t.CONFIG_API_PORT}",
     }
     address = settings.stack.pilot(index)
     return _service(settings, t.pilot_name(index), address, (t.XDS_PORT, t.XDS_PLAINTEXT_PORT), environment, arguments)

@@ -6,7 +6,7 @@ async with AdsClient("127.0.0.1:15010", node("reviews-1", "shop")) as client:
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -63,11 +63,13 @@ class AdsClient:
         *,
         types: Collection[str] = PROXY_TYPES,
         resume: Mapping[str, Mapping[str, PackedResource]] | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._target = target
         self._node = who
         self._credentials = credentials
         self._types = types
+        self._metadata = metadata
         self._channel: Any = None
         self._call: Any = None
         self._reader: asyncio.Task[None] | None = None
@@ -92,7 +94,7 @@ class AdsClient:
             if self._credentials is None
             else grpc.aio.secure_channel(self._target, self._credentials, options)
         )
-        self._call = self._channel.stream_stream(METHOD)()
+        self._call = self._channel.stream_stream(METHOD)(metadata=tuple(self._metadata))
         self._reader = tasks.create_task(self._read(), name="ads client")
         for type_url in (*self._types, *(kind for kind in self.held if kind not in self._types)):
             names = self.names(type_url) if type_url in _FOLLOWED.values() else set()

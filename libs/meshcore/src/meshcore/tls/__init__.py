@@ -10,7 +10,7 @@ from meshcore.tls.identity import (
     save_identity,
     write_private,
 )
-from meshcore.tls.peers import peer_certificate, peer_spiffe, spiffe_of_certificate, spiffe_of_der
+from meshcore.tls.peers import peer_certificate, peer_chain, peer_spiffe, spiffe_of_certificate, spiffe_of_der
 from meshcore.tls.private_key import PrivateKeyPem
 from meshcore.tls.trust import Bundle, TrustFollower, leads_to_first
 
@@ -27,6 +27,7 @@ __all__ = [
     "leads_to_first",
     "load_identity",
     "peer_certificate",
+    "peer_chain",
     "peer_spiffe",
     "save_identity",
     "spiffe_of_certificate",

@@ -7,6 +7,9 @@ from cryptography import x509
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
 
+_DER = 2
+"""The ssl module's own word for this form."""
+
 if TYPE_CHECKING:
     from meshcore.tls.identity import LiveIdentity
 
@@ -36,18 +39,29 @@ def spiffe_of_der(der: bytes | None) -> SpiffeId | None:
         return None
 
 
+def verified_chain(secured: Any) -> list[bytes]:
+    """DER of what the peer of an `ssl.SSLObject` was verified by, leaf first; empty when it showed no certificate."""
+    if secured is None or (leaf := secured.getpeercert(binary_form=True)) is None:
+        return []
+    if (public := getattr(secured, "get_verified_chain", None)) is not None:
+        return list(public())
+    # Before Python 3.13 the ssl module has it, but for itself alone.
+    return [one.public_bytes(_DER) for one in secured._sslobj.get_verified_chain()] or [leaf]
+
+
 def peer_certificate(context: Any, identity: "LiveIdentity") -> x509.Certificate | None:
     """The verified client certificate of a gRPC call, or None when the client showed none.
 
     UNAUTHENTICATED when it, or what it showed above it, is on a revocation list that came with `identity`'s roots.
     """
-    chain = _shown(context)
+    chain = peer_chain(context)
     if identity.current.revokes(chain):
         raise MeshError(ErrorCode.UNAUTHENTICATED, "the client certificate is revoked")
     return chain[0] if chain else None
 
 
-def _shown(context: Any) -> list[x509.Certificate]:
+def peer_chain(context: Any) -> list[x509.Certificate]:
+    """The verified client certificate of a gRPC call and what the client showed above it; empty when it showed none."""
     properties = context.auth_context()
     # On a server gRPC leaves the leaf out of the chain.
     found = [*properties.get("x509_pem_cert", ()), *properties.get("x509_pem_cert_chain", ())]
@@ -61,5 +75,5 @@ def _shown(context: Any) -> list[x509.Certificate]:
 
 def peer_spiffe(context: Any) -> SpiffeId | None:
     """The identity in the client certificate of a gRPC caller, revoked or not: to be shown, not to be trusted."""
-    chain = _shown(context)
+    chain = peer_chain(context)
     return spiffe_of_certificate(chain[0]) if chain else None

@@ -7,12 +7,12 @@ import grpc
 import structlog
 from meshcore._generated.istio.v1.auth import ca_pb2, ca_pb2_grpc
 from meshcore.errors import GRPC_STATUS, MeshError
+from meshcore.tls.front import Peers
 
 from citadel.adapters import telemetry
 from citadel.adapters.authentication import CallerAuthenticator
 from citadel.adapters.caller_limits import CallerLimits
 from citadel.adapters.issuer import Issuer
-from citadel.adapters.tls_front import Peers
 from citadel.core.members import is_of_control_plane
 from citadel.core.profile import SERVICE, Profile, granted_ttl
 from citadel.core.refusal import Reason, SigningRefused, impersonation_refused

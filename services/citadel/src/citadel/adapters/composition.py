@@ -5,12 +5,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from meshcore.authentication.composition import start_call_proofs
 from meshcore.bus.connection import BusSettings
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.http import serve_admin
 from meshcore.http.kubeconfig import Access
 from meshcore.runtime import Runtime
-from meshcore.tls import LiveIdentity, ssl_client_context, write_private
+from meshcore.tls import LiveIdentity, write_private
+from meshcore.tls.front import TlsFront
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from citadel.adapters import telemetry
@@ -37,18 +39,13 @@ from citadel.adapters.root_rotation import RootRotation
 from citadel.adapters.root_store import RootStore
 from citadel.adapters.secret_discovery import SecretDiscovery
 from citadel.adapters.signers import active_signers
-from citadel.adapters.tls_front import TlsFront
-from citadel.adapters.token_keys import TokenIssuer, TokenKeys
-from citadel.adapters.token_reviewers import TokenReviewers
 from citadel.adapters.trust_bundles import TrustBundle
 from citadel.core.authority import Authority
 from citadel.core.mesh_settings import MeshSettings, mesh_config_key
 from citadel.core.profile import workload_profile
-from citadel.core.workload_token import TokenRules
 from citadel.settings import CitadelSettings
 
 _SWEEP_EVERY = 3600
-KEYS_CONDITION = "token-keys"
 
 
 async def compose(runtime: Runtime[CitadelSettings]) -> None:
@@ -146,53 +143,10 @@ def _authenticator(
     runtime: Runtime[CitadelSettings], identity: LiveIdentity, in_force: AuthorityInForce, front: TlsFront
 ) -> CallerAuthenticator:
     settings = runtime.settings
-    keys, rules = _token_issuer(runtime, identity)
-    reviewers = TokenReviewers.of_files(
-        settings.kubeconfig,
-        settings.cluster_id,
-        settings.remote_kubeconfigs,
-        settings.token_audiences,
-        settings.trust_domain,
-    )
-    if reviewers is not None:
-        runtime.on_stop("token reviewers", reviewers.close)
-    return CallerAuthenticator(
-        front,
-        settings.trust_domain,
-        settings.root_namespace,
-        in_force,
-        keys=keys,
-        rules=rules,
-        reviewers=reviewers,
-        gateways=settings.trusted_gateway_cidr,
-    )
-
-
-def _token_issuer(
-    runtime: Runtime[CitadelSettings], identity: LiveIdentity
-) -> tuple[TokenKeys | None, TokenRules | None]:
-    settings = runtime.settings
-    if settings.token_issuer is None:
-        if settings.kubeconfig is None and settings.remote_kubeconfigs is None:
-            runtime.log.warning("no token issuer is set, callers need a client certificate")
-        return None, None
-    source = TokenIssuer(
-        issuer=settings.token_issuer,
-        tls=ssl_client_context(identity),
-        discovery_url=settings.token_discovery_url,
-        jwks_url=settings.token_jwks_url,
-        token_file=settings.token_file or settings.identity / "galley-token",
-    )
-    keys = TokenKeys(source, None if settings.state_dir is None else settings.state_dir / "token-keys.json")
-
-    async def announce() -> None:
-        await keys.loaded.wait()
-        runtime.readiness.set(KEYS_CONDITION, True)
-
-    runtime.readiness.expect(KEYS_CONDITION)
-    runtime.spawn("token keys loaded", announce, restart=False)
-    runtime.spawn("token keys", keys.run)
-    return keys, TokenRules(settings.token_issuer, settings.token_audiences, settings.trust_domain)
+    proofs = start_call_proofs(runtime, identity, settings.identity / "galley-token", "token-keys.json", needed=True)
+    if not proofs.any:
+        runtime.log.warning("no token issuer is set, callers need a client certificate")
+    return CallerAuthenticator(front, settings.trust_domain, settings.root_namespace, in_force, proofs)
 
 
 def _gateway_secrets(runtime: Runtime[CitadelSettings], identity: LiveIdentity) -> GatewaySecrets | None:

@@ -1,15 +1,14 @@
 """The certificate service's port: TLS with optional client certificates in front of gRPC on a private Unix socket."""
 
 import contextlib
-import tempfile
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc.aio
 from meshcore._generated.istio.v1.auth import ca_pb2_grpc
 from meshcore._generated.meshcore.audit.v1 import audit_pb2_grpc
 from meshcore.tls import LiveIdentity, ssl_server_context
+from meshcore.tls.front import TlsFront
 
 from citadel.adapters.audit_service import AuditService
 from citadel.adapters.authentication import CallerAuthenticator
@@ -17,7 +16,6 @@ from citadel.adapters.caller_limits import CallerLimits
 from citadel.adapters.certificate_service import CertificateService
 from citadel.adapters.issuer import Issuer
 from citadel.adapters.secret_discovery import SecretDiscovery
-from citadel.adapters.tls_front import TlsFront
 from citadel.core.profile import Profile
 
 LARGEST_MESSAGE = 256 * 1024
@@ -56,14 +54,9 @@ async def serving(
     audit_pb2_grpc.add_AuditServiceServicer_to_server(audit, server)
     server.add_generic_rpc_handlers((secrets,))
     context = ssl_server_context(identity, client_certificates="optional")
-    # In a directory of mode 0700, with a path short enough for the 107 bytes that such paths may have.
-    with tempfile.TemporaryDirectory(prefix="citadel-") as directory:
-        backend = Path(directory) / "grpc.sock"
-        server.add_insecure_port(f"unix:{backend}")
-        await server.start()
-        try:
-            async with front.listening(host, port, context, backend) as bound:
-                yield bound
-                await server.stop(GRACE)
-        finally:
-            await server.stop(0)
+    try:
+        async with front.before(server, host, port, context) as bound:
+            yield bound
+            await server.stop(GRACE)
+    finally:
+        await server.stop(0)

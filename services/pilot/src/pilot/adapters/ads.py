@@ -13,11 +13,11 @@ import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError
 from meshcore.errors import GRPC_STATUS, ErrorCode, MeshError
-from meshcore.identity import SpiffeId, trust_domain_name
-from meshcore.tls import LiveIdentity, peer_certificate, spiffe_of_certificate
+from meshcore.identity import trust_domain_name
 from meshcore.xds import delta, sotw
 
 from pilot.adapters import telemetry
+from pilot.adapters.client_authentication import Client, ClientAuthentication
 from pilot.adapters.hub import Hub, Ticket
 from pilot.adapters.registrations import Registrations
 from pilot.adapters.stream_runner import Channel, StreamRunner
@@ -49,15 +49,20 @@ the status that says why. It also slows down those that come back at once."""
 
 
 class AdsService:
-    """Serves delta and state-of-the-world streams. `identity` is whom clients see by TLS; None: plaintext."""
+    """Serves delta and state-of-the-world streams. Without `authentication` every client is what its node says, and has
+    no identity."""
 
     def __init__(
-        self, hub: Hub, registrations: Registrations | None, settings: PilotSettings, identity: LiveIdentity | None
+        self,
+        hub: Hub,
+        registrations: Registrations | None,
+        settings: PilotSettings,
+        authentication: ClientAuthentication | None,
     ) -> None:
         self._hub = hub
         self._registrations = registrations
         self._settings = settings
-        self._identity = identity
+        self._authentication = authentication
 
     def handler(self) -> Any:
         """The generic handler for a grpc.aio server; requests and responses stay bytes."""
@@ -76,7 +81,7 @@ class AdsService:
             except MeshError as error:
                 telemetry.REFUSED_STREAMS.labels(error.code.value).inc()
                 detail = error.detail[:_LONGEST_DETAIL]
-                _log.warning("stream refused", peer=context.peer(), code=error.code.value, detail=detail)
+                _log.warning("stream refused", peer=self._address(context), code=error.code.value, detail=detail)
                 await asyncio.sleep(_REFUSAL_PAUSE)
                 await context.abort(_CODES[GRPC_STATUS[error.code]], detail)
             except DecodeError:
@@ -84,18 +89,21 @@ class AdsService:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the request is no discovery request")
             except Exception as error:
                 telemetry.INTERNAL_ERRORS.inc()
-                _log.error("stream failed", peer=context.peer(), exc_info=error)
+                _log.error("stream failed", peer=self._address(context), exc_info=error)
                 raise
 
         return serve
 
     async def _serve(self, front: ModuleType, context: Any) -> None:
+        client = None
+        if self._authentication is not None:
+            client = await self._authentication.client(context, self._aliases())
         async with self._hub.admitted() as ticket:
             first = await self._first(context)
             if first is grpc.aio.EOF:
                 return
             request, node = front.parse(first)
-            proxy, expires = self._authorise(parse_node(node), context)
+            proxy, expires = self._authorise(parse_node(node), client)
             await self._run(front, context, proxy, request, expires, ticket)
 
     async def _first(self, context: Any) -> Any:
@@ -106,7 +114,7 @@ class AdsService:
             raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the stream did not begin with a request in time") from None
 
     async def _run(self, front: Any, context: Any, proxy: Proxy, request: Any, expires: float, ticket: Ticket) -> None:
-        stream, wake = self._hub.connect(proxy, front, context.peer())
+        stream, wake = self._hub.connect(proxy, front, self._address(context))
         runner = StreamRunner(
             self._hub, stream, wake, Channel(context, front.parse), ticket, self._settings.first_config_timeout
         )
@@ -127,19 +135,19 @@ class AdsService:
         if self._registrations is not None:
             self._registrations.health(stream, healthy=healthy)
 
-    def _authorise(self, proxy: Proxy, context: Any) -> tuple[Proxy, float]:
-        """Check the node against the certificate; until when the stream may last, in seconds of the monotonic clock."""
+    def _authorise(self, proxy: Proxy, client: Client | None) -> tuple[Proxy, float]:
+        """Check the node against the client; until when the stream may last, in seconds of the monotonic clock."""
         age = self._settings.stream_max_age.total_seconds() * random.uniform(0.8, 1.2)  # noqa: S311 - spreads reconnects
         end = time.monotonic() + age
-        if self._identity is None:
+        if client is None:
             return proxy, end
-        certificate = peer_certificate(context, self._identity)
-        identity: SpiffeId | None = None if certificate is None else spiffe_of_certificate(certificate)
-        proxy = proven(proxy, identity, self._settings.trust_domain, self._aliases())
-        if certificate is None:
-            raise MeshError(ErrorCode.UNAUTHENTICATED, "a client certificate of this mesh is needed")
-        left = (certificate.not_valid_after_utc - datetime.now(UTC)).total_seconds()
-        return proxy, min(end, time.monotonic() + left)
+        proxy = proven(proxy, client.identity, self._settings.trust_domain, self._aliases())
+        if client.ends is None:
+            return proxy, end
+        return proxy, min(end, time.monotonic() + (client.ends - datetime.now(UTC)).total_seconds())
+
+    def _address(self, context: Any) -> str:
+        return str(context.peer()) if self._authentication is None else self._authentication.address(context)
 
     def _aliases(self) -> tuple[str, ...]:
         return tuple(map(trust_domain_name, self._hub.engine.snapshot.mesh_config.trust_domain_aliases))

@@ -1,14 +1,18 @@
 """The gRPC ports: mTLS on 15012, plaintext on loopback only on 15010. Opened after the first complete snapshot."""
 
+import contextlib
 import ipaddress
 from typing import Any
 
 import grpc.aio
 import structlog
+from meshcore.authentication.call_proofs import CallProofs
 from meshcore.errors import ErrorCode, MeshError
-from meshcore.tls import LiveIdentity, grpc_server_credentials
+from meshcore.tls import LiveIdentity, grpc_server_credentials, ssl_server_context
+from meshcore.tls.front import TlsFront
 
 from pilot.adapters.ads import OPTIONS, AdsService
+from pilot.adapters.client_authentication import ClientAuthentication, OfFront, OfGrpc
 from pilot.adapters.hub import Hub
 from pilot.adapters.registrations import Registrations
 from pilot.settings import PilotSettings
@@ -20,12 +24,19 @@ class AdsServers:
     """Both servers of one process. With `shared` the ports may be bound by sibling processes too (SO_REUSEPORT)."""
 
     def __init__(
-        self, hub: Hub, registrations: Registrations | None, settings: PilotSettings, identity: LiveIdentity | None
+        self,
+        hub: Hub,
+        registrations: Registrations | None,
+        settings: PilotSettings,
+        identity: LiveIdentity | None,
+        proofs: CallProofs,
     ) -> None:
         self._hub = hub
         self._registrations = registrations
         self._settings = settings
         self._identity = identity
+        self._proofs = proofs
+        self._open = contextlib.AsyncExitStack()
         self._servers: list[Any] = []
         self.secure_port = 0
         self.plaintext_port = 0
@@ -34,14 +45,11 @@ class AdsServers:
         """Bind and serve; FAILED_PRECONDITION when a port cannot be bound."""
         settings = self._settings
         if self._identity is not None:
-            credentials = grpc_server_credentials(self._identity)
-            server = self._server(secure=True)
-            self.secure_port = self._bind(
-                lambda address: server.add_secure_port(address, credentials), settings.host, settings.grpc_port
-            )
-            await server.start()
+            await self._start_secure(self._identity)
         if settings.plaintext_port >= 0 and (host := self._plaintext_host()):
-            plain = self._server(secure=False)
+            plain = self._server(
+                ClientAuthentication(OfGrpc(), self._proofs, None) if settings.auth_plaintext else None
+            )
             self.plaintext_port = self._bind(plain.add_insecure_port, host, settings.plaintext_port)
             await plain.start()
         _log.info("ads is served", mtls=self.secure_port, plaintext=self.plaintext_port)
@@ -50,13 +58,33 @@ class AdsServers:
         """End every stream at once; clients reconnect elsewhere or wait."""
         for server in self._servers:
             await server.stop(0)
+        await self._open.aclose()
 
-    def _server(self, *, secure: bool) -> Any:
+    async def _start_secure(self, identity: LiveIdentity) -> None:
+        """gRPC's own TLS, which insists on a client certificate, unless clients may prove themselves by something else:
+        it cannot ask for one that may be missing, and TLS before it makes each message dearer."""
+        host, port = self._settings.host, self._settings.grpc_port
+        if not self._proofs.any:
+            server = self._server(ClientAuthentication(OfGrpc(), self._proofs, identity))
+            credentials = grpc_server_credentials(identity)
+            self.secure_port = self._bind(lambda address: server.add_secure_port(address, credentials), host, port)
+            await server.start()
+            return
+        front = TlsFront()
+        server = self._server(ClientAuthentication(OfFront(front), self._proofs, identity))
+        context = ssl_server_context(identity, client_certificates="optional")
+        listening = front.before(server, host, port, context, reuse_port=self._settings.worker >= 0)
+        try:
+            self.secure_port = await self._open.enter_async_context(listening)
+        except OSError as error:
+            raise MeshError(ErrorCode.FAILED_PRECONDITION, f"cannot listen on {host}:{port}") from error
+
+    def _server(self, authentication: ClientAuthentication | None) -> Any:
         shared = int(self._settings.worker >= 0)
         server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", shared)])
         # Nobody registers a workload without proving whose it is.
-        registrations = self._registrations if secure else None
-        service = AdsService(self._hub, registrations, self._settings, self._identity if secure else None)
+        registrations = None if authentication is None else self._registrations
+        service = AdsService(self._hub, registrations, self._settings, authentication)
         server.add_generic_rpc_handlers((service.handler(),))
         self._servers.append(server)
         return server

@@ -3,6 +3,8 @@ worker."""
 
 from dataclasses import dataclass, replace
 
+from meshcore.authentication.call_proofs import CallProofs
+from meshcore.authentication.composition import start_call_proofs
 from meshcore.bus.connection import Bus, BusSettings
 from meshcore.bus.feed import ConfigFeed
 from meshcore.distribution.events import FullState
@@ -19,6 +21,7 @@ from pilot.adapters.peers import Peers
 from pilot.adapters.registered import Registered
 from pilot.adapters.secret_source import SecretSource
 from pilot.adapters.servers import AdsServers
+from pilot.adapters.status_writer import TOKEN_FILE as STATUS_TOKEN_FILE
 from pilot.adapters.status_writer import StatusWriter
 from pilot.adapters.worker_metrics import WorkerMetrics
 from pilot.adapters.workers import WorkerPool, end_with_parent
@@ -202,7 +205,12 @@ def _start_ads(
     keys: IssuerKeySource,
 ) -> AdsServers:
     settings = runtime.settings
-    servers = AdsServers(hub, registered, settings, identity)
+    proofs = CallProofs(settings.trust_domain)
+    if identity is not None and settings.identity_dir is not None:
+        # A token of one service opens discovery as well as another's: it needs no role.
+        token = settings.identity_dir / STATUS_TOKEN_FILE
+        proofs = start_call_proofs(runtime, identity, token, _file_name(settings, "token-keys.json"), needed=False)
+    servers = AdsServers(hub, registered, settings, identity, proofs)
 
     async def open_ports() -> None:
         await hub.has_state.wait()

@@ -1,4 +1,4 @@
-"""Whether a proxy may be who its node says: the certificate decides. Pure."""
+"""Whether a proxy may be who its node says: what its client has proven decides. Pure."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -9,24 +9,20 @@ from meshcore.identity import SpiffeId
 from pilot.core.proxy import Proxy
 
 
-def proven(proxy: Proxy, identity: SpiffeId | None, trust_domain: str, aliases: Collection[str] = ()) -> Proxy:
-    """The proxy as its certificate proves it; PERMISSION_DENIED unless namespace and service account are the node's.
+def proven(proxy: Proxy, identity: SpiffeId, trust_domain: str, aliases: Collection[str] = ()) -> Proxy:
+    """The proxy as its client is proven; PERMISSION_DENIED unless namespace and service account are the node's.
 
     `aliases` are names that the trust domain had before: identities of them are as good, and are kept as they are.
-    A node that names no service account has the certificate's: leaving it out opens nothing.
+    A node that names no service account has the proven one: leaving it out opens nothing.
     """
-    if identity is None:
-        raise _denied("the client certificate carries no workload identity")
     if identity.trust_domain != trust_domain and identity.trust_domain not in aliases:
-        raise _denied(f"the certificate is of trust domain {identity.trust_domain}, this mesh is {trust_domain}")
+        raise _denied(f"the client is of trust domain {identity.trust_domain}, this mesh is {trust_domain}")
     if proxy.namespace != identity.namespace:
-        raise _denied(
-            f"node {proxy.id} claims namespace {proxy.namespace}, its certificate is for {identity.namespace}"
-        )
+        raise _denied(f"node {proxy.id} claims namespace {proxy.namespace}, it is proven to be of {identity.namespace}")
     if proxy.service_account and proxy.service_account != identity.service_account:
         raise _denied(
             f"node {proxy.id} claims service account {proxy.service_account}, "
-            f"its certificate is for {identity.service_account}"
+            f"it is proven to be of {identity.service_account}"
         )
     return replace(proxy, service_account=identity.service_account, identity=str(identity))
 

@@ -3,10 +3,10 @@ from datetime import UTC, datetime, timedelta
 
 import jwt
 import pytest
-from citadel.core.caller import Proof
-from citadel.core.workload_token import TokenRefused, TokenRules, caller_of_token
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from meshcore.authentication.proven import TokenRefused, Way
+from meshcore.authentication.workload_token import TokenRules, identity_of_token
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -37,11 +37,10 @@ def signed(body, key=KEY, kid="one", algorithm="ES256") -> str:
 
 
 def test_a_service_account_token_proves_its_identity():
-    caller = caller_of_token(signed(claims()), KEYS, RULES, NOW)
+    caller = identity_of_token(signed(claims()), KEYS, RULES, NOW)
     assert str(caller.identity) == "spiffe://cluster.local/ns/shop/sa/front"
-    assert caller.proof is Proof.TOKEN
-    assert caller.names == ()
-    assert caller_of_token(signed(claims(aud="istio-ca")), KEYS, RULES, NOW) == caller
+    assert (caller.way, caller.ends) == (Way.TOKEN, NOW + timedelta(hours=1))
+    assert identity_of_token(signed(claims(aud="istio-ca")), KEYS, RULES, NOW) == caller
 
 
 @pytest.mark.parametrize(
@@ -70,7 +69,7 @@ def test_a_service_account_token_proves_its_identity():
 )
 def test_a_token_that_says_anything_else_proves_nothing(changes):
     with pytest.raises(TokenRefused):
-        caller_of_token(signed(claims(**changes)), KEYS, RULES, NOW)
+        identity_of_token(signed(claims(**changes)), KEYS, RULES, NOW)
 
 
 def test_a_token_of_another_key_or_none_proves_nothing():
@@ -89,4 +88,4 @@ def test_a_token_of_another_key_or_none_proves_nothing():
     ]
     for token in bad:
         with pytest.raises(TokenRefused):
-            caller_of_token(token, KEYS, RULES, NOW)
+            identity_of_token(token, KEYS, RULES, NOW)

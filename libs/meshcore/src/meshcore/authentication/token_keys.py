@@ -1,6 +1,6 @@
-"""The keys that workload tokens are signed with, by OIDC discovery, kept so that issuance outlives the issuer.
+"""The keys that workload tokens are signed with, by OIDC discovery, kept so that their use outlives the issuer.
 
-The last good set is also on disk: Citadel may start while Galley is away. A token with an unknown key id causes one
+The last good set is also on disk: a service may start while Galley is away. A token with an unknown key id causes one
 refresh, and at most one per `UNKNOWN_KEY_PAUSE` seconds, however many such tokens come.
 """
 
@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 import httpx
 import jwt
 import structlog
+
+from meshcore.authentication.workload_token import ALGORITHMS
 from meshcore.http.guarded_request import OutOfBounds, guarded_get
 from meshcore.tls.identity import write_private
-
-from citadel.core.workload_token import ALGORITHMS
 
 REFRESH_EVERY = 600.0
 UNKNOWN_KEY_PAUSE = 5.0
@@ -51,7 +51,7 @@ class TokenIssuer:
 
         Link-local addresses and those of a cloud's metadata are not dialled, and redirects are not followed. The keys
         must lie at the host that discovery was asked at, unless `jwks_url` says otherwise: what an issuer writes into a
-        document does not make Citadel call elsewhere.
+        document does not make the service call elsewhere.
         """
         base = (self.discovery_url or self.issuer).rstrip("/")
         try:

@@ -1,9 +1,9 @@
 import contextlib
 
 import pytest
-from citadel.core.xfcc import ForwardedRefused, forwarded_identity
 from hypothesis import given
 from hypothesis import strategies as st
+from meshcore.authentication.xfcc import ForwardedRefused, forwarded_identity
 
 FRONT = "spiffe://cluster.local/ns/shop/sa/front"
 OTHER = "spiffe://cluster.local/ns/istio-system/sa/pilot"

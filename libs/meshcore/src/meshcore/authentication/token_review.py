@@ -3,11 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from meshcore.errors import MeshError
-from meshcore.identity import SpiffeId
-
-from citadel.core.caller import AuthenticatedCaller, Proof
-from citadel.core.workload_token import TokenRefused
+from meshcore.authentication.proven import ProvenIdentity, TokenRefused, Way
+from meshcore.authentication.workload_token import service_account
 
 SERVICE_ACCOUNTS = "system:serviceaccounts"
 PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
@@ -22,7 +19,7 @@ def review_of(token: str, audiences: Collection[str]) -> dict[str, Any]:
     }
 
 
-def caller_of_review(answer: object, audiences: Collection[str], trust_domain: str) -> AuthenticatedCaller:
+def identity_of_review(answer: object, audiences: Collection[str], trust_domain: str) -> ProvenIdentity:
     """The service account that the API server knows; TokenRefused says why there is none.
 
     A server that answers without audiences has not looked at them (Kubernetes, TokenReviewStatus): that proves nothing.
@@ -36,13 +33,7 @@ def caller_of_review(answer: object, audiences: Collection[str], trust_domain: s
     user = status.get("user")
     if not isinstance(user, Mapping):
         raise TokenRefused("the API server names no user")
-    groups, name = user.get("groups"), user.get("username")
+    groups = user.get("groups")
     if not isinstance(groups, list) or SERVICE_ACCOUNTS not in groups:
         raise TokenRefused("the token is not a service account's")
-    parts = name.split(":") if isinstance(name, str) else []
-    if len(parts) != 4 or parts[:2] != ["system", "serviceaccount"]:
-        raise TokenRefused("the token is not a service account's")
-    try:
-        return AuthenticatedCaller(SpiffeId(trust_domain, parts[2], parts[3]), Proof.REVIEW)
-    except MeshError:
-        raise TokenRefused("the token is not a service account's") from None
+    return ProvenIdentity(service_account(user.get("username"), trust_domain), Way.REVIEW)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import httpx
 import structlog
+
+from meshcore.authentication.proven import ProvenIdentity, TokenRefused
+from meshcore.authentication.token_review import PATH, identity_of_review, review_of
+from meshcore.authentication.workload_token import LARGEST_TOKEN
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.http.kubeconfig import Access
-
-from citadel.core.caller import AuthenticatedCaller
-from citadel.core.token_review import PATH, caller_of_review, review_of
-from citadel.core.workload_token import LARGEST_TOKEN, TokenRefused
 
 TIMEOUT = httpx.Timeout(5.0)
 LARGEST_ANSWER = 256 * 1024
@@ -52,7 +52,7 @@ class TokenReviewers:
         here = None if local is None else Access.of_kubeconfig(local)
         return cls(here, cluster, found, audiences, trust_domain)
 
-    async def review(self, token: str, cluster: str) -> AuthenticatedCaller:
+    async def review(self, token: str, cluster: str) -> ProvenIdentity:
         """The service account that the cluster's API server knows the token as; TokenRefused otherwise."""
         if len(token) > LARGEST_TOKEN:
             raise TokenRefused("the token is too large")
@@ -75,7 +75,7 @@ class TokenReviewers:
         except (httpx.HTTPError, OSError, ValueError) as error:
             _log.warning("token not reviewed", cluster=cluster, error=type(error).__name__)
             raise TokenRefused("the API server did not answer") from None
-        return caller_of_review(document, self._audiences, self._trust_domain)
+        return identity_of_review(document, self._audiences, self._trust_domain)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -6,24 +6,20 @@ The token is a JWT of the config API (or of a Kubernetes API server): `sub` is
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import jwt
+
+from meshcore.authentication.proven import ProvenIdentity, TokenRefused, Way
 from meshcore.errors import MeshError
 from meshcore.identity import SpiffeId
-
-from citadel.core.caller import AuthenticatedCaller, Proof
 
 ALGORITHMS = ("ES256", "ES384", "RS256", "RS384", "RS512", "PS256", "EdDSA")
 """Asymmetric only: with `HS256` a public key would pass for a shared secret."""
 LARGEST_TOKEN = 16 * 1024
 LEEWAY = 60
 """Seconds of clock difference that `nbf` and `iat` may show; an expired token is expired."""
-
-
-class TokenRefused(Exception):
-    """Why a token proves nothing; for the log, never for the caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +43,18 @@ def key_id(token: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def caller_of_token(token: str, keys: Mapping[str, jwt.PyJWK], rules: TokenRules, now: datetime) -> AuthenticatedCaller:
-    """The caller that a token proves at `now`; TokenRefused says why it proves none."""
+def identity_of_token(token: str, keys: Mapping[str, jwt.PyJWK], rules: TokenRules, now: datetime) -> ProvenIdentity:
+    """The identity that a token proves at `now`; TokenRefused says why it proves none."""
     found = keys.get(key_id(token) or "")
     if found is None:
         raise TokenRefused("the token was signed with an unknown key")
     claims = _verified_claims(token, found)
-    _check_times(claims, now)
+    ends = _checked_times(claims, now)
     if claims.get("iss") != rules.issuer:
         raise TokenRefused("the token is of another issuer")
     if not is_for(claims.get("aud", ()), rules.audiences):
         raise TokenRefused("the token is for another audience")
-    return AuthenticatedCaller(_identity_of(claims.get("sub"), rules.trust_domain), Proof.TOKEN)
+    return ProvenIdentity(service_account(claims.get("sub"), rules.trust_domain), Way.TOKEN, ends)
 
 
 def is_for(audience: object, accepted: Collection[str]) -> bool:
@@ -78,7 +74,7 @@ def _verified_claims(token: str, key: jwt.PyJWK) -> dict[str, Any]:
     return claims
 
 
-def _check_times(claims: Mapping[str, Any], now: datetime) -> None:
+def _checked_times(claims: Mapping[str, Any], now: datetime) -> datetime:
     moment = now.timestamp()
     expires = claims.get("exp")
     if not isinstance(expires, int | float) or isinstance(expires, bool) or moment >= expires:
@@ -87,9 +83,14 @@ def _check_times(claims: Mapping[str, Any], now: datetime) -> None:
         begins = claims.get(name, 0)
         if not isinstance(begins, int | float) or begins > moment + LEEWAY:
             raise TokenRefused(f"the token is not valid yet ({name})")
+    try:
+        return datetime.fromtimestamp(expires, UTC)
+    except (ValueError, OverflowError):
+        return datetime.max.replace(tzinfo=UTC)
 
 
-def _identity_of(subject: object, trust_domain: str) -> SpiffeId:
+def service_account(subject: object, trust_domain: str) -> SpiffeId:
+    """The identity of a Kubernetes user name; TokenRefused unless it is a service account's."""
     parts = subject.split(":") if isinstance(subject, str) else []
     if len(parts) != 4 or parts[:2] != ["system", "serviceaccount"]:
         raise TokenRefused("the token's subject is not a service account")

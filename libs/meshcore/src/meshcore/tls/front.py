@@ -10,19 +10,22 @@ import contextlib
 import secrets
 import socket
 import ssl
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import structlog
 from cryptography import x509
+
 from meshcore.runtime import tasks
+from meshcore.tls.peers import verified_chain
 
 HANDSHAKE_TIMEOUT = 10
 LARGEST_CONNECTIONS = 16384
 DROP_TIMEOUT = 2
 """Seconds that a client has for its handshake, connections at once, seconds until a stop forgets the last ones."""
-_PREFIX = "meshcore-citadel-"
+_PREFIX = "meshcore-"
 _BACKLOG = 1024
 _log = structlog.get_logger("tls")
 
@@ -30,8 +33,8 @@ _log = structlog.get_logger("tls")
 class Peers(Protocol):
     """Knows the client certificate behind a gRPC connection."""
 
-    def certificate(self, peer: str) -> x509.Certificate | None:
-        """The verified certificate; `peer` is `context.peer()`."""
+    def chain(self, peer: str) -> list[x509.Certificate]:
+        """What it was verified by, leaf first; empty when the client showed none. `peer` is `context.peer()`."""
 
     def address(self, peer: str) -> str:
         """Where the connection came from, for logs and the ledger."""
@@ -46,10 +49,10 @@ class TlsFront:
     def __init__(self) -> None:
         self._connections: dict[str, _Outside] = {}
 
-    def certificate(self, peer: str) -> x509.Certificate | None:
-        """The verified client certificate of a connection, or None."""
+    def chain(self, peer: str) -> list[x509.Certificate]:
+        """The verified client certificate of a connection and what is above it; empty when there is none."""
         connection = self._connections.get(_name_of(peer))
-        return None if connection is None else connection.certificate
+        return [] if connection is None else connection.chain
 
     def address(self, peer: str) -> str:
         """Address and port of the client."""
@@ -62,8 +65,23 @@ class TlsFront:
         return {} if connection is None else connection.remembered
 
     @contextlib.asynccontextmanager
-    async def listening(self, host: str, port: int, context: ssl.SSLContext, backend: Path) -> AsyncIterator[int]:
-        """Accept, and pass on to the Unix socket `backend`, for as long as the block lasts; gives the bound port.
+    async def before(
+        self, server: Any, host: str, port: int, context: ssl.SSLContext, *, reuse_port: bool = False
+    ) -> AsyncIterator[int]:
+        """Start a grpc.aio server behind this for as long as the block lasts; gives the bound port."""
+        # In a directory of mode 0700, with a path short enough for the 107 bytes that such paths may have.
+        with tempfile.TemporaryDirectory(prefix=_PREFIX) as directory:
+            backend = Path(directory) / "grpc.sock"
+            server.add_insecure_port(f"unix:{backend}")
+            await server.start()
+            async with self._listening(host, port, context, backend, reuse_port=reuse_port) as bound:
+                yield bound
+
+    @contextlib.asynccontextmanager
+    async def _listening(
+        self, host: str, port: int, context: ssl.SSLContext, backend: Path, *, reuse_port: bool
+    ) -> AsyncIterator[int]:
+        """Accept, and pass on to the Unix socket `backend`.
 
         On exit open connections are closed.
         """
@@ -75,6 +93,7 @@ class TlsFront:
             ssl=context,
             ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
             backlog=_BACKLOG,
+            reuse_port=reuse_port,
         )
         try:
             yield server.sockets[0].getsockname()[1]
@@ -133,18 +152,18 @@ class _Outside(_Half):
         self._backend = backend
         self._connections = connections
         self._name = f"{_PREFIX}{secrets.token_hex(16)}"
-        self._certificate: bytes | None = None
-        self._parsed: x509.Certificate | None = None
+        self._shown: list[bytes] = []
+        self._parsed: list[x509.Certificate] | None = None
         self._opening: asyncio.Task[Any] | None = None
         self.remote = "unknown"
         self.remembered: dict[str, Any] = {}
         self.gone = asyncio.Event()
 
     @property
-    def certificate(self) -> x509.Certificate | None:
+    def chain(self) -> list[x509.Certificate]:
         """Parsed at the first call: most connections carry one request, and one that is refused needs none."""
-        if self._parsed is None and self._certificate is not None:
-            self._parsed = x509.load_der_x509_certificate(self._certificate)
+        if self._parsed is None:
+            self._parsed = [x509.load_der_x509_certificate(one) for one in self._shown]
         return self._parsed
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -156,7 +175,7 @@ class _Outside(_Half):
             return
         remote = transport.get_extra_info("peername")
         self.remote = f"{remote[0]}:{remote[1]}" if isinstance(remote, tuple) else "unknown"
-        self._certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        self._shown = verified_chain(transport.get_extra_info("ssl_object"))
         self._connections[self._name] = self
         self.transport.pause_reading()
         self._opening = tasks.create_task(self._open(), name="tls pass on")

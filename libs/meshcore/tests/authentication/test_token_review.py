@@ -1,15 +1,14 @@
 import pytest
-from citadel.core.caller import Proof
-from citadel.core.token_review import caller_of_review, review_of
-from citadel.core.workload_token import TokenRefused
+from meshcore.authentication.proven import TokenRefused, Way
+from meshcore.authentication.token_review import identity_of_review, review_of
 
 USER = {"username": "system:serviceaccount:shop:front", "groups": ["system:serviceaccounts", "system:authenticated"]}
 GOOD = {"authenticated": True, "audiences": ["istio-ca"], "user": USER}
 
 
 def test_a_service_account_that_the_server_knows_is_the_caller():
-    caller = caller_of_review({"status": GOOD}, ["istio-ca"], "cluster.local")
-    assert (str(caller.identity), caller.proof) == ("spiffe://cluster.local/ns/shop/sa/front", Proof.REVIEW)
+    caller = identity_of_review({"status": GOOD}, ["istio-ca"], "cluster.local")
+    assert (str(caller.identity), caller.way) == ("spiffe://cluster.local/ns/shop/sa/front", Way.REVIEW)
     assert review_of("t", {"b", "a"})["spec"] == {"token": "t", "audiences": ["a", "b"]}
 
 
@@ -37,6 +36,6 @@ def test_a_service_account_that_the_server_knows_is_the_caller():
 )
 def test_anything_else_proves_nobody(status):
     with pytest.raises(TokenRefused):
-        caller_of_review({"status": status}, ["istio-ca"], "cluster.local")
+        identity_of_review({"status": status}, ["istio-ca"], "cluster.local")
     with pytest.raises(TokenRefused):
-        caller_of_review(status, ["istio-ca"], "cluster.local")
+        identity_of_review(status, ["istio-ca"], "cluster.local")

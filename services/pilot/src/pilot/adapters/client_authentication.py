@@ -1,0 +1,110 @@
+"""Who a client of ADS is, in Istio's order: client certificate, then what the call proves else. The first that holds
+counts.
+
+Why the others failed goes to the log: every client that proves nothing hears the same.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import structlog
+from cryptography import x509
+from meshcore.authentication.call_proofs import CallProofs
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.identity import SpiffeId
+from meshcore.tls import LiveIdentity, peer_chain, spiffe_of_certificate
+from meshcore.tls.front import Peers
+
+REFUSED = "authentication failure"
+"""Istio's words."""
+_log = structlog.get_logger("ads")
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A proven identity, until when the proof holds as far as that is known, and the chain of its certificate."""
+
+    identity: SpiffeId
+    ends: datetime | None
+    chain: tuple[x509.Certificate, ...] = ()
+
+
+class Connections(Protocol):
+    """What the transport knows of a client."""
+
+    def chain(self, context: Any) -> list[x509.Certificate]:
+        """Its verified client certificate and what that was verified by; empty without one."""
+
+    def address(self, context: Any) -> str:
+        """`host:port`."""
+
+
+class OfGrpc:
+    """gRPC's own TLS, or none."""
+
+    def chain(self, context: Any) -> list[x509.Certificate]:
+        """From the handshake."""
+        return peer_chain(context)
+
+    def address(self, context: Any) -> str:
+        """Without gRPC's word for the family."""
+        return str(context.peer()).partition(":")[2]
+
+
+class OfFront:
+    """TLS that ends before gRPC."""
+
+    def __init__(self, front: Peers) -> None:
+        self._front = front
+
+    def chain(self, context: Any) -> list[x509.Certificate]:
+        """From the handshake with the front."""
+        return self._front.chain(context.peer())
+
+    def address(self, context: Any) -> str:
+        """Of the connection to the front."""
+        return self._front.address(context.peer())
+
+
+class ClientAuthentication:
+    """`identity` is whom clients see by TLS; its roots come with the lists of revoked certificates."""
+
+    def __init__(self, connections: Connections, proofs: CallProofs, identity: LiveIdentity | None) -> None:
+        self._connections = connections
+        self._proofs = proofs
+        self._identity = identity
+
+    def address(self, context: Any) -> str:
+        """Where the client is."""
+        return self._connections.address(context)
+
+    async def client(self, context: Any, aliases: Collection[str]) -> Client:
+        """The client of a stream; UNAUTHENTICATED when nothing proves one."""
+        reasons: list[str] = []
+        if (found := self._by_certificate(self._connections.chain(context), reasons)) is not None:
+            return found
+        address = self._connections.address(context)
+        proven = await self._proofs.identify(context.invocation_metadata() or (), address, aliases, reasons)
+        if proven is None:
+            _log.warning("client not authenticated", peer=address, reasons=reasons)
+            raise MeshError(ErrorCode.UNAUTHENTICATED, REFUSED)
+        return Client(proven.identity, proven.ends)
+
+    def _by_certificate(self, chain: list[x509.Certificate], reasons: list[str]) -> Client | None:
+        if not chain:
+            reasons.append("no client certificate")
+            return None
+        if chain[0].not_valid_after_utc <= datetime.now(UTC):
+            # TLS checked it at the handshake; a connection may live longer than that.
+            reasons.append("the client certificate has expired")
+            return None
+        if self._identity is not None and self._identity.current.revokes(chain):
+            reasons.append("the client certificate is revoked")
+            return None
+        identity = spiffe_of_certificate(chain[0])
+        if identity is None:
+            reasons.append("the client certificate carries no workload identity")
+            return None
+        return Client(identity, chain[0].not_valid_after_utc, tuple(chain))
