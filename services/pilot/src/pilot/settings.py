@@ -35,6 +35,11 @@ class PilotSettings(ProofSettings):
         default=False, validation_alias=AliasChoices("PILOT_AUTH_PLAINTEXT", "XDS_AUTH_PLAINTEXT", "auth_plaintext")
     )
     """Whether clients of the plaintext port must prove who they are, by token or trusted gateway; else nobody may."""
+    debug_endpoint_auth: bool = Field(
+        default=True,
+        validation_alias=AliasChoices("PILOT_DEBUG_ENDPOINT_AUTH", "ENABLE_DEBUG_ENDPOINT_AUTH", "debug_endpoint_auth"),
+    )
+    """Whether debug pages over xDS show workloads their own namespace only; the root namespace always sees all."""
     workers: int = Field(default=1, ge=1, le=64)
     """Processes that share the ports; also `--workers N`."""
     worker: int = -1

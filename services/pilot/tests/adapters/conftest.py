@@ -28,6 +28,7 @@ from nats.js.api import KeyValueConfig
 from nats.js.errors import NotFoundError
 from pilot.adapters.admin import receipt_state
 from pilot.adapters.answers import LocalAnswers
+from pilot.adapters.debug_stream import DebugStream
 from pilot.adapters.hub import Hub
 from pilot.adapters.own_identity import start_identity
 from pilot.adapters.servers import AdsServers
@@ -125,7 +126,10 @@ async def serving(ca=None, registrations=None, compile_class=None, proofs=None, 
     identity = None
     if ca is not None:
         identity = LiveIdentity(ca.issue("spiffe://cluster.local/ns/istio-system/sa/pilot"))
-    servers = AdsServers(hub, registrations, settings, identity, proofs or CallProofs(settings.trust_domain))
+    debug = DebugStream(
+        LocalAnswers(hub, "pilot"), "pilot", "1.0", "istio-system", guarded=settings.debug_endpoint_auth
+    )
+    servers = AdsServers(hub, registrations, settings, identity, proofs or CallProofs(settings.trust_domain), debug)
     async with tasks.background(hub.run(), name="hub"):
         hub.take_state(FullState("s", 1, "", {}))
         await servers.start()

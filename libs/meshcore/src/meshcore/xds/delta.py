@@ -1,7 +1,7 @@
 """The incremental front end: DeltaDiscoveryRequest in, DeltaDiscoveryResponse out. Pure."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from envoy.service.discovery.v3 import discovery_pb2
@@ -87,6 +87,21 @@ def assemble(move: Transition, nonce: str) -> bytes:
             wire.text(4, move.type_url),
             wire.text(5, nonce),
             *(wire.chunk(6, name.encode()) for name in move.removed),
+        )
+    )
+
+
+def lone_answer(type_url: str, resources: Sequence[tuple[str, str, bytes]], nonce: str, control_plane: str) -> bytes:
+    """An answer that no session keeps account of; each resource is (name, type URL, body)."""
+    return b"".join(
+        (
+            *(
+                wire.chunk(2, wire.text(3, name) + wire.chunk(2, wire.packed(kind, body)))
+                for name, kind, body in resources
+            ),
+            wire.text(4, type_url),
+            wire.text(5, nonce),
+            wire.chunk(7, wire.text(1, control_plane)),
         )
     )
 

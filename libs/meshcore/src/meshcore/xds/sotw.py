@@ -4,6 +4,7 @@ Clusters and listeners are always sent as the whole list, because what is missin
 only what changed is sent.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from envoy.service.discovery.v3 import discovery_pb2
@@ -87,6 +88,18 @@ def _plan(
     planned.sends += tuple(resource for resource in stand_ins if resource is not None)
     planned.removed = ()
     return planned
+
+
+def lone_answer(type_url: str, resources: Sequence[tuple[str, str, bytes]], nonce: str, control_plane: str) -> bytes:
+    """An answer that no session keeps account of; each resource is (name, type URL, body)."""
+    return b"".join(
+        (
+            *(wire.chunk(2, wire.packed(kind, body)) for _, kind, body in resources),
+            wire.text(4, type_url),
+            wire.text(5, nonce),
+            wire.chunk(6, wire.text(1, control_plane)),
+        )
+    )
 
 
 def assemble(move: Transition, nonce: str) -> bytes:

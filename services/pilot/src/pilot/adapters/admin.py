@@ -11,7 +11,8 @@ from meshcore.xds.types import SHORT_NAMES
 from pydantic import BaseModel
 
 from pilot.adapters.answers import LONGEST_WAIT, Gathered, Source
-from pilot.adapters.debug import debug_pages, rows_of, the_one
+from pilot.adapters.debug import debug_pages
+from pilot.adapters.debug_pages import rows_of, the_one
 from pilot.core.receipt import Knowledge, ReceiptAnswer, merged
 from pilot.core.what_if import parse_changes, united
 

@@ -18,6 +18,7 @@ from meshcore.xds import delta, sotw
 
 from pilot.adapters import telemetry
 from pilot.adapters.client_authentication import Client, ClientAuthentication
+from pilot.adapters.debug_stream import DebugStream
 from pilot.adapters.hub import Hub, Ticket
 from pilot.adapters.registrations import Registrations
 from pilot.adapters.stream_runner import Channel, StreamRunner
@@ -58,11 +59,13 @@ class AdsService:
         registrations: Registrations | None,
         settings: PilotSettings,
         authentication: ClientAuthentication | None,
+        debug: DebugStream | None = None,
     ) -> None:
         self._hub = hub
         self._registrations = registrations
         self._settings = settings
         self._authentication = authentication
+        self._debug = debug
 
     def handler(self) -> Any:
         """The generic handler for a grpc.aio server; requests and responses stay bytes."""
@@ -118,6 +121,8 @@ class AdsService:
         runner = StreamRunner(
             self._hub, stream, wake, Channel(context, front.parse), ticket, self._settings.first_config_timeout
         )
+        if (debug := self._debug) is not None:
+            runner.on_debug = lambda asked: debug.answer(proxy, front, asked)
         _log.info("stream began", proxy=proxy.id, connection=stream.connection_id, variant=front.NAME)
         reason = "broken"
         try:

@@ -1,6 +1,7 @@
 """What one serving process answers when it is asked about its own streams; the same over HTTP, sockets and NATS."""
 
 import asyncio
+import base64
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ class LocalAnswers:
                 return await self._hub.registered_taken(int(parameters["sequence"]), seconds)
             case "config_dump":
                 return self._config_dump(str(parameters["proxy"]))
+            case "config_parts":
+                return self._config_parts(str(parameters["proxy"]))
             case "whatif":
                 return await self._what_if(parameters)
             case "explain":
@@ -115,6 +118,16 @@ class LocalAnswers:
         from pilot.core.config_dump import config_dump
 
         return config_dump(self._hub.engine.compiled(stream))
+
+    def _config_parts(self, proxy: str) -> Any:
+        """The same as messages: type URL and content in base64, since answers are JSON."""
+        stream = self._hub.engine.find(proxy)
+        if stream is None:
+            return None
+        from pilot.core.config_dump import dump_message
+
+        dump = dump_message(self._hub.engine.compiled(stream))
+        return [[part.type_url, base64.b64encode(part.value).decode()] for part in dump.configs]
 
     async def _what_if(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         from pilot.core.what_if import Comparison, parse_changes

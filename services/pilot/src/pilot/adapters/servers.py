@@ -13,6 +13,7 @@ from meshcore.tls.front import TlsFront
 
 from pilot.adapters.ads import OPTIONS, AdsService
 from pilot.adapters.client_authentication import ClientAuthentication, OfFront, OfGrpc
+from pilot.adapters.debug_stream import DebugStream
 from pilot.adapters.hub import Hub
 from pilot.adapters.registrations import Registrations
 from pilot.settings import PilotSettings
@@ -30,12 +31,14 @@ class AdsServers:
         settings: PilotSettings,
         identity: LiveIdentity | None,
         proofs: CallProofs,
+        debug: DebugStream | None = None,
     ) -> None:
         self._hub = hub
         self._registrations = registrations
         self._settings = settings
         self._identity = identity
         self._proofs = proofs
+        self._debug = debug
         self._open = contextlib.AsyncExitStack()
         self._servers: list[Any] = []
         self.secure_port = 0
@@ -84,7 +87,7 @@ class AdsServers:
         server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", shared)])
         # Nobody registers a workload without proving whose it is.
         registrations = None if authentication is None else self._registrations
-        service = AdsService(self._hub, registrations, self._settings, authentication)
+        service = AdsService(self._hub, registrations, self._settings, authentication, self._debug)
         server.add_generic_rpc_handlers((service.handler(),))
         self._servers.append(server)
         return server

@@ -13,6 +13,7 @@ from meshcore.tls import LiveIdentity
 
 from pilot.adapters.answers import LocalAnswers, Source
 from pilot.adapters.control import control_server
+from pilot.adapters.debug_stream import DebugStream
 from pilot.adapters.endpoints_bucket import SILENCE, EndpointsBucket
 from pilot.adapters.hub import Hub
 from pilot.adapters.issuer_fetch import IssuerFetch, client_context
@@ -80,7 +81,10 @@ async def start_serving(
         if settings.worker < 0:
             _start_status(runtime, bus, source)
     keys = _start_issuer_keys(runtime, hub)
-    servers = _start_ads(runtime, hub, registered, identity, keys)
+    debug = DebugStream(
+        source, settings.instance, runtime.version, settings.root_namespace, guarded=settings.debug_endpoint_auth
+    )
+    servers = _start_ads(runtime, hub, registered, identity, keys, debug)
     if identity is not None and settings.galley_address:
         runtime.spawn("secrets", SecretSource(hub, settings.galley_address, identity).run)
     if settings.worker >= 0 and settings.control_socket is not None:
@@ -203,6 +207,7 @@ def _start_ads(
     registered: Registered | None,
     identity: LiveIdentity | None,
     keys: IssuerKeySource,
+    debug: DebugStream,
 ) -> AdsServers:
     settings = runtime.settings
     proofs = CallProofs(settings.trust_domain)
@@ -210,7 +215,7 @@ def _start_ads(
         # A token of one service opens discovery as well as another's: it needs no role.
         token = settings.identity_dir / STATUS_TOKEN_FILE
         proofs = start_call_proofs(runtime, identity, token, _file_name(settings, "token-keys.json"), needed=False)
-    servers = AdsServers(hub, registered, settings, identity, proofs)
+    servers = AdsServers(hub, registered, settings, identity, proofs, debug)
 
     async def open_ports() -> None:
         await hub.has_state.wait()

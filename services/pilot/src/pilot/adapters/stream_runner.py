@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from meshcore.xds.types import HEALTH_TYPE, SHORT_NAMES
 
 from pilot.adapters import telemetry
 from pilot.adapters.hub import Hub, Ticket
+from pilot.core.debug_question import DEBUG_TYPE
 from pilot.core.refusals import blame_of
 from pilot.core.stream import Stream
 
@@ -90,6 +91,8 @@ class StreamRunner:
         self._expires = self._first_by
         self._told = 0
         self.on_health: Callable[[bool], None] = lambda healthy: None
+        self.on_debug: Callable[[Request], Awaitable[bytes]] | None = None
+        """Answers what is asked over debug types, if anybody does."""
 
     async def run(self, first: Request, expires: float) -> str:
         """Serve until the stream ends; why it did."""
@@ -147,6 +150,11 @@ class StreamRunner:
         if request.type_url == HEALTH_TYPE:
             if not request.nonce:
                 self.on_health(request.rejection is None)
+            return
+        if self.on_debug is not None and request.type_url.startswith(DEBUG_TYPE):
+            if not request.nonce:
+                await self._write(await self.on_debug(request))
+                self._complete()
             return
         await self._execute(self._stream.session.request_received(request, time.monotonic()))
 
@@ -215,6 +223,12 @@ class StreamRunner:
             if receipts.refused(self._stream.number, effect.revision, effect.type_url, effect.message, made_by):
                 self._hub.progressed()
 
+    def _complete(self) -> None:
+        """The client has had what it came for: the next one may have its place."""
+        if not self._stream.complete:
+            self._stream.complete = True
+            self._ticket.done()
+
     def _account(self) -> None:
         """See how far the session has come."""
         stream, engine = self._stream, self._hub.engine
@@ -226,9 +240,7 @@ class StreamRunner:
             engine.receipts.taken(stream.number, stream.settled_generation, time.time())
             self._hub.progressed()
         if stream.session.settled:
-            if not stream.complete:
-                stream.complete = True
-                self._ticket.done()
+            self._complete()
             if stream.pushed_at is not None:
                 telemetry.CONVERGENCE_TIME.observe(time.monotonic() - stream.pushed_at)
                 stream.pushed_at = None

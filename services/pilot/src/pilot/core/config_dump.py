@@ -15,8 +15,13 @@ from pilot.core.stats_scope import told_stats_scope
 
 
 def config_dump(resources: ResourceSet, version: str = "") -> dict[str, Any]:
-    """Clusters, endpoints, listeners and routes as dynamic configs; `version` is the snapshot's, each has its own
-    too."""
+    """Clusters, endpoints, listeners and routes as dynamic configs, and no Secrets; `version` is the snapshot's, each
+    has its own too."""
+    return as_document(dump_message(resources, version))
+
+
+def dump_message(resources: ResourceSet, version: str = "") -> Any:
+    """The same as Envoy's message."""
     registry.load()
     clusters = config_dump_shared_pb2.ClustersConfigDump(version_info=version)
     for item in resources.of_type(CLUSTER_TYPE).values():
@@ -35,7 +40,7 @@ def config_dump(resources: ResourceSet, version: str = "") -> dict[str, Any]:
     dump = config_dump_pb2.ConfigDump()
     for part in (clusters, endpoints, listeners, routes):
         dump.configs.add().Pack(part)
-    return as_document(dump)
+    return dump
 
 
 def resources_of_type(resources: ResourceSet, type_url: str) -> list[dict[str, Any]]:

@@ -174,7 +174,7 @@ class Engine:
         """A new stream of an authorised proxy."""
         self._numbers += 1
         session = AdsSession(front, self.frames)
-        proxy_class = None if proxy.is_agent else classify(proxy, self.snapshot.selection)
+        proxy_class = None if proxy.is_agent or proxy.is_observer else classify(proxy, self.snapshot.selection)
         stream = Stream(self._numbers, proxy, session, proxy_class, address, epoch)
         self.streams[stream.number] = stream
         self._members.setdefault(proxy_class, {})[stream.number] = stream

@@ -50,6 +50,8 @@ _MAX_UINT32 = 2**32 - 1
 _KUBERNETES = ".svc."
 AGENT_GENERATOR = "agent"
 """The agent's own light stream: it is never compiled for."""
+OBSERVER_GENERATOR = "event"
+"""Of a client that asks about proxies and is none, as istioctl."""
 GRPC_GENERATOR = "grpc"
 """A workload without a proxy, whose gRPC library is the client of xDS."""
 
@@ -166,6 +168,11 @@ class Proxy:
     def is_agent(self) -> bool:
         """Whether this is an agent's own stream, for which nothing is compiled."""
         return self.generator == AGENT_GENERATOR
+
+    @property
+    def is_observer(self) -> bool:
+        """Whether this is the stream of somebody who only asks about others."""
+        return self.generator == OBSERVER_GENERATOR
 
     @property
     def proxy_class(self) -> ProxyClass:

@@ -15,7 +15,7 @@ class Stream:
     proxy: Proxy
     session: AdsSession
     proxy_class: ProxyClass | None
-    """None for an agent's stream, which is never compiled for."""
+    """None for streams that are never compiled for: an agent's, an observer's."""
     address: str = ""
     since: float = 0.0
     target_generation: int = 0
