@@ -109,6 +109,7 @@ class FakePilot(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
         self.nodes: dict[str, Any] = {}
         self.envoy_streams: dict[str, int] = {}
         self.confirms_drain = True
+        self.names = b""
         self.problems: list[str] = []
 
     async def DeltaAggregatedResources(self, requests: Any, context: Any) -> AsyncIterator[Any]:
@@ -136,7 +137,10 @@ class FakePilot(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
         self.nodes[pod] = first.node
         said.append("opened")
         try:
-            yield discovery_pb2.DeltaDiscoveryResponse(type_url=NAME_TABLE_TYPE, nonce="1")
+            table = discovery_pb2.DeltaDiscoveryResponse(type_url=NAME_TABLE_TYPE, nonce="1")
+            if self.names:
+                table.resources.add(name="", version="1").resource.value = self.names
+            yield table
             async for request in requests:
                 if request.type_url != HEALTH_TYPE or request.response_nonce:
                     continue

@@ -32,7 +32,7 @@ async def no_module(url: str, sha256: str) -> bytes:
 
 
 async def ask(calls: Calls, method: str, path: str, client: tuple[str, int] | None) -> tuple[int, str]:
-    sources = StatusSources(not_ready, no_envoy, "", calls.drain, calls.quit, no_module, lambda: {"queued": 0})
+    sources = StatusSources(not_ready, no_envoy, "", calls.drain, calls.quit, no_module, lambda: {"queued": 0}, dict)
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:

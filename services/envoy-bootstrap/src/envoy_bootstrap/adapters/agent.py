@@ -33,6 +33,7 @@ from envoy_bootstrap.adapters.local_discovery import (
     LastGoodService,
     SecretService,
 )
+from envoy_bootstrap.adapters.mesh_names import MeshNames
 from envoy_bootstrap.adapters.operator_bootstrap import OperatorBootstrap
 from envoy_bootstrap.adapters.pilot_addresses import ENDPOINTS_FILE, PilotAddresses
 from envoy_bootstrap.adapters.pilot_stream import PilotStream
@@ -150,13 +151,13 @@ class Agent:
         self._last_good_service = LastGoodService(
             self._last_good, self._recorder.resources, lambda: self.stream.answered
         )
-        self.name_table = b""
+        self.names = MeshNames(config, self._stored)
         self.stream = PilotStream(
             config.pilot,
             agent_node(config.node),
             self.identity,
             on_answered=self._last_good_service.hand_back,
-            on_names=self._names_received,
+            on_names=self.names.received,
             on_bootstrap=self._patch.received if config.asks_for_bootstrap else None,
         )
 
@@ -164,6 +165,7 @@ class Agent:
         """Start all parts; what must be there before Envoy comes first. Stops run in the reverse order."""
         # The status port is the lock of the workload's address: two Envoys on one address would share traffic silently.
         await runtime.enter("status", listening(status_app(self._sources(runtime)), *self._status_address()))
+        await self.names.start(runtime)
         await self._start_discovery(runtime)
         self.identity.on_change(lambda identity: self._offer(self._secrets_of(identity)))
         if self._config.grpc_bootstrap:
@@ -201,6 +203,8 @@ class Agent:
         """Is the proxy ready for traffic? A workload without one is, once it has a certificate."""
         if not self._config.has_envoy:
             return EnvoyReadiness(self.identity.current is not None, "there is no certificate yet")
+        if self.names.missing:
+            return EnvoyReadiness(False, "the name table has not come yet")
         return await self.supervisor.readiness()
 
     async def _follow_pilots_name(self, runtime: Any) -> None:
@@ -266,9 +270,6 @@ class Agent:
         except OSError as error:
             _log.error("the certificate is not stored", reason=error.strerror)
 
-    def _names_received(self, table: bytes) -> None:
-        self.name_table = table
-
     async def _app_changed(self, healthy: bool) -> None:
         self._app_healthy = healthy
 
@@ -330,6 +331,7 @@ class Agent:
             quit=quit_now,
             wasm_module=self._modules.get,
             audit=self._audit.status,
+            names=lambda: self.names.document,
         )
 
     async def _envoy_metrics(self) -> str:

@@ -1,8 +1,9 @@
 """The agent's status server, port 15020.
 
 `/healthz/ready` and `/stats/prometheus` (and `/metrics`) are open; `/quitquitquit` and `/drain` are for POST from this
-machine only, and so are `/audit`, how access records get on, and `/wasm?url=...&sha256=...`, from which Envoy has its
-Wasm modules. A bare ASGI application: a sidecar is started by the thousand, so it carries no web framework.
+machine only, and so are `/audit`, how access records get on, `/debug/ndsz`, the name table, and
+`/wasm?url=...&sha256=...`, from which Envoy has its Wasm modules. A bare ASGI application: a sidecar is started by the
+thousand, so it carries no web framework.
 """
 
 import asyncio
@@ -43,6 +44,7 @@ class StatusSources:
     wasm_module: Callable[[str, str], Awaitable[bytes]]
     """By URL and SHA-256."""
     audit: Callable[[], dict[str, Any]]
+    names: Callable[[], Any]
 
 
 def status_app(sources: StatusSources) -> Callable[..., Awaitable[None]]:
@@ -62,8 +64,8 @@ def status_app(sources: StatusSources) -> Callable[..., Awaitable[None]]:
                 await _answer(send, 200, await _merged(sources), metrics.CONTENT_TYPE)
         elif path in ("/quitquitquit", "/drain"):
             await _command(sources, scope, send)
-        elif path == "/audit":
-            await _audit(sources, scope, send)
+        elif path in ("/audit", "/debug/ndsz"):
+            await _shown(sources.audit if path == "/audit" else sources.names, scope, send)
         elif path == "/wasm":
             await _module(sources, scope, send)
         else:
@@ -89,13 +91,13 @@ async def _module(sources: StatusSources, scope: dict[str, Any], send: Send) -> 
     await _send(send, 200, module, "application/wasm")
 
 
-async def _audit(sources: StatusSources, scope: dict[str, Any], send: Send) -> None:
+async def _shown(document: Callable[[], Any], scope: dict[str, Any], send: Send) -> None:
     if not _is_local(scope):
         await _answer(send, 403, "only from this machine\n")
     elif scope["method"] not in ("GET", "HEAD"):
         await _answer(send, 405, "GET only\n")
     else:
-        await _answer(send, 200, f"{json.dumps(sources.audit())}\n", "application/json")
+        await _answer(send, 200, f"{json.dumps(document())}\n", "application/json")
 
 
 def _is_local(scope: dict[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from envoy_bootstrap.core.sealed import NONCE_BYTES, StateKey, identity_from_byt
 _log = structlog.get_logger("state")
 IDENTITY_FILE = "identity.sealed"
 SNAPSHOT_FILE = "snapshot.sealed"
+NAMES_FILE = "names.sealed"
 
 
 class StoredState:
@@ -63,6 +64,14 @@ class StoredState:
     def save_snapshot(self, compressed: bytes) -> None:
         """Keep it."""
         self._write(SNAPSHOT_FILE, compressed)
+
+    def load_names(self) -> bytes | None:
+        """The serialised name table."""
+        return self._read(NAMES_FILE)
+
+    def save_names(self, table: bytes) -> None:
+        """Keep it."""
+        self._write(NAMES_FILE, table)
 
     def _read(self, name: str) -> bytes | None:
         path = self._directory / name

@@ -13,6 +13,7 @@ from meshcore.errors import ErrorCode, MeshError, Violation
 from meshcore.identity import SpiffeId
 
 from envoy_bootstrap.core.addresses import HostPort, is_ip
+from envoy_bootstrap.core.dns_settings import DnsSettings, dns_settings
 from envoy_bootstrap.core.health_probe import ProbeTarget, parse_probe
 from envoy_bootstrap.core.node import NodeInputs, annotations_of, build_node
 from envoy_bootstrap.core.proxy_config import ProxyConfig, parse_duration, parse_proxy_config
@@ -83,6 +84,7 @@ class AgentConfig:
     bootstrap_override: str = ""
     host_ip: str = ""
     compliance_policy: str = ""
+    dns: DnsSettings = field(default_factory=DnsSettings)
 
     @property
     def listen_host(self) -> str:
@@ -192,6 +194,11 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod:
     )
     no_load_stats: Mapping[str, Any] = {}
     load_stats = reader.parsed("ISTIO_META_LOAD_STATS_CONFIG_JSON", _json_mapping, no_load_stats)
+    captures = str((node or {"metadata": {}})["metadata"].get("DNS_CAPTURE", "")).lower() == "true"
+    shares_machine = (node or {"metadata": {}})["metadata"].get("INTERCEPTION_MODE") == "NONE"
+    dns = reader.checked(
+        "DNS_PROXY_ADDR", captures, lambda on: dns_settings(environment, on, ips or ("127.0.0.1",), shares_machine)
+    )
     if reader.violations or identity is None or node is None or pilot is None or citadel is None:
         raise MeshError(ErrorCode.INVALID, "the agent's environment is not complete", reader.violations)
     metadata = node["metadata"]
@@ -203,7 +210,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod:
         proxy=proxy,
         arguments=arguments,
         instance_ip=ips[0],
-        shares_machine=metadata.get("INTERCEPTION_MODE") == "NONE",
+        shares_machine=shares_machine,
         pilot=pilot,
         pilot_sans=sans,
         citadel=citadel,
@@ -235,6 +242,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod:
         custom_bootstrap=environment.get("ISTIO_BOOTSTRAP") or proxy.custom_bootstrap,
         bootstrap_override=environment.get("ISTIO_BOOTSTRAP_OVERRIDE", ""),
         host_ip=host_ip,
+        dns=dns or DnsSettings(),
         compliance_policy=environment.get("COMPLIANCE_POLICY", ""),
     )
 
