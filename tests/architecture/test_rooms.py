@@ -115,6 +115,7 @@ def test_decisions_are_numbered_without_gaps_and_have_a_status():
 def test_every_import_is_declared(member):
     names = {
         "yaml": "pyyaml",
+        "dns": "dnspython",
         "re2": "google-re2",
         "grpc": "grpcio",
         "google": "protobuf",
