@@ -22,6 +22,14 @@ def count_certificates(pem: bytes) -> int:
     return len(contents) if all(map(_is_sequence, contents)) else 0
 
 
+def joined_certificates(*bundles: bytes) -> bytes:
+    """The certificates of all bundles as one PEM text, each once, in the order in which they first come."""
+    found: dict[bytes, bytes] = {}
+    for match in (one for pem in bundles for one in _BLOCK.finditer(pem)):
+        found.setdefault(b"".join(match[1].split()), match[0])
+    return b"".join(block + b"\n" for block in found.values())
+
+
 def _is_sequence(der: bytes) -> bool:
     """Whether it is one SEQUENCE of DER to its last byte (X.690, 8.1.3): one that is not, TLS libraries refuse."""
     if len(der) < 2 or der[0] != _SEQUENCE:

@@ -1,7 +1,7 @@
 """PEM texts: counted, or refused whole."""
 
 import pytest
-from meshcore.pem import count_certificates
+from meshcore.pem import count_certificates, joined_certificates
 from meshcore.testing.identity import make_ca
 
 ONE, OTHER = make_ca().root_pem, make_ca("other").root_pem
@@ -26,3 +26,8 @@ ONE, OTHER = make_ca().root_pem, make_ca("other").root_pem
 )
 def test_what_is_counted(pem: bytes, count: int) -> None:
     assert count_certificates(pem) == count
+
+
+def test_bundles_are_joined_without_twins() -> None:
+    windows = ONE.replace(b"\n", b"\r\n")
+    assert joined_certificates(ONE + OTHER, b"# a comment\n" + windows, b"") == ONE + OTHER

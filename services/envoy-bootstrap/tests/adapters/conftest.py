@@ -238,7 +238,8 @@ class Mesh:
         if server is not None:
             await server.stop(None)
 
-    async def start_workload(self, pod: str, number: int, **environment: str) -> Workload:
+    async def start_workload(self, pod: str, number: int, *, root: Path | None = None, **environment: str) -> Workload:
+        """`root` is the folder that the agent runs in: what Istio mounts has relative paths."""
         ip = self.claim.address(10 + number)
         state = self.directory / pod
         log = self.directory / f"{pod}.log"
@@ -261,7 +262,7 @@ class Mesh:
         }
         command = [sys.executable, "-m", "envoy_bootstrap", "proxy", "sidecar"]
         with log.open("ab") as output:
-            process = await asyncio.create_subprocess_exec(*command, env=given, stdout=output, stderr=output)
+            process = await asyncio.create_subprocess_exec(*command, env=given, stdout=output, stderr=output, cwd=root)
         workload = Workload(process, ip, state, log)
         self._workloads.append(workload)
         return workload
@@ -279,8 +280,8 @@ class Mesh:
             logs = "\n".join(w.log.read_text()[-3000:] for w in self._workloads)
             raise AssertionError(f"{what} was not seen in {within} s; Pilot heard {self.pilot.said}\n{logs}") from None
 
-    async def start_ready(self, pod: str, number: int, **environment: str) -> Workload:
-        workload = await self.start_workload(pod, number, **environment)
+    async def start_ready(self, pod: str, number: int, *, root: Path | None = None, **environment: str) -> Workload:
+        workload = await self.start_workload(pod, number, root=root, **environment)
         await self.until(workload.ready, f"{pod} ready")
         await self.until(lambda: "healthy" in self.pilot.said.get(pod, []), f"{pod} reported healthy")
         return workload

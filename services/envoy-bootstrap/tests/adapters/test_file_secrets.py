@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
-from envoy_bootstrap.adapters import file_secrets
+from envoy_bootstrap.adapters import watched_files
 from envoy_bootstrap.adapters.file_secrets import FileSecrets
 from envoy_bootstrap.core.discovery import Versioned
 from meshcore.runtime import tasks
@@ -107,7 +107,7 @@ def test_attack_21_a_link_that_is_turned_while_files_are_read_never_mixes_two_pa
     files = FileSecrets(offers.append)
     files.asked([name])
     assert look(files, offers)
-    read = file_secrets._content
+    read = watched_files.content
 
     def read_and_turn(path: str) -> bytes | None:
         found = read(path)
@@ -116,7 +116,7 @@ def test_attack_21_a_link_that_is_turned_while_files_are_read_never_mixes_two_pa
 
     good = {(pair.chain, pair.key.pem) for pair in pairs}
     with monkeypatch.context() as patched:
-        patched.setattr(file_secrets, "_content", read_and_turn)
+        patched.setattr(watched_files, "content", read_and_turn)
         for _ in range(20):
             turn()
             look(files, offers)

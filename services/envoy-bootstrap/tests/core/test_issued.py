@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy_bootstrap.core.csr import build_csr, private_key_pem
 from envoy_bootstrap.core.issued import is_usable, read_issued
 from envoy_bootstrap.core.secrets_resources import secrets_of
@@ -117,3 +118,12 @@ def test_secrets_change_their_version_only_with_their_content(ca):
     assert first["ROOTCA"] == second["ROOTCA"]
     assert first["default"].version != second["default"].version
     assert "PRIVATE" not in repr(first)
+
+
+def test_roots_of_others_are_for_peers_and_not_for_pilot(ca):
+    mine, others, lists = ca.issue(str(ME)), b"of others", b"lists"
+    secrets = secrets_of(mine, others, lists)[SECRET_TYPE]
+    read = {name: secret_pb2.Secret.FromString(one.body).validation_context for name, one in secrets.items()}
+    assert read["ROOTCA"].trusted_ca.inline_bytes == mine.root + others
+    assert read["ROOTCA-OF-PILOT"].trusted_ca.inline_bytes == mine.root
+    assert {read[name].crl.inline_bytes for name in ("ROOTCA", "ROOTCA-OF-PILOT")} == {lists}

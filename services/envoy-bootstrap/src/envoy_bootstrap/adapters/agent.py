@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -34,6 +34,7 @@ from envoy_bootstrap.adapters.local_discovery import (
     SecretService,
 )
 from envoy_bootstrap.adapters.mesh_names import MeshNames
+from envoy_bootstrap.adapters.mounted_certificate import MountedCertificate
 from envoy_bootstrap.adapters.operator_bootstrap import OperatorBootstrap
 from envoy_bootstrap.adapters.pilot_addresses import ENDPOINTS_FILE, PilotAddresses
 from envoy_bootstrap.adapters.pilot_stream import PilotStream
@@ -47,10 +48,11 @@ from envoy_bootstrap.core.bootstrap import BootstrapInputs, customised, render_b
 from envoy_bootstrap.core.discovery import Versioned
 from envoy_bootstrap.core.environment import AgentConfig
 from envoy_bootstrap.core.envoy_arguments import envoy_arguments
+from envoy_bootstrap.core.mounted import mounted_files
 from envoy_bootstrap.core.node import agent_node
 from envoy_bootstrap.core.readiness import EnvoyReadiness
 from envoy_bootstrap.core.secrets_resources import secrets_of
-from envoy_bootstrap.core.static_clusters import ROOT_SECRET
+from envoy_bootstrap.core.static_clusters import PILOT_ROOT_SECRET, ROOT_SECRET
 
 _log = structlog.get_logger("agent")
 _STARTUP = metrics.gauge("istio_agent_startup_duration_seconds", "Seconds from the agent's start to a ready proxy.")
@@ -173,13 +175,10 @@ class Agent:
         elif self._config.output_certs:
             folder = CertificateFolder(Path(self._config.output_certs))
             self.identity.on_change(lambda identity: folder.write(self.identity.for_peers(identity)))
-        if (restored := self._stored.load_identity(self._config.identity)) is not None:
-            self.identity.restore(*restored)
-        self.identity.on_change(self._keep)
         self.identity.on_change(lambda _: self.trust.renewed())
         if not self._config.pilot.is_ip:
             await self._follow_pilots_name(runtime)
-        runtime.spawn("certificate", self.identity.renew_for_ever)
+        runtime.spawn("certificate", self._source_of_certificates())
         runtime.spawn("trust bundle", self._follow_trust, restart=False)
         runtime.spawn("certificate files", self._files.watch)
         runtime.spawn("pilot stream", self.stream.run)
@@ -192,6 +191,20 @@ class Agent:
         if (probe := self._config.app_probe) is not None:
             runtime.spawn("application health", lambda: app_health.watch(probe, self._app_changed))
         runtime.on_stop("workload", self._leave)
+
+    def _source_of_certificates(self) -> Callable[[], Coroutine[Any, Any, None]]:
+        """Files that somebody mounts, or Citadel; only what Citadel has issued is kept for a restart without it."""
+        config = self._config
+        metadata = config.node["metadata"]
+        files = mounted_files(forced=config.file_mounted, metadata=metadata, exists=lambda path: Path(path).exists())
+        if files is not None:
+            _log.info("the certificate is that of files", chain=files.chain)
+            use = self.identity.use_mounted
+            return MountedCertificate(files, config.root_file, use, str(config.identity)).follow
+        if (restored := self._stored.load_identity(config.identity)) is not None:
+            self.identity.restore(*restored)
+        self.identity.on_change(self._keep)
+        return self.identity.renew_for_ever
 
     async def _run_envoy(self) -> None:
         if self._config.asks_for_bootstrap:
@@ -241,7 +254,7 @@ class Agent:
         self._secrets.replace({SECRET_TYPE: {**self._secrets.resources.get(SECRET_TYPE, {}), **secrets}})
 
     def _secrets_of(self, identity: ServiceIdentity) -> Mapping[str, Versioned]:
-        return secrets_of(self.identity.for_peers(identity), self.identity.revoked)[SECRET_TYPE]
+        return secrets_of(identity, self.identity.others, self.identity.revoked)[SECRET_TYPE]
 
     async def _follow_trust(self) -> None:
         await self.identity.wait()
@@ -260,8 +273,11 @@ class Agent:
         self.identity.trust(bundle)
         current = self.identity.current
         assert current is not None  # noqa: S101 - the follower starts with the first pair
-        version = self._secrets_of(current)[ROOT_SECRET].version
-        return await self._secrets.confirmed(SECRET_TYPE, ROOT_SECRET, version)
+        secrets = self._secrets_of(current)
+        for name in (ROOT_SECRET, PILOT_ROOT_SECRET):
+            if reason := await self._secrets.confirmed(SECRET_TYPE, name, secrets[name].version):
+                return reason
+        return ""
 
     def _keep(self, identity: ServiceIdentity) -> None:
         try:

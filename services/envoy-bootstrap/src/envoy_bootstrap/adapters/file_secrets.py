@@ -1,24 +1,20 @@
 """Watches the files of the secrets that Envoy has asked for, and has them served anew when they change."""
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import structlog
 from meshcore.xds.secret_names import FileReference, file_reference
 
+from envoy_bootstrap.adapters import watched_files
+from envoy_bootstrap.adapters.watched_files import LOOK_EVERY, Stamp
 from envoy_bootstrap.core.discovery import Versioned
 from envoy_bootstrap.core.file_secrets import SYSTEM_ROOTS, Contents, file_secret
 
-LOOK_EVERY = 1.0
-"""Seconds between looks at the files."""
 MOST_NAMES = 1000
-LARGEST = 4 << 20
-"""Bytes of a file; the roots of an operating system are a quarter of a megabyte."""
 
 _log = structlog.get_logger("files")
-_Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
 class FileSecrets:
@@ -27,7 +23,7 @@ class FileSecrets:
     def __init__(self, changed: Callable[[Mapping[str, Versioned]], None]) -> None:
         self._changed = changed
         self._names: dict[str, FileReference] = {}
-        self._stamps: dict[str, _Stamp] = {}
+        self._stamps: dict[str, tuple[Stamp, ...]] = {}
         self._served: dict[str, Versioned] = {}
         self._news = asyncio.Event()
 
@@ -59,7 +55,7 @@ class FileSecrets:
         news = False
         for name, reference in names.items():
             paths = _paths(reference)
-            stamp = tuple(map(_stamp, paths))
+            stamp = tuple(map(watched_files.stamp, paths))
             if self._stamps.get(name) == stamp:
                 continue
             found = file_secret(name, reference, _read(reference, paths))
@@ -81,25 +77,8 @@ def _paths(reference: FileReference) -> tuple[str, ...]:
     return (root, reference.revoked) if reference.revoked else (root,)
 
 
-def _stamp(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
 def _read(reference: FileReference, paths: tuple[str, ...]) -> Contents:
-    contents = [_content(path) for path in paths]
+    contents = [watched_files.content(path) for path in paths]
     if reference.chain:
         return Contents(chain=contents[0], key=contents[1])
     return Contents(root=contents[0], revoked=contents[1] if reference.revoked else None)
-
-
-def _content(path: str) -> bytes | None:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(LARGEST + 1)
-    except OSError:
-        return None
-    return data if len(data) <= LARGEST else None

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import structlog
 from meshcore import metrics
 from meshcore.errors import MeshError
+from meshcore.pem import joined_certificates
 from meshcore.rotation import time_to_rotation
 from meshcore.tls import Bundle, ServiceIdentity, leads_to_first
 
@@ -40,6 +41,8 @@ class WorkloadIdentity:
         self._listeners: list[Listener] = []
         self._followed: bytes | None = None
         """Roots that the trust stream has brought."""
+        self._anchors = b""
+        """Roots that are believed whatever the trust stream brings."""
         self._revoked = self._others = b""
         self._hurry = asyncio.Event()
 
@@ -82,13 +85,21 @@ class WorkloadIdentity:
 
         Roots that the trust stream has brought stay: they are newer than what came with a certificate.
         """
-        if self._followed is not None and identity.root != self._followed:
-            identity = ServiceIdentity(identity.key, identity.chain, self._followed)
+        if self._followed is not None and identity.root != (roots := self._believed(self._followed)):
+            identity = ServiceIdentity(identity.key, identity.chain, roots)
         self._current, self._received = identity, received
         _EXPIRY.labels("default").set_function(lambda: (identity.not_after - datetime.now(UTC)).total_seconds())
         self._available.set()
         for listener in self._listeners:
             listener(identity)
+
+    def use_mounted(self, identity: ServiceIdentity, received: datetime) -> None:
+        """Take a pair into use that is not the CA's to renew; its roots stay beside those of the trust stream."""
+        self._anchors = identity.root
+        self.use(identity, received)
+
+    def _believed(self, followed: bytes) -> bytes:
+        return joined_certificates(self._anchors, followed) if self._anchors else followed
 
     def restore(self, identity: ServiceIdentity, revoked: bytes, others: bytes, received: datetime) -> None:
         """Take a stored pair into use."""
@@ -103,8 +114,9 @@ class WorkloadIdentity:
         current = self._current
         if current is None or bundle == Bundle(self._followed or b"", self._revoked, self._others):
             return
-        another = not leads_to_first(current.chain, bundle.roots)
-        changed = bundle != Bundle(current.root, self._revoked, self._others)
+        another = not self._anchors and not leads_to_first(current.chain, bundle.roots)
+        believed = replace(bundle, roots=self._believed(bundle.roots))
+        changed = believed != Bundle(current.root, self._revoked, self._others)
         self._followed, self._revoked, self._others = bundle.roots, bundle.revoked, bundle.others
         if changed:
             _log.info("trust bundle replaced", another_root_signs=another)

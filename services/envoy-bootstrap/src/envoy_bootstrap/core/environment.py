@@ -73,6 +73,8 @@ class AgentConfig:
     """Whether Envoy waits for what Pilot has to say of its bootstrap."""
     grpc_bootstrap: str = ""
     """Where the bootstrap of the application's gRPC library is written; empty: nowhere."""
+    file_mounted: bool = False
+    """Whether the certificate comes as files, even if they are not there yet."""
     output_certs: str = ""
     """The folder that has the certificate as files; empty: none."""
     stats: StatsInclusion = field(default_factory=StatsInclusion)
@@ -183,6 +185,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod:
     no_envoy = reader.flag("DISABLE_ENVOY")
     audit_queue = reader.number("MESHCORE_AUDIT_QUEUE", 4096)
     asks_for_bootstrap = reader.flag("BOOTSTRAP_XDS_AGENT")
+    file_mounted = reader.flag("FILE_MOUNTED_CERTS")
     probe = reader.parsed("MESHCORE_APP_PROBE", lambda text: parse_probe(text, _probe_host(environment, ips)), None)
     rsa = reader.number("WORKLOAD_RSA_KEY_SIZE", 2048, maximum=8192) if _wants_rsa(environment) else None
     if rsa is not None and rsa < 2048:
@@ -235,6 +238,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod:
         has_envoy=not no_envoy,
         asks_for_bootstrap=asks_for_bootstrap,
         grpc_bootstrap=grpc_bootstrap,
+        file_mounted=file_mounted,
         output_certs=environment.get("OUTPUT_CERTS") or (f"{state_dir}/certs" if grpc_bootstrap else ""),
         stats=annotated(proxy.stats, annotations_of(environment, pod.annotations), tuple(dict.fromkeys(ips))),
         max_connections=max_connections,

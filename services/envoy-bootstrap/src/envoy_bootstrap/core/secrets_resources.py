@@ -1,4 +1,4 @@
-"""An identity as the two secrets that Envoy asks its agent for. Pure."""
+"""An identity as the secrets that Envoy asks its agent for. Pure."""
 
 import hashlib
 
@@ -7,27 +7,34 @@ from meshcore.tls import ServiceIdentity
 from meshcore.xds.types import SECRET_TYPE
 
 from envoy_bootstrap.core.discovery import Resources, Versioned
-from envoy_bootstrap.core.static_clusters import ROOT_SECRET, WORKLOAD_SECRET
+from envoy_bootstrap.core.static_clusters import PILOT_ROOT_SECRET, ROOT_SECRET, WORKLOAD_SECRET
 
 
-def secrets_of(identity: ServiceIdentity, revoked: bytes = b"") -> Resources:
-    """`default` holds key and chain, `ROOTCA` the trust bundle; versions are digests: an equal one is not re-sent.
+def secrets_of(identity: ServiceIdentity, others: bytes = b"", revoked: bytes = b"") -> Resources:
+    """`default` holds key and chain, `ROOTCA` whom peers may be signed by, `ROOTCA-OF-PILOT` whom Pilot may be.
 
-    `revoked` are revocation lists (PEM), one for each authority that a peer's chain may have, or none at all.
+    `others` are roots of other authorities, which peers may have: with the key of one of them nobody is to be Pilot.
+    `revoked` are revocation lists (PEM), one for each authority that a peer's chain may have, or none at all. Versions
+    are digests: an equal one is not re-sent.
     """
     pair = secret_pb2.Secret(name=WORKLOAD_SECRET)
     pair.tls_certificate.certificate_chain.inline_bytes = identity.chain
     pair.tls_certificate.private_key.inline_bytes = identity.key.pem
-    root = secret_pb2.Secret(name=ROOT_SECRET)
-    root.validation_context.trusted_ca.inline_bytes = identity.root
-    if revoked:
-        root.validation_context.crl.inline_bytes = revoked
     return {
         SECRET_TYPE: {
             WORKLOAD_SECRET: Versioned(_version(identity.chain), pair.SerializeToString(deterministic=True)),
-            ROOT_SECRET: Versioned(_version(identity.root + revoked), root.SerializeToString(deterministic=True)),
+            ROOT_SECRET: _roots(ROOT_SECRET, identity.root + others, revoked),
+            PILOT_ROOT_SECRET: _roots(PILOT_ROOT_SECRET, identity.root, revoked),
         }
     }
+
+
+def _roots(name: str, roots: bytes, revoked: bytes) -> Versioned:
+    secret = secret_pb2.Secret(name=name)
+    secret.validation_context.trusted_ca.inline_bytes = roots
+    if revoked:
+        secret.validation_context.crl.inline_bytes = revoked
+    return Versioned(_version(roots + revoked), secret.SerializeToString(deterministic=True))
 
 
 def _version(public: bytes) -> str:

@@ -23,6 +23,7 @@ PROMETHEUS_CLUSTER = "prometheus_stats"
 
 WORKLOAD_SECRET = "default"
 ROOT_SECRET = "ROOTCA"
+PILOT_ROOT_SECRET = "ROOTCA-OF-PILOT"
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _BREAKERS = {"max_connections": 100000, "max_pending_requests": 100000, "max_requests": 100000}
@@ -166,7 +167,7 @@ def _pilot_tls(pilot: HostPort, pilot_sans: Sequence[str]) -> dict[str, Any]:
             "tls_certificate_sds_secret_configs": [sds_secret(WORKLOAD_SECRET)],
             "combined_validation_context": {
                 "default_validation_context": {"match_typed_subject_alt_names": matchers},
-                "validation_context_sds_secret_config": sds_secret(ROOT_SECRET),
+                "validation_context_sds_secret_config": sds_secret(PILOT_ROOT_SECRET),
             },
         }
     }

@@ -22,6 +22,7 @@ from meshcore.model.default_proxy_config import ProxyHeaders
 from meshcore.xds.names import AUDIT_METADATA
 from pydantic import ValidationError
 
+from pilot.core.certificate_sources import CertificateSources, certificate_sources
 from pilot.core.ip_families import IpFamilies, families_of
 from pilot.core.registry import Locality, Port, Service, ServiceKey
 from pilot.core.registry.endpoint import HOST_LABEL, NOWHERE, TLS_MODE_LABEL
@@ -111,6 +112,8 @@ class ProxyClass:
     """Which headers of its own it adds; None: as MeshConfig says."""
     audits: bool = False
     """Whether its agent takes access records."""
+    certificates: CertificateSources | None = None
+    """Where its own certificates come from; None: from the agent, under the usual names."""
     metadata: tuple[tuple[str, str], ...] = ()
     """Text of the node's metadata under the keys that some config reads."""
 
@@ -156,6 +159,7 @@ class Proxy:
     headers: ProxyHeaders | None = None
     topology: GatewayTopology | None = None
     audits: bool = False
+    certificates: CertificateSources | None = None
     auto_register_group: str = ""
     workload: str = ""
     pod_ports: Mapping[str, int] = field(default_factory=dict)
@@ -230,6 +234,7 @@ def parse_node(node: Message | Mapping[str, Any]) -> Proxy:
         captures_dns=_text(metadata, "DNS_CAPTURE").lower() == "true",
         topology=_topology(metadata.get("PROXY_CONFIG")) if parts[0] == ProxyType.ROUTER else None,
         audits=_text(metadata, AUDIT_METADATA) == "true",
+        certificates=certificate_sources(metadata),
         auto_register_group=_text(metadata, "AUTO_REGISTER_GROUP"),
         workload=_text(metadata, "WORKLOAD_NAME"),
         pod_ports=_pod_ports(metadata.get("POD_PORTS")),
@@ -283,6 +288,7 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
         topology=proxy.topology,
         headers=proxy.headers,
         audits=proxy.audits,
+        certificates=proxy.certificates,
         metadata=tuple((key, text) for key in sorted(selection.read_metadata) if (text := _text(proxy.metadata, key))),
     )
 

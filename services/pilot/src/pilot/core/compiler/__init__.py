@@ -30,6 +30,7 @@ from pilot.core.compiler.inbound_ports import inbound_conflicts
 from pilot.core.compiler.listeners_inbound import inbound_listeners
 from pilot.core.compiler.listeners_outbound import outbound_listeners, route_names
 from pilot.core.compiler.outbound_plan import plan
+from pilot.core.compiler.own_certificates import with_own_certificates
 from pilot.core.compiler.parts import clusters_and_endpoints
 from pilot.core.compiler.proxy_headers import with_proxy_headers
 from pilot.core.compiler.refresh import Refreshing
@@ -52,7 +53,8 @@ def compile_resources(
     if proxy_class.generator == GRPC_GENERATOR:
         made = Patched((*grpc_resources(work), *grpc_servers(work)), ())
     else:
-        secured = authorized(work, authenticated(work, with_proxy_headers(work, _compile(work))))
+        plain = with_proxy_headers(work, with_own_certificates(work, _compile(work)))
+        secured = authorized(work, authenticated(work, plain))
         made = patched(work, audited(work, observed(work, extended(work, secured))))
     problems = set(made.diagnostics)
     for item in made.compiled:
