@@ -15,10 +15,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from control_plane import ControlPlane, wait_until
-from pods import PROXY, Pod, PodNetwork, run
-from rules import IPV4, IPV6, redirect_rules, tproxy_routes, tproxy_rules
+from pods import PROXY, Pod, PodNetwork
 
 VIP, VIP6 = "10.96.77.10", "fd96:77::10"
+UNCAPTURED_OUTBOUND = 9200
 MESH = {"defaultConfig": {"proxyMetadata": {"ISTIO_DUAL_STACK": "true"}}}
 
 
@@ -30,8 +30,8 @@ def lacking() -> str:
 
 
 class CapturedMesh:
-    """`client` calls `echo`; both have both families of addresses and are captured by REDIRECT, `keeper` (IPv4) by
-    TPROXY, `six` (its proxy knows IPv6 only) by REDIRECT. The host is outside the mesh."""
+    """`client` calls `echo`; both are captured by REDIRECT, `keeper` by TPROXY, all in both families; `six` (its proxy
+    knows IPv6 only) by REDIRECT. The host is outside the mesh."""
 
     def __init__(self, directory: Path) -> None:
         self.network = PodNetwork()
@@ -88,15 +88,8 @@ class CapturedMesh:
             wait_until(f"{pod.name}'s proxy is ready", lambda pod=pod: self._is_ready(pod), 60)
 
     def _capture(self, pod: Pod) -> None:
-        if pod is self.keeper:
-            run(*pod.inside("iptables-restore", "--noflush"), stdin=tproxy_rules())
-            for command in tproxy_routes():
-                run(*pod.inside(*command))
-            return
-        # the proxy's own source for its application, which is nobody's address by itself
-        run(*pod.inside("ip", "-6", "address", "add", IPV6.proxy_source, "dev", "lo", "nodad"))
-        for family in (IPV4, IPV6):
-            run(*pod.inside(family.restore, "--noflush"), stdin=redirect_rules(family))
+        mode = "TPROXY" if pod is self.keeper else "REDIRECT"
+        pod.capture("-m", mode, "--dual-stack", "--run-validation", "-o", str(UNCAPTURED_OUTBOUND))
 
     def _is_ready(self, pod: Pod) -> bool:
         address = f"[{pod.address6}]" if pod is self.six else pod.address
@@ -110,7 +103,7 @@ class CapturedMesh:
         user = 0 if pod is self.keeper else PROXY
         for path in (state, *state.iterdir()):
             os.chown(path, user, PROXY)
-        addresses = {"six": pod.address6, "keeper": pod.address}.get(pod.name, f"{pod.address},{pod.address6}")
+        addresses = pod.address6 if pod is self.six else f"{pod.address},{pod.address6}"
         environment = {
             "POD_NAME": pod.name,
             "POD_NAMESPACE": "default",

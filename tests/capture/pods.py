@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 PROXY = 1337
+UNCAPTURED_INBOUND = 9100
 NAMES = ("a.wild.example", "b.other.example")
 """Names of the host that every pod can look up."""
 _CONVERSATION = """
@@ -64,6 +65,12 @@ class Pod:
         readable = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
         who = (f"--reuid={user}", f"--regid={PROXY}", "--clear-groups")
         return self.inside("setpriv", *who, *readable, *command)
+
+    def capture(self, *options: str) -> str:
+        """What an injected pod's init container does, and what it says."""
+        told = ("-p", "15001", "-z", "15006", "-u", str(PROXY), "-i", "*", "-x", "", "-b", "*")
+        left_out = ("-d", f"15090,15021,15020,{UNCAPTURED_INBOUND}")
+        return run(*self.inside(sys.executable, "-m", "envoy_bootstrap", "istio-iptables", *told, *left_out, *options))
 
     def curl(self, url: str, *options: str) -> subprocess.CompletedProcess[str]:
         command = self.inside("curl", "-gsS", "-m", "5", "-w", "\n%{http_code}", *options, url)

@@ -7,10 +7,9 @@ from control_plane import wait_until
 from echo_server import Echo, Greeter, HttpServer, TcpServer, outside
 from pilot.core.registry import Service
 from pilot.core.registry.auto_addresses import give_addresses
-from pods import answer
-from rules import UNCAPTURED_INBOUND, UNCAPTURED_OUTBOUND
+from pods import UNCAPTURED_INBOUND, answer
 
-from conftest import CLOSED, VIP, istio, service, strict
+from conftest import CLOSED, UNCAPTURED_OUTBOUND, VIP, istio, service, strict
 
 pytestmark = [pytest.mark.capture, pytest.mark.timeout(180)]
 

@@ -13,13 +13,13 @@ from conftest import strict
 pytestmark = [pytest.mark.capture, pytest.mark.timeout(180)]
 
 CLIENT, KEEPER = "spiffe://cluster.local/ns/default/sa/client", "spiffe://cluster.local/ns/default/sa/keeper"
-VIP = "10.96.77.11"
+VIP, VIP6 = "10.96.77.11", "fd96:77::11"
 
 
 def plain(url: str) -> subprocess.CompletedProcess[str]:
     """A call of the host, which is outside the mesh."""
     return subprocess.run(
-        ["curl", "-sS", "-m", "3", "-w", "\n%{http_code}", url], capture_output=True, text=True, check=False
+        ["curl", "-gsS", "-m", "3", "-w", "\n%{http_code}", url], capture_output=True, text=True, check=False
     )
 
 
@@ -28,6 +28,16 @@ def test_a_caller_of_the_mesh_is_seen_by_its_address_and_its_identity(mesh):
     assert (got["workload"], got["client"]) == ("keeper", mesh.client.address)
     assert f"URI={CLIENT}" in got["headers"]["x-forwarded-client-cert"]
     assert mesh.client.converse(VIP, 9000, "me") == [f"hello from keeper to {mesh.client.address}", "welcome me"]
+
+
+def test_over_ipv6_the_caller_is_seen_by_its_address_too(mesh):
+    got = wait_until("the service answers over IPv6", lambda: answer(mesh.client.curl(f"http://[{VIP6}]/")))
+    assert (got["workload"], got["client"]) == ("keeper", mesh.client.address6)
+    assert f"URI={CLIENT}" in got["headers"]["x-forwarded-client-cert"]
+    got = wait_until("the host is let in", lambda: answer(plain(f"http://[{mesh.keeper.address6}]:8080/")))
+    assert (got["client"], "x-forwarded-client-cert" in got["headers"]) == (mesh.network.host6, False)
+    again = wait_until("the service answers itself", lambda: answer(mesh.keeper.curl(f"http://[{VIP6}]/")))
+    assert again["workload"] == "keeper"
 
 
 def test_a_caller_from_outside_is_seen_by_its_address(mesh):

@@ -30,12 +30,15 @@ COMMANDS = {
     "proxy-status": "proxies",
     "proxy-config": "proxies",
     "demo": "demo",
+    "iptables": "iptables",
     "supervise": "stack",
 }
 """Each command and the module of `meshctl.commands` that has it."""
 GROUPS = {"authz": "authz", "ca": "ca", "cert": "cert"}
 """Each command with commands of its own, and the module whose `app` has them."""
 HIDDEN = {"supervise"}
+PASSED_ON = {"iptables": {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}}
+"""Commands whose options are those of another program, and what click must leave to it."""
 
 
 def app_with(names: list[str]) -> typer.Typer:
@@ -53,7 +56,9 @@ def app_with(names: list[str]) -> typer.Typer:
             app.add_typer(import_module(f"meshctl.commands.{GROUPS[name]}").app, name=name)
             continue
         module = import_module(f"meshctl.commands.{COMMANDS[name]}")
-        app.command(name, hidden=name in HIDDEN)(getattr(module, name.replace("-", "_")))
+        app.command(name, hidden=name in HIDDEN, context_settings=PASSED_ON.get(name))(
+            getattr(module, name.replace("-", "_"))
+        )
     return app
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.runtime import run
 
+from envoy_bootstrap import istio_iptables
 from envoy_bootstrap.adapters.agent import Agent, bootstrap_text
 from envoy_bootstrap.adapters.operator_bootstrap import OperatorBootstrap, read_operator_bootstrap, read_pod_info
 from envoy_bootstrap.adapters.supervisor import ADMIN_SOCKET
@@ -44,6 +45,8 @@ def own_version() -> dict[str, str]:
 
 def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run the agent until it is told to stop; 2 when its command line or environment is wrong."""
+    if argv[:1] == ["istio-iptables"]:
+        return istio_iptables.main(argv[1:], environment)
     arguments, options = parse_arguments(argv)
     given = {**own_version(), **environment}
     if options.state_key:

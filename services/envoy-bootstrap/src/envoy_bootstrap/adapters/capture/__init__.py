@@ -1,0 +1,1 @@
+"""Transparent capture: netfilter, routes, namespaces and the kernel's addresses."""
