@@ -24,6 +24,7 @@ STACK = 250
 NATS, ADMIN = f"127.{STACK}.255.5", {"galley": f"127.{STACK}.255.1", "citadel": f"127.{STACK}.255.3"}
 ADMIN["pilot"] = f"127.{STACK}.255.2"
 PLURALS = {
+    "Pod": "api/v1/namespaces/{}/pods",
     "Service": "api/v1/namespaces/{}/services",
     "ServiceAccount": "api/v1/namespaces/{}/serviceaccounts",
     "WorkloadGroup": "apis/networking.istio.io/v1/namespaces/{}/workloadgroups",

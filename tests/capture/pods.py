@@ -49,6 +49,12 @@ def run(*command: str, stdin: str | None = None, check: bool = True) -> str:
     return done.stdout
 
 
+def as_proxy(user: int = PROXY) -> list[str]:
+    """What begins a command line of the proxy's user, who may read this checkout wherever it lies."""
+    readable = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    return ["setpriv", f"--reuid={user}", f"--regid={PROXY}", "--clear-groups", *readable]
+
+
 class Pod:
     def __init__(self, network: PodNetwork, name: str, address: str, address6: str) -> None:
         self.name, self.address, self.address6 = name, address, address6
@@ -61,10 +67,7 @@ class Pod:
         return ["ip", "netns", "exec", self.namespace, *command]
 
     def as_proxy(self, *command: str, user: int = PROXY) -> list[str]:
-        """The same as the proxy's user, who may read this checkout wherever it lies."""
-        readable = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-        who = (f"--reuid={user}", f"--regid={PROXY}", "--clear-groups")
-        return self.inside("setpriv", *who, *readable, *command)
+        return self.inside(*as_proxy(user), *command)
 
     def capture(self, *options: str) -> str:
         """What an injected pod's init container does, and what it says."""

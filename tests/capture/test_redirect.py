@@ -96,6 +96,29 @@ def test_what_nobody_knows_is_passed_through_unless_a_sidecar_closes_the_mesh(me
             outside.shutdown()
 
 
+def test_attack_45_who_is_the_proxy_s_user_escapes_and_nobody_else(mesh):
+    """What is documented as an escape: rules know the proxy by its user and group."""
+    outside = ThreadingHTTPServer((mesh.control.host, 0), Echo)
+    with outside, ThreadPoolExecutor(1) as pool:
+        pool.submit(outside.serve_forever)
+        try:
+            url = f"http://{mesh.control.host}:{outside.server_port}/"
+
+            def reached(user: int, *options: str) -> str:
+                command = ["curl", "-sS", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}", *options, url]
+                who = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+                done = subprocess.run(
+                    mesh.client.inside(*who, *command), capture_output=True, text=True, check=False, timeout=20
+                )
+                return done.stdout
+
+            with mesh.control.applied(CLOSED):
+                wait_until("the stranger is out of reach", lambda: reached(0) == "000")
+                assert (reached(1336), reached(1337)) == ("000", "200")
+        finally:
+            outside.shutdown()
+
+
 def test_the_agents_ports_are_not_captured(mesh):
     for port, path in ((15021, "healthz/ready"), (15020, "healthz/ready")):
         done = subprocess.run(

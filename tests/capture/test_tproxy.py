@@ -30,14 +30,16 @@ def test_a_caller_of_the_mesh_is_seen_by_its_address_and_its_identity(mesh):
     assert mesh.client.converse(VIP, 9000, "me") == [f"hello from keeper to {mesh.client.address}", "welcome me"]
 
 
-def test_over_ipv6_the_caller_is_seen_by_its_address_too(mesh):
-    got = wait_until("the service answers over IPv6", lambda: answer(mesh.client.curl(f"http://[{VIP6}]/")))
-    assert (got["workload"], got["client"]) == ("keeper", mesh.client.address6)
-    assert f"URI={CLIENT}" in got["headers"]["x-forwarded-client-cert"]
-    got = wait_until("the host is let in", lambda: answer(plain(f"http://[{mesh.keeper.address6}]:8080/")))
+def test_over_ipv6_who_calls_is_seen_by_its_address_too(mesh):
+    address = f"http://[{mesh.keeper.address6}]:8080/"
+    got = wait_until("the host is let in", lambda: answer(plain(address)))
     assert (got["client"], "x-forwarded-client-cert" in got["headers"]) == (mesh.network.host6, False)
+    got = wait_until("the pod answers", lambda: answer(mesh.client.curl(address)))
+    assert (got["workload"], got["client"]) == ("keeper", mesh.client.address6)
     again = wait_until("the service answers itself", lambda: answer(mesh.keeper.curl(f"http://[{VIP6}]/")))
     assert again["workload"] == "keeper"
+    with mesh.control.applied(strict(app="keeper")):
+        wait_until("plaintext is refused", lambda: plain(address).returncode != 0)
 
 
 def test_a_caller_from_outside_is_seen_by_its_address(mesh):
