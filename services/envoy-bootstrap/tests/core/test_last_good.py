@@ -2,12 +2,18 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.listener.v3 import listener_pb2
+from envoy.extensions.access_loggers.stats.v3 import stats_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from envoy_bootstrap.core.last_good import QuietWatch, resources_of_dump
 from envoy_bootstrap.core.sealed import StateKey, identity_from_bytes, identity_to_bytes
+from google.protobuf import any_pb2, json_format
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.testing.identity import make_ca
 from meshcore.xds import registry
-from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+from meshcore.xds.stats_scope import STATS_CONFIG, told_stats_scope, with_stats_scope
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, EXTENSION_CONFIG_TYPE, LISTENER_TYPE, ROUTE_TYPE
 
 NONCE = bytes(12)
 
@@ -88,6 +94,30 @@ def test_a_resource_that_cannot_be_held_whole_is_not_passed_off_as_pilots():
     cluster = {"@type": CLUSTER_TYPE, "name": "out", "a_field_of_the_future": 1}
     text = dump(ClustersConfigDump={"dynamic_active_clusters": [{"version_info": "c1", "cluster": cluster}]})
     assert resources_of_dump(text)[CLUSTER_TYPE]["out"].version == "c1~"
+
+
+def test_the_bounds_of_metrics_which_messages_do_not_know_come_back():
+    config = accesslog_pb2.AccessLog(name="stats")
+    config.typed_config.CopyFrom(
+        with_stats_scope(any_pb2.Any(type_url=STATS_CONFIG, value=stats_pb2.Config().SerializeToString()))
+    )
+    manager = http_connection_manager_pb2.HttpConnectionManager(stat_prefix="in", access_log=[config])
+    sent = listener_pb2.Listener(name="in")
+    sent.filter_chains.add().filters.add(name="http").typed_config.Pack(manager)
+    # as Envoy, which knows the field, dumps it
+    shown = told_stats_scope(json_format.MessageToDict(sent, preserving_proto_field_name=True))
+    text = dump(
+        ListenersConfigDump={"dynamic_listeners": [{"active_state": {"version_info": "l1", "listener": shown}}]}
+    )
+    kept = resources_of_dump(text)[LISTENER_TYPE]["in"]
+    assert kept.version == "l1"
+    assert kept.body == sent.SerializeToString(deterministic=True)
+
+
+def test_extensions_by_discovery_are_kept():
+    extension = {"@type": EXTENSION_CONFIG_TYPE, "name": "default.guard"}
+    text = dump(EcdsConfigDump={"ecds_filters": [{"version_info": "e1", "ecds_filter": extension}]})
+    assert resources_of_dump(text)[EXTENSION_CONFIG_TYPE]["default.guard"].version == "e1"
 
 
 def test_sealed_state_opens_only_under_its_key_and_name():

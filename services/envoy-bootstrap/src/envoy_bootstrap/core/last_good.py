@@ -12,7 +12,8 @@ from typing import Any
 
 from google.protobuf import json_format
 from meshcore.xds import registry
-from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+from meshcore.xds.stats_scope import restore_stats_scope, untold_stats_scope
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, EXTENSION_CONFIG_TYPE, LISTENER_TYPE, ROUTE_TYPE
 
 from envoy_bootstrap.core.discovery import Resources, Versioned
 
@@ -20,6 +21,16 @@ CONFIG_DUMP = "/config_dump?include_eds"
 _KEEPALIVE_BYTES = 64
 """Per look: an answered ping has 17 bytes (RFC 9113 §6.7), and anything that Pilot says has more than these."""
 _ENVOY_OWN_HEALTH = frozenset({"UNHEALTHY", "TIMEOUT", "DEGRADED", "HEALTHY"})
+
+
+_SECTIONS = {
+    "ClustersConfigDump": ("dynamic_active_clusters", "cluster", CLUSTER_TYPE, "name"),
+    "ListenersConfigDump": ("dynamic_listeners", "listener", LISTENER_TYPE, "name"),
+    "RoutesConfigDump": ("dynamic_route_configs", "route_config", ROUTE_TYPE, "name"),
+    "EndpointsConfigDump": ("dynamic_endpoint_configs", "endpoint_config", ENDPOINT_TYPE, "cluster_name"),
+    "EcdsConfigDump": ("ecds_filters", "ecds_filter", EXTENSION_CONFIG_TYPE, "name"),
+}
+"""What Pilot sent, by section of the dump: the list, the resource in each entry, its type, the field of its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,7 @@ class QuietWatch:
 
 
 def resources_of_dump(dump: str) -> Resources:
-    """Clusters, endpoints, listeners and routes of a config dump that came from Pilot; static ones are left out."""
+    """Everything of a config dump that came from Pilot; what is static is left out."""
     found: dict[str, dict[str, Versioned]] = {}
     for section in json.loads(dump).get("configs", []):
         for type_url, name_field, version, body in _dynamic(section):
@@ -52,29 +63,26 @@ def resources_of_dump(dump: str) -> Resources:
 
 def _dynamic(section: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
     kind = str(section.get("@type", "")).rpartition(".")[2]
-    if kind == "ClustersConfigDump":
-        for entry in section.get("dynamic_active_clusters", []):
-            yield CLUSTER_TYPE, "name", entry.get("version_info", ""), entry["cluster"]
-    elif kind == "ListenersConfigDump":
-        for entry in section.get("dynamic_listeners", []):
-            if state := entry.get("active_state"):
-                yield LISTENER_TYPE, "name", state.get("version_info", ""), state["listener"]
-    elif kind == "RoutesConfigDump":
-        for entry in section.get("dynamic_route_configs", []):
-            yield ROUTE_TYPE, "name", entry.get("version_info", ""), entry["route_config"]
-    elif kind == "EndpointsConfigDump":
-        for entry in section.get("dynamic_endpoint_configs", []):
-            yield ENDPOINT_TYPE, "cluster_name", entry.get("version_info", ""), entry["endpoint_config"]
+    if kind not in _SECTIONS:
+        return
+    entries, key, type_url, name_field = _SECTIONS[kind]
+    for entry in section.get(entries, []):
+        state = entry if type_url != LISTENER_TYPE else entry.get("active_state")
+        if state:
+            yield type_url, name_field, state.get("version_info", ""), state[key]
 
 
 def _parse(type_url: str, body: Mapping[str, Any]) -> tuple[Any, bool]:
     registry.load()
-    fields = {key: value for key, value in body.items() if key != "@type"}
-    message_class = registry.message_class(type_url)
+    fields = untold_stats_scope({key: value for key, value in body.items() if key != "@type"})
+    message, complete = registry.message_class(type_url)(), True
     try:
-        return json_format.ParseDict(fields, message_class()), True
+        json_format.ParseDict(fields, message)
     except json_format.ParseError:
-        return json_format.ParseDict(fields, message_class(), ignore_unknown_fields=True), False
+        message, complete = registry.message_class(type_url)(), False
+        json_format.ParseDict(fields, message, ignore_unknown_fields=True)
+    restore_stats_scope(message)
+    return message, complete
 
 
 def _forget_observations(assignment: Any) -> None:

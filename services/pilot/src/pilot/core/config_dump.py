@@ -9,9 +9,8 @@ from google.protobuf import any_pb2, json_format
 from google.protobuf.message import Message
 from meshcore.xds import registry
 from meshcore.xds.resource import PackedResource, ResourceSet
+from meshcore.xds.stats_scope import told_stats_scope
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
-
-from pilot.core.stats_scope import told_stats_scope
 
 
 def config_dump(resources: ResourceSet, version: str = "") -> dict[str, Any]:

@@ -11,13 +11,13 @@ from typing import Any
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
 from meshcore.model.telemetry import Metric, ModeMatch, TagOperation
+from meshcore.xds.stats_scope import with_stats_scope
 
 from pilot.core.compiler.listener_sides import Side
 from pilot.core.compiler.messages import ISTIO_METADATA, any_of
 from pilot.core.compiler.telemetry.scope import PROMETHEUS, Scope, is_meant
 from pilot.core.proxy import ProxyClass
 from pilot.core.selection import CANONICAL_NAME, CANONICAL_REVISION, WORKLOAD_NAME
-from pilot.core.stats_scope import with_stats_scope
 
 _UNKNOWN = "unknown"
 _URI = "spiffe://[^/]*/ns/([^/]*)/sa/(.*)"
