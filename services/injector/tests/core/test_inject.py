@@ -119,6 +119,18 @@ def test_capture_comes_after_the_users_init_steps_and_the_proxy_after_the_applic
     assert names(injected, "containers") == ["app", "istio-proxy"]
 
 
+def test_with_the_cni_plugin_the_first_step_only_looks_whether_there_is_capture():
+    config = parse_injection_config("", "pilot: {cni: {enabled: true}}")
+    injected = inject(SAMPLES["with init steps, probes and metrics"], config)
+    assert names(injected, "initContainers") == ["istio-validation", "migrate"]
+    validation = injected["spec"]["initContainers"][0]
+    assert validation["args"][-2:] == ["--run-validation", "--skip-rule-apply"]
+    security = validation["securityContext"]
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    # only what the proxy's user dials is led to the listener
+    assert (security["runAsUser"], security["runAsGroup"], security["readOnlyRootFilesystem"]) == (1337, 1337, True)
+
+
 def test_a_native_sidecar_starts_before_the_users_init_steps():
     injected = inject(SAMPLES["with init steps, probes and metrics"], native())
     assert names(injected, "initContainers") == ["istio-init", "istio-proxy", "migrate"]

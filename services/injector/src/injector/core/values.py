@@ -19,7 +19,7 @@ DEFAULT_VALUES: Mapping[str, Any] = MappingProxyType(
             "caAddress": "",
             "pilotAddress": "",
             "logging": {"level": "default:info"},
-            "proxy_init": {"image": "proxy"},
+            "proxy_init": {"image": "proxy", "forceApplyIptables": False},
             "proxy": {
                 "image": "proxy",
                 "clusterDomain": "cluster.local",
@@ -45,6 +45,7 @@ DEFAULT_VALUES: Mapping[str, Any] = MappingProxyType(
                 },
             },
         },
+        "pilot": {"cni": {"enabled": False}},
         "sidecarInjectorWebhook": {"rewriteAppHTTPProbe": True, "nativeSidecars": False},
     }
 )
