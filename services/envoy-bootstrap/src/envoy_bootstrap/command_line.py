@@ -1,4 +1,4 @@
-"""`python -m envoy_bootstrap proxy sidecar ...`: the shape of Istio's pilot-agent."""
+"""`python -m envoy_bootstrap proxy sidecar ...`, `wait`, `request`: the shape of Istio's pilot-agent."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,17 +10,13 @@ from envoy_bootstrap.core.node import PROXY_TYPES
 def parse_arguments(argv: Sequence[str]) -> tuple[Arguments, argparse.Namespace]:
     """The words that matter to the agent, and the switches of this program; exits 2 on anything unknown."""
     parser = argparse.ArgumentParser(prog="python -m envoy_bootstrap", allow_abbrev=False)
-    proxy = parser.add_subparsers(dest="command", required=True).add_parser("proxy", allow_abbrev=False)
-    proxy.add_argument("proxy_type", choices=PROXY_TYPES, nargs="?", default="sidecar")
-    proxy.add_argument("--domain", default="")
-    proxy.add_argument("--proxyLogLevel", dest="proxy_log_level", default="warning")
-    proxy.add_argument("--proxyComponentLogLevel", dest="proxy_component_log_level", default="")
-    proxy.add_argument("--log_output_level", default="", help="level of the agent: info, debug, warning, error")
-    proxy.add_argument("--concurrency", type=int)
-    proxy.add_argument("--outlierLogPath", dest="outlier_log", default="")
-    proxy.add_argument("--state-key", default="", help="file with this workload's key for stored state")
-    proxy.add_argument("--print-bootstrap", action="store_true", help="print Envoy's bootstrap and end")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_proxy(commands.add_parser("proxy", allow_abbrev=False, help="run the agent"))
+    _add_wait(commands.add_parser("wait", allow_abbrev=False, help="wait until the proxy is ready"))
+    _add_request(commands.add_parser("request", allow_abbrev=False, help="ask Envoy's admin interface, or the agent"))
     options = parser.parse_args(list(argv))
+    if options.command != "proxy":
+        return Arguments(), options
     arguments = Arguments(
         proxy_type=options.proxy_type,
         domain=options.domain,
@@ -30,3 +26,31 @@ def parse_arguments(argv: Sequence[str]) -> tuple[Arguments, argparse.Namespace]
         outlier_log=options.outlier_log,
     )
     return arguments, options
+
+
+def _add_proxy(proxy: argparse.ArgumentParser) -> None:
+    proxy.add_argument("proxy_type", choices=PROXY_TYPES, nargs="?", default="sidecar")
+    proxy.add_argument("--domain", default="")
+    proxy.add_argument("--proxyLogLevel", dest="proxy_log_level", default="warning")
+    proxy.add_argument("--proxyComponentLogLevel", dest="proxy_component_log_level", default="")
+    proxy.add_argument("--log_output_level", default="", help="level of the agent: info, debug, warning, error")
+    proxy.add_argument("--concurrency", type=int)
+    proxy.add_argument("--outlierLogPath", dest="outlier_log", default="")
+    proxy.add_argument("--state-key", default="", help="file with this workload's key for stored state")
+    proxy.add_argument("--print-bootstrap", action="store_true", help="print Envoy's bootstrap and end")
+
+
+def _add_wait(wait: argparse.ArgumentParser) -> None:
+    """Istio's words and defaults."""
+    wait.add_argument("--url", default="http://localhost:15021/healthz/ready")
+    wait.add_argument("--timeoutSeconds", dest="timeout", type=float, default=60.0)
+    wait.add_argument("--requestTimeoutMillis", dest="request_timeout", type=float, default=500.0)
+    wait.add_argument("--periodMillis", dest="period", type=float, default=500.0)
+
+
+def _add_request(request: argparse.ArgumentParser) -> None:
+    request.add_argument(
+        "--debug-port", type=int, help="of this machine, 15020 say; without it Envoy's admin interface"
+    )
+    request.add_argument("method")
+    request.add_argument("path")

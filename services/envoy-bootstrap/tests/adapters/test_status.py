@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from envoy_bootstrap.adapters.app_probe_route import AppProbeRoute
+from envoy_bootstrap.adapters.merged_metrics import MergedMetrics
 from envoy_bootstrap.adapters.status import StatusSources, status_app
 from envoy_bootstrap.core.readiness import EnvoyReadiness
 from meshcore.errors import ErrorCode, MeshError
@@ -32,7 +34,11 @@ async def no_module(url: str, sha256: str) -> bytes:
 
 
 async def ask(calls: Calls, method: str, path: str, client: tuple[str, int] | None) -> tuple[int, str]:
-    sources = StatusSources(not_ready, no_envoy, "", calls.drain, calls.quit, no_module, lambda: {"queued": 0}, dict)
+    page = MergedMetrics(no_envoy, [])
+    probes = AppProbeRoute({}, 15020, None)
+    sources = StatusSources(
+        not_ready, page, probes, calls.drain, calls.quit, no_module, lambda: {"queued": 0}, lambda: {"a": ["10.0.0.1"]}
+    )
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
@@ -46,9 +52,10 @@ async def ask(calls: Calls, method: str, path: str, client: tuple[str, int] | No
 
 @pytest.mark.parametrize("path", ["/quitquitquit", "/drain"])
 @pytest.mark.parametrize("client", [("10.0.0.9", 40000), ("fd00::1", 40000), None])
-async def test_commands_are_refused_to_others(path: str, client: tuple[str, int] | None) -> None:
+async def test_attack_44_commands_are_refused_to_others(path: str, client: tuple[str, int] | None) -> None:
     calls = Calls()
     assert (await ask(calls, "POST", path, client))[0] == 403
+    assert (await ask(calls, "GET", path, ("127.0.0.1", 40000)))[0] == 405
     assert calls.done == []
 
 
@@ -73,7 +80,7 @@ async def test_what_is_open_to_everybody_says_no_more_than_needed() -> None:
     status, text = await ask(Calls(), "GET", "/stats/prometheus", far)
     assert status == 200
     assert 'istio_agent_scrape_failures_total{type="envoy"}' in text
-    for path in ("/", "/config_dump", "/debug/pprof", "/stats", "/healthz/ready/.."):
+    for path in ("/", "/config_dump", "/stats", "/healthz/ready/.."):
         assert (await ask(Calls(), "GET", path, far))[0] == 404
     assert (await ask(Calls(), "POST", "/healthz/ready", far))[0] == 405
 
@@ -82,3 +89,11 @@ async def test_how_access_records_get_on_is_told_to_this_machine_only() -> None:
     assert await ask(Calls(), "GET", "/audit", ("127.0.0.1", 40000)) == (200, '{"queued": 0}\n')
     assert (await ask(Calls(), "GET", "/audit", ("10.0.0.9", 40000)))[0] == 403
     assert (await ask(Calls(), "POST", "/audit", ("127.0.0.1", 40000)))[0] == 405
+
+
+async def test_attack_44_debug_pages_are_for_this_machine_only() -> None:
+    local, far = ("127.0.0.1", 40000), ("10.0.0.9", 40000)
+    assert await ask(Calls(), "GET", "/debug/ndsz", local) == (200, '{"a": ["10.0.0.1"]}\n')
+    for path in ("/debug/ndsz", "/debug/pprof", "/debug/anything"):
+        assert (await ask(Calls(), "GET", path, far))[0] == 403
+    assert (await ask(Calls(), "GET", "/debug/pprof", local))[0] == 404

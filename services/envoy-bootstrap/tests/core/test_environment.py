@@ -4,8 +4,8 @@ from datetime import timedelta
 import pytest
 from envoy_bootstrap.core.addresses import HostPort
 from envoy_bootstrap.core.environment import Arguments, parse_environment
-from envoy_bootstrap.core.health_probe import ProbeTarget
 from envoy_bootstrap.core.node import agent_node
+from envoy_bootstrap.core.probes import HttpGet, TcpSocket
 from meshcore.errors import ErrorCode, MeshError
 
 MINIMAL = {"POD_NAME": "a", "POD_NAMESPACE": "shop", "SERVICE_ACCOUNT": "front", "INSTANCE_IP": "10.0.0.1"}
@@ -125,8 +125,8 @@ def test_rsa_only_where_it_is_asked_for():
 
 def test_a_probe_without_host_means_the_application():
     config = parse(MESHCORE_APP_PROBE="http://:9080/health", ISTIO_META_MESHCORE_APP_ADDRESS="127.1.1.3")
-    assert config.app_probe == ProbeTarget("127.1.1.3", 9080, "/health")
-    assert parse(MESHCORE_APP_PROBE="tcp://:9080").app_probe == ProbeTarget("10.0.0.1", 9080, None)
+    assert config.app.readiness.action == HttpGet("127.1.1.3", 9080, "/health")
+    assert parse(MESHCORE_APP_PROBE="tcp://:9080").app.readiness.action == TcpSocket("10.0.0.1", 9080)
 
 
 def test_a_domain_of_istios_template():

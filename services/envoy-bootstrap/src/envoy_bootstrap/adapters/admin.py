@@ -19,22 +19,23 @@ class EnvoyAdmin:
 
     async def get(self, target: str) -> str:
         """The body of a 200 answer."""
-        return await self._ask("GET", target)
+        return await self.ask("GET", target)
 
     async def post(self, target: str) -> str:
         """The body of a 200 answer to a command without a body."""
-        return await self._ask("POST", target)
+        return await self.ask("POST", target)
 
     async def stats(self, pattern: str) -> str:
         """`name: value` lines of the statistics that match."""
         return await self.get(f"/stats?filter={_quoted(pattern)}")
 
-    async def _ask(self, method: str, target: str) -> str:
+    async def ask(self, method: str, target: str) -> str:
+        """The body of a 200 answer."""
         try:
             async with asyncio.timeout(self._timeout):
                 reader, writer = await asyncio.open_unix_connection(self.socket)
                 try:
-                    status, body = await exchange(reader, writer, method, target, "envoy", _MAX_BODY)
+                    status, body, _ = await exchange(reader, writer, method, target, "envoy", _MAX_BODY)
                 finally:
                     writer.close()
         except (OSError, TimeoutError, h11.ProtocolError) as error:

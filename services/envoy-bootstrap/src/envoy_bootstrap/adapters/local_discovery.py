@@ -175,6 +175,7 @@ class KeptServer:
         self._register = register
         self._servers: list[Any] = []
         self._made: tuple[int, int] | None = None
+        self._stopped = False
 
     async def start(self) -> None:
         """Listen; FAILED_PRECONDITION when the socket cannot be bound."""
@@ -185,12 +186,13 @@ class KeptServer:
         """Look every second; never returns. Streams of the former server go on."""
         while True:
             await asyncio.sleep(_LOOK_EVERY)
-            if _place(self._socket) != self._made:
+            if not self._stopped and _place(self._socket) != self._made:
                 _log.warning("socket was removed or replaced, it is made again", socket=self._socket.name)
                 await self.start()
 
     async def stop(self) -> None:
-        """End all streams and remove the socket."""
+        """End all streams and remove the socket, for good."""
+        self._stopped = True
         for server in self._servers:
             await stop_server(server, self._socket)
 

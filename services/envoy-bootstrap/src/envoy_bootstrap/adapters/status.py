@@ -2,32 +2,28 @@
 
 `/healthz/ready` and `/stats/prometheus` (and `/metrics`) are open; `/quitquitquit` and `/drain` are for POST from this
 machine only, and so are `/audit`, how access records get on, `/debug/ndsz`, the name table, and
-`/wasm?url=...&sha256=...`, from which Envoy has its Wasm modules. A bare ASGI application: a sidecar is started by the
+`/wasm?url=...&sha256=...`, from which Envoy has its Wasm modules. `/app-health/...` and `/app-lifecycle/...` ask the
+application for kubelet. A bare ASGI application: a sidecar is started by the
 thousand, so it carries no web framework.
 """
 
-import asyncio
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
-import h11
 import structlog
 from meshcore import metrics
 from meshcore.errors import ErrorCode, MeshError
 
-from envoy_bootstrap.adapters.http_get import http_get
-from envoy_bootstrap.core.metrics_merge import agent_names, istio_names, merge_metrics
+from envoy_bootstrap.adapters.app_probe_route import PREFIXES, AppProbeRoute
+from envoy_bootstrap.adapters.merged_metrics import SCRAPE_TIMEOUT, MergedMetrics
 from envoy_bootstrap.core.readiness import EnvoyReadiness
 
 _log = structlog.get_logger("status")
-_SCRAPES = metrics.counter("istio_agent_scrapes_total", "Scrapes of the merged metrics.")
-_FAILURES = metrics.counter("istio_agent_scrape_failures_total", "Sources that did not answer a scrape.", ["type"])
-_SCRAPE_TIMEOUT = 5.0
-_MAX_APP_METRICS = 10 << 20
+_TIMEOUT_HEADER = b"x-prometheus-scrape-timeout-seconds"
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -37,8 +33,8 @@ class StatusSources:
     """What the server asks and tells."""
 
     readiness: Callable[[], Awaitable[EnvoyReadiness]]
-    envoy_metrics: Callable[[], Awaitable[str]]
-    app_metrics_url: str
+    metrics: MergedMetrics
+    probes: AppProbeRoute
     drain: Callable[[], Awaitable[None]]
     quit: Callable[[], None]
     wasm_module: Callable[[str, str], Awaitable[bytes]]
@@ -61,17 +57,31 @@ def status_app(sources: StatusSources) -> Callable[..., Awaitable[None]]:
                     send, 200 if readiness.ready else 503, f"{readiness.reason}\n" if readiness.reason else ""
                 )
             else:
-                await _answer(send, 200, await _merged(sources), metrics.CONTENT_TYPE)
+                await _answer(send, 200, await sources.metrics.page(_timeout(scope)), metrics.CONTENT_TYPE)
         elif path in ("/quitquitquit", "/drain"):
             await _command(sources, scope, send)
         elif path in ("/audit", "/debug/ndsz"):
             await _shown(sources.audit if path == "/audit" else sources.names, scope, send)
         elif path == "/wasm":
             await _module(sources, scope, send)
+        elif path.startswith(PREFIXES):
+            await _answer(send, *await sources.probes.answer(scope))
         else:
-            await _answer(send, 404, "not found\n")
+            # what is for this machine alone is not told apart, for others, from what is not there
+            secret = path.startswith("/debug/") and not _is_local(scope)
+            await _answer(send, 403 if secret else 404, "only from this machine\n" if secret else "not found\n")
 
     return app
+
+
+def _timeout(scope: dict[str, Any]) -> float:
+    """What the scraper gives a scrape, so that one slow source does not cost it the whole page."""
+    text = dict(scope.get("headers", ())).get(_TIMEOUT_HEADER, b"")
+    try:
+        seconds = float(text)
+    except ValueError:
+        return SCRAPE_TIMEOUT
+    return min(seconds, SCRAPE_TIMEOUT) if seconds > 0 else SCRAPE_TIMEOUT
 
 
 async def _module(sources: StatusSources, scope: dict[str, Any], send: Send) -> None:
@@ -116,37 +126,6 @@ async def _command(sources: StatusSources, scope: dict[str, Any], send: Send) ->
     else:
         await _answer(send, 200, "OK\n")
         sources.quit()
-
-
-async def _merged(sources: StatusSources) -> str:
-    _SCRAPES.inc()
-    envoy, app = await asyncio.gather(
-        _source("envoy", sources.envoy_metrics()),
-        _source("application", _app_metrics(sources.app_metrics_url)),
-    )
-    return merge_metrics([agent_names(metrics.render().decode()), istio_names(envoy), app])
-
-
-async def _source(kind: str, text: Awaitable[str]) -> str:
-    try:
-        async with asyncio.timeout(_SCRAPE_TIMEOUT):
-            return await text
-    except (MeshError, OSError, TimeoutError, ValueError, h11.ProtocolError) as error:
-        _FAILURES.labels(kind).inc()
-        _log.warning("metrics source does not answer", source=kind, reason=type(error).__name__)
-        return ""
-
-
-async def _app_metrics(url: str) -> str:
-    if not url:
-        return ""
-    parts = urlsplit(url)
-    status, body = await http_get(
-        parts.hostname or "", parts.port or 80, parts.path or "/metrics", limit=_MAX_APP_METRICS
-    )
-    if status != 200:
-        raise ValueError(f"the application answers with {status}")
-    return body.decode("utf-8", "replace")
 
 
 async def _answer(send: Send, status: int, text: str, content_type: str = "text/plain; charset=utf-8") -> None:

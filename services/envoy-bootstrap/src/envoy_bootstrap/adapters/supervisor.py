@@ -116,7 +116,9 @@ class Supervisor:
                 await old.quit()
                 self._forget(old.epoch)
 
-    async def stop(self, drain: timedelta, minimum: timedelta, *, callers_know: bool = False) -> None:
+    async def stop(
+        self, drain: timedelta, minimum: timedelta, *, callers_know: bool = False, inbound_only: bool = False
+    ) -> None:
         """Drain and end Envoy; leaves no process and no file of it.
 
         `callers_know` says that no caller will choose this workload any more: then idle connections are not waited for.
@@ -127,7 +129,9 @@ class Supervisor:
             if envoy is not None:
                 if drain and (await envoy.readiness()).ready:
                     shortest = min(drain, minimum).total_seconds()
-                    await envoy.drain(drain.total_seconds(), shortest=shortest, callers_know=callers_know)
+                    await envoy.drain(
+                        drain.total_seconds(), shortest=shortest, callers_know=callers_know, inbound_only=inbound_only
+                    )
                 await envoy.quit()
         self._remove_left_behind()
 

@@ -13,9 +13,10 @@ from meshcore.errors import ErrorCode, MeshError, Violation
 from meshcore.identity import SpiffeId
 
 from envoy_bootstrap.core.addresses import HostPort, is_ip
+from envoy_bootstrap.core.app_settings import application
 from envoy_bootstrap.core.dns_settings import DnsSettings, dns_settings
-from envoy_bootstrap.core.health_probe import ProbeTarget, parse_probe
 from envoy_bootstrap.core.node import NodeInputs, annotations_of, build_node
+from envoy_bootstrap.core.probes import Application
 from envoy_bootstrap.core.proxy_config import ProxyConfig, parse_duration, parse_proxy_config
 from envoy_bootstrap.core.stats_config import StatsInclusion, annotated
 
@@ -66,8 +67,7 @@ class AgentConfig:
     prometheus_port: int
     audit_queue: int
     """Access records that wait for Citadel at most."""
-    app_probe: ProbeTarget | None
-    app_metrics_url: str
+    app: Application
     has_envoy: bool = True
     asks_for_bootstrap: bool = False
     """Whether Envoy waits for what Pilot has to say of its bootstrap."""
@@ -100,6 +100,11 @@ class AgentConfig:
         """Where Envoy finds the agent's status server."""
         local = "::1" if ":" in self.instance_ip else "127.0.0.1"
         return HostPort(self.instance_ip if self.shares_machine else local, self.proxy.status_port)
+
+    @property
+    def is_sidecar(self) -> bool:
+        """Whether an application lives beside the proxy, and not only its callers."""
+        return self.arguments.proxy_type == "sidecar"
 
     @property
     def lookup_family(self) -> str:
@@ -186,7 +191,12 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod:
     audit_queue = reader.number("MESHCORE_AUDIT_QUEUE", 4096)
     asks_for_bootstrap = reader.flag("BOOTSTRAP_XDS_AGENT")
     file_mounted = reader.flag("FILE_MOUNTED_CERTS")
-    probe = reader.parsed("MESHCORE_APP_PROBE", lambda text: parse_probe(text, _probe_host(environment, ips)), None)
+    instance_ip = ips[0] if ips else "127.0.0.1"
+    app = reader.checked(
+        "PROXY_CONFIG.readinessProbe",
+        proxy.readiness_probe,
+        lambda probe: application(environment, reader.parsed, probe, instance_ip),
+    )
     rsa = reader.number("WORKLOAD_RSA_KEY_SIZE", 2048, maximum=8192) if _wants_rsa(environment) else None
     if rsa is not None and rsa < 2048:
         reader.wrong("WORKLOAD_RSA_KEY_SIZE", f"{rsa} bits are too few", "at least 2048")
@@ -202,7 +212,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod:
     dns = reader.checked(
         "DNS_PROXY_ADDR", captures, lambda on: dns_settings(environment, on, ips or ("127.0.0.1",), shares_machine)
     )
-    if reader.violations or identity is None or node is None or pilot is None or citadel is None:
+    if reader.violations or identity is None or node is None or pilot is None or citadel is None or app is None:
         raise MeshError(ErrorCode.INVALID, "the agent's environment is not complete", reader.violations)
     metadata = node["metadata"]
     state_dir = environment.get("STATE_DIR") or proxy.config_path
@@ -233,8 +243,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod:
         health_port=health_port,
         prometheus_port=prometheus_port,
         audit_queue=audit_queue,
-        app_probe=probe,
-        app_metrics_url=environment.get("MESHCORE_APP_METRICS", ""),
+        app=app,
         has_envoy=not no_envoy,
         asks_for_bootstrap=asks_for_bootstrap,
         grpc_bootstrap=grpc_bootstrap,
@@ -340,7 +349,3 @@ def _dns_domain(domain: str, namespace: str) -> str:
 
 def _wants_rsa(environment: Mapping[str, str]) -> bool:
     return environment.get("ECC_SIGNATURE_ALGORITHM", "") != "ECDSA" and bool(environment.get("WORKLOAD_RSA_KEY_SIZE"))
-
-
-def _probe_host(environment: Mapping[str, str], ips: tuple[str, ...]) -> str:
-    return environment.get("ISTIO_META_MESHCORE_APP_ADDRESS") or (ips[0] if ips else "127.0.0.1")

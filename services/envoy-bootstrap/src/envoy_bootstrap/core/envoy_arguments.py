@@ -1,4 +1,4 @@
-"""Envoy's command line. Pure."""
+"""Envoy's command line, and how it is told to drain. Pure."""
 
 from datetime import timedelta
 
@@ -51,6 +51,12 @@ def validate_arguments(bootstrap: str, override: str = "") -> list[str]:
         "--mode", "validate", "-c", bootstrap, "-l", "error", "--allow-unknown-static-fields", "--skip-deprecated-logs",
         *_merged(override),
     ]  # fmt: skip
+
+
+def drain_request(*, inbound_only: bool, stays: bool = False) -> str:
+    """The target of the admin interface. One that `stays` keeps its listeners after the drain."""
+    words = [*(["inboundonly"] if inbound_only else []), "graceful", *(["skip_exit"] if stays else [])]
+    return f"/drain_listeners?{'&'.join(words)}"
 
 
 def _merged(override: str) -> list[str]:

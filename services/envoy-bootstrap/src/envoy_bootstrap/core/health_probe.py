@@ -5,18 +5,16 @@ from urllib.parse import urlsplit
 
 from meshcore.errors import ErrorCode, MeshError
 
+from envoy_bootstrap.core.probes import HttpGet, ReadinessProbe, TcpSocket
 
-@dataclass(frozen=True, slots=True)
-class ProbeTarget:
-    """A TCP connect, or an HTTP GET when there is a path."""
-
-    host: str
-    port: int
-    path: str | None = None
+_RETRY = 1.0
 
 
-def parse_probe(text: str, default_host: str) -> ProbeTarget:
-    """Read `tcp://[host]:port` or `http://[host]:port/path`; without a host the application's own address is meant."""
+def parse_probe(text: str, default_host: str) -> ReadinessProbe:
+    """Read `tcp://[host]:port` or `http://[host]:port/path`; without a host the application's own address is meant.
+
+    The application is looked at every second while it is not healthy.
+    """
     parts = urlsplit(text)
     try:
         port = parts.port
@@ -24,8 +22,9 @@ def parse_probe(text: str, default_host: str) -> ProbeTarget:
         port = None
     if parts.scheme not in ("tcp", "http") or port is None:
         raise MeshError(ErrorCode.INVALID, f"{text!r} is not a probe such as tcp://:9080 or http://:9080/health")
-    path = None if parts.scheme == "tcp" else (parts.path or "/")
-    return ProbeTarget(parts.hostname or default_host, port, path)
+    host = parts.hostname or default_host
+    action = TcpSocket(host, port) if parts.scheme == "tcp" else HttpGet(host, port, parts.path or "/")
+    return ReadinessProbe(action, retry=_RETRY)
 
 
 @dataclass(frozen=True, slots=True)

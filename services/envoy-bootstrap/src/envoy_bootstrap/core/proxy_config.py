@@ -38,6 +38,8 @@ class ProxyConfig:
     """Connections that all listeners together take."""
     custom_bootstrap: str = ""
     """File with a bootstrap of the operator's own."""
+    readiness_probe: Mapping[str, Any] = field(default_factory=dict)
+    """Istio's ReadinessProbe, as it was written."""
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -83,6 +85,7 @@ def parse_proxy_config(text: str, host_ip: str = "") -> ProxyConfig:
         ),
         reporting=parse_reporting_services(document, host_ip),
         connection_limit=_connection_limit(reader.mapping("connectionSettings")),
+        readiness_probe=reader.mapping("readinessProbe"),
         custom_bootstrap=reader.text("customConfigFile", "") or reader.text("proxyBootstrapTemplatePath", ""),
         raw=document,
     )

@@ -1,0 +1,53 @@
+"""`wait` and `request`, as containers' life cycles and people run them."""
+
+import asyncio
+import os
+import sys
+from typing import Any
+
+
+async def command(*words: str, **environment: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "envoy_bootstrap",
+        *words,
+        env={"PATH": os.environ["PATH"], **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def test_waiting_ends_when_the_proxy_is_ready_and_with_the_reason_when_it_is_not(mesh: Any) -> None:
+    await mesh.stop_pilot()
+    workload = await mesh.start_workload("front", 1)
+    await mesh.until(lambda: "envoy started" in workload.log.read_text(), "Envoy's start")
+    url = f"http://{workload.ip}:15020/healthz/ready"
+    code, _, said = await command("wait", "--url", url, "--timeoutSeconds", "0.5", "--periodMillis", "100")
+    assert code == 1
+    assert "the proxy is not ready after 0.5 s: it answers 503" in said
+    waiting = asyncio.create_task(command("wait", "--url", f"http://{workload.ip}:15021/healthz/ready"))
+    await mesh.start_pilot()
+    assert await waiting == (0, "", "")
+    assert await workload.ready()
+
+
+async def test_nobody_there(mesh: Any) -> None:
+    url = f"http://{mesh.claim.address(9)}:15021/healthz/ready"
+    code, _, said = await command("wait", "--url", url, "--timeoutSeconds", "0.3", "--periodMillis", "100")
+    assert (code, said) == (1, "the proxy is not ready after 0.3 s: it does not answer\n")
+
+
+async def test_requests_reach_envoys_admin_interface(mesh: Any) -> None:
+    workload = await mesh.start_ready("front", 1)
+    code, out, _ = await command("request", "GET", "server_info", STATE_DIR=str(workload.state))
+    assert code == 0
+    assert '"state": "LIVE"' in out
+    code, _, said = await command("request", "GET", "/no-such-page", STATE_DIR=str(workload.state))
+    assert code == 1
+    assert "404" in said
+    code, _, said = await command("request", "--debug-port", "1", "POST", "drain")
+    assert code == 1
+    assert "no answer to POST /drain" in said
