@@ -1,9 +1,9 @@
 """What the simulator makes of a traffic row's call: answers with weights, of which only what is certain is said."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from meshcore.testing.traffic_rows import RowCall
 from meshcore.testing.traffic_verdict import UNKNOWN, Answer, Partly
@@ -11,35 +11,20 @@ from meshcore.testing.traffic_verdict import Outcome as RowOutcome
 from meshcore.xds import registry
 from meshcore.xds.names import cluster_sni, parse_cluster_name
 from meshcore.xds.resource import ResourceSet
-from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE
-from pilot.core.simulation import ISTIO, Arrival, Call, Outcome, arrive, simulate
+from pilot.core.compiler.jwt_claims import JWT_FILTER, PAYLOAD
+from pilot.core.simulation import Arrival, Call, Outcome, arrive, simulate
+from pilot.core.simulation.normal_paths import normal_path
 from pilot.core.simulation.rewriting import rewritten_host, rewritten_path
 from simulated_admission import STRANGER, asked_of, refusal, refused_at_the_door
+from simulated_application import REFUSED, Reply, reply_of, sent_headers
+from simulated_cors import cors_headers
+from simulated_endpoints import Chosen, Ejections, by_key, cluster_of, endpoints_of, least_busy
+from simulated_hops import Hop, Place, hello, is_mutual
+from simulated_requests import authority, changed, keys_of, levels_of, lower_names, question, sent, without_tokens
 from simulated_tokens import tokens_of
+from simulated_tries import Rules, Tried, rules_of, tries
 
 FAULT = "envoy.filters.http.fault"
-_WS_HEADERS = {"upgrade": "websocket", "connection": "Upgrade"}
-_GRPC_HEADERS = {"content-type": "application/grpc", "te": "trailers"}
-
-
-@dataclass(frozen=True)
-class Place:
-    """A workload of the mesh, as an address of it is found: its Envoy's, or its application's."""
-
-    name: str
-    identity: str
-    is_application: bool = False
-    is_gateway: bool = False
-
-
-@dataclass(frozen=True)
-class Hop:
-    """Where the connection goes, and the server name and the protocols of its TLS."""
-
-    address: str
-    port: int
-    sni: str
-    alpn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,17 +33,38 @@ class SimulatedMesh:
 
     resources: Callable[[str], ResourceSet]
     places: Mapping[str, Place]
+    ejections: Ejections = field(default_factory=Ejections)
+    """What the calls before have left behind."""
 
     def predict(self, call: RowCall) -> RowOutcome:
         """What must come of the call. ValueError when it asks for what the simulator does not know."""
+        owner, dialled, port = self._first(call)
+        if owner is None:
+            return self._arrival(call, dialled, port)
+        return self._asked(call, owner, dialled, port)
+
+    def _first(self, call: RowCall) -> tuple[Place | None, str, int]:
+        """Whose proxy routes the call (None: it arrives at a server's), and what is dialled."""
         dialled, _, port = call.to.rpartition(":")
         met = self.places.get(dialled)
         if met is not None and met.is_gateway:
-            return self._asked(call, met, dialled, int(port))
+            return met, dialled, int(port)
         if call.source == "outside":
-            return self._arrival(call, dialled, int(port))
+            return None, dialled, int(port)
         owner = next(place for place in self.places.values() if place.name == call.source and not place.is_application)
-        return self._asked(call, owner, dialled, int(port) if dialled else call.port)
+        return owner, dialled, int(port) if dialled else call.port
+
+    def _busy(self, call: RowCall, cluster: str) -> int:
+        """How many requests to the cluster are under way meanwhile."""
+        other = call.meanwhile
+        if other is None:
+            return 0
+        owner, dialled, port = self._first(other)
+        if owner is None:
+            met = arrive(self.resources(self.places[dialled].name), Arrival(port))
+        else:
+            met = simulate(self.resources(owner.name), question(other, dialled, port))
+        return other.count if cluster in met.shares else 0
 
     def _asked(
         self,
@@ -75,51 +81,70 @@ class SimulatedMesh:
         `handed` is the connection by which the proxy of `caller` hands the call on, in TLS if that has a server name.
         """
         resources = self.resources(owner.name)
-        sent = {**call.headers, **(_WS_HEADERS if call.scheme == "ws" else {})}
-        sent |= _GRPC_HEADERS if call.scheme.startswith("grpc") else {}
-        own_tls = call.scheme in ("https", "grpcs", "tls")
-        sni = handed.sni if handed is not None else ""
-        tls = own_tls or bool(sni)
-        asked = Call(
-            host=call.host,
-            port=port,
-            path=call.target,
-            method="POST" if call.scheme.startswith("grpc") else call.method,
-            headers=sent,
-            address=dialled,
-            is_http=call.scheme not in ("tcp", "tls"),
-            tls=tls,
-            sni=sni or ((call.sni or call.host) if own_tls else ""),
-            alpn=handed.alpn if handed is not None else (),
-        )
+        asked = question(call, dialled, port, handed)
         outcome = simulate(resources, asked)
+        if owner.is_gateway and outcome.chain_message is not None:
+            claims = tokens_of(outcome.chain_message, asked.method, asked.path, lower_names(call.headers)).claims
+            if claims:
+                outcome = simulate(resources, replace(asked, metadata={JWT_FILTER: {PAYLOAD: claims}}))
         if owner.is_gateway and (refused := self._refused_by_gateway(outcome, call, asked, caller)) is not None:
             return RowOutcome((refused,))
-        answers = tuple(self._answers(resources, outcome, call, owner))
-        return RowOutcome(answers, copies=self._copies(resources, outcome, answers))
+        if outcome.message is not None:
+            by_filter, headers = cors_headers(outcome.message, call.method, lower_names(call.headers))
+            if by_filter:
+                return RowOutcome((Answer(200, headers=Partly(headers), body=""),))
+        found = list(self._answers(resources, outcome, call, owner))
+        answers = tuple(answer for answer, _ in found)
+        counts = [count for _, count in found]
+        mirrored = outcome.message is not None and outcome.message.route.request_mirror_policies
+        total = UNKNOWN
+        if not mirrored and UNKNOWN not in counts:
+            total = round(sum(one.weight * count for one, count in found) * call.count, 6)
+        return RowOutcome(answers, total, self._copies(resources, outcome, answers))
 
     def _arrival(self, call: RowCall, address: str, port: int) -> RowOutcome:
         place = self.places[address]
         tls = call.scheme in ("https", "grpcs", "tls")
         is_http = call.scheme not in ("tcp", "tls")
-        met = arrive(self.resources(place.name), Arrival(port, tls=tls, is_http=is_http))
+        resources = self.resources(place.name)
+        met = arrive(resources, Arrival(port, tls=tls, is_http=is_http))
         if met.refused or met.terminates_mtls:  # a stranger has no certificate of the mesh
             return RowOutcome((Answer(0),))
-        host = urlsplit(call.url).netloc
-        saw = Partly(caller="", path=call.target, method=call.method, host=host, headers=Partly(_sent(call)))
+        host = authority(call)
+        saw = Partly(caller="", path=call.target, method=call.method, host=host, headers=Partly(sent(call)))
         if not place.is_application:
             known = {"source_ip": STRANGER, "destination_ip": address, "destination_port": port}
             refused = refusal(call, met.chain_message, asked_of(call, saw, **known))
             if refused is not None:
                 return RowOutcome((refused,))
-            saw = _without_tokens(saw, met.chain_message, call)
-        return RowOutcome((Answer(200, place.name, Partly(), UNKNOWN, saw),))
+            if is_http:
+                saw["path"] = normal_path(registry.unpack(met.chain_message.filters[-1].typed_config), call.target)
+            saw = without_tokens(saw, met.chain_message, call)
+            for name in met.shares:
+                cluster = cluster_of(resources, name)
+                if is_http and (self._is_full(cluster, call) or not self._listens(place, met.endpoints.get(name, ()))):
+                    return RowOutcome((Answer(503, headers=Partly(), body=UNKNOWN),))
+        reply = reply_of(call, place.name, place.ports, 0, 0) if is_http else Reply()
+        return RowOutcome((Answer(reply.status, place.name, Partly(), UNKNOWN, saw),))
+
+    def _listens(self, place: Place, addresses: Sequence[str]) -> bool:
+        """Whether the application of a workload, or a socket that is named like its address, is among them."""
+        sockets = {f"unix://@{address}" for address, item in self.places.items() if item.name == place.name}
+        ports = {item.rpartition(":")[2] for item in addresses} & set(map(str, place.ports))
+        return not addresses or bool(ports or sockets & set(addresses))
+
+    def _is_full(self, cluster: Any, call: RowCall) -> bool:
+        """Whether the cluster takes no request beside those that are under way."""
+        limits = cluster.circuit_breakers.thresholds
+        if not limits or not limits[0].HasField("max_requests"):
+            return False
+        return self._busy(call, cluster.name) >= limits[0].max_requests.value
 
     def _refused_by_gateway(self, outcome: Outcome, call: RowCall, asked: Call, caller: Place | None) -> Answer | None:
         if outcome.chain_message is None:
             return None
         source = STRANGER if caller is None else self._address_of(caller)
-        seen = {"host": urlsplit(call.url).netloc, "path": call.target, "headers": call.headers}
+        seen = {"host": authority(call), "path": call.target, "headers": call.headers}
         identity = caller.identity if caller is not None and outcome.terminates_mtls else ""
         known = {"principal": identity, "source_ip": source, "destination_ip": asked.address}
         found = asked_of(call, seen, **known, destination_port=asked.port, server_name=asked.sni)
@@ -129,9 +154,12 @@ class SimulatedMesh:
         """From where its proxy calls."""
         return next(address for address, one in self.places.items() if one == place)
 
-    def _answers(self, resources: ResourceSet, outcome: Outcome, call: RowCall, owner: Place) -> Iterator[Answer]:
+    def _answers(
+        self, resources: ResourceSet, outcome: Outcome, call: RowCall, owner: Place
+    ) -> Iterator[tuple[Answer, Any]]:
+        """Each with how often applications were asked for it."""
         if outcome.refused:
-            yield Answer(0)
+            yield Answer(0), 0
             return
         route, left = outcome.message, 1.0
         if route is not None and FAULT in route.typed_per_filter_config:
@@ -139,39 +167,135 @@ class SimulatedMesh:
             part = fault.abort.percentage.numerator / 1_000_000 if fault.HasField("abort") else 0.0
             if part:
                 grpc_status = fault.abort.grpc_status or UNKNOWN
-                yield Answer(fault.abort.http_status or 200, weight=part, body=UNKNOWN, grpc_status=grpc_status)
+                yield Answer(fault.abort.http_status or 200, weight=part, body=UNKNOWN, grpc_status=grpc_status), 0
             left = 1.0 - part
         if left <= 0:
             return
         if outcome.status or not outcome.shares:
             headers = Partly({"location": outcome.location or None})
             body = route.direct_response.body.inline_string if route is not None and outcome.status else UNKNOWN
-            yield Answer(outcome.status, headers=headers, body=body or UNKNOWN, weight=left)
+            yield Answer(outcome.status, headers=headers, body=body or UNKNOWN, weight=left), 0
             return
-        for cluster, share in outcome.shares.items():
-            found = list(self._hosts(resources, cluster)) or list(self._looked_up(resources, cluster, call))
-            if not found:
-                status = 503 if route is not None else 0  # a connection of bytes is closed
-                yield Answer(status, headers=Partly(), body=UNKNOWN, weight=left * share / 100)
-            for place, weight, mutual, hop in found:
-                if place is not None and place.is_gateway:
-                    onward = self._asked(call, place, hop.address, hop.port, handed=hop, caller=owner)
-                    for one in onward.answers:
-                        part = one.weight * left * share / 100 * weight
-                        end = self._end_of(one) if route is not None else None
-                        if end is None:
-                            yield replace(one, weight=part)
-                        else:
-                            yield self._served(call, route, cluster, end, mutual, owner, 200, part)
-                    continue
-                status = UNKNOWN if place is None else 101 if call.scheme == "ws" else 200
-                part = left * share / 100 * weight
-                served = self._served(call, route, cluster, place, mutual, owner, status, part)
-                passed = (
-                    owner.is_gateway and route is None and not mutual
-                )  # it ends no TLS: the policies behind it see the client
-                refused = None if passed else self._refused(call, served, cluster, place, mutual, owner, hop)
-                yield served if refused is None else replace(refused, weight=part)
+        for name, share in outcome.shares.items():
+            cluster = cluster_of(resources, name)
+            part = left * share / 100
+            nobody = Answer(503 if route is not None else 0, headers=Partly(), body=UNKNOWN, weight=part)
+            found = list(self._looked_up(cluster, call)) if cluster is not None else []
+            if found:
+                yield from self._onward(outcome, call, owner, name, found[0], Reply(), part, UNKNOWN)
+            elif cluster is None or not endpoints_of(resources, cluster, self.ejections):
+                yield nobody, 0
+            elif route is not None and self._is_full(cluster, call):
+                yield replace(nobody, headers=Partly({"x-envoy-overloaded": "true"})), 0
+            else:
+                yield from self._tried(resources, outcome, call, owner, cluster, part)
+
+    def _tried(
+        self, resources: ResourceSet, outcome: Outcome, call: RowCall, owner: Place, cluster: Any, part: float
+    ) -> Iterator[tuple[Answer, Any]]:
+        route = outcome.message
+        busy = self._busy(call, cluster.name)
+        again = busy if call.meanwhile is not None and (call.meanwhile.expect.attempts or 1) > 1 else 0
+        rules = rules_of(route, cluster, again) if route is not None else Rules()
+
+        def choose(passed: frozenset[int]) -> list[Chosen]:
+            found = endpoints_of(resources, cluster, self.ejections, passed)
+            return least_busy(cluster, found, {item.address: busy for item in found if self._stays(call, item)})
+
+        def ask(item: Chosen, before: int) -> Reply:
+            return self._reply(outcome, call, owner, cluster, item, before)
+
+        keys = keys_of(outcome, cluster, call)
+        firsts = by_key(choose(frozenset()), keys) if keys else [None]
+        results: list[Tried] = []
+        for first in firsts:
+            chosen = choose if first is None else partial(_with_first, choose, first)
+            share = first.share if first is not None else 1.0
+            found = (replace(one, weight=one.weight * share) for one in tries(chosen, ask, rules))
+            results += [one for one in found if one.weight > 1e-6]
+        for one in results:
+            host = self._host(cluster, one.chosen)
+            place = host[0]
+            counted = len(one.asked) if place is None or not place.is_gateway else UNKNOWN
+            weight = part * one.weight
+            if one.timed_out or (one.reply.fault and route is not None):
+                status = 504 if one.timed_out else 503
+                said = 4 if one.timed_out else 14
+                lost = Answer(status, headers=Partly(), body=UNKNOWN, grpc_status=said, weight=weight)
+                yield (replace(lost, status=200) if call.scheme.startswith("grpc") else lost), counted
+            elif one.reply.fault:
+                yield Answer(0, weight=weight), counted
+            else:
+                yield from self._onward(outcome, call, owner, cluster.name, host, one.reply, weight, counted)
+        self._remember(cluster, results, call.count * part, len(endpoints_of(resources, cluster, Ejections())))
+
+    def _remember(self, cluster: Any, results: Sequence[Tried], requests: float, hosts: int) -> None:
+        kinds: dict[str, dict[str, float]] = {}
+        for one in results:
+            reply = one.reply
+            kind = "local" if reply.fault else "5xx" if reply.status >= 500 else "good"
+            kind = "gateway" if 502 <= reply.status <= 504 else kind
+            of_host = kinds.setdefault(one.chosen.address, {})
+            of_host[kind] = of_host.get(kind, 0.0) + one.weight * requests
+        for address, counts in kinds.items():
+            for kind, count in counts.items():
+                self.ejections.seen(cluster, address, kind if len(counts) == 1 else "good", round(count), hosts)
+
+    def _stays(self, call: RowCall, item: Chosen) -> bool:
+        """Whether an endpoint is one that keeps the requests that are under way."""
+        place = self.places.get(item.host.endpoint.address.socket_address.address)
+        if call.meanwhile is None or place is None:
+            return False
+        return reply_of(call.meanwhile, place.name, place.ports, 0, 1).seconds > 0
+
+    def _reply(self, outcome: Outcome, call: RowCall, owner: Place, cluster: Any, item: Chosen, before: int) -> Reply:
+        """What an endpoint does with one try."""
+        place, mutual, hop = self._host(cluster, item)
+        if place is None or place.is_gateway:
+            return Reply()
+        if place.is_application:
+            return reply_of(call, place.name, place.ports, hop.port, before) if call.scheme != "tcp" else Reply()
+        if outcome.message is None:
+            return Reply()
+        served = self._served(call, outcome, cluster.name, place, mutual, owner, 200, 1.0)
+        refused = self._refused(call, served, cluster.name, place, mutual, owner, hop)
+        if refused is not None:
+            return Reply(refused.status) if refused.status else REFUSED
+        return reply_of(call, place.name, place.ports, 0, before)
+
+    def _onward(
+        self,
+        outcome: Outcome,
+        call: RowCall,
+        owner: Place,
+        cluster: str,
+        host: tuple[Place | None, bool, Hop],
+        reply: Reply,
+        weight: float,
+        counted: Any,
+    ) -> Iterator[tuple[Answer, Any]]:
+        """What comes back from an endpoint that has taken the request."""
+        route = outcome.message
+        place, mutual, hop = host
+        if place is not None and place.is_gateway:
+            onward = self._asked(call, place, hop.address, hop.port, handed=hop, caller=owner)
+            for one in onward.answers:
+                end = self._end_of(one) if route is not None else None
+                part = one.weight * weight
+                if end is None:
+                    yield replace(one, weight=part), counted
+                else:
+                    yield self._served(call, outcome, cluster, end, mutual, owner, 200, part), counted
+            return
+        tunnelled = self.places.get(_tunnel(outcome))
+        if tunnelled is not None:
+            place, mutual = tunnelled, False
+        status = UNKNOWN if place is None else 101 if call.scheme == "ws" else reply.status
+        served = self._served(call, outcome, cluster, place, mutual, owner, status, weight)
+        served = replace(served, grpc_status=reply.grpc_status or UNKNOWN)
+        passed = owner.is_gateway and route is None and not mutual  # it ends no TLS: those behind it see the client
+        refused = None if passed else self._refused(call, served, cluster, place, mutual, owner, hop)
+        yield (served if refused is None else replace(refused, weight=weight)), counted
 
     def _refused(
         self, call: RowCall, served: Answer, cluster: str, place: Place | None, mutual: bool, owner: Place, hop: Hop
@@ -179,7 +303,7 @@ class SimulatedMesh:
         """By the policies of the called workload's own proxy."""
         if place is None or place.is_application:
             return None
-        plain = {"host": urlsplit(call.url).netloc, "path": call.target, "headers": call.headers}
+        plain = {"host": authority(call), "path": call.target, "headers": call.headers}
         seen = {name: served.saw.get(name) if name in served.saw else text for name, text in plain.items()}
         parsed = parse_cluster_name(cluster)
         asked = asked_of(
@@ -204,7 +328,7 @@ class SimulatedMesh:
     def _served(
         self,
         call: RowCall,
-        route: Any,
+        outcome: Outcome,
         cluster: str,
         place: Place | None,
         mutual: bool,
@@ -212,17 +336,19 @@ class SimulatedMesh:
         status: Any,
         weight: float,
     ) -> Answer:
+        route = outcome.message
         if route is None:  # TCP
             return Answer(200, place.name if place else "", Partly(), UNKNOWN, Partly(), weight=weight)
-        levels = _levels(route, cluster)
-        response = Partly(_changed({}, levels, "response"))
+        levels = levels_of(outcome, cluster)
+        response = Partly(changed(dict(sent_headers(call)), levels, "response"))
+        response |= cors_headers(route, call.method, lower_names(call.headers))[1]
         seen = Partly(
-            path=rewritten_path(route, call.target),
-            host=rewritten_host(route, cluster, urlsplit(call.url).netloc),
+            path=rewritten_path(route, outcome.path),
+            host=rewritten_host(route, cluster, authority(call)),
             method=call.method,
             body=call.body,
             caller=owner.identity if mutual else UNKNOWN if place is None or place.is_application else "",
-            headers=Partly(_changed(_sent(call), levels, "request")),
+            headers=Partly(changed(sent(call), levels, "request")),
         )
         if call.scheme.startswith("grpc"):
             del seen["method"]
@@ -237,117 +363,37 @@ class SimulatedMesh:
                 shares[answer.workload] = shares.get(answer.workload, 0.0) + 100.0 * answer.weight
         for policy in outcome.message.route.request_mirror_policies if outcome.message is not None else ():
             part = policy.runtime_fraction.default_value.numerator / 10_000
-            for place, weight, _, _ in self._hosts(resources, policy.cluster):
+            cluster = cluster_of(resources, policy.cluster)
+            for item in endpoints_of(resources, cluster, self.ejections) if cluster is not None else ():
+                place = self._host(cluster, item)[0]
                 if place is not None:
-                    shares[place.name] = shares.get(place.name, 0.0) + part * weight
+                    shares[place.name] = shares.get(place.name, 0.0) + part * item.share
         return {name: min(share, 100.0) for name, share in shares.items()}
 
-    def _looked_up(
-        self, resources: ResourceSet, name: str, call: RowCall
-    ) -> Iterator[tuple[Place | None, float, bool, Hop]]:
+    def _looked_up(self, cluster: Any, call: RowCall) -> Iterator[tuple[Place | None, bool, Hop]]:
         """Who has the address that the call names, where the cluster goes to the host of each request."""
-        packed = resources.of_type(CLUSTER_TYPE).get(name)
-        cluster = registry.parse(CLUSTER_TYPE, packed.body) if packed is not None else None
-        if cluster is not None and cluster.HasField("cluster_type") and call.host in self.places:
-            yield self.places[call.host], 1.0, False, Hop(call.host, call.port, "")
+        if cluster.HasField("cluster_type") and call.host in self.places:
+            yield self.places[call.host], False, Hop(call.host, call.port, "")
 
-    def _hosts(self, resources: ResourceSet, name: str) -> Iterator[tuple[Place | None, float, bool, Hop]]:
-        """Who may answer for a cluster, with which share, and whether over mesh mTLS."""
-        packed = resources.of_type(CLUSTER_TYPE).get(name)
-        if packed is None:
-            return
-        cluster = registry.parse(CLUSTER_TYPE, packed.body)
-        assignment = resources.of_type(ENDPOINT_TYPE).get(name)
-        groups = (
-            registry.parse(ENDPOINT_TYPE, assignment.body).endpoints
-            if assignment is not None
-            else cluster.load_assignment.endpoints
-        )
-        alive = [(group, [host for host in group.lb_endpoints if host.health_status in (0, 1)]) for group in groups]
-        best = min((group.priority for group, hosts in alive if hosts), default=0)
-        by_locality = cluster.common_lb_config.HasField("locality_weighted_lb_config")
-        used = [(group, hosts) for group, hosts in alive if hosts and group.priority == best]
-        total = sum(_group_weight(group, hosts, by_locality) for group, hosts in used)
-        for group, hosts in used:
-            within = sum(_weight(host) for host in hosts)
-            for host in hosts:
-                share = _group_weight(group, hosts, by_locality) / total * _weight(host) / within
-                found = host.endpoint.address.socket_address
-                hop = Hop(found.address, found.port_value, *_hello(cluster, host))
-                yield self.places.get(found.address), share, _is_mutual(cluster, host), hop
+    def _host(self, cluster: Any, item: Chosen) -> tuple[Place | None, bool, Hop]:
+        """Who has the endpoint's address, whether it is spoken to over mesh mTLS, and how."""
+        found = item.host.endpoint.address.socket_address
+        hop = Hop(found.address, found.port_value, *hello(cluster, item.host))
+        return self.places.get(found.address), is_mutual(cluster, item.host), hop
 
 
-def _hello(cluster: Any, host: Any) -> tuple[str, tuple[str, ...]]:
-    """Server name and protocols of the TLS to an endpoint; nothing in plaintext."""
-    found = next((item for item in cluster.transport_socket_matches if _chosen(item, host)), None)
-    socket = found.transport_socket if found is not None else cluster.transport_socket
-    if not socket.name.endswith("tls"):
-        return "", ()
-    context: Any = registry.unpack(socket.typed_config)
-    return str(context.sni), tuple(context.common_tls_context.alpn_protocols)
+def _with_first(
+    choose: Callable[[frozenset[int]], list[Chosen]], first: Chosen, passed: frozenset[int]
+) -> list[Chosen]:
+    """That endpoint, and the others for who does not want it again."""
+    others = [item for item in choose(passed) if item.address != first.address]
+    return [first._replace(share=1.0), *(item._replace(share=1e-9) for item in others)]
 
 
-def _chosen(item: Any, host: Any) -> bool:
-    mode = host.metadata.filter_metadata["envoy.transport_socket_match"].fields["tlsMode"].string_value
-    return all(mode == value.string_value for value in item.match.fields.values())
-
-
-def _weight(host: Any) -> int:
-    return host.load_balancing_weight.value or 1
-
-
-def _group_weight(group: Any, hosts: list[Any], by_locality: bool) -> float:
-    return group.load_balancing_weight.value if by_locality else sum(_weight(host) for host in hosts)
-
-
-def _is_mutual(cluster: Any, host: Any) -> bool:
-    for item in cluster.transport_socket_matches:
-        if _chosen(item, host):
-            return bool(item.name == "tlsMode-istio")
-    socket = cluster.transport_socket
-    if not socket.name.endswith("tls"):
-        return False
-    unpacked: Any = registry.unpack(socket.typed_config)
-    context = unpacked.common_tls_context
-    return any(secret.name == "default" for secret in context.tls_certificate_sds_secret_configs) and bool(
-        set(context.alpn_protocols) & {*ISTIO}
-    )
-
-
-def _sent(call: RowCall) -> dict[str, Any]:
-    """The headers of the call but for the one that the proxies write themselves."""
-    return {name: value for name, value in call.headers.items() if name.lower() != "x-forwarded-client-cert"}
-
-
-def _without_tokens(saw: Partly, chain: Any, call: RowCall) -> Partly:
-    """Nothing is said of what the JWT filter may take off or write."""
-    changed = tokens_of(chain, call.method, call.target, {}).headers
-    if not changed:
-        return saw
-    headers = {name: value for name, value in saw["headers"].items() if name.lower() not in changed}
-    path = {} if "token" in call.target else {"path": saw["path"]}
-    return Partly({**{name: saw[name] for name in ("caller", "method", "host")}, **path, "headers": Partly(headers)})
-
-
-def _levels(route: Any, cluster: str) -> list[Any]:
-    """Where header operations are, the most specific first."""
-    parts = [part for part in route.route.weighted_clusters.clusters if part.name == cluster]
-    return [*parts[:1], route]
-
-
-def _changed(headers: dict[str, Any], levels: list[Any], direction: str) -> dict[str, Any]:
-    for level in levels:
-        for name in getattr(level, f"{direction}_headers_to_remove"):
-            headers[name.lower()] = None
-        for option in getattr(level, f"{direction}_headers_to_add"):
-            name, value = option.header.key.lower(), option.header.value
-            before = headers.get(name)
-            if "%" in value:
-                headers[name] = UNKNOWN
-            elif option.append_action == 2:  # OVERWRITE_IF_EXISTS_OR_ADD
-                headers[name] = value
-            elif direction == "response" and before is None:
-                headers[name] = UNKNOWN if name not in headers else value  # the application may have sent one
-            else:
-                headers[name] = f"{before},{value}" if before else value
-    return headers
+def _tunnel(outcome: Outcome) -> str:
+    """The host to which the server at the other end is asked to connect."""
+    if outcome.message is not None or outcome.chain_message is None:
+        return ""
+    proxy: Any = registry.unpack(outcome.chain_message.filters[-1].typed_config)
+    hostname = proxy.tunneling_config.hostname if proxy is not None and proxy.HasField("tunneling_config") else ""
+    return str(hostname.rpartition(":")[0])

@@ -29,6 +29,19 @@ FEATURES = "features.yaml"
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "grpc": 80, "grpcs": 443}
 NO_SERVER = "http://issuers.invalid"
 """Where issuers are when nothing serves them."""
+NotSimulated = Literal[
+    "",
+    "an authorizer decides",
+    "the handshake decides",
+    "filters that patches add",
+    "it happens at the same time",
+    "bytes before the protocol",
+    "proxies before a gateway",
+    "headers that proxies write by themselves",
+    "the size of a request",
+    "copies beyond the next proxy",
+]
+"""What does not follow from the resources that proxies are sent, or what the simulator does not go into."""
 _PLACE = re.compile(r"\$(?:(ns|row)(?![a-z])|(proxy|app|token|keys|issuer)\(([a-z0-9-]+)\))")
 
 
@@ -130,7 +143,7 @@ class RowCall(_Strict):
     `meanwhile.expect.attempts` says (once) for each of its requests, and what comes of them is not looked at."""
     eventually: bool = False
     """Sent again until the expectation holds: for what Envoy does in its own time."""
-    not_simulated: str = ""
+    not_simulated: NotSimulated = ""
     """Why the simulator has nothing to say about it."""
     expect: Expectation = Field(default_factory=Expectation)
 
@@ -168,7 +181,6 @@ class _Document(_Strict):
     docs: str
     config: str | list[Any] = Field(default_factory=list)
     mesh: Mapping[str, Any] = Field(default_factory=dict)
-    not_simulated: str = ""
     calls: tuple[RowCall, ...] = Field(min_length=1)
 
 
@@ -187,7 +199,6 @@ class Row:
     config: tuple[Mapping[str, Any], ...]
     mesh: Mapping[str, Any]
     calls: tuple[RowCall, ...]
-    not_simulated: str
 
     @property
     def id(self) -> str:
@@ -301,7 +312,7 @@ class TrafficFolder:
         if strangers := {call.source for call in document.calls} - sources:
             raise ValueError(f"{path}: no workload is called {', '.join(sorted(strangers))}")
         config = tuple(_placed(item, f"{area}-{name}") for item in _objects(document.config))
-        return Row(area, name, features, document.docs, config, document.mesh, document.calls, document.not_simulated)
+        return Row(area, name, features, document.docs, config, document.mesh, document.calls)
 
 
 def workload_group(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,8 @@ class Call:
     tls: bool = False
     sni: str = ""
     alpn: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What filters before the router find out, by filter: claims of a token."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ class Outcome:
     message: Any = None
     """The matched route as a protobuf message, for what has no field of its own here."""
     route_config: str = ""
+    path: str = ""
+    """Path and query as routes see them, normalised where the proxy does that."""
     chain_message: Any = field(default=None, repr=False, compare=False)
     host_message: Any = field(default=None, repr=False, compare=False)
-    """The filter chain and the virtual host."""
+    routes_message: Any = field(default=None, repr=False, compare=False)
+    """The filter chain, the virtual host and the route configuration."""

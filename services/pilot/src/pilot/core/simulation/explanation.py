@@ -234,7 +234,7 @@ def _route_steps(resources: ResourceSet, outcome: Outcome, call: Call) -> list[S
     steps = [Step("virtual host", text, made_by)]
     missed = [
         Miss(route_label(route), why, _versioned(origins_in(route.metadata), known))
-        for route, why in missed_routes(host, call.method, call.host, call.path, call.headers)
+        for route, why in missed_routes(host, replace(call, path=outcome.path))
     ]
     route = outcome.message
     if route is None:

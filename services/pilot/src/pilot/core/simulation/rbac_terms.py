@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import re2
 from meshcore.xds import registry
 
-from pilot.core.simulation.routes import string_matches
+from pilot.core.simulation.metadata_match import metadata_matches, metadata_value
+from pilot.core.simulation.string_match import string_matches
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _header_words(matcher: Any, asked: Asked) -> str:
 
 def _metadata_words(matcher: Any, asked: Asked) -> str:
     keys = ".".join(part.key for part in matcher.path[1:] or matcher.path)
-    value = _metadata_value(matcher, asked.metadata)
+    value = metadata_value(matcher, asked.metadata)
     return f"the token's {keys} is {value}" if value is not None else f"there is no {keys} of a token"
 
 
@@ -144,7 +145,7 @@ _ATTRIBUTES: Mapping[str, _Attribute] = {
         lambda one, asked: string_matches(one, asked.server_name),
         lambda _, asked: f"the server name is {asked.server_name or 'missing'}",
     ),
-    "metadata": _Attribute(lambda one, asked: _metadata_matches(one, asked.metadata), _metadata_words),
+    "metadata": _Attribute(lambda one, asked: metadata_matches(one, asked.metadata), _metadata_words),
 }
 
 
@@ -164,26 +165,3 @@ def _inside(network: Any, address: str) -> bool:
     if not address:
         return False
     return ip_address(address) in ip_network(f"{network.address_prefix}/{network.prefix_len.value}", strict=False)
-
-
-def _metadata_value(matcher: Any, metadata: Mapping[str, Any]) -> Any:
-    value: Any = metadata.get(matcher.filter)
-    for part in matcher.path:
-        value = value.get(part.key) if isinstance(value, Mapping) else None
-    return value
-
-
-def _metadata_matches(matcher: Any, metadata: Mapping[str, Any]) -> bool:
-    return bool(_value_matches(matcher.value, _metadata_value(matcher, metadata)) != matcher.invert)
-
-
-def _value_matches(matcher: Any, value: Any) -> bool:
-    match matcher.WhichOneof("match_pattern"):
-        case "string_match":
-            return isinstance(value, str) and string_matches(matcher.string_match, value)
-        case "list_match":
-            listed = value if isinstance(value, list | tuple) else ()
-            return any(_value_matches(matcher.list_match.one_of, item) for item in listed)
-        case "or_match":
-            return any(_value_matches(item, value) for item in matcher.or_match.value_matchers)
-    raise ValueError(f"the simulator does not know {matcher.WhichOneof('match_pattern')} of metadata")

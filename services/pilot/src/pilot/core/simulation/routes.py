@@ -1,10 +1,15 @@
 """Virtual hosts and routes as Envoy matches them, for the simulator. Pure."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import re2
+
+from pilot.core.simulation.calls import Call
+from pilot.core.simulation.metadata_match import metadata_matches
+from pilot.core.simulation.string_match import string_matches
 
 
 def find_virtual_host(routes: Any, host: str, port: int) -> Any:
@@ -33,17 +38,15 @@ def _rank(domain: str, host: str) -> tuple[int, int] | None:
     return None
 
 
-def find_route(host: Any, method: str, authority: str, target: str, headers: Mapping[str, str]) -> Any:
+def find_route(host: Any, call: Call) -> Any:
     """The first route all of whose conditions hold; None when there is none."""
-    seen = request_of(method, authority, target, headers)
+    seen = request_of(call)
     return next((route for route in host.routes if not mismatch(route.match, seen)), None)
 
 
-def missed_routes(
-    host: Any, method: str, authority: str, target: str, headers: Mapping[str, str]
-) -> list[tuple[Any, str]]:
+def missed_routes(host: Any, call: Call) -> list[tuple[Any, str]]:
     """The routes before the one that matches (all of them when none does), each with why it does not."""
-    seen = request_of(method, authority, target, headers)
+    seen = request_of(call)
     found = []
     for route in host.routes:
         why = mismatch(route.match, seen)
@@ -60,15 +63,16 @@ class Request(NamedTuple):
     headers: Mapping[str, str]
     """Names in lower case, with the pseudo headers."""
     query: Mapping[str, str]
+    metadata: Mapping[str, Any] = MappingProxyType({})
 
 
-def request_of(method: str, authority: str, target: str, headers: Mapping[str, str]) -> Request:
+def request_of(call: Call) -> Request:
     """The request as Envoy sees it."""
-    parts = urlsplit(target)
-    seen = {name.lower(): value for name, value in headers.items()}
-    seen |= {":method": method, ":authority": authority, ":scheme": "http"}
-    query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
-    return Request(parts.path, seen, query)
+    path, _, after = call.path.partition("?")
+    seen = {name.lower(): value for name, value in call.headers.items()}
+    seen |= {":method": call.method, ":authority": call.host, ":scheme": "http"}
+    query = {name: values[0] for name, values in parse_qs(after, keep_blank_values=True).items()}
+    return Request(path, seen, query, call.metadata)
 
 
 def mismatch(match: Any, request: Request) -> str:
@@ -81,7 +85,8 @@ def mismatch(match: Any, request: Request) -> str:
     for parameter in match.query_parameters:
         if not _query_matches(parameter, request.query):
             return f"the query parameter {parameter.name} {_difference(parameter, request.query.get(parameter.name))}"
-    return "it asks for claims of a token" if match.dynamic_metadata else ""
+    held = all(metadata_matches(item, request.metadata) for item in match.dynamic_metadata)
+    return "" if held else "it asks for claims of a token"
 
 
 def _path_wanted(match: Any) -> str:
@@ -164,17 +169,3 @@ def redirected(route: Any, host: str, port: int, target: str, *, tls: bool) -> s
         matched = len(path) if kind in ("path", "safe_regex") else len(getattr(route.match, kind))
         path = moved.prefix_rewrite + path[matched:]
     return f"{scheme}://{name}{path}{mark}{query}"
-
-
-def string_matches(matcher: Any, value: str) -> bool:
-    """Envoy's StringMatcher."""
-    kind = matcher.WhichOneof("match_pattern")
-    if kind == "safe_regex":
-        return bool(re2.fullmatch(matcher.safe_regex.regex, value))
-    wanted = getattr(matcher, kind)
-    wanted, value = (wanted.lower(), value.lower()) if matcher.ignore_case else (wanted, value)
-    if kind == "prefix":
-        return bool(value.startswith(wanted))
-    if kind == "suffix":
-        return bool(value.endswith(wanted))
-    return bool(wanted in value if kind == "contains" else wanted == value)

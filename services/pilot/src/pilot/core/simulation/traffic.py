@@ -9,6 +9,7 @@ Pure.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from meshcore.xds import registry
@@ -17,6 +18,7 @@ from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, ROUTE_TYPE
 
 from pilot.core.simulation.calls import HTTP1, Arrival, Call, Outcome
 from pilot.core.simulation.listeners import filter_chain, inbound_listener, named, outbound_listener
+from pilot.core.simulation.normal_paths import normal_path
 from pilot.core.simulation.routes import find_route, find_virtual_host, redirected
 
 
@@ -64,9 +66,10 @@ def _through(resources: ResourceSet, listener: Any, chain: Any, call: Call) -> O
         routes = named(resources, ROUTE_TYPE, config.rds.route_config_name)
     if routes is None:
         return Outcome(**place, status=404)
-    place["route_config"] = routes.name
+    call = replace(call, path=normal_path(config, call.path))
+    place |= {"route_config": routes.name, "routes_message": routes, "path": call.path}
     host = find_virtual_host(routes, call.host, call.port)
-    route = find_route(host, call.method, call.host, call.path, call.headers) if host is not None else None
+    route = find_route(host, call) if host is not None else None
     if host is not None and host.require_tls == host.ALL and not call.tls:
         return Outcome(**place, virtual_host=host.name, status=301, location=f"https://{call.host}{call.path}")
     if host is None or route is None:

@@ -87,7 +87,7 @@ def _policies(
         asked,
         principal=identity if mutual else "",
         server_name=cluster_sni(parsed.port, parsed.subset, parsed.host) if mutual else "",
-        path=asked.path if route is None else rewritten_path(route, asked.path),
+        path=asked.path if route is None else rewritten_path(route, outcome.path),
         host=asked.host if route is None else rewritten_host(route, name, asked.host),
     )
     verdicts = server_verdicts(work.snapshot, _servers(work, service, name), at_door, mutual=mutual)
