@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from envoy_bootstrap.adapters.capture.pod_repair import PodRepair
+from envoy_bootstrap.core.capture.repair import parse_repair
+from meshcore.http.kubeconfig import Access
 from scratch import Scratch
 
 pytestmark = [pytest.mark.capture, pytest.mark.timeout(180)]
@@ -121,3 +125,39 @@ def test_attack_46_a_wrong_annotation_stops_the_pod_and_applies_nothing(mesh, sc
     with mesh.control.applied(pod("wrong", [PROXY], STATUS | {wrong: "80 -j ACCEPT"})):
         code, said, _ = asked("ADD", scratch, "wrong", run_dir)
     assert (code, said["code"], wrong in said["msg"], scratch.state()) == (1, 7, True, before)
+
+
+@pytest.mark.parametrize("remedy", ["REPAIR", "LABEL", "DELETE"])
+def test_a_pod_that_was_started_before_the_plugin_was_there_is_helped(mesh, scratch, run_dir, remedy):
+    ended = {"terminated": {"exitCode": 126, "reason": "Error", "finishedAt": None}}
+    first = {"name": "istio-validation", "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended}
+    status = {"podIP": "10.77.0.2", "podIPs": [{"ip": "10.77.0.2"}], "initContainerStatuses": [first]}
+    path = "/api/v1/namespaces/default/pods/{}"
+    said: list[str] = []
+    config = parse_repair({f"REPAIR_{remedy}_PODS": "true"})
+    repair = PodRepair(config, Access.of_kubeconfig(Path(run_dir) / "istio-cni-kubeconfig"), said.append)
+    name = f"broken-{remedy.lower()}"
+    with (
+        subprocess.Popen(["ip", "netns", "exec", scratch.name, "sleep", "60"]) as process,
+        mesh.control.applied(pod(name, [PROXY], STATUS), pod("whole", [PROXY], STATUS)),
+    ):
+        try:
+            stored = mesh.control.api.get(path.format(name)).json()
+            answer = mesh.control.api.put(f"{path.format(name)}/status", json={**stored, "status": status})
+            assert answer.status_code == 200, answer.text
+            for _ in range(2):
+                asyncio.run(repair.once())
+            found = mesh.control.api.get(path.format(name))
+            labels = found.json()["metadata"].get("labels", {})
+            done = {"REPAIR": "repaired", "LABEL": "labelled", "DELETE": "deleted"}[remedy]
+            assert said == [f"default/{name} has no capture: {done}"]
+            captured = scratch.told("--skip-rule-apply", "--run-validation", "--probe-timeout", "1s").returncode == 0
+            assert (captured, labels.get("cni.istio.io/uninitialized"), found.status_code) == {
+                "REPAIR": (True, None, 200),
+                "LABEL": (False, "true", 200),
+                "DELETE": (False, None, 404),
+            }[remedy]
+        finally:
+            process.kill()
+            if remedy == "DELETE":
+                mesh.control.apply(pod(name, [PROXY], STATUS))

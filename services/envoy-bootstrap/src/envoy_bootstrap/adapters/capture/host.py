@@ -5,7 +5,7 @@ import grp
 import ipaddress
 import os
 import pwd
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from meshcore.errors import ErrorCode, MeshError
@@ -39,7 +39,31 @@ def host_facts(envoy_user: str, resolv_conf: Path = Path("/etc/resolv.conf")) ->
     except KeyError:
         uid = None
     text = resolv_conf.read_text(errors="replace") if resolv_conf.exists() else ""
-    return HostFacts(tuple(_addresses()), tuple(_servers(text)), uid)
+    return HostFacts(tuple(addresses_of("self")), tuple(_servers(text)), uid)
+
+
+def find_network_namespace(addresses: Collection[str]) -> str | None:
+    """The file of the network namespace, other than this one, that has one of these addresses; None without any.
+
+    Namespaces are those of the processes that this one sees: a node's, when it has the node's process ids.
+    """
+    seen = {_namespace("self")}
+    for process in (path.name for path in Path("/proc").iterdir() if path.name.isdigit()):
+        inode = _namespace(process)
+        if inode in seen or inode is None:
+            continue
+        seen.add(inode)
+        # another process may have got the number meanwhile
+        if set(addresses_of(process)) & set(addresses) and _namespace(process) == inode:
+            return f"/proc/{process}/ns/net"
+    return None
+
+
+def _namespace(process: str) -> int | None:
+    try:
+        return os.stat(f"/proc/{process}/ns/net").st_ino
+    except OSError:
+        return None
 
 
 def owner_numbers(users: Iterable[str], groups: Iterable[str]) -> dict[str, str]:
@@ -60,22 +84,27 @@ def owner_numbers(users: Iterable[str], groups: Iterable[str]) -> dict[str, str]
     return found
 
 
-def _addresses() -> Iterator[str]:
-    """Of both families, without those that only this machine or its links know."""
-    routed = Path("/proc/self/net/fib_trie")
+def addresses_of(process: str) -> Iterator[str]:
+    """Of both families in a process's network namespace, without those that only that machine or its links know."""
     own = ""
-    for line in routed.read_text().splitlines() if routed.exists() else ():
+    for line in _lines(process, "fib_trie"):
         # a leaf of the tree, then what it is: addresses of this machine are local hosts
         word = line.strip()
         if word.startswith("|-- "):
             own = word.removeprefix("|-- ")
         elif word == "/32 host LOCAL" and _is_reachable(own):
             yield own
-    known = Path("/proc/self/net/if_inet6")
-    for line in known.read_text().splitlines() if known.exists() else ():
+    for line in _lines(process, "if_inet6"):
         text = str(ipaddress.IPv6Address(bytes.fromhex(line.split()[0])))
         if _is_reachable(text):
             yield text
+
+
+def _lines(process: str, name: str) -> list[str]:
+    try:
+        return Path(f"/proc/{process}/net/{name}").read_text().splitlines()
+    except OSError:
+        return []
 
 
 def _is_reachable(text: str) -> bool:

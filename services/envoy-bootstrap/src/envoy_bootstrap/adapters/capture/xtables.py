@@ -31,11 +31,11 @@ class XTables:
             run([self.restore, "--noflush", "--wait"], text)
 
 
-def run(command: Sequence[str], stdin: str = "") -> str:
-    """The program's output; FAILED_PRECONDITION with its complaint when it fails."""
+def run(command: Sequence[str], stdin: str = "", environment: Mapping[str, str] | None = None) -> str:
+    """The program's output; FAILED_PRECONDITION with its complaint when it fails. `environment` None is our own."""
     try:
         done = subprocess.run(  # noqa: S603 - an argument list of our own words, without a shell
-            command, input=stdin, capture_output=True, text=True, timeout=_PATIENCE, check=False
+            command, input=stdin, env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MeshError(ErrorCode.FAILED_PRECONDITION, f"{command[0]} cannot be run: {error}") from None

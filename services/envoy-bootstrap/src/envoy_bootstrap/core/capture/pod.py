@@ -61,6 +61,11 @@ def skip_reason(pod: Mapping[str, Any]) -> str | None:
 
 def flags_of_pod(pod: Mapping[str, Any]) -> Mapping[str, str]:
     """The settings of a pod that is captured, as `read_flags` gives them; INVALID names each wrong annotation."""
+    return read_flags(told_by_pod(pod), {})
+
+
+def told_by_pod(pod: Mapping[str, Any]) -> Mapping[str, str]:
+    """The flags of istio-iptables that say the same; INVALID names each wrong annotation."""
     annotations = _texts(pod, "annotations")
     proxy = _containers(pod)[PROXY]
     environment = _environment(proxy)
@@ -87,7 +92,7 @@ def flags_of_pod(pod: Mapping[str, Any]) -> Mapping[str, str]:
     # root is who a proxy with TPROXY runs as, and everybody's traffic would be let go
     for flag, field in (("proxy-uid", "runAsUser"), ("proxy-gid", "runAsGroup")):
         given[flag] = str(security.get(field) or 1337)
-    return read_flags(given, {})
+    return given
 
 
 def _containers(pod: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
