@@ -131,6 +131,11 @@ class ReceiptMachine(RuleBasedStateMachine):
             assert not set(answer.outstanding) - {f"p{stream}" for stream in self.streams}
 
     @invariant()
+    def what_is_decided_can_be_asked_by_itself(self):
+        for revision in range(self.revision + 2):
+            assert self.log.decided(revision) is self.log.answer(revision).decided
+
+    @invariant()
     def it_is_settled_when_nothing_is_out(self):
         out = any(self.log.answer(revision).outstanding for revision in range(1, self.revision + 1))
         assert self.log.settled_everywhere is not out

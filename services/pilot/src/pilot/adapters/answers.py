@@ -104,12 +104,10 @@ class LocalAnswers:
 
     async def _receipt(self, revision: int, seconds: float) -> Any:
         deadline = time.monotonic() + min(seconds, LONGEST_WAIT)
-        while True:
-            answer = self._hub.engine.receipts.answer(revision)
-            left = deadline - time.monotonic()
-            if answer.decided or left <= 0:
-                return answer
+        receipts = self._hub.engine.receipts
+        while not receipts.decided(revision) and (left := deadline - time.monotonic()) > 0:
             await self._hub.progress(left)
+        return receipts.answer(revision)
 
     def _config_dump(self, proxy: str) -> Any:
         stream = self._hub.engine.find(proxy)

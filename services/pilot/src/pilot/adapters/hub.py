@@ -194,20 +194,24 @@ class Hub:
     async def registered_taken(self, sequence: int, seconds: float) -> bool:
         """Wait until every proxy's stream of this process has taken what the bucket held at `sequence`."""
         deadline = time.monotonic() + seconds
-        generation: int | None = None
-        while True:
-            if generation is None and self.registered_sequence >= sequence:
-                generation = self.engine.generation
-            if generation is not None and all(
-                stream.settled_generation >= generation
-                for stream in self.engine.streams.values()
-                if stream.proxy_class is not None
-            ):
-                return True
-            left = deadline - time.monotonic()
-            if left <= 0:
+        while self.registered_sequence < sequence:
+            if not await self._progressed_by(deadline):
                 return False
+        generation = self.engine.generation
+        streams = self.engine.streams
+        # One at a time, each once: who comes later begins with what there is now.
+        for number in [number for number, stream in streams.items() if stream.proxy_class is not None]:
+            while number in streams and streams[number].settled_generation < generation:
+                if not await self._progressed_by(deadline):
+                    return False
+        return True
+
+    async def _progressed_by(self, deadline: float) -> bool:
+        """Wait for the next step of anybody; False when the time is over."""
+        left = deadline - time.monotonic()
+        if left > 0:
             await self.progress(left)
+        return left > 0
 
     def _note_rejected(self, resources: ResourceSet) -> None:
         """Count what of Gateways was left out, once for each reason."""

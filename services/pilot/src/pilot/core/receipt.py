@@ -5,6 +5,7 @@ waited for. A revision with nothing but Secrets in it is no config: its receipt 
 seconds since the epoch.
 """
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -97,6 +98,8 @@ class ReceiptLog:
         self._newest = 0
         self._waiting = 0
         self._aside: dict[int, _Aside] = {}
+        self._owing: dict[int, deque[_Aside]] = {}
+        """As `_open`, of those beside the config."""
 
     @property
     def settled_everywhere(self) -> bool:
@@ -113,6 +116,7 @@ class ReceiptLog:
         self._receipts.clear()
         self._open.clear()
         self._aside.clear()
+        self._owing.clear()
         self._waiting = 0
         self._began = self._newest = revision
 
@@ -129,15 +133,19 @@ class ReceiptLog:
 
     def opened_aside(self, revision: int, generation: int, streams: Mapping[int, str]) -> None:
         """A revision changed something beside the config (Secrets), and these streams must take it."""
-        self._aside[revision] = _Aside(generation, dict(streams), len(streams))
+        aside = self._aside[revision] = _Aside(generation, dict(streams), len(streams))
+        for stream in streams:
+            self._owing.setdefault(stream, deque()).append(aside)
         if len(self._aside) > self._kept:
             del self._aside[next(iter(self._aside))]
 
     def taken(self, stream: int, generation: int, now: float) -> bool:
         """The stream has taken everything up to a generation of the engine."""
         moved = False
-        for aside in self._aside.values():
-            if generation >= aside.generation and aside.waiting.pop(stream, None) is not None:
+        owing = self._owing.get(stream)
+        while owing and owing[0].generation <= generation:
+            aside = owing.popleft()
+            if aside.waiting.pop(stream, None) is not None:  # it may have refused it
                 aside.acked += 1
                 aside.last_ack = now
                 moved = True
@@ -158,7 +166,7 @@ class ReceiptLog:
         for receipt, proxy in self._leaving(stream, revision):
             receipt.failed[proxy] = Refusal(proxy, type_url, message, configs)
             moved = True
-        for aside in self._aside.values() if type_url == SECRET_TYPE else ():
+        for aside in self._owing.get(stream, ()) if type_url == SECRET_TYPE else ():
             if (secret_user := aside.waiting.pop(stream, None)) is not None:
                 aside.failed[secret_user] = Refusal(secret_user, type_url, message, configs)
                 moved = True
@@ -170,30 +178,37 @@ class ReceiptLog:
         for receipt, proxy in self._leaving(stream, self._newest):
             receipt.gone.append(proxy)
             moved = True
-        for aside in self._aside.values():
+        for aside in self._owing.pop(stream, ()):
             if (secret_user := aside.waiting.pop(stream, None)) is not None:
                 aside.gone.append(secret_user)
                 moved = True
         self._open.pop(stream, None)
         return moved
 
+    def decided(self, revision: int) -> bool:
+        """Whether `answer` is, without naming anybody: asked at every ACK while somebody waits for the receipt."""
+        if (found := self._find(revision)) is not None:
+            return not found.waiting
+        return revision <= self._newest
+
     def answer(self, revision: int) -> ReceiptAnswer:
         """What this instance knows about a revision."""
+        found = self._find(revision)
+        if found is None:
+            return ReceiptAnswer(Knowledge.AHEAD if revision > self._newest else Knowledge.BEFORE, revision)
+        applied, committed = revision, None
+        if isinstance(found, _Receipt):
+            applied, committed = found.revision, found.commit_time
+        return ReceiptAnswer(Knowledge.KNOWN, revision, applied, committed, found.last_ack, **_counts(found))
+
+    def _find(self, revision: int) -> "_Receipt | _Aside | None":
+        """The receipt that covers a revision."""
         if (aside := self._aside.get(revision)) is not None:
-            return ReceiptAnswer(Knowledge.KNOWN, revision, revision, None, aside.last_ack, **_counts(aside))
-        if revision > self._newest:
-            return ReceiptAnswer(Knowledge.AHEAD, revision)
-        receipt = next((one for one in reversed(self._receipts) if one.previous < revision <= one.revision), None)
-        if receipt is None or revision <= self._began:
-            return ReceiptAnswer(Knowledge.BEFORE, revision)
-        return ReceiptAnswer(
-            Knowledge.KNOWN,
-            revision,
-            receipt.revision,
-            receipt.commit_time,
-            receipt.last_ack,
-            **_counts(receipt),
-        )
+            return aside
+        if not self._began < revision <= self._newest:
+            return None
+        at = bisect_left(self._receipts, revision, key=lambda one: one.revision)
+        return self._receipts[at] if at < len(self._receipts) and self._receipts[at].previous < revision else None
 
     def _closing(self, stream: int, revision: int) -> Iterable[_Receipt]:
         for receipt, _ in self._leaving(stream, revision):
