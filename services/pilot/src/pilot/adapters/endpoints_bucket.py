@@ -1,7 +1,8 @@
 """The bucket `mesh-endpoints`: registered workloads and the heartbeats of Pilot processes, in NATS and as last copy.
 
 Keys: `e.<namespace>.<name>` for entries, `h.<process>` for heartbeats. Every write compares the sequence that it was
-decided on. NATS may lose everything: what this process has seen and the bucket has not is put back.
+decided on. NATS may lose everything: what this process has seen and the bucket has not is put back. So a key that was
+deleted stays marked as that until nobody can have missed it.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ BUCKET = "mesh-endpoints"
 LEASES = "l."
 """Prefix of the keys of leases (`pilot.adapters.lease`); this view passes them over."""
 SILENCE = 7.0
+_BURIED_AT_ONCE = 50
+"""Deleted keys that are forgotten at one time: each is a request."""
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
 _log = structlog.get_logger("registration")
 
@@ -90,6 +93,8 @@ class EndpointsBucket:
         self.in_sync_since: float | None = None
         """Since when the watch has shown everything; None while it has not."""
         self._saved: dict[str, Held] | None = None
+        self._deleted: dict[str, tuple[int, float]] = {}
+        """Keys that are marked as deleted: the mark's sequence, and since when this process knows of it."""
 
     @property
     def entries(self) -> list[Entry]:
@@ -109,6 +114,11 @@ class EndpointsBucket:
         """Whether a process has renewed its heartbeat within that many seconds, as seen from here."""
         beat = self._beats.get(process)
         return beat is not None and time.monotonic() - beat[1] <= within
+
+    def leads(self, process: str, within: float) -> bool:
+        """Whether this process is the first of those that live, so that it does what one of them is to do."""
+        limit = time.monotonic() - within
+        return all(process <= beat.process for beat, at in self._beats.values() if at >= limit)
 
     def instances(self, within: float) -> set[str]:
         """Instances of which a process has renewed its heartbeat within that many seconds."""
@@ -173,6 +183,18 @@ class EndpointsBucket:
         store = await self._store()
         await store.delete(heartbeat_key(process))
 
+    async def forget_deleted(self, age: float, *, leads: bool) -> None:
+        """Take the marks of keys out of the bucket that have been deleted for that many seconds; not those of keys that
+        are there again. Who was away for longer puts back what it knows, and expiry judges it. Whoever does not lead
+        forgets them later, in case the other one cannot."""
+        limit = time.monotonic() - (age if leads else 2 * age)
+        due = [(key, mark) for key, (mark, since) in self._deleted.items() if since <= limit][:_BURIED_AT_ONCE]
+        for key, mark in due:
+            if leads:
+                subject, stream = f"$KV.{BUCKET}.{key}", f"KV_{BUCKET}"
+                await self._bus.jetstream().purge_stream(stream, seq=mark + 1, subject=subject)
+            self._deleted.pop(key, None)
+
     async def save(self) -> None:
         """Write the last copy when something has changed since."""
         held = dict(self._held)
@@ -185,6 +207,7 @@ class EndpointsBucket:
     async def _follow(self) -> None:
         # A store that was lost counts its messages from one again.
         self._sequence = 0
+        self._deleted.clear()
         self._held = {key: Held(held.entry, 0) for key, held in self._held.items()}
         before = dict(self._held)
         seen: set[str] = set()
@@ -212,6 +235,9 @@ class EndpointsBucket:
     def _take(self, item: BucketEntry) -> bool:
         """Take one message into the view; whether an entry changed."""
         self._sequence = max(self._sequence, item.sequence)
+        self._deleted.pop(item.key, None)
+        if item.value is None:
+            self._deleted[item.key] = (item.sequence, time.monotonic())
         if item.key.startswith("h."):
             self._take_beat(item)
             return False
