@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from mesh import Mesh, client, destination_rule, route, service, virtual_service, wait_until, workload
+from meshcore.model.kinds import NETWORKING, by_plural
 from meshcore.testing.ads_client import AdsClient, node
 from meshcore.xds.types import ROUTE_TYPE
 
@@ -62,3 +63,16 @@ async def test_one_status_tells_of_the_refusals_at_all_pilots_and_survives_its_w
         assert "odd-1.default, odd-2.default refuse rds 9080: the virtual host" in both
         await asyncio.to_thread(mesh.kill, "pilot")
     await asyncio.to_thread(wait_until, "nothing is told any more", lambda: not told(mesh), 60)
+
+
+def test_each_workload_is_one_entry_that_its_next_writer_leaves_as_it_is(mesh: Mesh) -> None:
+    """The Pilot that had the lease may be the one that was killed before."""
+
+    def generations() -> dict[str, int]:
+        listed = mesh.config.list_objects(by_plural(NETWORKING, "workloadentries"), None)["items"]
+        return {item["metadata"]["name"]: item["metadata"]["generation"] for item in listed}
+
+    before = wait_until("two entries", lambda: len(found := generations()) == 2 and found, 60)
+    mesh.add(workload("late"))
+    after = wait_until("one more", lambda: len(found := generations()) == 3 and found, 60)
+    assert {name: after[name] for name in before} == before

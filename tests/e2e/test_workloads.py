@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import socket
 from pathlib import Path
+from typing import Any
 
 from mesh import Mesh, client, service, wait_until, workload
+from meshcore.model.kinds import NETWORKING, by_plural
 from meshctl.adapters.control import send_order
 from meshctl.adapters.peer_certificate import presented_certificate
 
-PROBED = 200
-"""The number of a workload that nobody is."""
+PROBED, UNPROBED = 200, 201
+"""Numbers of workloads that nobody is."""
 
 
 def test_a_new_sidecar_makes_its_service_reachable(mesh: Mesh) -> None:
@@ -19,6 +21,40 @@ def test_a_new_sidecar_makes_its_service_reachable(mesh: Mesh) -> None:
     mesh.add(workload("newcomer"))
     reply = wait_until("newcomer answers", lambda: reply if (reply := mesh.get("http://newcomer:9080/")).good else None)
     assert reply.body["caller"].endswith("/sa/client")
+
+
+def test_a_registered_workload_is_a_workload_entry_and_one_endpoint(mesh: Mesh) -> None:
+    mesh.apply(service("vm"))
+    mesh.add(workload("vm", proxy_env={"MESHCORE_APP_PROBE": f"tcp://{mesh.stack.application(UNPROBED)}:9080"}))
+    place = mesh.workload("vm")["address"]
+
+    def found() -> list[dict[str, Any]]:
+        listed = mesh.config.list_objects(by_plural(NETWORKING, "workloadentries"), "default")
+        return [item for item in listed["items"] if item["spec"].get("address") == place]
+
+    def health(item: dict[str, Any]) -> list[tuple[str, str]]:
+        return [(one["type"], one["status"]) for one in item.get("status", {}).get("conditions", ())]
+
+    (entry,) = wait_until("its entry is there", found)
+    group = entry["metadata"]["annotations"]["istio.io/autoRegistrationGroup"]
+    assert entry["metadata"]["name"] == f"{group}-{place}"
+    assert entry["metadata"]["annotations"]["istio.io/workloadController"]
+    assert entry["metadata"]["annotations"]["istio.io/connectedAt"].endswith("Z")
+    owner = mesh.config.read(by_plural(NETWORKING, "workloadgroups"), "default", group)
+    (reference,) = entry["metadata"]["ownerReferences"]
+    assert (reference["kind"], reference["name"], reference["uid"]) == (
+        "WorkloadGroup",
+        group,
+        owner["metadata"]["uid"],
+    )
+    wait_until("it is told to be unwell", lambda: health(found()[0]) == [("Healthy", "False")])
+    with socket.create_server((mesh.stack.application(UNPROBED), 9080)):
+        wait_until("it answers", lambda: mesh.get("http://vm:9080/").good)
+        wait_until("it is told to be well", lambda: health(found()[0]) == [("Healthy", "True")])
+        endpoints = mesh.run_here("proxy-config", "endpoints", "client.default", "-o", "json").output
+        assert endpoints.count(f'"{place}"') == 1, "no second endpoint"
+    send_order(mesh.layout.control_socket, {"op": "remove", "names": ["vm"]}, 60)
+    wait_until("its entry is gone", lambda: not found())
 
 
 def test_a_workload_whose_probe_fails_gets_no_request_until_it_succeeds_again(mesh: Mesh) -> None:

@@ -53,12 +53,14 @@ def signing_key() -> SigningKey:
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> Path:
-    """The tokens file: an admin, an editor of `shop`, a viewer, a status writer, and somebody without any role."""
+    """The tokens file: an admin, an editor of `shop`, a viewer, a status writer, a registrar, and somebody without any
+    role."""
     roles: dict[str, dict[str, list[Role]]] = {
         "admin": {"*": [Role.ADMIN]},
         "editor": {"shop": [Role.EDITOR]},
         "viewer": {"*": [Role.VIEWER]},
         "status-writer": {"*": [Role.STATUS_WRITER]},
+        "registrar": {"*": [Role.REGISTRAR]},
         "nobody": {},
     }
     path = tmp_path / "tokens.json"

@@ -88,6 +88,7 @@ async def test_tokens_are_stored_hashed_with_their_roles(tmp_path):
     assert (await caller("admin-token")).allows(Role.ADMIN)
     status = await caller("pilot/status-token")
     assert status.allows(Role.STATUS_WRITER)
+    assert status.allows(Role.REGISTRAR)
     assert not status.allows(Role.VIEWER)
     reader = await caller("citadel/galley-token")
     assert reader is not None

@@ -7,6 +7,7 @@ import httpx
 import jwt
 import pytest
 
+WE = "/apis/networking.istio.io/v1/namespaces/shop/workloadentries"
 VS = "/apis/networking.istio.io/v1/namespaces/shop/virtualservices"
 OBJECT = {
     "apiVersion": "networking.istio.io/v1",
@@ -72,6 +73,15 @@ async def test_health_and_version_are_open(api: Any, path: str) -> None:
         ("editor", "POST", "/api/v1/namespaces", False),
         ("editor", "POST", TOKEN, False),
         ("status-writer", "GET", VS, False),
+        ("status-writer", "POST", WE, False),
+        ("registrar", "GET", VS, False),
+        ("registrar", "GET", WE, False),
+        ("registrar", "POST", VS, False),
+        ("registrar", "POST", WE, True),
+        ("registrar", "DELETE", f"{WE}/reviews-1", True),
+        ("registrar", "PUT", f"{WE}/reviews-1/status", False),
+        ("editor", "POST", WE, True),
+        ("viewer", "POST", WE, False),
         ("nobody", "GET", VS, False),
         ("nobody", "GET", "/apis", True),
         ("nobody", "GET", JWKS, True),

@@ -62,9 +62,11 @@ class PilotSettings(ProofSettings):
     """Whether workloads may register over their agent's stream."""
     registration_grace: GoDuration = timedelta(seconds=10)
     registration_stable_after: GoDuration = timedelta(seconds=30)
+    registration_forgotten_after: GoDuration = timedelta(hours=1)
+    """How long it stays marked in the bus that somebody is registered no longer."""
     heartbeat_interval: GoDuration = timedelta(seconds=2)
     galley_url: str = ""
-    """Galley's config API, to report what proxies refuse; empty reports nothing."""
+    """Galley's config API, to report what proxies refuse and who has registered; empty reports nothing."""
     jwt_pub_key_refresh_interval: GoDuration = timedelta(minutes=20)
     """How often the keys of JWT issuers are fetched again."""
     jwt_enable_remote_jwks: Annotated[KeyFetching, BeforeValidator(KeyFetching.parse)] = KeyFetching.PILOT

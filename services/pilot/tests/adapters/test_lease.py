@@ -6,8 +6,9 @@ from meshcore.xds.origin import ConfigRef
 from nats.js.api import KeyValueConfig
 from pilot.adapters.answers import Gathered
 from pilot.adapters.endpoints_bucket import BUCKET, EndpointsBucket
+from pilot.adapters.galley_api import TOKEN_FILE
 from pilot.adapters.lease import MISSED, Lease
-from pilot.adapters.status_writer import LEASE, TOKEN_FILE, StatusWriter
+from pilot.adapters.status_writer import LEASE, StatusWriter
 from pilot.core.object_status import StatusWrite, writes
 from pilot.settings import PilotSettings
 

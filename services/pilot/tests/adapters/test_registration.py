@@ -4,6 +4,7 @@ import pytest
 from meshcore.testing.ads_client import AdsClient, node
 from meshcore.xds.types import HEALTH_TYPE, NAME_TABLE_TYPE
 from pilot.adapters.endpoints_bucket import BUCKET
+from pilot.adapters.galley_api import TOKEN_FILE
 
 HOST = "reviews.shop.svc.cluster.local"
 SERVICE = {
@@ -83,6 +84,38 @@ async def test_a_newer_connection_takes_the_entry_over(published, pilot, agent_c
                 await newest.until(lambda: newest.names(NAME_TABLE_TYPE))
                 await reached(lambda: entries.entries and entries.entries[0].owner == "pilot-2")
         assert two.endpoints(HOST) == {"127.0.0.9"}
+
+
+async def test_the_mark_of_a_deleted_registration_is_taken_out_of_the_bucket(
+    galley, published, pilot, agent_client, reached
+):
+    async def keys():
+        store = await galley.bus.jetstream().key_value(BUCKET)
+        info = await galley.bus.jetstream().stream_info(store._stream, subjects_filter=f"$KV.{BUCKET}.e.>")
+        return len(info.state.subjects or {})
+
+    async with pilot("pilot-1", registration_forgotten_after="300ms") as one, pilot("pilot-2") as two:
+        for _ in range(2):
+            async with agent_client(two) as client:
+                await reached(lambda: two.endpoints(HOST) == {"127.0.0.9"})
+                assert await keys() == 1
+                await client.end()
+            await reached(lambda: one.endpoints(HOST) == set() and not one.serving.registered._bucket._deleted)
+            assert await keys() == 0
+        assert one.serving.registered._bucket.instances(1.0) == {"pilot-1", "pilot-2"}
+
+
+async def test_with_galley_away_workloads_register_all_the_same(published, pilot, agent_client, reached, tmp_path):
+    async with pilot(galley_url="https://127.0.0.1:1") as running:
+        (tmp_path / "pilot-1-identity" / TOKEN_FILE).write_text("token")
+        registered = running.serving.registered
+        async with agent_client(running) as client:
+            await reached(lambda: running.endpoints(HOST) == {"127.0.0.9"})
+            beats = registered._beats
+            await reached(lambda: registered._beats >= beats + 3)  # as often was it tried to write its object
+            assert running.endpoints(HOST) == {"127.0.0.9"}
+            await client.end()
+        await reached(lambda: running.endpoints(HOST) == set())
 
 
 async def test_losing_nats_with_all_its_data_de_registers_nobody(nats, galley, published, pilot, agent_client, reached):

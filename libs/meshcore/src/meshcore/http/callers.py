@@ -1,7 +1,7 @@
 """Who calls an HTTP interface and what they may do. Pure.
 
-Roles are per namespace (`*` is every namespace): a viewer reads, an editor also writes config, an admin does all, and
-a status writer only reports status.
+Roles are per namespace (`*` is every namespace): a viewer reads, an editor also writes config, an admin does all, a
+status writer only reports status, and a registrar only writes WorkloadEntries.
 """
 
 from collections.abc import Mapping
@@ -24,13 +24,15 @@ class Role(StrEnum):
     EDITOR = "editor"
     ADMIN = "admin"
     STATUS_WRITER = "status-writer"
+    REGISTRAR = "registrar"
 
 
 _INCLUDES: Mapping[Role, frozenset[Role]] = {
     Role.VIEWER: frozenset({Role.VIEWER}),
-    Role.EDITOR: frozenset({Role.VIEWER, Role.EDITOR}),
+    Role.EDITOR: frozenset({Role.VIEWER, Role.EDITOR, Role.REGISTRAR}),
     Role.ADMIN: frozenset(Role),
     Role.STATUS_WRITER: frozenset({Role.STATUS_WRITER}),
+    Role.REGISTRAR: frozenset({Role.REGISTRAR}),
 }
 
 

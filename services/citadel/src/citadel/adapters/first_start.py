@@ -166,7 +166,7 @@ class _FirstStart:
         everywhere = [token_entry(admin, "admin", {EVERY_NAMESPACE: [Role.ADMIN]})]
         of_galley = [
             *everywhere,
-            token_entry(status, "pilot", {EVERY_NAMESPACE: [Role.STATUS_WRITER]}),
+            token_entry(status, "pilot", {EVERY_NAMESPACE: [Role.STATUS_WRITER, Role.REGISTRAR]}),
             token_entry(reader, "citadel", {}),
         ]
         of_pilot = [*everywhere, token_entry(asker, "galley", {EVERY_NAMESPACE: [Role.VIEWER]})]

@@ -1,7 +1,8 @@
 """Which role a request of the config API needs, and where.
 
 Reads need a viewer, writes an editor, both in the object's namespace (of a Namespace: in that namespace to read it, in
-every namespace to write it). A status is the status writers', workload tokens are the admins'.
+every namespace to write it). A status is the status writers', workload tokens are the admins', and WorkloadEntries are
+also the registrars', as Pilot writes one for each workload that registers.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from meshcore.model.kinds import KindInfo
 
 from galley.core.kube_api.paths import ResourcePath
 
-VIEWER, EDITOR, ADMIN, STATUS_WRITER = "viewer", "editor", "admin", "status-writer"
+VIEWER, EDITOR, ADMIN, STATUS_WRITER, REGISTRAR = "viewer", "editor", "admin", "status-writer", "registrar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ def need_of(method: str, path: ResourcePath, info: KindInfo) -> Need:
         return Need(ADMIN, namespace)
     if path.subresource == "status" and not reads:
         return Need(STATUS_WRITER, namespace)
+    if info.kind == "WorkloadEntry" and not reads:
+        return Need(REGISTRAR, namespace)
     return Need(VIEWER if reads else EDITOR, namespace)
 
 

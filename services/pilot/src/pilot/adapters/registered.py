@@ -53,11 +53,10 @@ class Registered:
         self._process = process
         self._instance = settings.instance
         self._interval = settings.heartbeat_interval.total_seconds()
-        self._expiry = Expiry(
-            process,
-            grace=settings.registration_grace.total_seconds(),
-            stable_for=settings.registration_stable_after.total_seconds(),
-        )
+        self._forgotten_after = settings.registration_forgotten_after.total_seconds()
+        self._stable_for = settings.registration_stable_after.total_seconds()
+        grace = settings.registration_grace.total_seconds()
+        self._expiry = Expiry(process, grace=grace, stable_for=self._stable_for)
         self._open: dict[int, _Registration] = {}
         self._stable_since: float | None = None
         self._beats = time.time_ns()
@@ -126,6 +125,8 @@ class Registered:
                     await self._bucket.beat(Heartbeat(self._instance, self._process, self._beats))
                     await self._sweep()
                     self._hub.sweeps += 1
+                    leads = self._bucket.leads(self._process, MISSED_BEATS * self._interval + 0.5)
+                    await self._bucket.forget_deleted(self._forgotten_after, leads=leads)
                 await self._bucket.save()
             except (*BUS_ERRORS, OSError) as error:
                 _log.warning("registrations not tended", error=type(error).__name__)
@@ -142,6 +143,11 @@ class Registered:
             self._stable_since = None
         elif self._stable_since is None:
             self._stable_since = time.monotonic()
+
+    def is_stable(self) -> bool:
+        """Whether this process has been in sync for so long that what the bucket lacks is gone."""
+        since = self._stable_since
+        return since is not None and time.monotonic() >= since + self._stable_for
 
     def _living(self, entry: Entry) -> bool:
         if entry.owner == self._process:

@@ -15,6 +15,8 @@ from pilot.adapters.answers import LocalAnswers, Source
 from pilot.adapters.control import control_server
 from pilot.adapters.debug_stream import DebugStream
 from pilot.adapters.endpoints_bucket import SILENCE, EndpointsBucket
+from pilot.adapters.entry_writer import EntryWriter
+from pilot.adapters.galley_api import TOKEN_FILE
 from pilot.adapters.hub import Hub
 from pilot.adapters.issuer_fetch import IssuerFetch, client_context
 from pilot.adapters.issuer_key_source import IssuerKeySource
@@ -22,7 +24,6 @@ from pilot.adapters.peers import Peers
 from pilot.adapters.registered import Registered
 from pilot.adapters.secret_source import SecretSource
 from pilot.adapters.servers import AdsServers
-from pilot.adapters.status_writer import TOKEN_FILE as STATUS_TOKEN_FILE
 from pilot.adapters.status_writer import StatusWriter
 from pilot.adapters.worker_metrics import WorkerMetrics
 from pilot.adapters.workers import WorkerPool, end_with_parent
@@ -155,6 +156,9 @@ def _start_registrations(
     runtime.spawn("registrations watch", bucket.watch)
     runtime.spawn("registrations", registered.tend)
     runtime.on_stop("registrations", registered.stop)
+    if settings.enable_workload_entry and settings.worker <= 0 and _may_write(settings):
+        writer = EntryWriter(bus, hub, bucket, settings, process_name(settings), registered.is_stable)
+        runtime.spawn("workload entries", writer.run)
     alone = settings.worker < 0
     peers = _start_peers(runtime, bus, bucket, answers) if alone else _peers(settings, bus, bucket, None)
 
@@ -179,8 +183,12 @@ def _start_issuer_keys(runtime: Runtime[PilotSettings], hub: Hub) -> IssuerKeySo
 def _start_status(runtime: Runtime[PilotSettings], bus: Bus, source: Source) -> None:
     """Report refusals to Galley, if it is known where it is and who reports."""
     settings = runtime.settings
-    if settings.galley_url and settings.identity_dir is not None:
+    if _may_write(settings):
         runtime.spawn("status", StatusWriter(bus, source, settings).run)
+
+
+def _may_write(settings: PilotSettings) -> bool:
+    return bool(settings.galley_url) and settings.identity_dir is not None
 
 
 def _start_peers(runtime: Runtime[PilotSettings], bus: Bus, bucket: EndpointsBucket, local: Source) -> Peers:
@@ -213,7 +221,7 @@ def _start_ads(
     proofs = CallProofs(settings.trust_domain)
     if identity is not None and settings.identity_dir is not None:
         # A token of one service opens discovery as well as another's: it needs no role.
-        token = settings.identity_dir / STATUS_TOKEN_FILE
+        token = settings.identity_dir / TOKEN_FILE
         proofs = start_call_proofs(runtime, identity, token, _file_name(settings, "token-keys.json"), needed=False)
     servers = AdsServers(hub, registered, settings, identity, proofs, debug)
 

@@ -2,23 +2,20 @@
 
 import asyncio
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 import structlog
 from meshcore.bus.connection import BUS_ERRORS, Bus
-from meshcore.tls.contexts import ssl_root_context
 from meshcore.xds.origin import ConfigRef
 
 from pilot.adapters import telemetry
 from pilot.adapters.answers import Source
+from pilot.adapters.galley_api import galley_api
 from pilot.adapters.lease import Lease
 from pilot.core.object_status import StatusWrite, messages_of, writes
 from pilot.settings import PilotSettings
 
-TOKEN_FILE, ROOT_FILE = "status-token", "root-cert.pem"
 LEASE = "pilot-status"
-_TIMEOUT = 5.0
 _log = structlog.get_logger("status")
 
 
@@ -28,8 +25,7 @@ class StatusWriter:
     def __init__(self, bus: Bus, source: Source, settings: PilotSettings) -> None:
         self._bus = bus
         self._source = source
-        self._url = settings.galley_url.rstrip("/")
-        self._directory = settings.identity_dir or Path()
+        self._settings = settings
         self._every = settings.status_interval.total_seconds()
         self._lease = Lease(bus, LEASE, settings.instance)
         self._held = False
@@ -71,13 +67,7 @@ class StatusWriter:
         return self._held
 
     async def _write(self, due: tuple[StatusWrite, ...]) -> None:
-        token = await asyncio.to_thread((self._directory / TOKEN_FILE).read_text)
-        root = await asyncio.to_thread((self._directory / ROOT_FILE).read_bytes)
-        headers = {"authorization": f"Bearer {token.strip()}", "user-agent": "pilot"}
-        context = ssl_root_context(root)
-        async with httpx.AsyncClient(
-            base_url=self._url, headers=headers, verify=context, timeout=_TIMEOUT, trust_env=False
-        ) as client:
+        async with galley_api(self._settings) as client:
             for one in due:
                 if not await self._write_one(client, one):
                     return

@@ -57,6 +57,7 @@ UNREGISTRATIONS = metrics.counter("auto_registration_unregister_total", "Orderly
 REGISTRATION_ERRORS = metrics.counter("auto_registration_errors_total", "Registrations that failed.")
 EXPIRED_REGISTRATIONS = metrics.counter("auto_registration_deletes_total", "Registrations that expired.")
 STATUS_LOOKS = metrics.counter("pilot_status_looks", "Looks at what proxies refuse, by the holder of the lease.")
+ENTRY_WRITES = metrics.counter("pilot_workload_entry_writes", "WorkloadEntries of registrations, by answer.", ["code"])
 STATUS_WRITES = metrics.counter("pilot_status_writes", "Statuses of objects written, by answer.", ["code"])
 KEPT_REGISTRATIONS = metrics.gauge("pilot_registrations_kept", "Expired registrations kept because too many went.")
 

@@ -18,6 +18,8 @@ from pilot.core.registry.endpoint import DISABLED_TLS, TLS_MODE_LABEL
 
 Name = tuple[str, str]
 """(namespace, name) of an entry."""
+MOST_NAME = 253
+"""Characters of an entry's name; of a longer one the last count, as in Istio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def entry_of(proxy: Proxy, owner: str, connection: int, *, healthy: bool) -> Ent
         labels.setdefault(TLS_MODE_LABEL, DISABLED_TLS)  # what a gateway's port speaks is its Gateway's to say
     return Entry(
         namespace=proxy.namespace,
-        name="-".join(part for part in parts if part),
+        name="-".join(part for part in parts if part)[-MOST_NAME:].lstrip("-."),
         group=proxy.auto_register_group,
         address=address,
         owner=owner,

@@ -7,9 +7,9 @@ SelfSubjectRulesReview; the answer is the same object with its status.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from meshcore.model.kinds import KINDS, find_plural
+from meshcore.model.kinds import KINDS, NETWORKING, find_plural
 
-from galley.core.access import ADMIN, EDITOR, STATUS_WRITER, VIEWER, need_of
+from galley.core.access import ADMIN, EDITOR, REGISTRAR, STATUS_WRITER, VIEWER, need_of
 from galley.core.kube_api import status
 from galley.core.kube_api.paths import ResourcePath
 
@@ -86,6 +86,8 @@ def _rules(namespace: str, allows: Allows) -> dict[str, Any]:
         if info.namespaced or allows(VIEWER, None):
             plurals.setdefault(info.group, []).append(info.plural)
     rules = [_rule(verbs, group, sorted(found)) for group, found in sorted(plurals.items())] if verbs else []
+    if allows(REGISTRAR, namespace) and not allows(EDITOR, namespace):
+        rules.append(_rule(_WRITES, NETWORKING, ["workloadentries"]))
     if allows(STATUS_WRITER, namespace):
         rules.append(_rule(["patch", "update"], "*", ["*/status"]))
     if allows(ADMIN, namespace):

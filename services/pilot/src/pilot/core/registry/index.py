@@ -23,6 +23,7 @@ from pilot.core.registry.pods import Pods, PodsUpdate, Source, nodes_of
 from pilot.core.registry.service import DISTRIBUTION, GALLEY, Distribution, Resolution, Service, ServiceKey, preferred
 from pilot.core.registry.service_entry import inline_endpoints, services_of_entry
 from pilot.core.registry.workload import (
+    REGISTRATION,
     RegisteredWorkload,
     Workload,
     entry_target,
@@ -137,7 +138,7 @@ class _Update:
             self._pods.node(source[2], config.object if config else None)
         elif kind == "WorkloadEntry":
             made = None
-            if config is not None and isinstance(config.object, WorkloadEntry):
+            if config is not None and isinstance(config.object, WorkloadEntry) and not _shows_only(config.object):
                 made = workload_of_entry(config.object, config.revision)
             self._workload(source, made)
         elif kind == "Namespace":
@@ -356,6 +357,11 @@ class _Update:
         for part in parts:
             if isinstance(part, Endpoints):
                 yield from endpoints_of_endpoints(item.service, part, spec, pods)
+
+
+def _shows_only(entry: WorkloadEntry) -> bool:
+    """Whether it stands for a registration, which is an endpoint already."""
+    return REGISTRATION in entry.metadata.annotations
 
 
 def _selected(service: Service, workload: Workload) -> Iterable[Endpoint]:

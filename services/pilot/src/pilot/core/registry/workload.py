@@ -12,6 +12,8 @@ from pilot.core.registry.service import GALLEY, Port
 
 REGISTERED = "registered"
 """Provider of the workloads that register over their agent's stream."""
+REGISTRATION = "meshcore.io/registration"
+"""Annotation of a WorkloadEntry that only shows a registration: a digest of what it was made of."""
 
 
 @dataclass(frozen=True)
