@@ -14,11 +14,12 @@ from envoy_bootstrap import istio_iptables
 from envoy_bootstrap.adapters.agent import Agent, bootstrap_text
 from envoy_bootstrap.adapters.client_commands import run_client
 from envoy_bootstrap.adapters.envoy_process import find_envoy
+from envoy_bootstrap.adapters.foreign_sds import find_foreign_sds
 from envoy_bootstrap.adapters.operator_bootstrap import OperatorBootstrap, read_operator_bootstrap, read_pod_info
 from envoy_bootstrap.adapters.supervisor import ADMIN_SOCKET
 from envoy_bootstrap.command_line import parse_arguments
 from envoy_bootstrap.core.addresses import UnixSocket
-from envoy_bootstrap.core.environment import AgentConfig, parse_environment
+from envoy_bootstrap.core.environment import AgentConfig, parse_environment, with_foreign_sds
 from envoy_bootstrap.settings import AgentSettings
 
 
@@ -43,6 +44,8 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         pod = read_pod_info(Path(given.get("MESHCORE_POD_INFO") or "/etc/istio/pod"))
         config = parse_environment(given, arguments, pod)
+        if config.has_envoy:
+            config = with_foreign_sds(config, find_foreign_sds(config.identity_socket))
         operator = read_operator_bootstrap(config)
         state_dir = Path(config.state_dir).absolute()
         bootstrap = bootstrap_text(

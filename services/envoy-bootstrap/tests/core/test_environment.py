@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 from envoy_bootstrap.core.addresses import HostPort
-from envoy_bootstrap.core.environment import Arguments, parse_environment
+from envoy_bootstrap.core.environment import Arguments, parse_environment, with_foreign_sds
 from envoy_bootstrap.core.node import agent_node
 from envoy_bootstrap.core.probes import HttpGet, TcpSocket
 from meshcore.errors import ErrorCode, MeshError
@@ -132,3 +132,16 @@ def test_a_probe_without_host_means_the_application():
 def test_a_domain_of_istios_template():
     config = parse_environment(MINIMAL, Arguments(domain="shop.svc.corp.example"))
     assert config.node["id"] == "sidecar~10.0.0.1~a.shop~shop.svc.corp.example"
+
+
+@pytest.mark.parametrize("path", ["/run/socket", "../socket", "..", "./socket"])
+def test_the_socket_of_an_identity_is_a_name_and_no_path(path):
+    assert parse(WORKLOAD_IDENTITY_SOCKET_FILE="agent.sock").identity_socket == "agent.sock"
+    assert violations(WORKLOAD_IDENTITY_SOCKET_FILE=path) == {"WORKLOAD_IDENTITY_SOCKET_FILE"}
+
+
+def test_pilot_is_told_of_a_foreign_socket():
+    config = parse()
+    assert with_foreign_sds(config, "") is config
+    foreign = with_foreign_sds(config, "/run/spire.sock")
+    assert foreign.node["metadata"] == {**config.node["metadata"], "file-credential": "true"}

@@ -11,7 +11,6 @@ from typing import Any
 import structlog
 from envoy.service.accesslog.v3 import als_pb2_grpc
 from envoy.service.discovery.v3 import ads_pb2_grpc
-from envoy.service.secret.v3 import sds_pb2_grpc
 from meshcore import metrics
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.http.serving import listening
@@ -25,14 +24,12 @@ from envoy_bootstrap.adapters.audit_reporter import AuditReporter
 from envoy_bootstrap.adapters.bootstrap_patch import BootstrapPatch
 from envoy_bootstrap.adapters.certificate_folder import CertificateFolder
 from envoy_bootstrap.adapters.citadel import CitadelClient
-from envoy_bootstrap.adapters.file_secrets import FileSecrets
 from envoy_bootstrap.adapters.grpc_workload import GrpcWorkload
 from envoy_bootstrap.adapters.last_good_recorder import LastGoodRecorder
 from envoy_bootstrap.adapters.local_discovery import (
     Discovery,
     KeptServer,
     LastGoodService,
-    SecretService,
 )
 from envoy_bootstrap.adapters.merged_metrics import MergedMetrics
 from envoy_bootstrap.adapters.mesh_names import MeshNames
@@ -40,6 +37,7 @@ from envoy_bootstrap.adapters.mounted_certificate import MountedCertificate
 from envoy_bootstrap.adapters.operator_bootstrap import OperatorBootstrap
 from envoy_bootstrap.adapters.pilot_addresses import ENDPOINTS_FILE, PilotAddresses
 from envoy_bootstrap.adapters.pilot_stream import PilotStream
+from envoy_bootstrap.adapters.secret_sockets import FILES_SOCKET, SDS_SOCKET, SecretSockets
 from envoy_bootstrap.adapters.status import StatusSources, status_app
 from envoy_bootstrap.adapters.stored_state import StoredState
 from envoy_bootstrap.adapters.supervisor import ADMIN_SOCKET, Supervisor
@@ -63,7 +61,6 @@ _DRAIN_LIMIT = timedelta(hours=1)
 _STARTING, _SERVING = 0.05, 1.0
 """Seconds between looks at Envoy's readiness before and after it was ready."""
 
-SDS_SOCKET = "sds.sock"
 ADS_SOCKET = "ads.sock"
 AUDIT_SOCKET = "audit.sock"
 
@@ -85,6 +82,8 @@ def _bootstrap(
         pilot_endpoints=str(state_dir / ENDPOINTS_FILE),
         agent_ads=UnixSocket(str(state_dir / ADS_SOCKET)),
         agent_sds=UnixSocket(str(state_dir / SDS_SOCKET)),
+        foreign_sds=UnixSocket(config.foreign_sds) if config.foreign_sds else None,
+        agent_files=UnixSocket(str(FILES_SOCKET.absolute())) if config.foreign_sds else None,
         agent_audit=UnixSocket(str(state_dir / AUDIT_SOCKET)),
         admin=admin,
         status=config.status,
@@ -149,8 +148,7 @@ class Agent:
         )
         self._stored = StoredState.open(state_dir, config.state_key_file)
         self._recorder = LastGoodRecorder(self.supervisor, self._stored)
-        self._files = FileSecrets(self._offer)
-        self._secrets = Discovery(self._files.asked)
+        self._secrets = SecretSockets(state_dir, files_apart=bool(config.foreign_sds))
         self._last_good = Discovery()
         self._last_good_service = LastGoodService(
             self._last_good, self._recorder.resources, lambda: self.stream.answered
@@ -171,7 +169,7 @@ class Agent:
         await runtime.enter("status", listening(status_app(self._sources(runtime)), *self._status_address()))
         await self.names.start(runtime)
         await self._start_discovery(runtime)
-        self.identity.on_change(lambda identity: self._offer(self._secrets_of(identity)))
+        self.identity.on_change(lambda identity: self._secrets.offer(self._secrets_of(identity)))
         if self._config.grpc_bootstrap:
             await GrpcWorkload(self._config, self._state_dir, self.identity).start(runtime)
         elif self._config.output_certs:
@@ -182,7 +180,7 @@ class Agent:
             await self._follow_pilots_name(runtime)
         runtime.spawn("certificate", self._source_of_certificates())
         runtime.spawn("trust bundle", self._follow_trust, restart=False)
-        runtime.spawn("certificate files", self._files.watch)
+        runtime.spawn("certificate files", self._secrets.files.watch)
         runtime.spawn("pilot stream", self.stream.run)
         runtime.spawn("health", self._watch_health)
         if self._config.has_envoy:
@@ -230,30 +228,23 @@ class Agent:
         runtime.spawn("pilot addresses", addresses.refresh_for_ever)
 
     async def _start_discovery(self, runtime: Any) -> None:
-        def secret_service(server: Any) -> None:
-            sds_pb2_grpc.add_SecretDiscoveryServiceServicer_to_server(SecretService(self._secrets), server)
-
         def last_good_service(server: Any) -> None:
             ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(self._last_good_service, server)
 
         def access_log_service(server: Any) -> None:
             als_pb2_grpc.add_AccessLogServiceServicer_to_server(AccessLogService(self._audit.keep), server)
 
-        sockets = (
-            (SDS_SOCKET, secret_service),
-            (ADS_SOCKET, last_good_service),
-            (AUDIT_SOCKET, access_log_service),
-        )
-        for name, register in sockets:
-            socket = self._state_dir / name
+        self._secrets.make_room()
+        sockets = {
+            **self._secrets.services,
+            self._state_dir / ADS_SOCKET: last_good_service,
+            self._state_dir / AUDIT_SOCKET: access_log_service,
+        }
+        for socket, register in sockets.items():
             server = KeptServer(socket, register)
             await server.start()
-            runtime.on_stop(name, server.stop)
-            runtime.spawn(f"socket {name}", server.keep)
-
-    def _offer(self, secrets: Mapping[str, Versioned]) -> None:
-        """Serve these beside those that are served."""
-        self._secrets.replace({SECRET_TYPE: {**self._secrets.resources.get(SECRET_TYPE, {}), **secrets}})
+            runtime.on_stop(socket.name, server.stop)
+            runtime.spawn(f"socket {socket.name}", server.keep)
 
     def _secrets_of(self, identity: ServiceIdentity) -> Mapping[str, Versioned]:
         return secrets_of(identity, self.identity.others, self.identity.revoked)[SECRET_TYPE]
@@ -277,7 +268,7 @@ class Agent:
         assert current is not None  # noqa: S101 - the follower starts with the first pair
         secrets = self._secrets_of(current)
         for name in (ROOT_SECRET, PILOT_ROOT_SECRET):
-            if reason := await self._secrets.confirmed(SECRET_TYPE, name, secrets[name].version):
+            if reason := await self._secrets.own.confirmed(SECRET_TYPE, name, secrets[name].version):
                 return reason
         return ""
 

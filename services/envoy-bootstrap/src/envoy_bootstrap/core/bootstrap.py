@@ -11,6 +11,7 @@ from typing import Any
 from google.protobuf import json_format
 from meshcore.xds import registry
 from meshcore.xds.merging import merge
+from meshcore.xds.names import FILES_SDS_CLUSTER, SDS_CLUSTER
 
 from envoy_bootstrap.core import reporting_services, static_clusters, static_listeners
 from envoy_bootstrap.core.addresses import HostPort, UnixSocket, typed
@@ -40,6 +41,10 @@ class BootstrapInputs:
     admin: UnixSocket | HostPort
     status: HostPort
     listen_host: str
+    foreign_sds: UnixSocket | None = None
+    """Where somebody else gives the workload its certificates; None: the agent does."""
+    agent_files: UnixSocket | None = None
+    """The agent's socket for files, when there is a foreign one."""
     health_port: int = 15021
     prometheus_port: int = 15090
     stats: StatsInclusion = field(default_factory=StatsInclusion)
@@ -61,6 +66,8 @@ def render_bootstrap(inputs: BootstrapInputs) -> dict[str, Any]:
     tracing = reporting_services.tracing(inputs.reporting, cluster_name)
     sinks = reporting_services.stats_sinks(inputs.reporting)
     manager = _cluster_manager(inputs)
+    own = SDS_CLUSTER if inputs.foreign_sds is None else static_clusters.PILOT_SDS_CLUSTER
+    files = SDS_CLUSTER if inputs.foreign_sds is None else FILES_SDS_CLUSTER
     return {
         "application_log_config": {"log_format": {"text_format": _LOG_FORMAT}},
         "node": dict(inputs.node),
@@ -83,10 +90,16 @@ def render_bootstrap(inputs: BootstrapInputs) -> dict[str, Any]:
             "clusters": [
                 static_clusters.prometheus_cluster(inputs.admin),
                 static_clusters.agent_cluster(inputs.status),
-                static_clusters.sds_cluster(inputs.agent_sds),
+                *static_clusters.sds_clusters(inputs.agent_sds, inputs.foreign_sds, inputs.agent_files),
                 static_clusters.audit_cluster(inputs.agent_audit),
-                static_clusters.xds_cluster(inputs.pilot, inputs.pilot_sans, inputs.agent_ads, inputs.pilot_endpoints),
-                *reporting_services.clusters(inputs.reporting, inputs.lookup_family),
+                static_clusters.xds_cluster(
+                    inputs.pilot,
+                    inputs.pilot_sans,
+                    inputs.agent_ads,
+                    inputs.pilot_endpoints,
+                    own,
+                ),
+                *reporting_services.clusters(inputs.reporting, inputs.lookup_family, files),
             ],
             "listeners": [
                 static_listeners.prometheus_listener(

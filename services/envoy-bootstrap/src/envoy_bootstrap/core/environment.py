@@ -5,12 +5,13 @@ Pure: the environment is an argument. Every missing or wrong variable is named, 
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from meshcore.errors import ErrorCode, MeshError, Violation
 from meshcore.identity import SpiffeId
+from meshcore.xds.names import FILES_APART_METADATA
 
 from envoy_bootstrap.core.addresses import HostPort, is_ip
 from envoy_bootstrap.core.app_settings import application
@@ -73,6 +74,10 @@ class AgentConfig:
     """Whether Envoy waits for what Pilot has to say of its bootstrap."""
     grpc_bootstrap: str = ""
     """Where the bootstrap of the application's gRPC library is written; empty: nowhere."""
+    identity_socket: str = "socket"
+    """The name of the socket on which somebody else may give the certificates."""
+    foreign_sds: str = ""
+    """That socket's path, once it has been found; empty: there is none."""
     file_mounted: bool = False
     """Whether the certificate comes as files, even if they are not there yet."""
     output_certs: str = ""
@@ -191,6 +196,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod:
     audit_queue = reader.number("MESHCORE_AUDIT_QUEUE", 4096)
     asks_for_bootstrap = reader.flag("BOOTSTRAP_XDS_AGENT")
     file_mounted = reader.flag("FILE_MOUNTED_CERTS")
+    identity_socket = reader.file_name("WORKLOAD_IDENTITY_SOCKET_FILE", "socket")
     instance_ip = ips[0] if ips else "127.0.0.1"
     app = reader.checked(
         "PROXY_CONFIG.readinessProbe",
@@ -248,6 +254,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod:
         asks_for_bootstrap=asks_for_bootstrap,
         grpc_bootstrap=grpc_bootstrap,
         file_mounted=file_mounted,
+        identity_socket=identity_socket,
         output_certs=environment.get("OUTPUT_CERTS") or (f"{state_dir}/certs" if grpc_bootstrap else ""),
         stats=annotated(proxy.stats, annotations_of(environment, pod.annotations), tuple(dict.fromkeys(ips))),
         max_connections=max_connections,
@@ -272,6 +279,14 @@ def _json_mapping(text: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise MeshError(ErrorCode.INVALID, "is not a JSON object")
     return value
+
+
+def with_foreign_sds(config: AgentConfig, path: str) -> AgentConfig:
+    """The same with a socket of somebody else, which Pilot is told of: files are then on the agent's own socket."""
+    if not path:
+        return config
+    metadata = {**config.node["metadata"], FILES_APART_METADATA: "true"}
+    return replace(config, foreign_sds=path, node={**config.node, "metadata": metadata})
 
 
 class _Reader:
@@ -332,6 +347,12 @@ class _Reader:
             self.wrong(name, f"{text!r} is not a fraction", "0 to 1")
             return default
         return value
+
+    def file_name(self, name: str, default: str) -> str:
+        text = self._environment.get(name) or default
+        if "/" in text or text in (".", ".."):
+            self.wrong(name, f"{text!r} is a path", "the name of a file")
+        return text
 
     def flag(self, name: str) -> bool:
         text = self._environment.get(name, "").lower()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meshcore.errors import ErrorCode, MeshError
+from meshcore.xds.names import SDS_CLUSTER
 
 from envoy_bootstrap.core.addresses import HostPort, typed
 from envoy_bootstrap.core.static_clusters import HTTP2, ROOT_SECRET, WORKLOAD_SECRET, sds_secret
@@ -53,15 +54,15 @@ def parse_reporting_services(document: Mapping[str, Any], host_ip: str) -> Repor
     )
 
 
-def clusters(services: ReportingServices, lookup_family: str) -> list[dict[str, Any]]:
-    """The clusters that lead to them."""
+def clusters(services: ReportingServices, lookup_family: str, files: str) -> list[dict[str, Any]]:
+    """The clusters that lead to them; `files` is the cluster that certificate files come from."""
     made = []
     if services.tracing is not None:
-        tracer = _cluster(_TRACERS[services.tracer], services.tracing, lookup_family)
+        tracer = _cluster(_TRACERS[services.tracer], services.tracing, lookup_family, files)
         made.append(tracer | ({"dns_refresh_rate": "30s"} if services.tracer == "zipkin" else {}))
     for name, service in ((_METRICS, services.metrics), (_LOGS, services.access_logs)):
         if service is not None:
-            made.append(_cluster(name, service, lookup_family) | {"typed_extension_protocol_options": HTTP2})
+            made.append(_cluster(name, service, lookup_family, files) | {"typed_extension_protocol_options": HTTP2})
     return made
 
 
@@ -106,7 +107,7 @@ def _socket(address: HostPort) -> dict[str, Any]:
     return {"address": address.host, "port_value": address.port}
 
 
-def _cluster(name: str, service: RemoteService, lookup_family: str) -> dict[str, Any]:
+def _cluster(name: str, service: RemoteService, lookup_family: str, files: str) -> dict[str, Any]:
     endpoint = {"endpoint": {"address": {"socket_address": _socket(service.address)}}}
     made: dict[str, Any] = {
         "name": name,
@@ -118,29 +119,31 @@ def _cluster(name: str, service: RemoteService, lookup_family: str) -> dict[str,
         "lb_policy": "ROUND_ROBIN",
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
-    if (tls := _tls(service.tls, http2=name in (_METRICS, _LOGS))) is not None:
+    if (tls := _tls(service.tls, files, http2=name in (_METRICS, _LOGS))) is not None:
         made["transport_socket"] = tls
     if (keepalive := _keepalive(service.keepalive)) is not None:
         made["upstream_connection_options"] = {"tcp_keepalive": keepalive}
     return made
 
 
-def _tls(settings: Mapping[str, Any], *, http2: bool) -> dict[str, Any] | None:
+def _tls(settings: Mapping[str, Any], files: str, *, http2: bool) -> dict[str, Any] | None:
     mode = settings.get("mode", "DISABLE")
     if mode == "DISABLE":
         return None
     own = mode == "ISTIO_MUTUAL"
+    place = SDS_CLUSTER if own else files
     names = [{"exact": name} for name in settings.get("subjectAltNames") or ()]
     root = ROOT_SECRET if own else f"file-root:{settings.get('caCertificates') or 'system'}"
     common: dict[str, Any] = {"alpn_protocols": ["h2"]} if http2 else {}
     # A missing file must not keep Envoy from starting: these services are not what the proxy is for.
     common["combined_validation_context"] = {
         "default_validation_context": {"match_subject_alt_names": names} if names else {},
-        "validation_context_sds_secret_config": sds_secret(root, waits=False),
+        "validation_context_sds_secret_config": sds_secret(root, waits=False, cluster=place),
     }
     if own or mode == "MUTUAL":
         pair = f"file-cert:{settings.get('clientCertificate', '')}~{settings.get('privateKey', '')}"
-        common["tls_certificate_sds_secret_configs"] = [sds_secret(WORKLOAD_SECRET if own else pair, waits=False)]
+        name = WORKLOAD_SECRET if own else pair
+        common["tls_certificate_sds_secret_configs"] = [sds_secret(name, waits=False, cluster=place)]
     context: dict[str, Any] = {"common_tls_context": common}
     if settings.get("sni"):
         context["sni"] = settings["sni"]

@@ -3,7 +3,8 @@
 `xds-grpc`   Pilot over mTLS, and as second priority the agent's own socket with the last good configuration.
              Priorities need a notion of health: one failed stream ejects Pilot for a second (outlier detection),
              without an active health check that would cost Pilot a handshake per proxy and second.
-`sds-grpc`   the agent's socket with the workload's certificate and the roots.
+`sds-grpc`   the agent's socket with the workload's certificate and the roots, or that of somebody else (SPIRE, say):
+             then `sds-files-grpc` is the agent's socket with files, `sds-pilot` the one for what Pilot is dialled with.
 `agent-audit` the agent's socket for access records.
 `agent`, `prometheus_stats`: what the two static listeners forward to.
 Pure.
@@ -12,12 +13,12 @@ Pure.
 from collections.abc import Sequence
 from typing import Any
 
-from meshcore.xds.names import AUDIT_CLUSTER
+from meshcore.xds.names import AUDIT_CLUSTER, FILES_SDS_CLUSTER, SDS_CLUSTER
 
 from envoy_bootstrap.core.addresses import HostPort, UnixSocket, typed
 
 XDS_CLUSTER = "xds-grpc"
-SDS_CLUSTER = "sds-grpc"
+PILOT_SDS_CLUSTER = "sds-pilot"
 AGENT_CLUSTER = "agent"
 PROMETHEUS_CLUSTER = "prometheus_stats"
 
@@ -42,9 +43,9 @@ _OUTLIER_DETECTION = {
 
 
 def xds_cluster(
-    pilot: HostPort, pilot_sans: Sequence[str], agent_ads: UnixSocket, endpoints_file: str
+    pilot: HostPort, pilot_sans: Sequence[str], agent_ads: UnixSocket, endpoints_file: str, secrets: str
 ) -> dict[str, Any]:
-    """Pilot by mTLS first, the agent's last good configuration second.
+    """Pilot by mTLS first, the agent's last good configuration second; `secrets` is the cluster of the agent's own.
 
     Envoy's DNS clusters cannot hold a Unix socket. Where Pilot has a name the agent resolves it and keeps the addresses
     in `endpoints_file`, which Envoy watches.
@@ -60,7 +61,7 @@ def xds_cluster(
         "connect_timeout": "1s",
         "lb_policy": "ROUND_ROBIN",
         "transport_socket_matches": [
-            {"name": "pilot", "match": {"pilot": True}, "transport_socket": _pilot_tls(pilot, pilot_sans)},
+            {"name": "pilot", "match": {"pilot": True}, "transport_socket": _pilot_tls(pilot, pilot_sans, secrets)},
             {
                 "name": "agent",
                 "match": {},
@@ -104,12 +105,14 @@ def endpoints_document(pilots: Sequence[HostPort], agent_ads: UnixSocket) -> dic
     return {"version_info": ",".join(str(pilot) for pilot in pilots), "resources": [assignment]}
 
 
-def sds_cluster(socket: UnixSocket) -> dict[str, Any]:
-    """The agent's secret discovery socket."""
-    return {
-        **_static(SDS_CLUSTER, socket, "1s"),
-        "typed_extension_protocol_options": HTTP2,
-    }
+def sds_clusters(own: UnixSocket, foreign: UnixSocket | None, files: UnixSocket | None) -> list[dict[str, Any]]:
+    """The sockets with secrets; where somebody else gives the certificates, the rest is on two of the agent's."""
+    sockets = {SDS_CLUSTER: own}
+    if foreign is not None and files is not None:
+        sockets = {SDS_CLUSTER: foreign, FILES_SDS_CLUSTER: files, PILOT_SDS_CLUSTER: own}
+    return [
+        {**_static(name, socket, "1s"), "typed_extension_protocol_options": HTTP2} for name, socket in sockets.items()
+    ]
 
 
 def audit_cluster(socket: UnixSocket) -> dict[str, Any]:
@@ -130,7 +133,7 @@ def prometheus_cluster(admin: HostPort | UnixSocket) -> dict[str, Any]:
     return _static(PROMETHEUS_CLUSTER, _connectable(admin), "0.250s")
 
 
-def sds_secret(name: str, *, waits: bool = True) -> dict[str, Any]:
+def sds_secret(name: str, *, waits: bool = True, cluster: str = SDS_CLUSTER) -> dict[str, Any]:
     """An SdsSecretConfig for one of the agent's secrets.
 
     One that `waits` does so for ever: a certificate that is late is not absent.
@@ -144,7 +147,7 @@ def sds_secret(name: str, *, waits: bool = True) -> dict[str, Any]:
                 "api_type": "DELTA_GRPC",
                 "transport_api_version": "V3",
                 "set_node_on_first_message_only": True,
-                "grpc_services": [grpc_service(SDS_CLUSTER, "0.05s", "0.5s")],
+                "grpc_services": [grpc_service(cluster, "0.05s", "0.5s")],
             },
         },
     }
@@ -156,7 +159,7 @@ def grpc_service(cluster: str, base_interval: str, max_interval: str) -> dict[st
     return {"envoy_grpc": {"cluster_name": cluster, "retry_policy": {"retry_back_off": back_off}}}
 
 
-def _pilot_tls(pilot: HostPort, pilot_sans: Sequence[str]) -> dict[str, Any]:
+def _pilot_tls(pilot: HostPort, pilot_sans: Sequence[str], secrets: str) -> dict[str, Any]:
     matchers = [
         {"san_type": "URI" if san.startswith("spiffe://") else "DNS", "matcher": {"exact": san}} for san in pilot_sans
     ]
@@ -164,10 +167,10 @@ def _pilot_tls(pilot: HostPort, pilot_sans: Sequence[str]) -> dict[str, Any]:
         "common_tls_context": {
             "alpn_protocols": ["h2"],
             "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-            "tls_certificate_sds_secret_configs": [sds_secret(WORKLOAD_SECRET)],
+            "tls_certificate_sds_secret_configs": [sds_secret(WORKLOAD_SECRET, cluster=secrets)],
             "combined_validation_context": {
                 "default_validation_context": {"match_typed_subject_alt_names": matchers},
-                "validation_context_sds_secret_config": sds_secret(PILOT_ROOT_SECRET),
+                "validation_context_sds_secret_config": sds_secret(PILOT_ROOT_SECRET, cluster=secrets),
             },
         }
     }

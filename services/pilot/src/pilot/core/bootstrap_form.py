@@ -17,7 +17,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf import json_format
 from meshcore.xds import registry
-from meshcore.xds.names import SDS_CLUSTER
+from meshcore.xds.names import FILES_SDS_CLUSTER, SDS_CLUSTER
 from meshcore.xds.resource import ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, EXTENSION_CONFIG_TYPE, LISTENER_TYPE, ROUTE_TYPE
 
@@ -47,7 +47,9 @@ def as_bootstrap(
             found = assignments.get(cluster.eds_cluster_config.service_name or cluster.name)
             _make_static(cluster, found.body if found else b"")
         bootstrap.static_resources.clusters.append(cluster)
-    bootstrap.static_resources.clusters.append(_sds_cluster(sds_socket))
+    bootstrap.static_resources.clusters.append(_sds_cluster(SDS_CLUSTER, sds_socket))
+    if _names_files_apart(resources):
+        bootstrap.static_resources.clusters.append(_sds_cluster(FILES_SDS_CLUSTER, sds_socket))
     for item in resources.of_type(LISTENER_TYPE).values():
         listener = listener_pb2.Listener.FromString(item.body)
         for chain in (*listener.filter_chains, listener.default_filter_chain):
@@ -93,10 +95,15 @@ def _inline_extension(filter_: Any, resources: ResourceSet) -> None:
         filter_.typed_config.CopyFrom(config.typed_config)
 
 
-def _sds_cluster(socket: str) -> cluster_pb2.Cluster:
-    cluster = cluster_pb2.Cluster(name=SDS_CLUSTER, type=cluster_pb2.Cluster.STATIC)
+def _names_files_apart(resources: ResourceSet) -> bool:
+    name = FILES_SDS_CLUSTER.encode()
+    return any(name in item.body for kind in (CLUSTER_TYPE, LISTENER_TYPE) for item in resources.of_type(kind).values())
+
+
+def _sds_cluster(name: str, socket: str) -> cluster_pb2.Cluster:
+    cluster = cluster_pb2.Cluster(name=name, type=cluster_pb2.Cluster.STATIC)
     cluster.connect_timeout.seconds = 1
-    cluster.load_assignment.cluster_name = SDS_CLUSTER
+    cluster.load_assignment.cluster_name = name
     host = cluster.load_assignment.endpoints.add().lb_endpoints.add()
     host.endpoint.address.CopyFrom(socket_address(f"unix://{socket}", 0))
     options = http_protocol_options_pb2.HttpProtocolOptions()

@@ -1,6 +1,6 @@
-"""The certificates of mesh mTLS for proxies that have theirs from files of their own. Pure.
+"""Where proxies take certificates from that have those of mesh mTLS from files, or files from a socket apart. Pure.
 
-Nothing is looked at for a proxy that has the agent's, as nearly all have.
+Nothing is looked at for a proxy that has all from the agent's one socket, as nearly all have.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,7 +11,8 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.extensions.transport_sockets.proxy_protocol.v3 import upstream_proxy_protocol_pb2
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
-from meshcore.xds.names import ROOT_CERTIFICATE, WORKLOAD_CERTIFICATE
+from meshcore.xds.names import FILES_SDS_CLUSTER, ROOT_CERTIFICATE, WORKLOAD_CERTIFICATE
+from meshcore.xds.secret_names import FILE_KEY_PAIR, FILE_ROOT
 from meshcore.xds.types import CLUSTER_TYPE, LISTENER_TYPE
 
 from pilot.core.certificate_sources import CertificateSources
@@ -46,41 +47,46 @@ def _listener(sources: CertificateSources, item: Compiled) -> Compiled:
     chains = [*listener.filter_chains]
     if listener.HasField("default_filter_chain"):
         chains.append(listener.default_filter_chain)
-    sockets = [chain.transport_socket for chain in chains]
-    changed = [_renamed(socket, sources.server_pair, sources.server_root) for socket in sockets]
+    names = {WORKLOAD_CERTIFICATE: sources.server_pair, ROOT_CERTIFICATE: sources.server_root}
+    changed = [_led(chain.transport_socket, names, sources.files_apart) for chain in chains]
     return repacked(item, listener, ()) if any(changed) else item
 
 
 def _cluster(sources: CertificateSources, item: Compiled) -> Compiled:
     cluster = cluster_pb2.Cluster.FromString(item.resource.body)
     sockets = [cluster.transport_socket, *(match.transport_socket for match in cluster.transport_socket_matches)]
-    changed = [_renamed(socket, sources.client_pair, sources.client_root) for socket in sockets]
+    names = {WORKLOAD_CERTIFICATE: sources.client_pair, ROOT_CERTIFICATE: sources.client_root}
+    changed = [_led(socket, names, sources.files_apart) for socket in sockets]
     return repacked(item, cluster, ()) if any(changed) else item
 
 
-def _renamed(socket: Any, pair: str, root: str) -> bool:
-    """Whether the socket has the mesh's certificates, which it has from elsewhere now."""
+def _led(socket: Any, names: Mapping[str, str], files_apart: bool) -> bool:
+    """Have the socket take its secrets from where they are for this proxy; whether that is elsewhere than usual."""
     config = socket.typed_config
     for kind in (tls_pb2.DownstreamTlsContext, tls_pb2.UpstreamTlsContext):
         if config.Is(kind.DESCRIPTOR):
             context = kind.FromString(config.value)
-            changed = _rename(context.common_tls_context, pair, root)
+            common = context.common_tls_context
+            secrets = [
+                *common.tls_certificate_sds_secret_configs,
+                common.combined_validation_context.validation_context_sds_secret_config,
+            ]
+            before = [secret.SerializeToString() for secret in secrets]
+            for secret in secrets:
+                _lead(secret, names, files_apart)
             config.CopyFrom(any_of(context))
-            return changed
+            return before != [secret.SerializeToString() for secret in secrets]
     if config.Is(_Wrapper.DESCRIPTOR):
         wrapper = _Wrapper.FromString(config.value)
-        changed = _renamed(wrapper.transport_socket, pair, root)
+        changed = _led(wrapper.transport_socket, names, files_apart)
         config.CopyFrom(any_of(wrapper))
         return changed
     return False
 
 
-def _rename(common: Any, pair: str, root: str) -> bool:
-    changed = False
-    for secret in common.tls_certificate_sds_secret_configs:
-        if secret.name == WORKLOAD_CERTIFICATE:
-            secret.name, changed = pair, True
-    believed = common.combined_validation_context.validation_context_sds_secret_config
-    if believed.name == ROOT_CERTIFICATE:
-        believed.name, changed = root, True
-    return changed
+def _lead(secret: Any, names: Mapping[str, str], files_apart: bool) -> None:
+    if secret.name in names:
+        secret.name = names[secret.name]
+    if files_apart and secret.name.startswith((FILE_KEY_PAIR, FILE_ROOT)):
+        for service in secret.sds_config.api_config_source.grpc_services:
+            service.envoy_grpc.cluster_name = FILES_SDS_CLUSTER
