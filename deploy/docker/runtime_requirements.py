@@ -3,8 +3,9 @@
     python runtime_requirements.py requirements.lock [--without NAME]... PYPROJECT_OR_NAME...
 
 The lock file holds everything that anybody needs, test tools too; its `# via` comments say who needs what, so the part
-of a project is what its `dependencies` reach. A dependency that the lock file lacks is an error: so is one that a
-project uses without declaring it, when its image starts. Standard library only: it runs before anything is installed.
+of a project is what its `dependencies` reach, the given projects themselves left out. A dependency that the lock file
+lacks is an error: so is one that a project uses without declaring it, when its image starts. Standard library only: it
+runs before anything is installed.
 """
 
 import re
@@ -59,6 +60,8 @@ def main(arguments: list[str]) -> int:
     while arguments and arguments[0] == "--without":
         without.add(normalised(arguments[1]))
         del arguments[:2]
+    projects = [Path(one) for one in arguments if one.endswith(".toml")]
+    without |= {normalised(tomllib.loads(path.read_text())["project"]["name"]) for path in projects}
     roots = [name for one in arguments for name in (declared(Path(one)) if one.endswith(".toml") else [one])]
     try:
         names = reachable(lock, roots, without)

@@ -4,8 +4,9 @@
 
 PART is front, details, reviews or ratings. `front` asks `details` and `reviews`; `reviews` v2 and v3 ask `ratings`.
 Calls to other parts go through the proxy named by the `http_proxy` environment variable (the mesh HTTP proxy port of
-the sidecar) and carry the caller's trace headers and `end-user` on, so that a route may look at who is asking.
-Connections to the proxy are kept and used again.
+the sidecar), or straight to the part where there is none: a sidecar that captures traffic needs nothing of the
+application. They carry the caller's trace headers and `end-user` on, so that a route may look at who is asking.
+Connections are kept and used again.
 """
 
 from __future__ import annotations
@@ -85,16 +86,15 @@ async def read_chunks(reader: asyncio.StreamReader) -> bytes:
     return bytes(body)
 
 
-class ProxyClient:
-    """GETs through the mesh HTTP proxy over kept connections."""
+class Client:
+    """GETs over kept connections, through a mesh HTTP proxy or straight to the part."""
 
     def __init__(self, proxy: str) -> None:
-        address = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
-        self._host, self._port = address.hostname or "127.0.0.1", address.port or 80
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._proxy = urlsplit(proxy if "//" in proxy else f"http://{proxy}") if proxy else None
+        self._idle: dict[tuple[str, int], list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = {}
 
     async def get(self, host: str, path: str, headers: Mapping[str, str]) -> Reply:
-        """Answers 502 with the reason when the proxy cannot be reached."""
+        """Answers 502 with the reason when nobody can be reached. `host` is `name:port`."""
         try:
             async with asyncio.timeout(CALL_DEADLINE):
                 return await self._get(host, path, headers)
@@ -102,17 +102,22 @@ class ProxyClient:
             return Reply(502, {"error": f"{host}: {type(error).__name__}"})
 
     async def _get(self, host: str, path: str, headers: Mapping[str, str]) -> Reply:
-        lines = [f"GET http://{host}{path} HTTP/1.1", f"host: {host}", *(f"{k}: {v}" for k, v in headers.items())]
+        target, name = path, urlsplit(f"//{host}")
+        if self._proxy is not None:
+            target, name = f"http://{host}{path}", self._proxy
+        address = (name.hostname or "127.0.0.1", name.port or 80)
+        idle = self._idle.setdefault(address, [])
+        lines = [f"GET {target} HTTP/1.1", f"host: {host}", *(f"{k}: {v}" for k, v in headers.items())]
         request = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         while True:
-            kept = bool(self._idle)
-            reader, writer = self._idle.pop() if kept else await asyncio.open_connection(self._host, self._port)
+            kept = bool(idle)
+            reader, writer = idle.pop() if kept else await asyncio.open_connection(*address)
             try:
                 writer.write(request)
                 status_line, answer, body = await read_message(reader)
             except (ConnectionError, asyncio.IncompleteReadError):
                 writer.close()
-                if kept:  # the proxy closed it while idle; a GET may be sent again
+                if kept:  # it was closed while idle; a GET may be sent again
                     continue
                 raise
             except BaseException:
@@ -121,7 +126,7 @@ class ProxyClient:
             if answer.get("connection", "").lower() == "close":
                 writer.close()
             else:
-                self._idle.append((reader, writer))
+                idle.append((reader, writer))
             status = int(status_line.split(" ", 2)[1])
             try:
                 document = json.loads(body)
@@ -131,14 +136,15 @@ class ProxyClient:
 
     def close(self) -> None:
         """Closes every kept connection."""
-        for _, writer in self._idle:
-            writer.close()
+        for idle in self._idle.values():
+            for _, writer in idle:
+                writer.close()
 
 
 class Bookshop:
     """The parts of the shop. Each answers GET with a JSON document that names who answered."""
 
-    def __init__(self, part: str, version: str, client: ProxyClient) -> None:
+    def __init__(self, part: str, version: str, client: Client) -> None:
         self._part, self._version, self._client = part, version, client
 
     async def answer(self, path: str, headers: Mapping[str, str]) -> Reply:
@@ -192,7 +198,7 @@ def render(reply: Reply) -> bytes:
 
 async def run(part: str, version: str, host: str, port: int) -> None:
     """Serves until SIGTERM or SIGINT."""
-    client = ProxyClient(os.environ.get("http_proxy", "127.0.0.1:15002"))
+    client = Client(os.environ.get("http_proxy", ""))
     shop = Bookshop(part, version, client)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

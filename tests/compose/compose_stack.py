@@ -6,6 +6,10 @@ import shutil
 import ssl
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +19,15 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CONFIG_API = "https://127.0.0.1:8081"
 ADMIN_PORTS = {"galley": 15014, "pilot": 15015, "citadel": 15016, "injector": 15017}
+PUBLISHED = {
+    8080: "8080/tcp",
+    8081: "8081/tcp",
+    8443: "8443/tcp",
+    **dict.fromkeys((15014, 15015, 15016, 15017), "15014/tcp"),
+}
+SERVICES = ("galley", "pilot", "citadel", "injector")
+WORKLOADS = ("front", "details", "reviews-v1", "reviews-v2", "reviews-v3", "ratings", "shopper")
+SHOP = "http://127.0.0.1:8080/"
 IDENTITY = "/var/lib/meshcore/identity"
 
 
@@ -36,6 +49,8 @@ class Compose:
     def __init__(self, home: Path) -> None:
         self.project = f"meshcore-test-{os.getpid()}"
         self.home = home
+        self.first_answer = 0
+        """What the first request through the ingress gateway was answered within 5 seconds of `up`."""
         self.environment = {
             **os.environ,
             "COMPOSE_PROJECT_NAME": self.project,
@@ -107,6 +122,58 @@ class Compose:
             headers={"Authorization": f"Bearer {self.token}"} if token else {},
             timeout=70,
         )
+
+    def apply_and_wait(self, path: Path, kind: str, name: str) -> None:
+        """Apply a file with one object, and wait until every proxy has it."""
+        self.kubectl("apply", "-f", str(path))
+        written = json.loads(self.kubectl("get", kind, name, "-o", "json").stdout)
+        self.wait_for(written["metadata"]["resourceVersion"])
+
+    def wait_for_current(self) -> None:
+        """Until every proxy has what Galley has now: a later change that all have is the proof."""
+        self.touch_config()
+        written = json.loads(self.kubectl("get", "virtualservice", "details", "-o", "json").stdout)
+        self.wait_for(written["metadata"]["resourceVersion"])
+
+    def wait_for(self, revision: str) -> None:
+        """Until every proxy has the revision."""
+        with self.admin("pilot") as pilot:
+            receipt = pilot.get(f"/api/v1/changes/{revision}/receipt", params={"wait": 30})
+        assert receipt.status_code == 200, receipt.text
+        assert receipt.json()["complete"], receipt.text
+
+    def touch_config(self) -> None:
+        """A change that every sidecar is sent."""
+        spec = {"hosts": ["details"], "http": [{"timeout": f"{time.time_ns() % 1000 + 9000}ms"}]}
+        spec["http"][0]["route"] = [{"destination": {"host": "details"}}]
+        metadata = {"name": "details", "namespace": "default"}
+        body = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": metadata, "spec": spec}
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+
+    @contextmanager
+    def shoppers(self) -> Iterator[list[int]]:
+        """Requests through the ingress gateway, one after the other by two callers; their statuses, 0 for none."""
+        answers: list[int] = []
+        stop = threading.Event()
+
+        def shop() -> None:
+            with httpx.Client() as client:
+                while not stop.is_set():
+                    try:
+                        answers.append(client.get(SHOP, timeout=15).status_code)
+                    except httpx.HTTPError:
+                        answers.append(0)
+                    stop.wait(0.02)
+
+        callers = [threading.Thread(target=shop) for _ in range(2)]
+        for caller in callers:
+            caller.start()
+        try:
+            yield answers
+        finally:
+            stop.set()
+            for caller in callers:
+                caller.join()
 
     def leftovers(self) -> dict[str, list[str]]:
         """What the engine still has of this project."""

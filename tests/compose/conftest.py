@@ -3,11 +3,12 @@
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from compose_stack import Compose, lacking
+from compose_stack import SHOP, Compose, lacking
 
 
 @pytest.fixture(scope="session")
@@ -17,12 +18,25 @@ def stack(tmp_path_factory):
     compose = Compose(tmp_path_factory.mktemp("home"))
     try:
         compose.compose("build")
-        compose.compose("up", "-d", "--wait", "--wait-timeout", "120", check=False)
-        states = {name: one["State"] for name, one in compose.containers().items()}
-        unhealthy = [name for name, state in states.items() if state.get("Health", {}).get("Status") != "healthy"]
-        if set(unhealthy) - {"init"}:
+        done = compose.run("docker", "compose", "up", "-d", "--wait", "--wait-timeout", "90", check=False)
+        if done.returncode:
+            states = {name: one["State"] for name, one in compose.containers().items()}
+            unhealthy = [name for name, state in states.items() if state.get("Health", {}).get("Status") != "healthy"]
             logs = compose.compose("logs", "--no-color", "--tail", "40", *unhealthy)
-            pytest.exit(f"not healthy: {', '.join(unhealthy)}\n{logs}", returncode=1)
+            pytest.exit(f"not up: {', '.join(unhealthy)}\n{done.stderr[-2000:]}\n{logs}", returncode=1)
+        with httpx.Client() as client:
+            compose.first_answer = client.get(SHOP, timeout=5).status_code
         yield compose
     finally:
-        compose.compose("down", "-v", "--remove-orphans", "-t", "5", check=False)
+        compose.compose(
+            "--profile",
+            "observability",
+            "--profile",
+            "outside",
+            "down",
+            "-v",
+            "--remove-orphans",
+            "-t",
+            "5",
+            check=False,
+        )

@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,8 @@ def test_the_dockerfile_builds_with_any_engine():
 
 
 def test_every_stage_that_is_shipped_runs_as_an_ordinary_user():
-    for stage, user in (("proxy", "1337:1337"), ("service", "10001:10001")):
+    shipped = {"proxy": "1337:1337", "service": "10001:10001", "meshctl": "10001:10001", "bookshop": "10001:10001"}
+    for stage, user in shipped.items():
         body = re.split(r"(?m)^FROM ", DOCKERFILE.split(f" AS {stage}\n", 1)[1])[0]
         assert f"USER {user}" in body
 
@@ -58,9 +60,34 @@ def test_a_container_may_do_no_more_than_it_needs(name):
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["user"] == "10001:10001"
     assert "privileged" not in service
-    assert not any("docker.sock" in volume for volume in service["volumes"])
+    assert not any("docker.sock" in volume for volume in service.get("volumes", ()))
+    if name.endswith("-capture"):
+        assert (service["user"], service["cap_add"]) == ("0:0", ["NET_ADMIN", "NET_RAW"])
+    elif name == "postgres":
+        # begins as root to read its secrets and goes on as an ordinary user
+        assert service["cap_add"] == ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
+    else:
+        assert not service["user"].startswith("0")
+        assert "cap_add" not in service
+
+
+def test_the_default_profile_needs_no_image_for_observing():
+    profiles = {name: service.get("profiles", []) for name, service in COMPOSE["services"].items()}
+    assert [name for name, named in profiles.items() if named == ["observability"]] == ["prometheus", "grafana"]
+    needed = {other for service in COMPOSE["services"].values() for other in service.get("depends_on", ())}
+    assert needed & {"prometheus", "grafana"} == {"prometheus"}
+
+
+def test_every_workload_of_the_containers_has_a_folder_in_the_image_that_enrols_it():
+    file = tomllib.loads((ROOT / "examples/bookshop/containers.toml").read_text())
+    names = [workload["name"] for workload in file["workload"]]
+    assert re.search(r'ARG WORKLOADS="([^"]*)"', DOCKERFILE)[1].split() == names
+    enrol = COMPOSE["services"]["enrol"]
+    mounted = [volume.rsplit("/", 1)[-1] for volume in enrol["volumes"] if volume.startswith("workload-")]
+    assert mounted == names
+    # its health is that of the last token
+    assert f"/{names[-1]}/token" in enrol["healthcheck"]["test"][-1]
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -77,7 +104,9 @@ def test_a_service_is_checked_starts_after_what_it_needs_and_sees_its_own_secret
 def test_only_the_promised_ports_are_published_on_loopback():
     published = {port for service in COMPOSE["services"].values() for port in service.get("ports", [])}
     admin = {f"127.0.0.1:{port}:15014" for port in (15014, 15015, 15016, 15017)}
-    assert published == {"127.0.0.1:8081:8081"} | admin
+    shop = {"127.0.0.1:8080:8080", "127.0.0.1:8443:8443"}
+    observed = {"127.0.0.1:9090:9090", "127.0.0.1:3000:3000"}
+    assert published == {"127.0.0.1:8081:8081"} | admin | shop | observed
 
 
 def test_no_secret_is_written_in_the_compose_file():

@@ -31,6 +31,7 @@ COMMANDS = {
     "proxy-config": "proxies",
     "demo": "demo",
     "iptables": "iptables",
+    "enrol": "enrol",
     "supervise": "stack",
 }
 """Each command and the module of `meshctl.commands` that has it."""

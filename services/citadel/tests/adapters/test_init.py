@@ -226,9 +226,19 @@ async def test_the_nats_server_accepts_both_profiles(tmp_path):
         command = [binary, "-t", "-c", str(directory / "nats" / "nats.conf")]
         checked = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False)
         assert checked.returncode == 0, checked.stderr
+    assert not (tmp_path / "machine" / "postgres").exists()
     text = (tmp_path / "compose" / "nats" / "nats.conf").read_text()
     assert "sync_interval: always" in text
     assert "tls {" in text
+
+
+async def test_postgres_and_its_client_have_one_password_and_a_certificate_of_the_mesh(tmp_path):
+    wanted = options(tmp_path, installation={"profile": InstallProfile.COMPOSE})
+    await initialise(wanted)
+    password = (tmp_path / "postgres" / "password").read_text()
+    assert (tmp_path / "galley" / "pgpass").read_text() == f"postgres:5432:galley:galley:{password}\n"
+    assert "postgres" in host_names(tmp_path / "postgres")
+    assert await initialise(wanted) == ()
 
 
 PASSWORDS = {service: f"{service}-password" for service in SERVICES}

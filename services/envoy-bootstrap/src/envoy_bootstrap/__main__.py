@@ -16,6 +16,7 @@ from envoy_bootstrap.adapters.client_commands import run_client
 from envoy_bootstrap.adapters.envoy_process import find_envoy
 from envoy_bootstrap.adapters.foreign_sds import find_foreign_sds
 from envoy_bootstrap.adapters.operator_bootstrap import OperatorBootstrap, read_operator_bootstrap, read_pod_info
+from envoy_bootstrap.adapters.own_addresses import own_addresses
 from envoy_bootstrap.adapters.supervisor import ADMIN_SOCKET
 from envoy_bootstrap.command_line import parse_arguments
 from envoy_bootstrap.core.addresses import UnixSocket
@@ -39,6 +40,8 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     if options.command != "proxy":
         return run_client(options, environment)
     given = {**own_version(), **environment}
+    if not (given.get("INSTANCE_IPS") or given.get("INSTANCE_IP")):
+        given["INSTANCE_IPS"] = ",".join(own_addresses())
     if options.state_key:
         given["STATE_KEY_FILE"] = options.state_key
     try:

@@ -11,7 +11,7 @@ from meshctl.adapters.stack_files import state_root
 from meshctl.core.mesh_objects import kubeconfig
 
 SERVER = "https://127.0.0.1:8081"
-CA_IN_CONTAINER = "/var/lib/meshcore/identity/root-cert.pem"
+CA_IN_CONTAINER = "/var/lib/meshcore/identity/public/root-cert.pem"
 TOKEN_IN_CONTAINER = "/var/lib/meshcore/identity/admin-token"
 DOCKER_TIMEOUT = 30
 

@@ -12,9 +12,13 @@ TOKEN_SECONDS = 3600
 """Long enough for a proxy to start; its certificate renews itself from then on."""
 
 
-def mesh_config_map(trust_domain: str) -> dict[str, Any]:
-    """ConfigMap `istio`: the settings of a stack on one machine; with metrics by default, as in Istio's chart."""
-    mesh = f"rootNamespace: {ROOT_NAMESPACE}\ntrustDomain: {trust_domain}\nproxyHttpPort: {PROXY_HTTP_PORT}\n"
+def mesh_config_map(trust_domain: str, proxy_http_port: int | None = PROXY_HTTP_PORT) -> dict[str, Any]:
+    """ConfigMap `istio`: the settings of a stack; with metrics by default, as in Istio's chart.
+
+    Without a port for a mesh HTTP proxy traffic is captured.
+    """
+    mesh = f"rootNamespace: {ROOT_NAMESPACE}\ntrustDomain: {trust_domain}\n"
+    mesh += "" if proxy_http_port is None else f"proxyHttpPort: {proxy_http_port}\n"
     mesh += "defaultProviders:\n  metrics: [prometheus]\n"
     return {
         "apiVersion": "v1",
@@ -35,9 +39,9 @@ def service_account(namespace_name: str, name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
 
 
-def first_objects(trust_domain: str) -> list[dict[str, Any]]:
-    """What `up` creates where it is missing."""
-    return [namespace(ROOT_NAMESPACE), namespace("default"), mesh_config_map(trust_domain)]
+def first_objects(trust_domain: str, proxy_http_port: int | None = PROXY_HTTP_PORT) -> list[dict[str, Any]]:
+    """What every stack is given where it is missing."""
+    return [namespace(ROOT_NAMESPACE), namespace("default"), mesh_config_map(trust_domain, proxy_http_port)]
 
 
 def objects_of(workloads: Iterable[Workload]) -> list[dict[str, Any]]:

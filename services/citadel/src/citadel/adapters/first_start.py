@@ -36,12 +36,13 @@ from citadel.adapters.private_files import kept_current, new_token, private_dire
 from citadel.adapters.root_store import RootStore
 from citadel.core.authority import Authority
 from citadel.core.caller import AuthenticatedCaller, Proof, caller_of_certificate
-from citadel.core.members import CLIENTS, NATS, SERVICES, Installation, InstallProfile
+from citadel.core.members import CLIENTS, NATS, POSTGRES, SERVICES, Installation, InstallProfile
 from citadel.core.nats_config import NatsServer, render_nats_config
 from citadel.core.profile import SERVER_WITHOUT_RENEWAL, SERVICE, Profile
 from citadel.core.sealing import KEY_BYTES, parse_keks
 
 DATABASE_FILE = "citadel.db"
+PUBLIC = "public"
 _PEER = "citadel init"
 
 
@@ -105,6 +106,9 @@ class _FirstStart:
             for name in (*SERVICES, *CLIENTS):
                 await self._identity(issuer, authority, name, SERVICE)
             await self._nats(issuer, authority)
+            if self.installation.profile is InstallProfile.COMPOSE:
+                await self._postgres(issuer, authority)
+                self._public_root(authority.bundle_pem.encode())
         finally:
             await engine.dispose()
         self._tokens()
@@ -154,15 +158,26 @@ class _FirstStart:
         )
         self._current(f"{NATS}/nats.conf", render_nats_config(server, passwords).encode())
 
+    async def _postgres(self, issuer: Issuer, authority: Authority) -> None:
+        """Galley's store: the server's certificate, and one password as the server and as its client read it."""
+        private_directory(self.directory / POSTGRES)
+        await self._identity(issuer, authority, POSTGRES, SERVER_WITHOUT_RENEWAL)
+        password = self._once(f"{POSTGRES}/password", new_token()).decode()
+        self._current("galley/pgpass", f"{POSTGRES}:5432:galley:galley:{password}\n".encode())
+
+    def _public_root(self, bundle: bytes) -> None:
+        """The trust bundle in a directory that anybody may read: a volume of its own, which Citadel keeps current."""
+        public = self.directory / PUBLIC
+        public.mkdir(exist_ok=True)
+        public.chmod(0o755)
+        self._current(f"{PUBLIC}/root-cert.pem", bundle, mode=0o644)
+
     def _tokens(self) -> None:
         self._once("galley/token-signing-key.pem", _pem(ec.generate_private_key(ec.SECP256R1())))
         admin = self._once("admin-token", new_token()).decode()
         status = self._once("pilot/status-token", new_token()).decode()
         reader = self._once("citadel/galley-token", new_token()).decode()
         asker = self._once("galley/pilot-token", new_token()).decode()
-        if self.installation.profile is InstallProfile.COMPOSE:
-            private_directory(self.directory / "database")
-            self._once("database/password", new_token())
         everywhere = [token_entry(admin, "admin", {EVERY_NAMESPACE: [Role.ADMIN]})]
         of_galley = [
             *everywhere,

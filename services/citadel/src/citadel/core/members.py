@@ -17,7 +17,7 @@ class InstallProfile(StrEnum):
     MACHINE = "machine"
     """Loopback addresses of one stack; NATS without TLS, since nothing leaves the machine."""
     COMPOSE = "compose"
-    """Containers that know each other by service name; NATS with TLS."""
+    """Containers that know each other by service name; NATS and PostgreSQL with TLS."""
 
 
 LARGEST_STACK = 254
@@ -26,6 +26,9 @@ PILOT_REPLICAS = 9
 SERVICES = ("galley", "pilot", "citadel", "injector")
 CLIENTS = ("meshctl",)
 NATS = "nats"
+POSTGRES = "postgres"
+SERVERS = (NATS, POSTGRES)
+"""Servers of others, which have a certificate where their connections leave the machine, and do not renew it."""
 _HOSTS = {"galley": 1, "pilot": 2, "citadel": 3, "injector": 4, NATS: 5}
 _ISTIO_NAMES = {"pilot": ("istiod",), "citadel": ("istiod", "istio-ca"), "injector": ("istio-sidecar-injector",)}
 """Names under which stock clients of Istio look for the service."""
@@ -46,7 +49,7 @@ class Installation:
         SpiffeId(self.trust_domain, self.root_namespace, "citadel")
         if not 1 <= self.stack <= LARGEST_STACK:
             raise MeshError(ErrorCode.INVALID, f"the stack is 1 to {LARGEST_STACK}, not {self.stack}")
-        unknown = set(self.extra_names or {}) - {*SERVICES, *CLIENTS, NATS}
+        unknown = set(self.extra_names or {}) - {*SERVICES, *CLIENTS, *SERVERS}
         if unknown:
             raise MeshError(ErrorCode.INVALID, f"--san names no such service: {', '.join(sorted(unknown))}")
 
