@@ -1,5 +1,5 @@
 """A gRPC application without a proxy: it serves at `--host`, as xDS tells it, and answers with who calls it; asked with
-a target, it calls that and passes the answer on."""
+a target, and a token behind it if one is to be shown, it calls that and passes the answer on."""
 
 import argparse
 import os
@@ -27,11 +27,13 @@ class Names:
     def get(self, target, context):
         if not target:
             return named(context)
+        target, _, token = target.partition(b" ")
+        metadata = [("authorization", f"Bearer {token.decode()}")] if token else None
         if target not in self._channels:
             credentials = grpc.xds_channel_credentials(insecure_channel_credentials())
             self._channels[target] = grpc.secure_channel(f"xds:///{target.decode()}", credentials)
         try:
-            return self._channels[target].unary_unary("/books.Names/Get")(b"", timeout=5)
+            return self._channels[target].unary_unary("/books.Names/Get")(b"", timeout=5, metadata=metadata)
         except grpc.RpcError as error:
             return f"{error.code().name} {error.details()}".encode()
 

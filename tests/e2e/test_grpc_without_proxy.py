@@ -17,6 +17,12 @@ SERVICE = {
     "metadata": {"name": "names", "namespace": SPACE},
     "spec": {"selector": {"app": "names"}, "ports": [{"name": "grpc", "port": PORT, "targetPort": PORT}]},
 }
+TOKENS = {
+    "apiVersion": "security.istio.io/v1",
+    "kind": "RequestAuthentication",
+    "metadata": {"name": "bare", "namespace": SPACE},
+    "spec": {"jwtRules": [{"issuer": "https://issuer.example", "jwks": '{"keys": []}'}]},
+}
 TARGET = f"names.{SPACE}.svc.cluster.local:{PORT}"
 
 
@@ -57,9 +63,9 @@ def test_applications_without_a_proxy_speak_mtls_with_certificates_of_citadel_an
     try:
         with grpc.insecure_channel(f"{mesh.workload('asker')['address']}:{ASKED}") as channel:
 
-            def asked() -> str:
+            def asked(token: str = "") -> str:
                 question = channel.unary_unary("/books.Names/Get")
-                return str(question(TARGET.encode(), timeout=30, wait_for_ready=True).decode())
+                return str(question(f"{TARGET} {token}".encode(), timeout=30, wait_for_ready=True).decode())
 
             wait_until("both have their listeners", lambda: asked() == spiffe("asker"))
             with grpc.insecure_channel(f"{mesh.workload('names')['address']}:{PORT}") as plain:
@@ -80,6 +86,10 @@ def test_applications_without_a_proxy_speak_mtls_with_certificates_of_citadel_an
             wait_until("only others are allowed", lambda: asked().startswith("PERMISSION_DENIED"))
             mesh.config.delete(policy("ALLOW", "somebody"))
             wait_until("without a policy all are allowed", lambda: asked() == spiffe("asker"))
+            assert asked("any.token.passes") == spiffe("asker")
+            mesh.config.apply(TOKENS)
+            wait_until("a token is refused", lambda: asked("nobody.can.check").startswith("PERMISSION_DENIED"))
+            assert asked() == spiffe("asker"), "who shows none passes"
     finally:
-        for document in (SERVICE, peers("STRICT")):
+        for document in (SERVICE, peers("STRICT"), TOKENS):
             mesh.config.delete(document)

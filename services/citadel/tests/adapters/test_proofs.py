@@ -232,6 +232,31 @@ async def test_an_api_server_vouches_for_tokens(tmp_path, galley, identity_direc
         assert row["proof"] == "token-review"
 
 
+async def test_a_token_is_reviewed_by_the_cluster_that_its_bearer_names_and_by_no_other(
+    tmp_path, galley, identity_directory, issuer, start_citadel, sign
+):
+    """Attack 10: one of two API servers takes no question of ours, so it vouches for nobody."""
+    good = bearer(await workload_token(galley, "istio-ca"))
+    answering = {"token": TOKEN, "other": "not-" + TOKEN}
+    configs = {name: tmp_path / name for name in answering}
+    for name, token in answering.items():
+        configs[name].mkdir()
+        kubeconfig(configs[name] / "west.kubeconfig", galley.url, galley.ca.root_pem, token)
+    west = ("clusterid", "west")
+    for local, remote, here, there in (("token", "other", FRONT, None), ("other", "token", None, FRONT)):
+        only = {
+            "token_issuer": None,
+            "kubeconfig": configs[local] / "west.kubeconfig",
+            "remote_kubeconfigs": configs[remote],
+        }
+        async with start_citadel(identity_directory, issuer, **only) as citadel:
+            for answer, wanted in (
+                (await citadel.call(sign(KEY), good), here),
+                (await citadel.call(sign(KEY), good, west), there),
+            ):
+                assert answer == REFUSED if wanted is None else uri_of(answer) == wanted
+
+
 async def test_the_oidc_issuer_is_asked_before_the_api_server(
     tmp_path, galley, identity_directory, issuer, start_citadel, sign
 ):

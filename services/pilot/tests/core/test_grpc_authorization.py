@@ -128,6 +128,43 @@ def test_a_rule_that_denies_by_what_grpc_does_not_know_denies_all_of_the_rest(ru
     assert "denies there whatever the rest" in problem.message
 
 
+TOKENS = """
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: tokens, namespace: shop}
+spec: {jwtRules: [{issuer: me, jwks: '{"keys": []}'%s}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "denied"),
+    [
+        ("", [("authorization", "Bearer ")]),
+        (", fromHeaders: [{name: X-Token, prefix: 'jwt '}, {name: X-Bare}]", [("x-bare", None), ("x-token", "jwt ")]),
+        (", fromCookies: [session]", [("cookie", "session=")]),
+        (", fromParams: [token]", []),
+        (
+            ", outputPayloadToHeader: X-Payload, outputClaimToHeaders: [{header: X-Sub, claim: sub}]",
+            [("x-sub", None), ("x-payload", None), ("authorization", "Bearer ")],
+        ),
+    ],
+)
+def test_calls_with_tokens_are_denied_where_nobody_can_check_them(more, denied):
+    rules = rules_in(compiled(MESH + TOKENS % more))
+    found = rules.get("tokens", rbac_pb2.RBAC()).policies
+    headers = [permission.header for policy in found.values() for permission in policy.permissions]
+    told = {(one.name, None if one.present_match else one.string_match.contains) for one in headers}
+    assert told == set(denied)
+    assert all(one.string_match.ignore_case for one in headers if not one.present_match)
+
+
+def test_every_call_is_denied_where_a_library_cannot_look_for_the_token():
+    rules = rules_in(compiled(MESH + TOKENS % ", fromHeaders: [{name: token-bin}]"))
+    (policy,) = rules["tokens"].policies.values()
+    assert list(policy.permissions) == [rbac_pb2.Permission(any=True)]
+
+
 def test_memos_hold_and_changes_are_seen():
     cache = CompileCache()
     first = compiled(MESH + DENY % "{}", cache)

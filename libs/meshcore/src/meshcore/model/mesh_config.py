@@ -106,6 +106,15 @@ class DefaultH2Upgrade(StrEnum):
     UPGRADE = "UPGRADE"
 
 
+class CompliancePolicy(StrEnum):
+    """Standards for TLS; the words of Istio."""
+
+    NONE = ""
+    FIPS_140_2 = "fips-140-2"
+    FIPS_140_3 = "fips-140-3"
+    PQC = "pqc"
+
+
 class RequestAudit(StrEnum):
     """Of which requests a record is kept: denied ones and those that an AUDIT policy matches, all, or none."""
 
@@ -288,7 +297,8 @@ class MeshConfig(MeshModel):
     enable_prometheus_merge: Bool = True
     inbound_cluster_stat_name: str = ""
     outbound_cluster_stat_name: str = ""
-    compliance_policy: str = ""
+    compliance_policy: CompliancePolicy = CompliancePolicy.NONE
+    """What every TLS connection keeps to: Istiod's variable COMPLIANCE_POLICY."""
     max_inbound_connection_duration: AnyDuration = timedelta(hours=1)
     """Inbound HTTP connections are closed at this age, because certificates are checked at the handshake only."""
     request_audit: RequestAudit = RequestAudit.SELECTED

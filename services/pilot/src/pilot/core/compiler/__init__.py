@@ -13,6 +13,7 @@ from pilot.core.compiler.authentication import authenticated, authentication_pro
 from pilot.core.compiler.authorization import authorization_problems, authorized
 from pilot.core.compiler.cache import CompileCache
 from pilot.core.compiler.catch_all import catch_all_clusters
+from pilot.core.compiler.compliance import compliant
 from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.egress_listeners import egress_plan
 from pilot.core.compiler.envoy_filter import Patched, patched
@@ -55,7 +56,7 @@ def compile_resources(
     else:
         plain = with_proxy_headers(work, with_own_certificates(work, _compile(work)))
         secured = authorized(work, authenticated(work, plain))
-        made = patched(work, audited(work, observed(work, extended(work, secured))))
+        made = patched(work, compliant(work, audited(work, observed(work, extended(work, secured)))))
     problems = set(made.diagnostics)
     for item in made.compiled:
         problems.update(item.diagnostics)

@@ -17,6 +17,7 @@ from pilot.core.compiler.tls import (
     SERVER_ALPN,
     known_ciphers,
     known_curves,
+    prefixes_of_callers,
     san_uris,
     sans_of_any_kind,
     tls_socket,
@@ -88,7 +89,7 @@ def server_socket(tls: ServerTlsSettings, mesh: MeshConfig) -> base_pb2.Transpor
 def _mesh_socket(tls: ServerTlsSettings, mesh: MeshConfig) -> base_pb2.TransportSocket:
     """Clients of the mesh: with one of the names, or, when there are none, of one of its trust domains."""
     names = sans_of_any_kind(tls.subject_alt_names)
-    if not names:
+    if not names and prefixes_of_callers(mesh):
         names = san_uris(prefix=[f"spiffe://{domain}/" for domain in trust_domains(mesh)])
     common = tls_pb2.CommonTlsContext(
         tls_params=_parameters(tls, mesh.mesh_mtls),

@@ -44,6 +44,7 @@ _CIPHERS = (
     "AES128-GCM-SHA256",
 )
 _SAN = common_pb2.SubjectAltNameMatcher
+_SKIPS_DOMAINS = "PILOT_SKIP_VALIDATE_TRUST_DOMAIN"
 
 
 def trust_domains(mesh: MeshConfig) -> tuple[str, ...]:
@@ -71,7 +72,7 @@ def downstream_socket(mesh: MeshConfig) -> base_pb2.TransportSocket:
             tls_certificate_sds_secret_configs=[sds_secret(WORKLOAD_CERTIFICATE)],
             combined_validation_context=validation(
                 sds_secret(ROOT_CERTIFICATE),
-                san_uris(prefix=[f"spiffe://{domain}/" for domain in domains_of_callers(mesh)]),
+                san_uris(prefix=prefixes_of_callers(mesh)),
             ),
             alpn_protocols=SERVER_ALPN,
         ),
@@ -89,6 +90,16 @@ def domains_of_callers(mesh: MeshConfig) -> tuple[str, ...]:
     """The mesh's own, and those that further roots vouch for."""
     further = (domain for item in mesh.ca_certificates for domain in item.trust_domains)
     return tuple(dict.fromkeys((*trust_domains(mesh), *map(trust_domain_name, further))))
+
+
+def prefixes_of_callers(mesh: MeshConfig) -> list[str]:
+    """With what the URI of a caller may begin; none where everybody is taken whom the root vouches for.
+
+    Istiod's variable PILOT_SKIP_VALIDATE_TRUST_DOMAIN says so; here `defaultConfig.proxyMetadata` has it.
+    """
+    if mesh.default_config.proxy_metadata.get(_SKIPS_DOMAINS, "").lower() in ("true", "1"):
+        return []
+    return [f"spiffe://{domain}/" for domain in domains_of_callers(mesh)]
 
 
 def mutual_socket(sans: Sequence[str], sni: str, alpn: Sequence[str]) -> base_pb2.TransportSocket:

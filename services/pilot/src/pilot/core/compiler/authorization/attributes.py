@@ -157,10 +157,10 @@ def _header(name: str) -> Attribute:
         told = name if place.callers is None else name.lower()
         return Principal(header=header_as(told, wide_list(value)) if wide else header_matcher(told, value))
 
-    return _each(made, of_request=False, only_http=True, unknown_to_grpc=_grpc_header_fault(name.lower()))
+    return _each(made, of_request=False, only_http=True, unknown_to_grpc=grpc_header_fault(name.lower()))
 
 
-def _grpc_header_fault(name: str) -> str:
+def grpc_header_fault(name: str) -> str:
     """Libraries refuse the first, and read the others in forms of their own."""
     if name.startswith("grpc-") or name == ":scheme":
         return f"gRPC refuses rules about the header {name}"
