@@ -24,7 +24,6 @@ from pilot.core.compiler.envoy_filter.bootstrap import with_bootstrap
 from pilot.core.compiling import Affects, Compile, Refresh, never
 from pilot.core.debounce import Debounce
 from pilot.core.impact import keys_affect, registry_affects
-from pilot.core.ip_families import families_of
 from pilot.core.isolation import HeldBack, Isolation
 from pilot.core.isolation.members import WITNESSES, is_contested
 from pilot.core.issuer_keys import IssuerKeys
@@ -258,8 +257,7 @@ class Engine:
         """What a stream is to have, compiled at most once per class and snapshot."""
         one = stream.proxy_class
         if one is None:
-            names = self._names.of(self.snapshot, families_of(stream.proxy.instance_ips))
-            return with_bootstrap(names, self.snapshot, stream.proxy)
+            return with_bootstrap(self._names.of(self.snapshot, stream.proxy), self.snapshot, stream.proxy)
         known = self._compiled(one)
         if known.isolated != self.isolation.generation(one):
             known.resources = self.isolation.applied(one, known.made).sharing(known.resources)

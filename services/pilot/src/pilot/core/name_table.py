@@ -1,4 +1,4 @@
-"""The name table for agents: host names of the mesh and their addresses, as Istio's NDS. Pure."""
+"""The name table for agents: the hosts that their proxies see and their addresses, as Istio's NDS. Pure."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,53 +7,61 @@ from meshcore._generated.istio.networking.nds.v1 import nds_pb2
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import NAME_TABLE_TYPE
 
-from pilot.core.ip_families import IpFamilies, plain_address
+from pilot.core.compiler.cache import CompileCache, Same
+from pilot.core.compiler.context import Compilation
+from pilot.core.compiler.endpoints import crossing_key, crossing_of
+from pilot.core.ip_families import plain_address
+from pilot.core.proxy import Proxy, classify
 from pilot.core.registry import Service
-from pilot.core.registry.index import Registry
 from pilot.core.snapshot import MeshSnapshot
 
 _UNSPECIFIED = frozenset({"0.0.0.0", "::", ""})
+_CAPACITY = 500
+"""Scopes and tables that are remembered: each may name every service of the mesh."""
 
 
 class NameTables:
-    """The newest table of each kind of agent; made again when the registry has changed."""
+    """The tables of a process: agents that see the same share one, as long as nothing of it changes."""
 
     def __init__(self) -> None:
-        self._made: dict[IpFamilies, tuple[Registry, ResourceSet]] = {}
+        self._cache = CompileCache(_CAPACITY)
 
-    def of(self, snapshot: MeshSnapshot, families: IpFamilies) -> ResourceSet:
-        """The table for agents with these families."""
-        registry, made = self._made.get(families, (None, None))
-        if made is None or registry is not snapshot.registry:
-            made = name_table(snapshot, families).sharing(made)
-            self._made[families] = snapshot.registry, made
-        return made
+    def of(self, snapshot: MeshSnapshot, proxy: Proxy) -> ResourceSet:
+        """The table for the agent of a proxy."""
+        work = Compilation(snapshot, classify(proxy, snapshot.selection), self._cache)
+        services = work.scope.services
+        headless = work.memo(("headless", Same(services)), lambda: tuple(one for one in services if one.headless))
+        endpoints = tuple(Same(work.endpoints(one)) for one in headless)
+        key = ("names", work.proxy_class.families, Same(services), endpoints, *crossing_key(work))
+        return work.memo(key, lambda: name_table(work))
 
 
-def name_table(snapshot: MeshSnapshot, families: IpFamilies = IpFamilies.V4) -> ResourceSet:
-    """One resource with every host, wildcards too, that has an address for an agent with these families: the service's
-    own, for headless ones those of its endpoints, each of which may have a name of its own
+def name_table(work: Compilation) -> ResourceSet:
+    """One resource with every host in scope, wildcards too, that has an address for an agent with these families: the
+    service's own, for headless ones those of its endpoints, each of which may have a name of its own
     (`web-0.web.shop.svc.cluster.local`)."""
-    table = nds_pb2.NameTable()
-    for key, service in sorted(snapshot.registry.services.items()):
+    table, families = nds_pb2.NameTable(), work.proxy_class.families
+    for service in work.scope.services:
         addresses = [
             address
             for address in service.seen_by(families, given=True).addresses
             if address not in _UNSPECIFIED and "/" not in address
         ]
         if not addresses and service.headless:
-            addresses = sorted(_add_endpoints(table, service, snapshot, families))
+            addresses = sorted(_add_endpoints(table, service, work))
         if addresses:
-            _add(table.table[key.host], service, service.name, addresses)
+            _add(table.table[service.host], service, service.name, addresses)
     return ResourceSet.of([PackedResource.pack(NAME_TABLE_TYPE, "", table)])
 
 
-def _add_endpoints(table: Any, service: Service, snapshot: MeshSnapshot, families: IpFamilies) -> set[str]:
-    """Name what has a name; the addresses that the service itself stands for."""
+def _add_endpoints(table: Any, service: Service, work: Compilation) -> set[str]:
+    """Name what has a name; the addresses that the service itself stands for. What is reached through gateways of
+    another network has none."""
     found: set[str] = set()
-    for endpoint in snapshot.registry.endpoints_of(service):
+    families, crossing = work.proxy_class.families, crossing_of(work)
+    for endpoint in work.endpoints(service):
         addresses = list(filter(plain_address, endpoint.reached_by(families)))
-        if not endpoint.healthy or not addresses:
+        if not endpoint.healthy or not addresses or crossing.gateways_to(endpoint):
             continue
         found.update(addresses)
         if endpoint.hostname:
