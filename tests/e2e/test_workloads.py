@@ -57,6 +57,44 @@ def test_a_registered_workload_is_a_workload_entry_and_one_endpoint(mesh: Mesh) 
     wait_until("its entry is gone", lambda: not found())
 
 
+def test_the_status_of_objects_tells_addresses(mesh: Mesh) -> None:
+    entry = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "ServiceEntry",
+        "metadata": {"name": "told", "namespace": "default"},
+        "spec": {
+            "hosts": ["told.example"],
+            "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+            "resolution": "DNS",
+        },
+    }
+    gateway = service("istio-ingressgateway", "istio-system")
+    gateway["spec"] |= {"type": "LoadBalancer", "externalIPs": ["192.0.2.9"]}
+    ingress = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {
+            "name": "told",
+            "namespace": "default",
+            "annotations": {"kubernetes.io/ingress.class": "istio"},
+        },
+        "spec": {"rules": [{"host": "told.example"}]},
+    }
+    mesh.apply(entry, gateway, ingress)
+
+    def status(document: dict[str, Any]) -> dict[str, Any]:
+        return dict(mesh.config.read_document(document).get("status") or {})
+
+    given = wait_until("the given addresses", lambda: status(entry).get("addresses"))
+    assert [(one["host"], one["value"].partition(".")[0].partition(":")[0]) for one in given] == [
+        ("told.example", "240"),
+        ("told.example", "2001"),
+    ]
+    reached = wait_until("where it is reached", lambda: status(ingress).get("loadBalancer", {}).get("ingress"))
+    assert reached == [{"ip": "192.0.2.9"}]
+    mesh.delete(entry, gateway, ingress)
+
+
 def test_a_workload_whose_probe_fails_gets_no_request_until_it_succeeds_again(mesh: Mesh) -> None:
     mesh.apply(service("probed"))
     # what is probed is an address of this stack that the test opens and closes

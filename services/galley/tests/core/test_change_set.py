@@ -55,6 +55,22 @@ def test_generation_moves_only_with_what_is_outside_metadata_and_status():
     assert changed.result.uid == before.uid
 
 
+def test_of_a_services_status_its_load_balancer_is_published():
+    key, reached = Key("", "services", "default", "gateway"), {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
+    (made,) = run(WriteOp(Verb.CREATE, key, document(), {"spec": 1}), revision=5)
+    (told,) = run(WriteOp(Verb.STATUS, key, status=reached | {"conditions": []}), current={key: made.result})
+    assert (told.is_config, told.keeps_history, told.result.generation) == (True, False, 1)
+    published = told.result.normalised_document()
+    assert (published["status"], published["metadata"]["resourceVersion"]) == (reached, "7")
+    (other,) = run(WriteOp(Verb.STATUS, key, status=reached), current={key: told.result}, revision=8)
+    assert (other.is_config, other.result.config_revision) == (False, 7)
+    (updated,) = run(WriteOp(Verb.UPDATE, key, document(2), {"spec": 2}), current={key: other.result}, revision=9)
+    assert updated.result.normalised_document()["status"] == reached
+    (gone,) = run(WriteOp(Verb.STATUS, key, status=None), current={key: updated.result}, revision=10)
+    assert gone.is_config
+    assert "status" not in gone.result.normalised_document()
+
+
 def test_an_update_that_changes_nothing_is_no_change():
     before = stored()
     (effect,) = run(WriteOp(Verb.UPDATE, KEY, document(labels={"a": "b"}), {"spec": 1}), current={KEY: before})

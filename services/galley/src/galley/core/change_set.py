@@ -124,7 +124,11 @@ def _decide_one(
     after = _with_status(operation, before) if operation.verb is Verb.STATUS else _updated(operation, before, revision)
     if after == before:
         return Effect(key, before, before, None, is_config=False, keeps_history=False)
-    is_config = operation.verb is Verb.UPDATE and (after.normalised is not None or before.normalised is not None)
+    is_config = after.published_status != before.published_status
+    if operation.verb is Verb.UPDATE:
+        is_config = after.normalised is not None or before.normalised is not None
+    elif is_config:
+        after = replace(after, config_revision=revision)
     keeps_history = operation.keeps_history and operation.verb is Verb.UPDATE
     return Effect(key, before, replace(after, revision=revision), ChangeType.MODIFIED, is_config, keeps_history)
 

@@ -47,6 +47,9 @@ class WriteOp:
     """Of a CREATE: what it begins with (a Namespace's `phase: Active`). Of a STATUS write: the new status."""
 
 
+_SERVICES = ("", "services")
+
+
 @dataclass(frozen=True, slots=True)
 class StoredObject:
     """One object as the store has it at one revision."""
@@ -82,7 +85,14 @@ class StoredObject:
         published."""
         if self.normalised is None:
             raise ValueError(f"{self.key} is not published")
-        return stamp(self.normalised, self, None, str(self.config_revision))
+        return stamp(self.normalised, self, self.published_status, str(self.config_revision))
+
+    @property
+    def published_status(self) -> Mapping[str, Any] | None:
+        """The part of the status that consumers act on: where a Service's load balancer is reached. No other is
+        published."""
+        balancer = (self.status or {}).get("loadBalancer") if (self.key.group, self.key.plural) == _SERVICES else None
+        return {"loadBalancer": balancer} if balancer else None
 
 
 def stamp(

@@ -1,20 +1,19 @@
 """Writes a WorkloadEntry to Galley for each registration, from the one process with the lease. Nothing waits for it:
 with Galley away workloads register and are called as always, and the objects follow later."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
 
 import httpx
 import structlog
-from meshcore.bus.connection import BUS_ERRORS, Bus
+from meshcore.bus.connection import Bus
 
 from pilot.adapters import telemetry
 from pilot.adapters.endpoints_bucket import EndpointsBucket
-from pilot.adapters.galley_api import galley_api
+from pilot.adapters.galley_api import galley_api, is_final
 from pilot.adapters.hub import Hub
-from pilot.adapters.lease import Lease
+from pilot.adapters.lease import Lease, while_leased
 from pilot.core.workload_entries import Name, ObjectWrite, documents, status_of, untold, writes
 from pilot.settings import PilotSettings
 
@@ -48,24 +47,18 @@ class EntryWriter:
 
     async def run(self) -> None:
         """Look again and again, for ever."""
-        while True:
-            await asyncio.sleep(self._settings.heartbeat_interval.total_seconds())
-            try:
-                await self._look()
-            except (*BUS_ERRORS, OSError, httpx.HTTPError) as error:
-                _log.info("workload entries not written yet", error=type(error).__name__)
+        every = self._settings.heartbeat_interval.total_seconds()
+        await while_leased(self._bus, self._lease, every, self._look, self._told.clear)
 
     async def _look(self) -> None:
-        if not self._bus.is_connected or not await self._lease.hold():
-            self._told.clear()
-            return
         if self._bucket.in_sync_since is None or not self._hub.has_state.is_set():
             return
         snapshot = self._hub.engine.snapshot
         entries = {entry.key: entry for entry in self._bucket.entries}
         wanted = documents(entries.values(), snapshot.registry.groups)
         self._until = {name: revision for name, revision in self._until.items() if revision > snapshot.revision}
-        self._told = {name: healthy for name, healthy in self._told.items() if name in wanted}
+        for name in self._told.keys() - wanted.keys():
+            del self._told[name]
         seen = snapshot.configs.get("WorkloadEntry", {})
         due = writes(wanted, seen, self._until, may_delete=self._is_stable())
         health = untold({name: entries[name].healthy for name in wanted}, seen, self._told)
@@ -83,21 +76,17 @@ class EntryWriter:
         headers = _PATCH if one.method == "PATCH" else None
         answer = await client.request(one.method, one.path, json=one.body, headers=headers)
         telemetry.ENTRY_WRITES.labels(str(answer.status_code)).inc()
-        if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            answer.raise_for_status()
         namespace, name = one.name
+        if not is_final(answer) and answer.status_code != HTTPStatus.CONFLICT:
+            _log.warning("workload entry refused", namespace=namespace, entry=name, code=answer.status_code)
         if answer.is_success:
             _log.info("workload entry written", method=one.method, namespace=namespace, entry=name)
             if one.method != "DELETE":
                 return int(answer.json()["metadata"]["resourceVersion"])
-        elif answer.status_code not in (HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND):
-            _log.warning("workload entry refused", namespace=namespace, entry=name, code=answer.status_code)
         return revision + 1
 
     async def _tell(self, client: httpx.AsyncClient, name: Name, *, healthy: bool) -> bool:
         body = status_of(name, healthy=healthy, now=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
         answer = await client.put(f"{ObjectWrite('PUT', name).path}/status", json=body)
-        telemetry.STATUS_WRITES.labels(str(answer.status_code)).inc()
-        if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            answer.raise_for_status()
-        return answer.is_success
+        telemetry.ENTRY_WRITES.labels(str(answer.status_code)).inc()
+        return is_final(answer)

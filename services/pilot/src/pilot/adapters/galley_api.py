@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,8 @@ from pilot.settings import PilotSettings
 
 TOKEN_FILE, ROOT_FILE = "status-token", "root-cert.pem"
 TIMEOUT = 5.0
+MERGE = {"content-type": "application/merge-patch+json"}
+"""Headers of a JSON Merge Patch."""
 
 
 @contextlib.asynccontextmanager
@@ -29,3 +32,11 @@ async def galley_api(settings: PilotSettings) -> AsyncIterator[httpx.AsyncClient
         trust_env=False,
     ) as client:
         yield client
+
+
+def is_final(answer: httpx.Response) -> bool:
+    """Whether it was done, or the object is gone; False when asking again would be refused again. Raises when Galley
+    cannot answer now."""
+    if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        answer.raise_for_status()
+    return answer.is_success or answer.status_code == HTTPStatus.NOT_FOUND

@@ -1,13 +1,21 @@
 """A lease in the bucket `mesh-endpoints`: one instance does what only one may do, and the next goes on where it was."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import httpx
 import msgspec
-from meshcore.bus.connection import Bus
+import structlog
+from meshcore.bus.connection import BUS_ERRORS, Bus
 from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
 
 from pilot.adapters.endpoints_bucket import BUCKET, LEASES
 
 MISSED = 3
 """Looks at an unchanged lease after which its holder is taken for dead: no clock is compared."""
+
+
+_log = structlog.get_logger("lease")
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -23,6 +31,7 @@ class Lease:
 
     def __init__(self, bus: Bus, name: str, holder: str) -> None:
         self._bus = bus
+        self.name = name
         self._key = f"{LEASES}{name}"
         self._holder = holder
         self._seen: Held | None = None
@@ -56,3 +65,19 @@ class Lease:
             return False  # somebody else was faster
         self.notes = notes
         return True
+
+
+async def while_leased(
+    bus: Bus, lease: Lease, every: float, look: Callable[[], Awaitable[None]], lost: Callable[[], None]
+) -> None:
+    """Look every so many seconds while the lease is ours, for ever; `lost` is called when it is not. What Galley or
+    NATS cannot do now is tried with the next look."""
+    while True:
+        await asyncio.sleep(every)
+        try:
+            if bus.is_connected and await lease.hold():
+                await look()
+            else:
+                lost()
+        except (*BUS_ERRORS, OSError, httpx.HTTPError) as error:
+            _log.info("not written yet", lease=lease.name, error=type(error).__name__)

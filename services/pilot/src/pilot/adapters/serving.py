@@ -11,6 +11,7 @@ from meshcore.distribution.events import FullState
 from meshcore.runtime import Runtime
 from meshcore.tls import LiveIdentity
 
+from pilot.adapters.address_writer import AddressWriter
 from pilot.adapters.answers import LocalAnswers, Source
 from pilot.adapters.control import control_server
 from pilot.adapters.debug_stream import DebugStream
@@ -156,9 +157,8 @@ def _start_registrations(
     runtime.spawn("registrations watch", bucket.watch)
     runtime.spawn("registrations", registered.tend)
     runtime.on_stop("registrations", registered.stop)
-    if settings.enable_workload_entry and settings.worker <= 0 and _may_write(settings):
-        writer = EntryWriter(bus, hub, bucket, settings, process_name(settings), registered.is_stable)
-        runtime.spawn("workload entries", writer.run)
+    if settings.worker <= 0 and _may_write(settings):
+        _start_writers(runtime, hub, bus, bucket, registered)
     alone = settings.worker < 0
     peers = _start_peers(runtime, bus, bucket, answers) if alone else _peers(settings, bus, bucket, None)
 
@@ -185,6 +185,17 @@ def _start_status(runtime: Runtime[PilotSettings], bus: Bus, source: Source) -> 
     settings = runtime.settings
     if _may_write(settings):
         runtime.spawn("status", StatusWriter(bus, source, settings).run)
+
+
+def _start_writers(
+    runtime: Runtime[PilotSettings], hub: Hub, bus: Bus, bucket: EndpointsBucket, registered: Registered
+) -> None:
+    """What one process of all Pilots tells Galley of the mesh."""
+    settings, process = runtime.settings, process_name(runtime.settings)
+    runtime.spawn("addresses", AddressWriter(bus, hub, settings, process).run)
+    if settings.enable_workload_entry:
+        writer = EntryWriter(bus, hub, bucket, settings, process, registered.is_stable)
+        runtime.spawn("workload entries", writer.run)
 
 
 def _may_write(settings: PilotSettings) -> bool:

@@ -10,7 +10,7 @@ from meshcore.xds.origin import ConfigRef
 
 from pilot.adapters import telemetry
 from pilot.adapters.answers import Source
-from pilot.adapters.galley_api import galley_api
+from pilot.adapters.galley_api import MERGE, galley_api
 from pilot.adapters.lease import Lease
 from pilot.core.object_status import StatusWrite, messages_of, writes
 from pilot.settings import PilotSettings
@@ -76,7 +76,7 @@ class StatusWriter:
         """Whether it makes sense to go on with the next."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
-            answer = await client.put(one.path, json=one.body(now))
+            answer = await client.patch(one.path, json=one.body(now), headers=MERGE)
         except httpx.TransportError as error:
             _log.info("status not written, galley does not answer", error=type(error).__name__)
             return False

@@ -58,7 +58,8 @@ REGISTRATION_ERRORS = metrics.counter("auto_registration_errors_total", "Registr
 EXPIRED_REGISTRATIONS = metrics.counter("auto_registration_deletes_total", "Registrations that expired.")
 STATUS_LOOKS = metrics.counter("pilot_status_looks", "Looks at what proxies refuse, by the holder of the lease.")
 ENTRY_WRITES = metrics.counter("pilot_workload_entry_writes", "WorkloadEntries of registrations, by answer.", ["code"])
-STATUS_WRITES = metrics.counter("pilot_status_writes", "Statuses of objects written, by answer.", ["code"])
+ADDRESS_WRITES = metrics.counter("pilot_address_writes", "Addresses told in statuses of objects, by answer.", ["code"])
+STATUS_WRITES = metrics.counter("pilot_status_writes", "Refusals told in statuses of objects, by answer.", ["code"])
 KEPT_REGISTRATIONS = metrics.gauge("pilot_registrations_kept", "Expired registrations kept because too many went.")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from math import lcm
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from meshcore.errors import MeshError
 from meshcore.model import ConfigMap, Namespace, Service
@@ -203,11 +203,16 @@ def _mesh_networks(mesh: Config[ConfigMap] | None, before: MeshNetworks) -> Mesh
 
 def external_addresses(service: Service) -> tuple[str, ...]:
     """Addresses at which a Service is reached from elsewhere: those of its load balancer, then `externalIPs`."""
-    balancer = (service.status or {}).get("loadBalancer") if service.spec.type == "LoadBalancer" else None
-    listed = balancer.get("ingress") if isinstance(balancer, Mapping) else None
-    given = [item.get("ip") for item in listed if isinstance(item, Mapping)] if isinstance(listed, list | tuple) else []
+    given = [item.get("ip") for item in balancer_ingress(service)] if service.spec.type == "LoadBalancer" else []
     every = (*(str(text) for text in given), *service.spec.external_ips)
     return tuple(dict.fromkeys(text for text in every if _is_address(text)))
+
+
+def balancer_ingress(service: Service) -> list[Mapping[str, Any]]:
+    """The places of its load balancer, as its status says: each with an `ip` or a `hostname`."""
+    balancer = (service.status or {}).get("loadBalancer")
+    listed = balancer.get("ingress") if isinstance(balancer, Mapping) else None
+    return [item for item in listed if isinstance(item, Mapping)] if isinstance(listed, list | tuple) else []
 
 
 def _is_address(text: str) -> bool:

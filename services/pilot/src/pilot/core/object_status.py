@@ -41,17 +41,12 @@ class StatusWrite:
         return f"/apis/{info.api_version}/namespaces/{config.namespace}/{info.plural}/{config.name}/status"
 
     def body(self, now: str) -> dict[str, Any]:
-        """The document; `now` is an RFC 3339 time."""
-        document: dict[str, Any] = {
-            "apiVersion": self.info.api_version,
-            "kind": self.config.kind,
-            "metadata": {"name": self.config.name, "namespace": self.config.namespace},
-        }
-        if self.message:
-            reason = KEYS_REASON if self.message.startswith(_OF_KEYS) else REASON
-            condition = {"type": CONDITION, "status": "False", "reason": reason, "message": self.message}
-            document["status"] = {"conditions": [{**condition, "lastTransitionTime": now}]}
-        return document
+        """What is merged into the object; `now` is an RFC 3339 time. Of a status the conditions are ours."""
+        if not self.message:
+            return {"status": {"conditions": None}}
+        reason = KEYS_REASON if self.message.startswith(_OF_KEYS) else REASON
+        condition = {"type": CONDITION, "status": "False", "reason": reason, "message": self.message}
+        return {"status": {"conditions": [{**condition, "lastTransitionTime": now}]}}
 
 
 def messages_of(rows: Iterable[Mapping[str, Any]]) -> dict[ConfigRef, str]:

@@ -119,7 +119,8 @@ class Store:
         resource_version: str | None = None,
         traceparent: str = "",
     ) -> StoredObject:
-        """Replace an object's status: moves resourceVersion, not generation; not published, no history."""
+        """Replace an object's status: moves resourceVersion, not generation; no history, and published only as far as
+        `published_status` goes."""
         operation = WriteOp(Verb.STATUS, key, status=status, resource_version=resource_version)
         return (await self.write([operation], author, traceparent)).objects[0]
 
