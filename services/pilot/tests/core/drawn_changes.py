@@ -68,6 +68,7 @@ SCOPED = _steps(
         "WorkloadEntry",
         "VirtualService",
         "DestinationRule",
+        "PeerAuthentication",
         "Sidecar",
     ),
     15,

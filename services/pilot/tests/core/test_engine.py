@@ -250,6 +250,7 @@ API = {
     "DestinationRule": "networking.istio.io/v1",
     "VirtualService": "networking.istio.io/v1",
     "Sidecar": "networking.istio.io/v1",
+    "PeerAuthentication": "security.istio.io/v1",
 }
 RATES = ("Service", "bank", "rates", {"ports": [{"name": "http", "port": 80}], "clusterIP": "10.0.0.9"})
 
@@ -292,6 +293,41 @@ def test_a_proxy_whose_sidecar_does_not_import_the_host_is_neither_pushed_nor_wa
     assert write(pilot, 3, one, old=(one,)) == {wide.proxy.id, own.proxy.id}
     assert pilot.receipts.answer(3).outstanding == (wide.proxy.id, own.proxy.id)
     assert pilot.take_push(narrow) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "concerned"), [({"app": "a"}, {"a"}), ({"app": "z"}, set()), ({}, {"b", "c"}), (None, {"b", "c"})]
+)
+def test_a_sidecar_concerns_those_for_whom_it_may_be_chosen(labels, concerned):
+    pilot = Engine(compile_resources, affects, Debounce(0.1, 10))
+    pilot.take_state(FullState("s", 1, "", {}), 0.0)
+    streams = [connect(pilot, name, LABELS={"app": name}) for name in ("a", "b", "c")]
+    streams.append(connect(pilot, "far", "bank", LABELS={"app": "a"}))
+    egress = {"egress": [{"hosts": ["./*"]}]}
+    own = ("Sidecar", "shop", "own", {**egress, "workloadSelector": {"labels": {"app": "a"}}})
+    every = ("Sidecar", "shop", "every", egress)
+    write(pilot, 2, own, every)
+    for stream in streams:
+        pilot.take_push(stream)
+    named = {} if labels is None else {"workloadSelector": {"labels": labels}}
+    told = write(pilot, 3, ("Sidecar", "shop", "late", {**egress, **named}))
+    assert told == {f"{name}.shop" for name in concerned}
+
+
+def test_a_peer_authentication_concerns_those_who_import_something_of_its_namespace():
+    pilot = Engine(compile_resources, affects, Debounce(0.1, 10))
+    pilot.take_state(FullState("s", 1, "", {}), 0.0)
+    narrow, wide = connect(pilot, "a"), connect(pilot, "b", "office")
+    write(pilot, 2, ("Sidecar", "shop", "default", SHOP_ONLY), RATES)
+    pilot.take_push(narrow)
+    pilot.take_push(wide)
+    strict = ("PeerAuthentication", "bank", "default", {"mtls": {"mode": "DISABLE"}})
+    assert write(pilot, 3, strict) == {wide.proxy.id}
+    pilot.take_push(wide)
+    with_bank = {"egress": [{"hosts": ["bank/rates.bank.svc.cluster.local"]}]}
+    write(pilot, 4, ("Sidecar", "shop", "default", with_bank))
+    pilot.take_push(narrow)
+    assert write(pilot, 5, (*strict[:3], None), old=(strict,)) == {narrow.proxy.id, wide.proxy.id}
 
 
 def test_a_host_that_comes_into_scope_or_goes_out_of_it_is_pushed():

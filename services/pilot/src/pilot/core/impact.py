@@ -210,9 +210,7 @@ def _concerns(item: MeshObject, one: ProxyClass, snapshot: MeshSnapshot) -> bool
     policies = (EnvoyFilter, TrafficExtension, WasmPlugin, Telemetry, RequestAuthentication, AuthorizationPolicy)
     if isinstance(item, policies):
         return is_target(item, one, mesh.root_namespace)
-    if isinstance(item, Sidecar):
-        return owner in (mesh.root_namespace, one.namespace)
-    return True
+    return _may_choose(item, one, snapshot) if isinstance(item, Sidecar) else True
 
 
 def _serves_ingresses(one: ProxyClass, snapshot: MeshSnapshot) -> bool:
@@ -258,5 +256,28 @@ def _has_host(host: str, one: ProxyClass, snapshot: MeshSnapshot) -> bool:
 
 
 def _sees_services_of(owner: str, one: ProxyClass, snapshot: MeshSnapshot) -> bool:
-    services = snapshot.registry.services.items()
-    return any(key.namespace == owner and service_is_visible(snapshot, found, one.namespace) for key, found in services)
+    """Whether a service of that namespace, or with an endpoint there, is in the scope of the class."""
+    services = snapshot.registry.services
+    keys = snapshot.registry.in_namespace.get(owner, ())
+    visible = (key for key in keys if service_is_visible(snapshot, services[key], one.namespace))
+    sidecar = _narrowing(one, snapshot)
+    return any(True for _ in visible) if sidecar is None else imports_host(snapshot, sidecar, visible, one.namespace)
+
+
+def _may_choose(item: Sidecar, one: ProxyClass, snapshot: MeshSnapshot) -> bool:
+    """Whether this Sidecar is, or was, what says what the class sees. One that comes before it now has come before it
+    all the time, or concerns the class itself."""
+    owner, selector = item.metadata.namespace, item.spec.workload_selector
+    if one.type is not ProxyType.SIDECAR or owner not in (one.namespace, snapshot.mesh_config.root_namespace):
+        return False
+    if owner == one.namespace and selector is not None and not _selects_all(item):
+        return selects(selector.labels, one.label_map)
+    found = sidecar_for(snapshot, one.namespace, one.label_map)
+    if found is None or found.namespace != one.namespace:
+        return True
+    return owner == one.namespace and _selects_all(found.object)
+
+
+def _selects_all(item: Sidecar) -> bool:
+    selector = item.spec.workload_selector
+    return selector is None or not selector.labels

@@ -93,6 +93,15 @@ class Registry:
     def _covered(self) -> dict[str, tuple[Service, ...]]:
         return {}
 
+    @cached_property
+    def in_namespace(self) -> Mapping[str, frozenset[ServiceKey]]:
+        """By namespace: its services, and those of others with an endpoint in it."""
+        found: dict[str, set[ServiceKey]] = {}
+        for key in self.services:
+            for namespace in {key.namespace, *(item.namespace for item in self.endpoints.get(key, ()))}:
+                found.setdefault(namespace, set()).add(key)
+        return {namespace: frozenset(keys) for namespace, keys in found.items()}
+
     def updated(
         self,
         changes: Iterable[tuple[Source, Config | None]],  # type: ignore[type-arg]
