@@ -3,13 +3,20 @@
 import asyncio
 import base64
 import ipaddress
+from collections import Counter
 from datetime import timedelta
 
+import grpc
 import pytest
+from citadel.adapters.certificate_service import METHOD
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from meshcore._generated.istio.v1.auth import ca_pb2, ca_pb2_grpc
+from meshcore.http2.frames import INITIAL_WINDOW_SIZE
+from meshcore.testing.http2_client import FrameClient
+from meshcore.tls import ssl_root_context
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 FRONT = "spiffe://cluster.local/ns/shop/sa/front"
@@ -169,3 +176,34 @@ async def test_one_caller_that_asks_too_much_is_limited_and_others_are_not(
         assert {code for code, _ in refused} == {"RESOURCE_EXHAUSTED"}
         assert "come again in" in refused[0][1]
         assert await citadel.create(csr, token=issuer.token("shop", "front"))
+
+
+async def test_attack_12_a_thousand_requests_at_once_and_slow_readers_hold_up_nobody(
+    identity_directory, issuer, start_citadel, sign
+):
+    """One caller's thousand on one connection; twenty connections that ask fifty times each and take no answer."""
+    limits = {"requests_per_second": 1, "requests_burst": 50}
+    root = (identity_directory / "root-cert.pem").read_bytes()
+    async with start_citadel(identity_directory, issuer, **limits) as citadel, citadel.channel() as channel:
+        await citadel.runtime.readiness.wait()
+        message = ca_pb2.IstioCertificateRequest(csr=sign(KEY))
+        stub = ca_pb2_grpc.IstioCertificateServiceStub(channel)
+        greedy = (("authorization", f"Bearer {issuer.token('shop', 'greedy')}"),)
+        thousand = [stub.CreateCertificate(message, metadata=greedy, timeout=60) for _ in range(1000)]
+        slow = []
+        for number in range(20):
+            client = await FrameClient.open("127.0.0.1", citadel.port, ssl_root_context(root), {INITIAL_WINDOW_SIZE: 0})
+            token = (("authorization", f"Bearer {issuer.token('shop', f'slow{number}')}"),)
+            for stream in range(1, 101, 2):
+                client.call(stream, METHOD, message.SerializeToString(), headers=token)
+            slow.append(client)
+        for number in range(5):
+            assert await citadel.create(sign(KEY), token=issuer.token("shop", f"good{number}"))
+        found = await asyncio.gather(*thousand, return_exceptions=True)
+        codes = Counter(one.code().name for one in found if isinstance(one, grpc.aio.AioRpcError))
+        assert set(codes) == {"RESOURCE_EXHAUSTED"}
+        assert codes["RESOURCE_EXHAUSTED"] >= 1000 - 50 - 60
+        for client in slow:
+            assert not client.reader.at_eof(), "who is slow is not sent away at once"
+            client.close()
+        assert await citadel.create(sign(KEY), token=issuer.token("shop", "good0"))

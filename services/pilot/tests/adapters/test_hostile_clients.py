@@ -5,14 +5,17 @@ from types import MappingProxyType
 
 import grpc
 import pytest
+from envoy.config.cluster.v3 import cluster_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import struct_pb2
+from meshcore.http2 import frames
 from meshcore.testing.ads_client import AdsClient, node
+from meshcore.testing.http2_client import FrameClient
 from meshcore.testing.identity import make_ca
 from meshcore.xds.bounds import MOST_NAMES, MOST_TYPES
 from meshcore.xds.request import LONGEST_REASON
-from meshcore.xds.resource import ResourceSet
+from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.secret_book import SecretState
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, SECRET_TYPE
 from pilot.adapters import telemetry
@@ -199,3 +202,38 @@ async def test_attack_42_refusals_without_end_bring_nothing_and_their_text_is_cu
         errors = [row["resources"]["cds"].get("lastError") or "" for row in rows]
         assert max(map(len, errors)) == LONGEST_REASON
         await is_served(mesh, honest, "details")
+
+
+def subscription(number, type_url=CLUSTER_TYPE):
+    return discovery_pb2.DeltaDiscoveryRequest(node=node(f"n{number}", "shop"), type_url=type_url).SerializeToString()
+
+
+async def test_attack_12_clients_that_read_nothing_are_ended_and_others_are_served(serve_mesh, reached):
+    """Fifty of them, whose windows are shut; what is for them is never built up beyond their first message."""
+
+    def large(snapshot, proxy_class):
+        name = f"c{len(snapshot.registry.services)}"
+        cluster = cluster_pb2.Cluster(name=name, alt_stat_name="x" * (1 << 20))
+        return ResourceSet.of([PackedResource.pack(CLUSTER_TYPE, name, cluster)])
+
+    def given_up():
+        return telemetry.REFUSED_STREAMS.labels("deadline-exceeded")
+
+    before = given_up()._value.get()
+    async with serve_mesh(first_config_timeout="2s", compile_class=large) as mesh:
+        slow = []
+        for number in range(50):
+            client = await FrameClient.open(
+                "127.0.0.1", mesh.servers.plaintext_port, None, {frames.INITIAL_WINDOW_SIZE: 0}
+            )
+            client.call(1, f"{STREAMS}/DeltaAggregatedResources", subscription(number), ended=False)
+            client.say(1, subscription(number, LISTENER_TYPE))
+            slow.append(client)
+        async with AdsClient(mesh.plaintext, node("honest", "bank")) as honest:
+            await honest.until(lambda: honest.names(CLUSTER_TYPE) == {"c0"})
+            mesh.change(mesh.service("reviews"))
+            await honest.until(lambda: honest.names(CLUSTER_TYPE) == {"c1"})
+            await reached(lambda: given_up()._value.get() == before + 50)
+            assert len(mesh.hub.engine.streams) == 1
+        for client in slow:
+            client.close()

@@ -5,10 +5,10 @@ from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import Any
 
-import grpc
 import structlog
-from meshcore._generated.meshcore.audit.v1 import audit_pb2, audit_pb2_grpc
-from meshcore.errors import GRPC_STATUS, ErrorCode, MeshError
+from meshcore._generated.meshcore.audit.v1 import audit_pb2
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.grpc_server import Call, Handler, Unary
 from meshcore.rate import TokenBucket
 
 from citadel.adapters import telemetry
@@ -17,15 +17,15 @@ from citadel.adapters.authentication import CallerAuthenticator
 from citadel.core.access_report import rows_of
 from citadel.core.refusal import authentication_refused
 
+METHOD = "/meshcore.audit.v1.AuditService/Report"
 _MOST_REPORTERS = 16384
 """Reporters whose rate is remembered; the one that was silent the longest starts anew."""
 _SECONDS_SAVED = 10
 _LARGEST_LOSS = 2**40
-_STATUS = {status.value[0]: status for status in grpc.StatusCode}
 _log = structlog.get_logger("audit")
 
 
-class AuditService(audit_pb2_grpc.AuditServiceServicer):  # type: ignore[misc]
+class AuditService:
     """Authenticates, checks, appends, answers. `rate` is records a second of one identity, with bursts of ten."""
 
     def __init__(self, authenticator: CallerAuthenticator, access_log: AccessLog, rate: float) -> None:
@@ -34,20 +34,25 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):  # type: ignore[misc]
         self._rate = rate
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
-    async def Report(self, request: Any, context: Any) -> Any:
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """Its methods by their paths."""
+        return {METHOD: Unary(audit_pb2.ReportRequest.FromString, self.report)}
+
+    async def report(self, request: Any, call: Call) -> Any:
         """Store a batch once."""
         try:
-            stored = await self._report(request, context)
+            stored = await self._report(request, call)
         except MeshError as error:
             telemetry.ACCESS_REFUSED.labels(error.code.value).inc()
             if error.code is not ErrorCode.RESOURCE_EXHAUSTED:
                 _log.info("access records refused", reason=error.detail)
-            await context.abort(_STATUS[GRPC_STATUS[error.code]], error.detail)
+            raise
         return audit_pb2.ReportResponse(stored=stored)
 
-    async def _report(self, request: Any, context: Any) -> int:
+    async def _report(self, request: Any, call: Call) -> int:
         reasons: list[str] = []
-        caller = self._authenticator.by_certificate(context, reasons)
+        caller = self._authenticator.by_certificate(call.peer, reasons)
         if caller is None:
             _log.info("reporter not authenticated", reasons=reasons)
             raise authentication_refused()

@@ -5,12 +5,12 @@ The first proof that holds counts. Why the others failed goes to the log, never 
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 import structlog
 from cryptography import x509
 from meshcore.authentication.call_proofs import CallProofs
-from meshcore.tls.front import Peers
+from meshcore.grpc_server import Call, Peer
 from meshcore.tls.revocation import revokes
 
 from citadel.adapters import telemetry
@@ -27,36 +27,33 @@ class CallerAuthenticator:
 
     def __init__(
         self,
-        peers: Peers,
         trust_domain: str,
         root_namespace: str,
         in_force: AuthorityInForce,
         proofs: CallProofs,
     ) -> None:
-        self._peers = peers
         self._trust_domain = trust_domain
         self._root_namespace = root_namespace
         self._in_force = in_force
         self._proofs = proofs
         self.aliases: frozenset[str] = frozenset()
 
-    async def authenticate(self, context: Any) -> AuthenticatedCaller:
+    async def authenticate(self, call: Call) -> AuthenticatedCaller:
         """The caller; UNAUTHENTICATED when nothing proves one."""
         reasons: list[str] = []
-        by_certificate = self.by_certificate(context, reasons)
+        by_certificate = self.by_certificate(call.peer, reasons)
         if by_certificate is not None:
             return by_certificate
-        address = self._peers.address(context.peer())
-        found = await self._proofs.identify(context.invocation_metadata() or (), address, self.aliases, reasons)
+        found = await self._proofs.identify(call.metadata, call.peer.address, self.aliases, reasons)
         if found is not None:
             return AuthenticatedCaller(found.identity, Proof(found.way.value))
         telemetry.AUTHENTICATION_FAILURES.inc()
-        _log.info("caller not authenticated", peer=address, reasons=reasons)
+        _log.info("caller not authenticated", peer=call.peer.address, reasons=reasons)
         raise authentication_refused()
 
-    def by_certificate(self, context: Any, reasons: list[str]) -> AuthenticatedCaller | None:
+    def by_certificate(self, peer: Peer, reasons: list[str]) -> AuthenticatedCaller | None:
         """The caller by its client certificate alone; otherwise `reasons` gets one more."""
-        chain = self._peers.chain(context.peer())
+        chain = peer.chain
         if not chain:
             reasons.append("no client certificate")
             return None
@@ -69,7 +66,7 @@ class CallerAuthenticator:
             reasons.append("the client certificate is revoked")
             return None
         # What is verified once for a connection holds until the authority or the aliases change.
-        remembered = self._peers.remembered(context.peer())
+        remembered = peer.remembered
         state = (self._in_force.generation, self.aliases)
         if remembered.get("state") == state:
             return cast(AuthenticatedCaller, remembered["caller"])

@@ -3,11 +3,10 @@
 import time
 from typing import Any
 
-import grpc
 import structlog
-from meshcore._generated.istio.v1.auth import ca_pb2, ca_pb2_grpc
-from meshcore.errors import GRPC_STATUS, MeshError
-from meshcore.tls.front import Peers
+from meshcore._generated.istio.v1.auth import ca_pb2
+from meshcore.errors import MeshError
+from meshcore.grpc_server import Call, Handler, Unary
 
 from citadel.adapters import telemetry
 from citadel.adapters.authentication import CallerAuthenticator
@@ -18,12 +17,12 @@ from citadel.core.profile import SERVICE, Profile, granted_ttl
 from citadel.core.refusal import Reason, SigningRefused, impersonation_refused
 from citadel.core.signing_request import parse_signing_request
 
+METHOD = "/istio.v1.auth.IstioCertificateService/CreateCertificate"
 _IMPERSONATED = "ImpersonatedIdentity"
-_STATUS = {status.value[0]: status for status in grpc.StatusCode}
 _log = structlog.get_logger("certificates")
 
 
-class CertificateService(ca_pb2_grpc.IstioCertificateServiceServicer):  # type: ignore[misc]
+class CertificateService:
     """Authenticates, reads the public key, issues, answers; decides nothing itself."""
 
     def __init__(
@@ -32,35 +31,38 @@ class CertificateService(ca_pb2_grpc.IstioCertificateServiceServicer):  # type: 
         issuer: Issuer,
         workload: Profile,
         root_namespace: str,
-        peers: Peers,
         limits: CallerLimits,
     ) -> None:
         self._authenticator = authenticator
         self._issuer = issuer
         self._workload = workload
         self._root_namespace = root_namespace
-        self._peers = peers
         self._limits = limits
 
-    async def CreateCertificate(self, request: Any, context: Any) -> Any:
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """Its methods by their paths."""
+        return {METHOD: Unary(ca_pb2.IstioCertificateRequest.FromString, self._create_certificate)}
+
+    async def _create_certificate(self, request: Any, call: Call) -> Any:
         """Sign a certificate for the authenticated caller."""
         telemetry.REQUESTS.inc()
         begun = time.perf_counter()
         try:
-            answer = await self._create(request, context)
+            answer = await self._create(request, call)
         except MeshError as error:
             if isinstance(error, SigningRefused):
                 if error.reason is Reason.CSR_ERROR:
                     telemetry.PARSING_ERRORS.inc()
                 telemetry.SIGNING_ERRORS.labels(error=error.reason.value).inc()
                 _log.info("certificate refused", reason=error.reason.value, detail=error.detail)
-            await context.abort(_STATUS[GRPC_STATUS[error.code]], error.detail)
+            raise
         telemetry.ISSUED.inc()
         telemetry.LATENCY.observe(time.perf_counter() - begun)
         return answer
 
-    async def _create(self, request: Any, context: Any) -> Any:
-        caller = await self._authenticator.authenticate(context)
+    async def _create(self, request: Any, call: Call) -> Any:
+        caller = await self._authenticator.authenticate(call)
         impersonated = request.metadata.fields.get(_IMPERSONATED)
         if impersonated is not None and impersonated.string_value:
             raise impersonation_refused()
@@ -68,14 +70,13 @@ class CertificateService(ca_pb2_grpc.IstioCertificateServiceServicer):  # type: 
         public_key = parse_signing_request(request.csr)
         profile = SERVICE if is_of_control_plane(caller, self._root_namespace) else self._workload
         ttl = granted_ttl(profile, request.validity_duration)
-        peer = self._peers.address(context.peer())
-        issued = await self._issuer.issue(caller, public_key, profile, ttl, peer)
+        issued = await self._issuer.issue(caller, public_key, profile, ttl, call.peer.address)
         _log.info(
             "certificate issued",
             identity=str(caller.identity),
             proof=caller.proof.value,
             serial=f"{issued.template.serial:032x}",
             not_after=issued.template.not_after.isoformat(),
-            peer=peer,
+            peer=call.peer.address,
         )
         return ca_pb2.IstioCertificateResponse(cert_chain=[*issued.chain, issued.bundle])

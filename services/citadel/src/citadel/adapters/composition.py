@@ -8,11 +8,11 @@ from functools import partial
 from meshcore.authentication.composition import start_call_proofs
 from meshcore.bus.connection import BusSettings
 from meshcore.errors import ErrorCode, MeshError
+from meshcore.grpc_server import serving
 from meshcore.http import serve_admin
 from meshcore.http.kubeconfig import Access
 from meshcore.runtime import Runtime
-from meshcore.tls import LiveIdentity, write_private
-from meshcore.tls.front import TlsFront
+from meshcore.tls import LiveIdentity, ssl_server_context, write_private
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from citadel.adapters import telemetry
@@ -25,9 +25,9 @@ from citadel.adapters.authority_api import authority_router
 from citadel.adapters.authority_in_force import AuthorityInForce
 from citadel.adapters.authority_source import RootFollower, follow_files, keep_root_file, plugged_in_authority
 from citadel.adapters.caller_limits import CallerLimits
+from citadel.adapters.certificate_service import CertificateService
 from citadel.adapters.database import open_database
 from citadel.adapters.gateway_secrets import GatewaySecrets
-from citadel.adapters.grpc_server import serving
 from citadel.adapters.holders import Holders
 from citadel.adapters.issuer import Issuer
 from citadel.adapters.ledger import Ledger
@@ -46,6 +46,7 @@ from citadel.core.profile import workload_profile
 from citadel.settings import CitadelSettings
 
 _SWEEP_EVERY = 3600
+LARGEST_MESSAGE = 256 * 1024
 
 
 async def compose(runtime: Runtime[CitadelSettings]) -> None:
@@ -61,7 +62,6 @@ async def compose(runtime: Runtime[CitadelSettings]) -> None:
     issuer = Issuer(in_force, ledger.append)
     bundle = TrustBundle(in_force.current)
     in_force.on_change(lambda _, present: bundle.follow(present))
-    front = TlsFront()
     workload = workload_profile(settings.default_workload_cert_ttl, settings.max_workload_cert_ttl)
     trust_domain, root_namespace = settings.trust_domain, settings.root_namespace
     runtime.spawn("ledger", ledger.run)
@@ -77,7 +77,7 @@ async def compose(runtime: Runtime[CitadelSettings]) -> None:
         access, pairs = Access.of_kubeconfig(settings.kubeconfig), workload if settings.key_and_cert_secrets else None
         keeper = NamespaceKeeper(access, in_force, issuer, trust_domain, root_namespace, pairs)
         runtime.spawn("namespaces", keeper.run)
-    authenticator = _authenticator(runtime, identity, in_force, front)
+    authenticator = _authenticator(runtime, identity, in_force)
     if settings.nats_url is not None:
         runtime.spawn("mesh config", _mesh_config(settings, settings.nats_url, authenticator, in_force).run)
     routers = [
@@ -86,21 +86,16 @@ async def compose(runtime: Runtime[CitadelSettings]) -> None:
         audit_router(engine),
     ]
     await serve_admin(runtime, routers, identity=identity)
+    limits = CallerLimits(settings.requests_per_second, settings.requests_burst)
+    secrets = SecretDiscovery(authenticator, bundle, holders, _gateway_secrets(runtime, identity))
+    handlers = {
+        **CertificateService(authenticator, issuer, workload, root_namespace, limits).handlers,
+        **AuditService(authenticator, access_log, settings.audit_rate).handlers,
+        **secrets.handlers,
+    }
+    context = ssl_server_context(identity, client_certificates="optional")
     port = await runtime.enter(
-        "certificates",
-        serving(
-            host=settings.host,
-            port=settings.port,
-            identity=identity,
-            front=front,
-            authenticator=authenticator,
-            issuer=issuer,
-            workload=workload,
-            root_namespace=root_namespace,
-            limits=CallerLimits(settings.requests_per_second, settings.requests_burst),
-            secrets=SecretDiscovery(authenticator, bundle, holders, _gateway_secrets(runtime, identity)),
-            audit=AuditService(authenticator, access_log, settings.audit_rate),
-        ),
+        "certificates", serving(handlers, settings.host, settings.port, context, largest_message=LARGEST_MESSAGE)
     )
     runtime.ports["certificates"] = port
     runtime.log.info("certificate service listening", host=settings.host, port=port)
@@ -140,13 +135,13 @@ def _refuse_expired(authority: Authority) -> None:
 
 
 def _authenticator(
-    runtime: Runtime[CitadelSettings], identity: LiveIdentity, in_force: AuthorityInForce, front: TlsFront
+    runtime: Runtime[CitadelSettings], identity: LiveIdentity, in_force: AuthorityInForce
 ) -> CallerAuthenticator:
     settings = runtime.settings
     proofs = start_call_proofs(runtime, identity, settings.identity / "galley-token", "token-keys.json", needed=True)
     if not proofs.any:
         runtime.log.warning("no token issuer is set, callers need a client certificate")
-    return CallerAuthenticator(front, settings.trust_domain, settings.root_namespace, in_force, proofs)
+    return CallerAuthenticator(settings.trust_domain, settings.root_namespace, in_force, proofs)
 
 
 def _gateway_secrets(runtime: Runtime[CitadelSettings], identity: LiveIdentity) -> GatewaySecrets | None:

@@ -4,13 +4,13 @@ Rows that arrive together share one commit, since the commit (an fsync) costs fa
 """
 
 import asyncio
+import hashlib
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.http.lists import Page
 from sqlalchemy import bindparam, delete, insert, select, update
@@ -45,7 +45,7 @@ def ledger_row(issued: IssuedSvid, peer: str, now: datetime) -> dict[str, Any]:
         "profile": template.profile.name,
         "proof": template.caller.proof.value,
         "peer": peer[:256],
-        "fingerprint": issued.certificate.fingerprint(hashes.SHA256()).hex(),
+        "fingerprint": hashlib.sha256(issued.der).hexdigest(),
         "signer": issued.signer,
         "bundle": issued.bundle_digest,
         "not_before": template.not_before,

@@ -70,4 +70,8 @@ def _values(row: dict[str, Any]) -> tuple[Any, ...]:
 
 def _stored(value: Any) -> Any:
     """As SQLAlchemy stores it: times without their zone, which is UTC."""
-    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f") if isinstance(value, datetime) else value
+    return (
+        value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+        if isinstance(value, datetime)
+        else value
+    )

@@ -11,12 +11,12 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-import grpc
-import grpc.aio
 import structlog
-from meshcore.errors import GRPC_STATUS, ErrorCode, MeshError
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.grpc_server import Call, Handler, Streaming
 from meshcore.runtime import tasks
 from meshcore.xds import delta, sotw
 from meshcore.xds.effects import Acked, Close, Effect, Nacked, Send
@@ -35,7 +35,6 @@ from citadel.core.refusal import authentication_refused
 from citadel.core.trust_bundle import BUNDLE_NAMES, ROOT_NAME
 
 SERVICE_NAME = "envoy.service.secret.v3.SecretDiscoveryService"
-_STATUS = {status.value[0]: status for status in grpc.StatusCode}
 _INBOX = 16
 LONGEST_NODE = 512
 MOST_REMEMBERED = 64
@@ -43,7 +42,7 @@ MOST_REMEMBERED = 64
 _log = structlog.get_logger("sds")
 
 
-class SecretDiscovery(grpc.GenericRpcHandler):  # type: ignore[misc]
+class SecretDiscovery:
     """Serves `ROOTCA`, and the roots of others, over delta and state-of-the-world streams.
 
     Every other name stays unanswered.
@@ -62,31 +61,21 @@ class SecretDiscovery(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._secrets = secrets
         self._frames = {delta: Frames(), sotw: Frames()}
 
-    def service(self, handler_call_details: Any) -> Any:
-        """The handler of a method, or None for what is not ours."""
-        fronts = {f"/{SERVICE_NAME}/DeltaSecrets": delta, f"/{SERVICE_NAME}/StreamSecrets": sotw}
-        front = fronts.get(handler_call_details.method)
-        if front is None:
-            return None
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """Its methods by their paths."""
+        return {
+            f"/{SERVICE_NAME}/DeltaSecrets": Streaming(partial(self._serve, delta)),
+            f"/{SERVICE_NAME}/StreamSecrets": Streaming(partial(self._serve, sotw)),
+        }
 
-        async def serve(_: Any, context: Any) -> None:
-            await self._serve(front, context)
-
-        return grpc.stream_stream_rpc_method_handler(serve)
-
-    async def _serve(self, front: Any, context: Any) -> None:
-        caller = self._authenticator.by_certificate(context, [])
+    async def _serve(self, front: Any, call: Call) -> None:
+        caller = self._authenticator.by_certificate(call.peer, [])
         if caller is None:
-            error = authentication_refused()
-            await context.abort(_STATUS[GRPC_STATUS[error.code]], error.detail)
-            return
+            raise authentication_refused()
         session = AdsSession(front, self._frames[front])
         receipts = _Receipts(self._holders, caller)
-        stream = _Stream(context, front, session, self._bundle, receipts, self._secrets)
-        try:
-            await stream.run()
-        except MeshError as error:
-            await context.abort(_STATUS[GRPC_STATUS[error.code]], error.detail)
+        await _Stream(call, front, session, self._bundle, receipts, self._secrets).run()
 
 
 class _Receipts:
@@ -121,14 +110,14 @@ class _Receipts:
 class _Stream:
     def __init__(
         self,
-        context: Any,
+        call: Call,
         front: Any,
         session: AdsSession,
         bundle: TrustBundle,
         receipts: _Receipts,
         secrets: GatewaySecrets | None,
     ) -> None:
-        self._context = context
+        self._call = call
         self._parse = front.parse
         self._session = session
         self._bundle = bundle
@@ -176,7 +165,7 @@ class _Stream:
 
     async def _read(self) -> None:
         try:
-            while (data := await self._context.read()) is not grpc.aio.EOF:
+            while (data := await self._call.read()) is not None:
                 request, node = self._parse(data)
                 self._receipts.requested(request, node)
                 if request.type_url and request.type_url != SECRET_TYPE:
@@ -196,7 +185,7 @@ class _Stream:
     async def _execute(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             if isinstance(effect, Send):
-                await self._context.write(effect.frame)
+                await self._call.write(effect.frame)
             elif isinstance(effect, Close):
                 raise MeshError(effect.code, effect.detail)
             elif isinstance(effect, Acked):

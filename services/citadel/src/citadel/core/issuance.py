@@ -10,24 +10,26 @@ Invariants (tests/core/test_issuance.py):
 """
 
 import ipaddress
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from citadel.core.authority import Authority, hash_for, to_pem
+from citadel.core.authority import Authority, SigningKey, hash_for, to_pem
 from citadel.core.caller import AuthenticatedCaller
+from citadel.core.leaf_form import LeafForm
 from citadel.core.profile import BACKDATE, Profile
 from citadel.core.refusal import Reason, SigningRefused
 from citadel.core.signing_request import PublicKey, strong_key
 
 _PERMISSION: Final = object()
+_Extensions: TypeAlias = dict[type[x509.ExtensionType], tuple[bool, x509.ExtensionType]]
+"""By kind: whether it is critical, and its value."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class IssuedSvid:
     """A signed and checked leaf with all that its holder needs."""
 
     certificate: x509.Certificate
+    der: bytes = field(repr=False)
     template: Template
     chain: tuple[str, ...]
     """PEM: the leaf, each intermediate."""
@@ -111,29 +114,31 @@ def issue(prepared: PreparedSvid) -> IssuedSvid:
     """Sign what was prepared, read the result back and compare; CERT_GEN_ERROR when it is not the template."""
     authority = prepared._redeem()
     template = prepared.template
-    signed = (
-        _common_of(authority.certificate)
-        .builder.public_key(template.public_key)
-        .serial_number(template.serial)
-        .not_valid_before(template.not_before)
-        .not_valid_after(template.not_after)
-        .add_extension(x509.SubjectAlternativeName(template.names), critical=True)
-        .sign(authority.key, hash_for(authority.key))
+    form = _common_of(authority).form
+    der = form.signed(
+        form.to_be_signed(
+            template.serial, template.not_before, template.not_after, template.public_key, template.names
+        ),
+        authority.key,
     )
-    certificate = x509.load_der_x509_certificate(signed.public_bytes(serialization.Encoding.DER))
+    certificate = x509.load_der_x509_certificate(der)
     wrong = differences(certificate, template, authority)
     if wrong:
         raise SigningRefused(Reason.CERT_GEN_ERROR, f"the signed certificate differs in {', '.join(wrong)}")
     chain = (to_pem(certificate), *authority.intermediates_pem)
-    return IssuedSvid(certificate, template, chain, authority.bundle_pem, authority.key_id, authority.bundle_digest)
+    return IssuedSvid(
+        certificate, der, template, chain, authority.bundle_pem, authority.key_id, authority.bundle_digest
+    )
 
 
 def differences(certificate: x509.Certificate, template: Template, authority: Authority) -> tuple[str, ...]:
     """Names of the fields in which a certificate is not what the template says; empty when it is."""
-    expected: dict[type[x509.ExtensionType], tuple[bool, x509.ExtensionType]] = {
-        **_common_of(authority.certificate).extensions,
+    common = _common_of(authority)
+    expected: _Extensions = {
+        **common.extensions,
         x509.SubjectAlternativeName: (True, x509.SubjectAlternativeName(template.names)),
     }
+    found = {type(one.value): (one.critical, one.value) for one in certificate.extensions}
     wrong = []
     if certificate.subject != NO_NAME:
         wrong.append("subject")
@@ -143,13 +148,30 @@ def differences(certificate: x509.Certificate, template: Template, authority: Au
         wrong.append("serial number")
     if (certificate.not_valid_before_utc, certificate.not_valid_after_utc) != (template.not_before, template.not_after):
         wrong.append("validity")
-    found = {type(extension.value): (extension.critical, extension.value) for extension in certificate.extensions}
-    wrong += sorted(kind.__name__ for kind in expected.keys() | found.keys() if expected.get(kind) != found.get(kind))
-    try:
-        certificate.verify_directly_issued_by(authority.certificate)
-    except (InvalidSignature, ValueError, TypeError):
+    if found != expected:
+        kinds = expected.keys() | found.keys()
+        wrong += sorted(kind.__name__ for kind in kinds if expected.get(kind) != found.get(kind))
+    if certificate.issuer != authority.certificate.subject:
+        wrong.append("issuer")
+    if not _is_signed(certificate, authority, common.public_key):
         wrong.append("signature")
     return tuple(wrong)
+
+
+def _is_signed(certificate: x509.Certificate, authority: Authority, key: object) -> bool:
+    """Whether the signature is by the key of the signer's certificate, in the way that fits it."""
+    signature, signed = certificate.signature, certificate.tbs_certificate_bytes
+    digest = hash_for(authority.key)
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, signed, ec.ECDSA(digest))
+        elif isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, signed, padding.PKCS1v15(), digest)
+        else:
+            return False
+    except InvalidSignature:
+        return False
+    return certificate.signature_hash_algorithm == digest
 
 
 def _names_of(caller: AuthenticatedCaller) -> tuple[x509.GeneralName, ...]:
@@ -172,24 +194,40 @@ def _authority_key_identifier(signer: x509.Certificate) -> x509.AuthorityKeyIden
 
 @dataclass(frozen=True)
 class _Common:
-    """What every leaf of a signer has: the builder is filled once, it costs more than the signature."""
+    """What every leaf of a signer has: made once."""
 
-    builder: x509.CertificateBuilder
-    extensions: Mapping[type[x509.ExtensionType], tuple[bool, x509.ExtensionType]]
+    form: LeafForm
+    extensions: _Extensions
+    public_key: object
+
+
+def _common_of(authority: Authority) -> _Common:
+    return _common(authority.certificate, authority.key)
 
 
 @lru_cache(maxsize=8)
-def _common_of(signer: x509.Certificate) -> _Common:
-    extensions: dict[type[x509.ExtensionType], tuple[bool, x509.ExtensionType]] = {
+def _common(signer: x509.Certificate, key: SigningKey) -> _Common:
+    extensions: _Extensions = {
         x509.KeyUsage: (True, LEAF_KEY_USAGE),
         x509.ExtendedKeyUsage: (False, LEAF_EXTENDED_KEY_USAGE),
         x509.BasicConstraints: (True, x509.BasicConstraints(ca=False, path_length=None)),
         x509.AuthorityKeyIdentifier: (False, _authority_key_identifier(signer)),
     }
+    sample = leaf_builder(signer, extensions)
+    # Of the sample nothing is used but what all leaves share; it is nobody's, was valid for no time and goes nowhere.
+    sample = sample.public_key(key.public_key()).serial_number(1)
+    sample = sample.not_valid_before(signer.not_valid_before_utc).not_valid_after(signer.not_valid_before_utc)
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier("sample:")])
+    form = LeafForm.of(sample.add_extension(names, critical=True).sign(key, hash_for(key)))
+    return _Common(form, extensions, signer.public_key())
+
+
+def leaf_builder(signer: x509.Certificate, extensions: _Extensions) -> x509.CertificateBuilder:
+    """A builder with all that leaves of a signer share."""
     builder = x509.CertificateBuilder().subject_name(NO_NAME).issuer_name(signer.subject)
     for critical, extension in extensions.values():
         builder = builder.add_extension(extension, critical=critical)
-    return _Common(builder, extensions)
+    return builder
 
 
 NO_NAME: Final = x509.Name([])

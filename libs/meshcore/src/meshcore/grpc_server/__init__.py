@@ -1,0 +1,14 @@
+"""A gRPC server on asyncio: optional client certificates, and a fraction of the cost of a call through grpc.aio.
+
+server.py    listens, keeps time, stops
+served.py    a connection, between HTTP/2 (`meshcore.http2`) and calls
+turns.py     whose call is begun next
+calls.py     a call as its handler sees it
+messages.py  messages in the content of a stream
+heads.py     headers of requests and answers
+"""
+
+from meshcore.grpc_server.calls import Call, Handler, Peer, Streaming, Unary
+from meshcore.grpc_server.server import serving
+
+__all__ = ["Call", "Handler", "Peer", "Streaming", "Unary", "serving"]

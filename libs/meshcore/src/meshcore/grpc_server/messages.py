@@ -1,0 +1,58 @@
+"""Messages in the content of a stream: a flag, a length of four bytes, the message (PROTOCOL-HTTP2). Pure."""
+
+import zlib
+
+from meshcore.errors import ErrorCode, MeshError
+
+PREFIX = 5
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+class Messages:
+    """Puts messages together. `largest` bounds one, in bytes, as it is meant; RESOURCE_EXHAUSTED when it is larger."""
+
+    __slots__ = ("_buffer", "_encoding", "_largest")
+
+    def __init__(self, largest: int, encoding: str) -> None:
+        self._largest = largest
+        self._encoding = encoding
+        self._buffer = b""
+
+    @property
+    def partial(self) -> int:
+        """Bytes of a message that has not come whole."""
+        return len(self._buffer)
+
+    def add(self, data: bytes) -> list[bytes]:
+        """Messages that are whole now; INVALID when a flag or the compression makes no sense."""
+        self._buffer = self._buffer + data if self._buffer else data
+        found = []
+        while len(self._buffer) >= PREFIX:
+            flag, size = self._buffer[0], int.from_bytes(self._buffer[1:PREFIX])
+            if size > self._largest:
+                raise MeshError(ErrorCode.RESOURCE_EXHAUSTED, f"a message has at most {self._largest} bytes")
+            if len(self._buffer) < PREFIX + size:
+                break
+            message = self._buffer[PREFIX : PREFIX + size]
+            self._buffer = self._buffer[PREFIX + size :]
+            found.append(message if flag == 0 else self._inflated(flag, message))
+        return found
+
+    def _inflated(self, flag: int, message: bytes) -> bytes:
+        if flag != 1 or self._encoding != "gzip":
+            raise MeshError(ErrorCode.INTERNAL, "a message is compressed in no way that was said")
+        inflate = zlib.decompressobj(_GZIP)
+        try:
+            plain = inflate.decompress(message, self._largest)
+        except zlib.error:
+            raise MeshError(ErrorCode.INTERNAL, "a compressed message is damaged") from None
+        if inflate.unconsumed_tail:
+            raise MeshError(ErrorCode.RESOURCE_EXHAUSTED, f"a message has at most {self._largest} bytes")
+        if not inflate.eof:
+            raise MeshError(ErrorCode.INTERNAL, "a compressed message is damaged")
+        return plain
+
+
+def framed(message: bytes) -> bytes:
+    """The message as it is sent, not compressed."""
+    return b"\0" + len(message).to_bytes(4) + message
