@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -100,6 +101,20 @@ def test_a_pod_with_a_sidecar_is_captured_in_its_own_namespace(mesh, scratch, ru
         code, said, _ = asked("CHECK", scratch, "captured", run_dir)
         assert (code, said["code"], "ISTIO_OUTPUT" in said["msg"]) == (1, 100, True)
         assert asked("DEL", scratch, "captured", run_dir)[:2] == (0, {})
+
+
+def test_a_network_may_say_that_nftables_are_used(mesh, scratch, run_dir):
+    assert shutil.which("nft"), "install nftables"
+    before = scratch.rules()
+    with mesh.control.applied(pod("native", [PROXY], STATUS)):
+        code, said, beside = asked("ADD", scratch, "native", run_dir, native_nftables=True)
+        assert (code, said) == (0, MADE), beside
+        assert scratch.told("--skip-rule-apply", "--run-validation").returncode == 0
+        assert scratch.rules() == before
+        assert asked("CHECK", scratch, "native", run_dir, native_nftables=True)[0] == 0
+        scratch.inside("nft", "flush", "chain", "inet", "istio-proxy-nat", "istio-output")
+        code, said, _ = asked("CHECK", scratch, "native", run_dir, native_nftables=True)
+        assert (code, said["code"], "0 rules in istio-output" in said["msg"]) == (1, 100, True)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ _ADDRESSES = {False: ("192.0.2.1",), True: ("2001:db8::1",)}
 def run(directory: Path) -> Iterator[Outcome]:
     """One outcome for each case."""
     for case in json.loads((directory / "expected.json").read_text(encoding="utf-8")):
-        yield compared(case["name"], read_rules((directory / case["golden"]).read_text()), made_rules(_config(case)))
+        yield compared(case["name"], read_rules((directory / case["golden"]).read_text()), made_rules(config_of(case)))
 
 
 def compared(name: str, wanted: Any, got: Any) -> Outcome:
@@ -55,7 +55,8 @@ def made_rules(config: CaptureConfig) -> list[dict[str, list[str]]]:
     return families
 
 
-def _config(case: Mapping[str, Any]) -> CaptureConfig:
+def config_of(case: Mapping[str, Any]) -> CaptureConfig:
+    """The settings of a case's flags, variables and machine."""
     facts = case.get("host_facts", {})
     given = {
         name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in case["options"].items()

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from meshcore.errors import ErrorCode, MeshError
 
 from envoy_bootstrap.adapters.capture.host import enter_network_namespace, host_facts
+from envoy_bootstrap.adapters.capture.nft_capture import NftCapture
 from envoy_bootstrap.adapters.capture.pod_source import fetch_pod
 from envoy_bootstrap.adapters.capture.traffic_capture import TrafficCapture
 from envoy_bootstrap.core.capture.cni import (
@@ -75,7 +76,8 @@ def _capture(config: PluginConfig, attachment: Attachment, *, only_checks: bool)
     texts = flags_of_pod(pod)
     enter_network_namespace(attachment.network_namespace)
     # users of a pod are known by number: this machine's names are not theirs
-    capture = TrafficCapture(build_config(texts, host_facts("")), lambda text: _say(f"{name}: {text}"))
+    settings, say = build_config(texts, host_facts("")), lambda text: _say(f"{name}: {text}")
+    capture = NftCapture(settings, say) if config.native_nftables else TrafficCapture(settings, say)
     if not only_checks:
         capture.apply()
     elif missing := capture.missing():

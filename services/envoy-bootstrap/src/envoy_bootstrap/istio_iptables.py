@@ -5,14 +5,16 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from meshcore.errors import ErrorCode, MeshError
+from meshcore.errors import MeshError
 
 from envoy_bootstrap.adapters.capture.host import enter_network_namespace, host_facts
+from envoy_bootstrap.adapters.capture.nft_capture import NftCapture
 from envoy_bootstrap.adapters.capture.probe import is_captured
 from envoy_bootstrap.adapters.capture.routes import route_commands
 from envoy_bootstrap.adapters.capture.traffic_capture import TrafficCapture
 from envoy_bootstrap.core.capture.config import CaptureConfig, build_config
 from envoy_bootstrap.core.capture.flags import FLAGS, read_flags
+from envoy_bootstrap.core.capture.nft_rules import nft_transaction
 from envoy_bootstrap.core.capture.restore import applied_to_none
 from envoy_bootstrap.core.capture.rules import capture_rules
 from envoy_bootstrap.core.capture.texts import Kind, is_true
@@ -53,21 +55,21 @@ def _given(argv: Sequence[str]) -> dict[str, str]:
 
 
 def _run(texts: Mapping[str, str]) -> int:
-    if is_true(texts["native_nftables"]):
-        raise MeshError(ErrorCode.FAILED_PRECONDITION, "--native-nftables: rules are applied by iptables only")
     if texts["network_namespace"]:
         enter_network_namespace(texts["network_namespace"])
     config = build_config(texts, host_facts(texts["envoy_user"]))
     if not config.captures_dns and is_true(texts["redirect_dns"]):
         _say("DNS is not captured: resolv.conf names no server, and --capture-all-dns is not given")
+    native = is_true(texts["native_nftables"])
     if is_true(texts["dry_run"]):
-        sys.stdout.write(_dry_run(config))
+        sys.stdout.write(_dry_run(config, native=native))
         return 0
-    capture = TrafficCapture(config, _say, texts["force_iptables_binary"])
-    if is_true(texts["cleanup_only"]):
-        capture.remove()
-    elif not is_true(texts["skip_rule_apply"]):
-        capture.apply(reconcile=is_true(texts["reconcile"]), force=is_true(texts["force_apply"]))
+    if native:
+        _use(NftCapture(config, _say), texts)
+    else:
+        iptables = TrafficCapture(config, _say, texts["force_iptables_binary"])
+        how = {"reconcile": is_true(texts["reconcile"]), "force": is_true(texts["force_apply"])}
+        _use(iptables, texts, **how)
     if is_true(texts["run_validation"]):
         for version in config.probed_families:
             if not is_captured(config, version):
@@ -81,8 +83,17 @@ def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def _dry_run(config: CaptureConfig) -> str:
+def _use(capture: TrafficCapture | NftCapture, texts: Mapping[str, str], **how: bool) -> None:
+    if is_true(texts["cleanup_only"]):
+        capture.remove()
+    elif not is_true(texts["skip_rule_apply"]):
+        capture.apply(**how)
+
+
+def _dry_run(config: CaptureConfig, *, native: bool) -> str:
     parts = [f"# {' '.join(command)}\n" for command in route_commands(config)]
+    if native:
+        return "".join((*parts, "# nft -f -\n", nft_transaction(config)))
     for version in config.families:
         parts.append(f"# {'iptables' if version == 4 else 'ip6tables'}-restore --noflush\n")
         parts.append(applied_to_none(capture_rules(config, version)))

@@ -1,4 +1,4 @@
-"""Settings in, rules out: `testdata/capture/<case>/{in.yaml,rules.txt}`. `make golden` writes the rules anew."""
+"""Settings in, rules out: `testdata/capture/<case>/{in.yaml,rules.txt,nft.txt}`. `make golden` writes the rules anew."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ import pytest
 import yaml
 from envoy_bootstrap.core.capture.config import CaptureConfig, HostFacts, build_config
 from envoy_bootstrap.core.capture.flags import read_flags
+from envoy_bootstrap.core.capture.nft_rules import nft_transaction
 from envoy_bootstrap.core.capture.pod import flags_of_pod
 from envoy_bootstrap.core.capture.restore import applied_to_none
 from envoy_bootstrap.core.capture.rules import capture_rules
@@ -27,4 +28,4 @@ def config_of(directory: Path) -> CaptureConfig:
 def test_golden(directory, golden):
     config = config_of(directory)
     text = "".join(f"# IPv{version}\n{applied_to_none(capture_rules(config, version))}" for version in config.families)
-    golden(directory, {"rules.txt": text})
+    golden(directory, {"rules.txt": text, "nft.txt": nft_transaction(config)})

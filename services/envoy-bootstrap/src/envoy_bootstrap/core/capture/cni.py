@@ -35,6 +35,7 @@ class PluginConfig:
     run_dir: str
     excluded_namespaces: frozenset[str]
     own_namespace: str
+    native_nftables: bool = False
 
     @property
     def kubeconfig(self) -> str:
@@ -81,15 +82,17 @@ def parse_plugin_config(text: str) -> PluginConfig:
         raise CniError(1, f"cniVersion {str(version)[:20]!a} is not known; known are {', '.join(VERSIONS)}")
     previous, excluded = document.get("prevResult"), document.get("exclude_namespaces") or []
     run_dir, own = document.get("cni_agent_run_dir", "/var/run/istio-cni"), document.get("pod_namespace", "")
+    native = document.get("native_nftables", False)
     right = {
         "prevResult": previous is None or isinstance(previous, dict),
         "exclude_namespaces": isinstance(excluded, list) and all(isinstance(name, str) for name in excluded),
         "cni_agent_run_dir": isinstance(run_dir, str),
         "pod_namespace": isinstance(own, str),
+        "native_nftables": isinstance(native, bool),
     }
     if wrong := [name for name, is_right in right.items() if not is_right]:
         raise CniError(7, f"the network configuration is not valid: {', '.join(wrong)}")
-    return PluginConfig(version, previous, run_dir, frozenset(excluded), own)
+    return PluginConfig(version, previous, run_dir, frozenset(excluded), own, native)
 
 
 def parse_attachment(environment: Mapping[str, str]) -> Attachment:

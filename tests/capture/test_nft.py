@@ -1,0 +1,75 @@
+"""The same command with nftables: its tables are its own, and are replaced whole."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from control_plane import wait_until
+from pods import answer
+from scratch import Scratch
+
+pytestmark = [pytest.mark.capture, pytest.mark.timeout(180)]
+
+NATIVE = ("--native-nftables", "--dual-stack", "-b", "*", "-d", "15021", "-u", "1337,nobody", "-g", "1337")
+MORE = ("-i", "10.0.0.0/8,fd00::/8", "-x", "10.9.0.0/16", "-o", "99", "-q", "5432", "-c", "net1", "-k", "virt0,virt1")
+OPTIONS = (*NATIVE, *MORE, "--redirect-dns", "--capture-all-dns", "--drop-invalid")
+
+
+@pytest.fixture
+def scratch() -> Iterator[Scratch]:
+    assert shutil.which("nft"), "install nftables"
+    made = Scratch("nft")
+    made.up()
+    try:
+        yield made
+    finally:
+        made.down()
+
+
+def tables(scratch: Scratch) -> str:
+    """What is there of ours, without counters."""
+    return scratch.inside("nft", "-s", "list", "ruleset", "inet")
+
+
+@pytest.mark.parametrize("mode", ["REDIRECT", "TPROXY"])
+def test_rules_capture_are_replaced_by_the_same_and_go(scratch, mode):
+    groups = {"ISTIO_OUTBOUND_OWNER_GROUPS": "daemon,202"}
+    before = scratch.rules()
+    first = scratch.told(*OPTIONS, "-m", mode, "--run-validation", **groups)
+    assert (first.returncode, "connections are captured" in first.stderr) == (0, True), first.stderr
+    state, routes = tables(scratch), scratch.state()
+    again = scratch.told(*OPTIONS, "-m", mode, **groups)
+    assert (again.returncode, tables(scratch), scratch.state()) == (0, state, routes), again.stderr
+    assert scratch.rules() == before
+    gone = scratch.told(*OPTIONS, "-m", mode, "--cleanup-only", **groups)
+    assert (gone.returncode, tables(scratch), "fwmark" in scratch.state()) == (0, "", False), gone.stderr
+    left = scratch.told("--skip-rule-apply", "--run-validation", "--probe-timeout", "500ms")
+    assert left.returncode == 126
+
+
+def test_other_settings_leave_nothing_of_the_old_ones_and_a_failure_leaves_the_old_ones(scratch):
+    assert scratch.told(*OPTIONS, "-m", "TPROXY").returncode == 0
+    assert scratch.told(*NATIVE, "-i", "*").returncode == 0
+    state = tables(scratch)
+    assert ("mangle" in state, "raw" in state, "5432" in state) == (False, False, False)
+    assert scratch.told(*NATIVE, "-i", "*", "-u", "no-such-user").returncode == 1
+    assert tables(scratch) == state
+
+
+def test_a_workload_is_reached_and_calls_through_both_proxies(mesh):
+    assert shutil.which("nft"), "install nftables"
+    six = mesh.six
+    six.capture("--dual-stack", "--cleanup-only")
+    try:
+        six.capture("--dual-stack", "--native-nftables", "--run-validation")
+        got = wait_until("six is reached", lambda: answer(mesh.client.curl("http://[fd96:77::12]/")))
+        assert (got["workload"], got["client"]) == ("six", "::6")
+        for address in ("fd96:77::12", "fd96:77::10"):
+            got = wait_until(f"six calls {address}", lambda at=address: answer(six.curl(f"http://[{at}]/")))
+            assert "URI=spiffe://cluster.local/ns/default/sa/six" in got["headers"]["x-forwarded-client-cert"]
+        assert "x-forwarded-client-cert" not in answer(six.curl("http://[::1]:8080/"))["headers"]
+    finally:
+        six.capture("--dual-stack", "--native-nftables", "--cleanup-only")
+        six.capture("--dual-stack")
