@@ -19,6 +19,8 @@ from pods import PROXY, Pod, PodNetwork
 
 VIP, VIP6 = "10.96.77.10", "fd96:77::10"
 UNCAPTURED_OUTBOUND = 9200
+CAPTURE = ("--dual-stack", "--redirect-dns", "-o", str(UNCAPTURED_OUTBOUND))
+"""What every pod's capture has."""
 MESH = {"defaultConfig": {"proxyMetadata": {"ISTIO_DUAL_STACK": "true"}}}
 
 
@@ -89,7 +91,7 @@ class CapturedMesh:
 
     def _capture(self, pod: Pod) -> None:
         mode = "TPROXY" if pod is self.keeper else "REDIRECT"
-        pod.capture("-m", mode, "--dual-stack", "--run-validation", "-o", str(UNCAPTURED_OUTBOUND))
+        pod.capture("-m", mode, *CAPTURE, "--run-validation")
 
     def _is_ready(self, pod: Pod) -> bool:
         address = f"[{pod.address6}]" if pod is self.six else pod.address

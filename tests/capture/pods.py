@@ -75,8 +75,9 @@ class Pod:
         left_out = ("-d", f"15090,15021,15020,{UNCAPTURED_INBOUND}")
         return run(*self.inside(sys.executable, "-m", "envoy_bootstrap", "istio-iptables", *told, *left_out, *options))
 
-    def curl(self, url: str, *options: str) -> subprocess.CompletedProcess[str]:
-        command = self.inside("curl", "-gsS", "-m", "5", "-w", "\n%{http_code}", *options, url)
+    def curl(self, url: str, *options: str, through: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        """`through` begins the command line."""
+        command = self.inside(*through, "curl", "-gsS", "-m", "5", "-w", "\n%{http_code}", *options, url)
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
 
     def converse(self, address: str, port: int, *lines: str) -> list[str]:
@@ -139,8 +140,10 @@ class PodNetwork:
         number = 10 + len(self._pods)
         pod = Pod(self, name, f"{self.subnet}.{number}", f"{self.subnet6}{number}")
         pod.files.mkdir(parents=True)
-        # what `ip netns exec` shows as /etc/hosts
+        # what `ip netns exec` shows in /etc
         (pod.files / "hosts").write_text("".join(f"{self.host} {name}\n" for name in NAMES))
+        # a name server that is not there: names that are found are found by the agent
+        (pod.files / "resolv.conf").write_text(f"nameserver {self.host}\nnameserver {self.host6}\n")
         run("ip", "netns", "add", pod.namespace)
         self._pods.append(pod)
         run("ip", "link", "add", pod.link, "type", "veth", "peer", "name", "eth0", "netns", pod.namespace)

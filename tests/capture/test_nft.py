@@ -10,6 +10,8 @@ from control_plane import wait_until
 from pods import answer
 from scratch import Scratch
 
+from conftest import CAPTURE
+
 pytestmark = [pytest.mark.capture, pytest.mark.timeout(180)]
 
 NATIVE = ("--native-nftables", "--dual-stack", "-b", "*", "-d", "15021", "-u", "1337,nobody", "-g", "1337")
@@ -61,9 +63,9 @@ def test_other_settings_leave_nothing_of_the_old_ones_and_a_failure_leaves_the_o
 def test_a_workload_is_reached_and_calls_through_both_proxies(mesh):
     assert shutil.which("nft"), "install nftables"
     six = mesh.six
-    six.capture("--dual-stack", "--cleanup-only")
+    six.capture(*CAPTURE, "--cleanup-only")
     try:
-        six.capture("--dual-stack", "--native-nftables", "--run-validation")
+        six.capture(*CAPTURE, "--native-nftables")
         got = wait_until("six is reached", lambda: answer(mesh.client.curl("http://[fd96:77::12]/")))
         assert (got["workload"], got["client"]) == ("six", "::6")
         for address in ("fd96:77::12", "fd96:77::10"):
@@ -71,5 +73,5 @@ def test_a_workload_is_reached_and_calls_through_both_proxies(mesh):
             assert "URI=spiffe://cluster.local/ns/default/sa/six" in got["headers"]["x-forwarded-client-cert"]
         assert "x-forwarded-client-cert" not in answer(six.curl("http://[::1]:8080/"))["headers"]
     finally:
-        six.capture("--dual-stack", "--native-nftables", "--cleanup-only")
-        six.capture("--dual-stack")
+        six.capture(*CAPTURE, "--native-nftables", "--cleanup-only")
+        six.capture(*CAPTURE)

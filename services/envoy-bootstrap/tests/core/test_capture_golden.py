@@ -1,4 +1,4 @@
-"""Settings in, rules out: `testdata/capture/<case>/{in.yaml,rules.txt,nft.txt}`. `make golden` writes the rules anew."""
+"""Settings in, rules out: `testdata/capture/<case>/{in.yaml,rules.txt,nft.txt}`. `make golden` writes rules anew."""
 
 from pathlib import Path
 from typing import Any

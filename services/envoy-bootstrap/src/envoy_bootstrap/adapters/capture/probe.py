@@ -30,13 +30,15 @@ def is_captured(config: CaptureConfig, version: int) -> bool:
     here, there = _LOOPBACK[version]
     deadline = time.monotonic() + config.probe_timeout.total_seconds()
     with ExitStack() as opened:
-        listeners = []
+        listeners, taken = [], []
         for port in (config.outbound_port, config.inbound_port):
             try:
                 listeners.append(opened.enter_context(_listening(version, here, int(port))))
             except OSError as error:
-                detail = f"the validation cannot listen on {here} port {port}: {error.strerror}"
-                raise MeshError(ErrorCode.FAILED_PRECONDITION, detail) from None
+                taken.append(f"{port}: {error.strerror}")
+        if not listeners:
+            detail = f"the validation cannot listen on {here}, {', '.join(taken)}"
+            raise MeshError(ErrorCode.FAILED_PRECONDITION, detail)
         while (left := deadline - time.monotonic()) > 0:
             with _as_proxy(config), closing(_socket(version)) as caller:
                 caller.settimeout(min(left, 1.0))
