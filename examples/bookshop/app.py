@@ -7,6 +7,9 @@ Calls to other parts go through the proxy named by the `http_proxy` environment 
 the sidecar), or straight to the part where there is none: a sidecar that captures traffic needs nothing of the
 application. They carry the caller's trace headers and `end-user` on, so that a route may look at who is asking.
 Connections are kept and used again.
+
+Every part answers two more paths, to try policies with: `/flaky` fails each second time with 503, `/slow` answers after
+two seconds.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ FORWARDED_HEADERS = (
 )
 MAX_BODY = 1 << 20
 CALL_DEADLINE = 10.0
+SLOW = 2.0
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 502: "Bad Gateway", 503: "Service Unavailable"}
 
 BOOK = {
@@ -146,11 +150,19 @@ class Bookshop:
 
     def __init__(self, part: str, version: str, client: Client) -> None:
         self._part, self._version, self._client = part, version, client
+        self._tries = 0
 
     async def answer(self, path: str, headers: Mapping[str, str]) -> Reply:
         """The reply of this part to one GET."""
-        if path.split("?")[0] == "/healthz":
+        plain = path.split("?")[0]
+        if plain == "/healthz":
             return Reply(200, {"status": "ok"})
+        if plain == "/flaky":
+            self._tries += 1
+            if self._tries % 2:
+                return Reply(503, {"error": "each second time"})
+        if plain == "/slow":
+            await asyncio.sleep(SLOW)
         carried = {name: headers[name] for name in FORWARDED_HEADERS if name in headers}
         body: dict[str, object] = {"part": self._part, "version": self._version}
         peer = headers.get("x-forwarded-client-cert", "")
