@@ -129,6 +129,7 @@ UNANSWERED = {
         "service-entries/tls-of-workload-entries": 1,
     },
     "filters that patches add": {
+        "authorization/by-metadata-of-filters": 3,
         "extensions/listener-patches": 1,
         "extensions/network-filter-operations": 2,
         "extensions/network-filter-patches": 1,
