@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from control_plane import ControlPlane, wait_until
 from pods import PROXY, Pod, PodNetwork
+from scratch import Scratch
 
 VIP, VIP6 = "10.96.77.10", "fd96:77::10"
 UNCAPTURED_OUTBOUND = 9200
@@ -184,3 +185,14 @@ def mesh() -> Iterator[CapturedMesh]:
     finally:
         mesh.down()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def scratch(request) -> Iterator[Scratch]:
+    """A namespace where nft is iptables' kind; a test may ask for legacy by a parameter."""
+    made = Scratch(getattr(request, "param", "nft"))
+    made.up()
+    try:
+        yield made
+    finally:
+        made.down()

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 from pods import as_proxy
-from scratch import Scratch
 
 pytestmark = [pytest.mark.capture, pytest.mark.timeout(120)]
 
 ALL = ("-u", "1337,nobody", "-g", "1337", "-i", "10.0.0.0/8,fd00::1/8", "-x", "10.9.0.1/16", "-b", "*", "-d", "15021")
 MORE = ("-o", "99", "-q", "5432", "-c", "net1", "-k", "virt0,virt1", "--redirect-dns", "--capture-all-dns")
 OPTIONS = (*ALL, *MORE, "--drop-invalid", "--dual-stack")
+both_kinds = pytest.mark.parametrize("scratch", ["nft", "legacy"], indirect=True)
 SERVER = """
 import select, socket
 def bound(family, address):
@@ -43,16 +43,7 @@ with socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, so
 """
 
 
-@pytest.fixture(params=["nft", "legacy"])
-def scratch(request) -> Iterator[Scratch]:
-    made = Scratch(request.param)
-    made.up()
-    try:
-        yield made
-    finally:
-        made.down()
-
-
+@both_kinds
 @pytest.mark.parametrize("mode", ["REDIRECT", "TPROXY"])
 def test_attack_46_a_second_run_changes_nothing_and_cleaning_up_leaves_nothing(scratch, mode):
     options = (*OPTIONS, "-m", mode)
@@ -75,6 +66,7 @@ def test_attack_46_a_second_run_changes_nothing_and_cleaning_up_leaves_nothing(s
     assert scratch.told("--skip-rule-apply", "--run-validation", "--probe-timeout", "500ms").returncode == 126
 
 
+@both_kinds
 def test_routes_of_tproxy_are_there_once_and_go(scratch):
     options = ("-b", "*", "-m", "TPROXY", "--dual-stack")
     for _ in range(2):
@@ -84,6 +76,7 @@ def test_routes_of_tproxy_are_there_once_and_go(scratch):
     assert "fwmark" not in scratch.state()
 
 
+@both_kinds
 def test_rules_that_differ_are_told_and_replaced_only_when_that_is_wanted(scratch):
     assert scratch.told(*OPTIONS).returncode == 0
     right = scratch.rules()
@@ -99,6 +92,7 @@ def test_rules_that_differ_are_told_and_replaced_only_when_that_is_wanted(scratc
     assert scratch.told(*OPTIONS).stderr.startswith("nothing to do")
 
 
+@both_kinds
 def test_attack_46_a_run_that_was_killed_halfway_is_made_good(scratch):
     options = (*OPTIONS, "-m", "TPROXY")
     whole = scratch.told(*options, "--dry-run").stdout
@@ -111,6 +105,7 @@ def test_attack_46_a_run_that_was_killed_halfway_is_made_good(scratch):
     assert scratch.told(*options).stderr.startswith("nothing to do")
 
 
+@both_kinds
 def test_attack_46_foreign_and_hostile_texts_leave_everything_as_it_was(scratch):
     before = scratch.state()
     for options in (("-d", "80 -j ACCEPT"), ("-x", "*"), ("-k", "eth0 -j"), ("-u", "no-such-user"), ("-i", "10.0.0.0")):
@@ -133,6 +128,7 @@ def programs(directory: Path, replaced: Mapping[str, str]) -> Iterator[str]:
     yield str(directory)
 
 
+@both_kinds
 def test_attack_46_without_ip6tables_or_when_it_fails_nothing_is_half_applied(scratch, tmp_path):
     before = scratch.rules()
     names = [f"ip6tables-{scratch.kind}-{part}" for part in ("save", "restore")]
@@ -145,6 +141,7 @@ def test_attack_46_without_ip6tables_or_when_it_fails_nothing_is_half_applied(sc
         assert scratch.rules() == before
 
 
+@both_kinds
 def test_dns_is_led_to_the_agent_s_port_but_for_the_proxy_s_own(scratch):
     done = scratch.told("-i", "*", "--redirect-dns", "--capture-all-dns", "--dual-stack")
     assert done.returncode == 0, done.stderr

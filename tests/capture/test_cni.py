@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,16 +23,6 @@ PLUGIN = str(Path(sys.executable).with_name("istio-cni"))
 MADE = {"cniVersion": "1.0.0", "interfaces": [{"name": "eth0"}], "ips": [{"address": "10.77.0.2/24"}]}
 STATUS = {"sidecar.istio.io/status": "{}"}
 PROXY = {"name": "istio-proxy", "image": "proxy", "args": ["proxy", "sidecar"]}
-
-
-@pytest.fixture
-def scratch() -> Iterator[Scratch]:
-    made = Scratch("nft")
-    made.up()
-    try:
-        yield made
-    finally:
-        made.down()
 
 
 @pytest.fixture

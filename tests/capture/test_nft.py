@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 
 import pytest
 from control_plane import wait_until
@@ -19,24 +18,15 @@ MORE = ("-i", "10.0.0.0/8,fd00::/8", "-x", "10.9.0.0/16", "-o", "99", "-q", "543
 OPTIONS = (*NATIVE, *MORE, "--redirect-dns", "--capture-all-dns", "--drop-invalid")
 
 
-@pytest.fixture
-def scratch() -> Iterator[Scratch]:
-    assert shutil.which("nft"), "install nftables"
-    made = Scratch("nft")
-    made.up()
-    try:
-        yield made
-    finally:
-        made.down()
-
-
 def tables(scratch: Scratch) -> str:
     """What is there of ours, without counters."""
+    assert shutil.which("nft"), "install nftables"
     return scratch.inside("nft", "-s", "list", "ruleset", "inet")
 
 
 @pytest.mark.parametrize("mode", ["REDIRECT", "TPROXY"])
 def test_rules_capture_are_replaced_by_the_same_and_go(scratch, mode):
+    assert tables(scratch) == ""
     groups = {"ISTIO_OUTBOUND_OWNER_GROUPS": "daemon,202"}
     before = scratch.rules()
     first = scratch.told(*OPTIONS, "-m", mode, "--run-validation", **groups)
@@ -75,3 +65,23 @@ def test_a_workload_is_reached_and_calls_through_both_proxies(mesh):
     finally:
         six.capture(*CAPTURE, "--native-nftables", "--cleanup-only")
         six.capture(*CAPTURE)
+
+
+def test_by_tproxy_the_application_sees_who_calls(mesh):
+    assert shutil.which("nft"), "install nftables"
+    keeper = mesh.keeper
+    mode = ("-m", "TPROXY", *CAPTURE)
+    keeper.capture(*mode, "--cleanup-only")
+    try:
+        keeper.capture(*mode, "--native-nftables")
+        got = wait_until("the service answers", lambda: answer(mesh.client.curl("http://10.96.77.11/")))
+        assert (got["workload"], got["client"]) == ("keeper", mesh.client.address)
+        assert "URI=spiffe://cluster.local/ns/default/sa/client" in got["headers"]["x-forwarded-client-cert"]
+        for address, client in ((f"[{keeper.address6}]", mesh.client.address6), (keeper.address, mesh.client.address)):
+            got = wait_until(f"{address} answers", lambda at=address: answer(mesh.client.curl(f"http://{at}:8080/")))
+            assert got["client"] == client
+        itself = wait_until("it reaches itself", lambda: answer(keeper.curl("http://10.96.77.11/")))
+        assert itself["workload"] == "keeper"
+    finally:
+        keeper.capture(*mode, "--native-nftables", "--cleanup-only")
+        keeper.capture(*mode)

@@ -11,6 +11,7 @@ from pathlib import Path
 from meshcore.errors import ErrorCode, MeshError
 
 from envoy_bootstrap.core.capture.config import HostFacts
+from envoy_bootstrap.core.resolv_conf import parse_resolv_conf
 
 _NEW_NETWORK = 0x40000000
 """CLONE_NEWNET of sched.h."""
@@ -39,7 +40,7 @@ def host_facts(envoy_user: str, resolv_conf: Path = Path("/etc/resolv.conf")) ->
     except KeyError:
         uid = None
     text = resolv_conf.read_text(errors="replace") if resolv_conf.exists() else ""
-    return HostFacts(tuple(addresses_of("self")), tuple(_servers(text)), uid)
+    return HostFacts(tuple(addresses_of("self")), parse_resolv_conf(text).servers, uid)
 
 
 def find_network_namespace(addresses: Collection[str]) -> str | None:
@@ -111,14 +112,3 @@ def _is_reachable(text: str) -> bool:
     address = ipaddress.ip_address(text)
     # ::6 is the proxy's own, on the loopback interface
     return not (address.is_loopback or address.is_link_local or address == ipaddress.ip_address("::6"))
-
-
-def _servers(text: str) -> Iterator[str]:
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) > 1 and words[0] == "nameserver":
-            try:
-                ipaddress.ip_address(words[1])
-            except ValueError:
-                continue
-            yield words[1]
