@@ -303,7 +303,7 @@ class Mesh:
 
     def kill(self, name: str) -> None:
         """kill -9 of a service, its worker processes too."""
-        _kill_sessions([int(self.service(name)["pid"])])
+        kill_sessions([int(self.service(name)["pid"])])
 
     def logs(self) -> Iterator[tuple[str, str]]:
         """Name and text of every log of the stack."""
@@ -329,8 +329,8 @@ class Mesh:
     def _kill_all(self) -> None:
         """The supervisor first, so that it starts nothing again; then all that the pid files name."""
         supervisor = int(running_settings(self.layout).get("supervisor", 0))
-        _kill_sessions([supervisor] if supervisor else [])
-        _kill_sessions([record.pid for record in records(self.layout)])
+        kill_sessions([supervisor] if supervisor else [])
+        kill_sessions([record.pid for record in records(self.layout)])
 
 
 def _toml(value: Any) -> str:
@@ -339,7 +339,8 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
-def _kill_sessions(leaders: Sequence[int]) -> None:
+def kill_sessions(leaders: Sequence[int]) -> None:
+    """kill -9 of these processes with all that they have started in their sessions."""
     members = [member for leader in leaders for member in _session(leader)]
     for member in members:
         with contextlib.suppress(ProcessLookupError):

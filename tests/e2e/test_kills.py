@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-from mesh import Mesh, client, destination_rule, route, service, virtual_service, wait_until, workload
+from mesh import Mesh, client, destination_rule, kill_sessions, route, service, virtual_service, wait_until, workload
 from meshcore.errors import MeshError
+from meshcore.testing.identity import make_ca
 from meshctl.adapters.traffic import Reply
+from tls_hosts import HOST, Client, applied, bound, gateway, issue, key_pair, secret
 
 ECHO = "http://echo:9080/"
 PAST_THE_GRACE = 2600
@@ -62,3 +67,51 @@ def test_with_galley_away_a_write_is_refused_and_traffic_goes_on(mesh: Mesh) -> 
     assert mesh.get(ECHO).good
     mesh.up()
     mesh.apply(virtual_service("echo", [route("echo", "v1")]))
+
+
+@contextmanager
+def started_again(mesh: Mesh, name: str) -> Iterator[None]:
+    """A workload's agent and Envoy, killed and started as they were, by nobody else than this test."""
+    process = Path(f"/proc/{mesh.workload(name)['pid']}")
+    command = [part.decode() for part in (process / "cmdline").read_bytes().split(b"\0")[:-1]]
+    variables = (process / "environ").read_bytes().split(b"\0")[:-1]
+    environment = dict(item.decode().split("=", 1) for item in variables)
+    kill_sessions([int(process.name)])
+    with open(mesh.home / f"{name}-again.log", "wb") as log:
+        again = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+    try:
+        yield
+    finally:
+        kill_sessions([again.pid])
+        again.wait()
+
+
+def test_a_gateway_that_starts_without_pilot_serves_https_again(mesh: Mesh) -> None:
+    root = make_ca("public")
+    pair = issue(root, HOST)
+    route_to_echo = bound("kept", HOST)
+    route_to_echo["spec"]["http"] = [{"route": [{"destination": {"host": "echo.default.svc.cluster.local"}}]}]
+    tls = {"mode": "SIMPLE", "credentialName": "kept"}
+    way_in = service("edge", "edge")
+    way_in["spec"]["ports"] = [{"name": "https", "port": 443, "targetPort": 8443}]
+    mesh.apply(virtual_service("echo", [route("echo", "v1")]))
+    mesh.add(client("edge", namespace="edge", type="router", ports=[8080, 8443]))
+    outside = Client(mesh, root)
+    with applied(mesh, secret("kept", key_pair(pair)), way_in, gateway("kept", [HOST], tls), route_to_echo):
+        assert wait_until("an answer over TLS", outside.answer)[0] == 200
+        number = int(str(mesh.workload("edge")["address"]).rpartition(".")[2])
+        stored = Path(mesh.layout.workload(number)) / "secrets.sealed"
+        wait_until("the Secret is kept", stored.exists)
+        assert stored.stat().st_mode & 0o777 == 0o600
+        assert b"PRIVATE KEY" not in stored.read_bytes()
+        mesh.kill("pilot")
+        with started_again(mesh, "edge"):
+            status, _ = wait_until("an answer over TLS without Pilot", outside.answer)
+            assert status == 200
+            assert outside.shown() == pair.chain
+            assert mesh.service("pilot")["state"] != "running"
+        mesh.up()
+        assert wait_until("an answer with Pilot again", outside.answer)[0] == 200
+    wait_until("what is not used any more is not kept", lambda: not stored.exists())

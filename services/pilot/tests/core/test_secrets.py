@@ -213,6 +213,27 @@ def test_nobody_is_left_who_wants_it() -> None:
     assert mesh.engine.wanted_secrets() == {}
 
 
+def test_an_agent_that_asks_has_its_proxys_secrets_and_no_config() -> None:
+    mesh = Mesh()
+    agent = mesh.engine.connect(replace(parse_node(NODE), identity=IDENTITY, generator="agent"), delta, "", 0)
+    claimed = mesh.engine.connect(replace(parse_node(NODE), generator="agent"), delta, "", 0)
+    mesh.engine.take_secret(("edge", "cert"), SecretState("1", GOOD), 0)
+    assert mesh.engine.target(agent).of_type(SECRET_TYPE) == {}
+    assert mesh.engine.wanted_secrets() == {}, "nobody asks for it yet"
+    for stream in (agent, claimed):
+        mesh.engine.keep_secrets(stream)
+    assert set(mesh.engine.target(agent).of_type(SECRET_TYPE)) == {NAME}
+    assert mesh.engine.target(claimed).of_type(SECRET_TYPE) == {}
+    assert mesh.engine.wanted_secrets() == {("edge", "cert"): {IDENTITY}}
+    assert mesh.engine.find("ingress.edge") is None, "it is no proxy"
+    mesh.engine.release_pushes()
+    mesh.engine.take_secret(("edge", "cert"), SecretState("2", {**GOOD, "ca.crt": b"x"}), 0)
+    assert agent.number in mesh.engine.release_pushes()
+    mesh.engine.disconnect(agent)
+    mesh.engine.disconnect(claimed)
+    assert (mesh.engine.wanted_secrets(), mesh.engine.classes) == ({}, {})
+
+
 def test_a_revision_of_secrets_waits_for_who_uses_them() -> None:
     mesh = Mesh()
     user, stranger = mesh.connect(IDENTITY), mesh.connect(IDENTITY.replace("edge", "books"))

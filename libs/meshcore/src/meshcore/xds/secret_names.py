@@ -14,6 +14,7 @@ FILE_KEY_PAIR = "file-cert:"
 FILE_ROOT = "file-root:"
 SYSTEM_ROOTS = "file-root:system"
 _CRL = "~crl:"
+OF_PILOT = (KUBERNETES, CONFIG_MAP)
 _PREFIXES = (KUBERNETES, CONFIG_MAP, BUILTIN, "kubernetes-gateway://", "invalid://")
 
 
@@ -43,6 +44,11 @@ def ca_secret(credential: str) -> str:
 def is_builtin(credential: str) -> bool:
     """Whether the workload's own certificate is meant."""
     return credential.startswith(BUILTIN)
+
+
+def is_of_pilot(name: str) -> bool:
+    """Whether a proxy has the resource of this name from Pilot, not from the agent beside it."""
+    return name.startswith(OF_PILOT)
 
 
 def secret_reference(name: str, namespace: str) -> SecretReference | None:

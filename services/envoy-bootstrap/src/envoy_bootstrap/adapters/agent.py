@@ -25,6 +25,7 @@ from envoy_bootstrap.adapters.bootstrap_patch import BootstrapPatch
 from envoy_bootstrap.adapters.certificate_folder import CertificateFolder
 from envoy_bootstrap.adapters.citadel import CitadelClient
 from envoy_bootstrap.adapters.grpc_workload import GrpcWorkload
+from envoy_bootstrap.adapters.kept_secrets import KeptSecrets
 from envoy_bootstrap.adapters.last_good_recorder import LastGoodRecorder
 from envoy_bootstrap.adapters.local_discovery import (
     Discovery,
@@ -147,7 +148,8 @@ class Agent:
             operator.override,
         )
         self._stored = StoredState.open(state_dir, config.state_key_file)
-        self._recorder = LastGoodRecorder(self.supervisor, self._stored)
+        self._kept_secrets = KeptSecrets(self._stored)
+        self._recorder = LastGoodRecorder(self.supervisor, self._stored, self._kept_secrets)
         self._secrets = SecretSockets(state_dir, files_apart=bool(config.foreign_sds))
         self._last_good = Discovery()
         self._last_good_service = LastGoodService(
@@ -161,6 +163,7 @@ class Agent:
             on_answered=self._last_good_service.hand_back,
             on_names=self.names.received,
             on_bootstrap=self._patch.received if config.asks_for_bootstrap else None,
+            secrets=self._kept_secrets,
         )
 
     async def start(self, runtime: Any) -> None:

@@ -5,10 +5,12 @@ import asyncio
 import structlog
 from meshcore.errors import MeshError
 
+from envoy_bootstrap.adapters.kept_secrets import KeptSecrets
 from envoy_bootstrap.adapters.stored_state import StoredState, compress, decompress
 from envoy_bootstrap.adapters.supervisor import Supervisor
 from envoy_bootstrap.core import readiness
 from envoy_bootstrap.core.discovery import Resources
+from envoy_bootstrap.core.kept_secrets import secrets_in_use
 from envoy_bootstrap.core.last_good import CONFIG_DUMP, QuietWatch, resources_of_dump
 
 _log = structlog.get_logger("last-good")
@@ -18,9 +20,10 @@ _LOOK_EVERY = 2.0
 class LastGoodRecorder:
     """The dump is kept compressed and turned into resources only when an Envoy asks: Pilot is seldom away."""
 
-    def __init__(self, supervisor: Supervisor, stored: StoredState) -> None:
+    def __init__(self, supervisor: Supervisor, stored: StoredState, secrets: KeptSecrets) -> None:
         self._supervisor = supervisor
         self._stored = stored
+        self._secrets = secrets
         self._dump = stored.load_snapshot()
 
     @property
@@ -29,11 +32,12 @@ class LastGoodRecorder:
         return self._dump is not None
 
     async def resources(self) -> Resources:
-        """The snapshot as resources; empty when there is none."""
+        """The snapshot as resources, with the Secrets that it uses; empty when there is none."""
         if self._dump is None:
             return {}
         dump = self._dump
-        return await asyncio.to_thread(lambda: resources_of_dump(decompress(dump)))
+        found = await asyncio.to_thread(lambda: resources_of_dump(decompress(dump)))
+        return {**found, **self._secrets.resources}
 
     async def record_for_ever(self) -> None:
         """Look every two seconds whether something new has come to rest."""
@@ -49,8 +53,10 @@ class LastGoodRecorder:
                 stats = readiness.parse_stats(await envoy.admin.stats(readiness.RECEIVED_STATS))
                 watch, due = watch.observed(sum(stats.values()))
                 if due:
-                    self._dump = await asyncio.to_thread(compress, await envoy.admin.get(CONFIG_DUMP))
+                    dump = await envoy.admin.get(CONFIG_DUMP)
+                    self._dump = await asyncio.to_thread(compress, dump)
                     await asyncio.to_thread(self._stored.save_snapshot, self._dump)
+                    self._secrets.use(await asyncio.to_thread(secrets_in_use, dump))
                     _log.debug("last good configuration recorded", bytes=len(self._dump))
             except MeshError as error:
                 _log.warning("last good configuration not recorded", reason=error.detail)

@@ -22,8 +22,9 @@ from meshcore import metrics
 from meshcore.runtime import tasks
 from meshcore.tls import ServiceIdentity, grpc_channel_credentials
 from meshcore.xds.names import BOOTSTRAP_PATCH
-from meshcore.xds.types import BOOTSTRAP_TYPE, HEALTH_TYPE, NAME_TABLE_TYPE
+from meshcore.xds.types import BOOTSTRAP_TYPE, HEALTH_TYPE, NAME_TABLE_TYPE, SECRET_TYPE
 
+from envoy_bootstrap.adapters.kept_secrets import KeptSecrets
 from envoy_bootstrap.adapters.workload_identity import WorkloadIdentity
 from envoy_bootstrap.core.addresses import HostPort
 from envoy_bootstrap.core.back_off import PILOT_BACK_OFF
@@ -58,6 +59,7 @@ class PilotStream:
         on_answered: Callable[[], None],
         on_names: Callable[[bytes], None],
         on_bootstrap: Callable[[bytes], None] | None = None,
+        secrets: KeptSecrets | None = None,
     ) -> None:
         self._pilot = pilot
         self._node = json_format.ParseDict(node, base_pb2.Node())
@@ -65,6 +67,9 @@ class PilotStream:
         self._on_answered = on_answered
         self._on_names = on_names
         self._on_bootstrap = on_bootstrap
+        self._secrets = secrets
+        if secrets is not None:
+            secrets.changed = self._ask_for_secrets
         self._unhealthy: str | None = "the proxy is not ready"
         self._connection: _Connection | None = None
         self._renewed = asyncio.Event()
@@ -94,6 +99,11 @@ class PilotStream:
                 await connection.health_known.wait()
                 return True
         return False
+
+    def _ask_for_secrets(self, added: frozenset[str], gone: frozenset[str]) -> None:
+        """On the stream that is open; a new one asks for all."""
+        if (connection := self._connection) is not None:
+            connection.ask_for_secrets(sorted(added), sorted(gone))
 
     async def end(self) -> None:
         """End the stream in good order, which de-registers the workload at once."""
@@ -146,7 +156,7 @@ class PilotStream:
         await asyncio.sleep(max(0.0, left) * random.uniform(0.1, 0.6))  # noqa: S311 - spreads a fleet
 
     def _open(self, identity: ServiceIdentity) -> "_Connection":
-        told = _Told(self._on_answered, self._on_names, self._on_bootstrap)
+        told = _Told(self._on_answered, self._on_names, self._on_bootstrap, self._secrets)
         return _Connection(self._pilot, self._node, identity, self._unhealthy, told)
 
 
@@ -156,6 +166,7 @@ class _Told(NamedTuple):
     answered: Callable[[], None]
     names: Callable[[bytes], None]
     bootstrap: Callable[[bytes], None] | None
+    secrets: KeptSecrets | None
 
 
 class _Connection:
@@ -177,6 +188,7 @@ class _Connection:
         self._told = told
         self._writing = asyncio.Lock()
         self._introduced = False
+        self._asking: asyncio.Task[None] | None = None
         self._channel = grpc.aio.secure_channel(str(pilot), grpc_channel_credentials(identity), options=CHANNEL_OPTIONS)
         self._call = ads_pb2_grpc.AggregatedDiscoveryServiceStub(self._channel).DeltaAggregatedResources()
         self.following = tasks.create_task(self._follow(), name="pilot stream")
@@ -197,6 +209,14 @@ class _Connection:
             request.error_detail.code = _INTERNAL
             request.error_detail.message = unhealthy
         await self._send(request)
+
+    def ask_for_secrets(self, added: list[str], gone: list[str]) -> None:
+        """Names that are wanted from now on, and that are not any more."""
+        if self._introduced:
+            request = discovery_pb2.DeltaDiscoveryRequest(
+                type_url=SECRET_TYPE, resource_names_subscribe=added, resource_names_unsubscribe=gone
+            )
+            self._asking = tasks.create_task(self._send(request), name="pilot stream secrets")
 
     async def half_close(self) -> None:
         """Say that nothing more comes and let Pilot end the stream."""
@@ -222,6 +242,11 @@ class _Connection:
                 names = [BOOTSTRAP_PATCH]
                 wanted = discovery_pb2.DeltaDiscoveryRequest(type_url=BOOTSTRAP_TYPE, resource_names_subscribe=names)
                 await self._send(wanted)
+            if self._told.secrets is not None and (kept := self._told.secrets.wanted):
+                known = {name: version for name, version in kept.items() if version}
+                wanted = discovery_pb2.DeltaDiscoveryRequest(type_url=SECRET_TYPE, resource_names_subscribe=list(kept))
+                wanted.initial_resource_versions.update(known)
+                await self._send(wanted)
             await self.send_health(self.unhealthy)
             while (response := await self._call.read()) is not grpc.aio.EOF:
                 await self._received(response)
@@ -239,6 +264,8 @@ class _Connection:
                 self._told.names(resource.resource.value)
         elif response.type_url == BOOTSTRAP_TYPE and self._told.bootstrap is not None:
             self._told.bootstrap(response.resources[0].resource.value if response.resources else b"")
+        elif response.type_url == SECRET_TYPE and self._told.secrets is not None:
+            self._told.secrets.received(response.resources)
         elif response.type_url == HEALTH_TYPE:
             # Not acknowledged: a message of this type from us is news of our health.
             self.health_known.set()

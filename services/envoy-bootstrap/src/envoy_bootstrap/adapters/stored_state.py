@@ -2,6 +2,7 @@
 
 import os
 import zlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,17 +11,20 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
 from meshcore.tls import ServiceIdentity, write_private
 
+from envoy_bootstrap.core.discovery import Versioned
 from envoy_bootstrap.core.issued import is_usable
+from envoy_bootstrap.core.kept_secrets import secrets_from_bytes, secrets_to_bytes
 from envoy_bootstrap.core.sealed import NONCE_BYTES, StateKey, identity_from_bytes, identity_to_bytes
 
 _log = structlog.get_logger("state")
 IDENTITY_FILE = "identity.sealed"
 SNAPSHOT_FILE = "snapshot.sealed"
 NAMES_FILE = "names.sealed"
+SECRETS_FILE = "secrets.sealed"
 
 
 class StoredState:
-    """Last good key pair and configuration on disk."""
+    """Last good key pair, configuration and Secrets on disk."""
 
     def __init__(self, directory: Path, key: StateKey | None) -> None:
         self._directory = directory
@@ -72,6 +76,18 @@ class StoredState:
     def save_names(self, table: bytes) -> None:
         """Keep it."""
         self._write(NAMES_FILE, table)
+
+    def load_secrets(self) -> dict[str, Versioned]:
+        """The Secrets that Envoy used last."""
+        content = self._read(SECRETS_FILE)
+        return {} if content is None else secrets_from_bytes(content)
+
+    def save_secrets(self, held: Mapping[str, Versioned]) -> None:
+        """Keep them; no file for none."""
+        if held:
+            self._write(SECRETS_FILE, secrets_to_bytes(held))
+        else:
+            (self._directory / SECRETS_FILE).unlink(missing_ok=True)
 
     def _read(self, name: str) -> bytes | None:
         path = self._directory / name

@@ -51,7 +51,7 @@ def resources_of_dump(dump: str) -> Resources:
     """Everything of a config dump that came from Pilot; what is static is left out."""
     found: dict[str, dict[str, Versioned]] = {}
     for section in json.loads(dump).get("configs", []):
-        for type_url, name_field, version, body in _dynamic(section):
+        for type_url, name_field, version, body in dynamic(section):
             message, complete = _parse(type_url, body)
             name = str(body.get(name_field, ""))
             if type_url == ENDPOINT_TYPE:
@@ -61,7 +61,8 @@ def resources_of_dump(dump: str) -> Resources:
     return found
 
 
-def _dynamic(section: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
+def dynamic(section: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
+    """Type URL, name of the field with the name, version and body of what is in force and came from Pilot."""
     kind = str(section.get("@type", "")).rpartition(".")[2]
     if kind not in _SECTIONS:
         return

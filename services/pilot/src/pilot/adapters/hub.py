@@ -107,6 +107,11 @@ class Hub:
         self._note_shadowed(stream, resources)
         return resources
 
+    def keep_secrets(self, stream: Stream) -> ResourceSet:
+        """What an agent is to have that asks for the Secrets of its proxy."""
+        self.engine.keep_secrets(stream)
+        return self.target(stream)
+
     def connect(self, proxy: Proxy, front: Front, address: str) -> tuple[Stream, asyncio.Event]:
         """A stream of an authorised proxy, and the event that is set when it has something to do."""
         stream = self.engine.connect(proxy, front, address, time.time())
@@ -173,6 +178,10 @@ class Hub:
             yield ticket
         finally:
             ticket.done()
+
+    def heard(self, number: int) -> None:
+        """The stream of this ticket has said something."""
+        self.admission.heard(number, time.monotonic())
 
     def finished(self, number: int) -> None:
         """The stream of this ticket is complete or gone."""
@@ -291,6 +300,11 @@ class Ticket:
         self._hub = hub
         self._number = number
         self._done = False
+
+    def heard(self) -> None:
+        """The stream talks: it keeps its place for now."""
+        if not self._done:
+            self._hub.heard(self._number)
 
     def done(self) -> None:
         """Let the next one in; safe to call twice."""

@@ -15,7 +15,7 @@ from meshcore.runtime import tasks
 from meshcore.xds import wire
 from meshcore.xds.effects import Acked, Close, Effect, Expired, Nacked, Send
 from meshcore.xds.request import Request
-from meshcore.xds.types import HEALTH_TYPE, SHORT_NAMES
+from meshcore.xds.types import HEALTH_TYPE, SECRET_TYPE, SHORT_NAMES
 
 from pilot.adapters import telemetry
 from pilot.adapters.hub import Hub, Ticket
@@ -147,6 +147,7 @@ class StreamRunner:
         await self._write(wire.text(4, HEALTH_TYPE) + wire.text(5, f"health-{self._told}"))
 
     async def _receive(self, request: Request) -> None:
+        self._ticket.heard()
         if request.type_url == HEALTH_TYPE:
             if not request.nonce:
                 self.on_health(request.rejection is None)
@@ -156,7 +157,16 @@ class StreamRunner:
                 await self._write(await self.on_debug(request))
                 self._complete()
             return
+        if request.type_url == SECRET_TYPE and self._may_keep_secrets():
+            resources = self._hub.keep_secrets(self._stream)
+            revision = self._hub.engine.snapshot.revision
+            await self._execute(self._stream.session.resources_changed(resources, revision, time.monotonic()))
         await self._execute(self._stream.session.request_received(request, time.monotonic()))
+
+    def _may_keep_secrets(self) -> bool:
+        """Whether an agent asks for its proxy's Secrets for the first time."""
+        stream = self._stream
+        return stream.proxy.is_agent and stream.secret_class is None and bool(stream.proxy.identity)
 
     async def _execute(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:

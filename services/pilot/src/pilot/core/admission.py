@@ -7,19 +7,23 @@ ceilings: `PILOT_PUSH_THROTTLE` on streams being served at once, `PILOT_MAX_REQU
 from collections import OrderedDict
 
 ADAPTIVE_LIMIT = 64
+PATIENCE = 1.0
+"""Seconds after which whoever has said nothing while it is served gives its place to one that waits. It goes on being
+served: it costs nothing while it is silent."""
 LONGEST_OVER_CEILING = 1.0
 """Seconds that a stream over the rate ceiling may be delayed before it is refused, as in Istio."""
 
 
 class Admission:
-    """Streams that wait, and streams that are admitted but have not had their first complete config."""
+    """Streams that wait, and streams that are admitted, have not had their first complete config and talk."""
 
     def __init__(self, at_once: int = 0, per_second: float = 0.0) -> None:
         self.limit = at_once or ADAPTIVE_LIMIT
         self.per_second = per_second
         self._next_slot = 0.0
         self._waiting: OrderedDict[int, float] = OrderedDict()
-        self._busy: set[int] = set()
+        self._busy: OrderedDict[int, float] = OrderedDict()
+        """When each was last heard, the longest silent first."""
 
     @property
     def backlog(self) -> int:
@@ -45,23 +49,32 @@ class Admission:
     def admitted(self, now: float) -> list[int]:
         """The streams that may be read now, in the order of arrival."""
         out = []
-        while self._waiting and len(self._busy) < self.limit:
-            stream, start = next(iter(self._waiting.items()))
-            if start > now:
-                break
-            del self._waiting[stream]
-            self._busy.add(stream)
+        while (start := self.next_start) is not None and start <= now:
+            if len(self._busy) >= self.limit:
+                self._busy.popitem(last=False)
+            stream, _ = self._waiting.popitem(last=False)
+            self._busy[stream] = now
             out.append(stream)
         return out
 
+    def heard(self, stream: int, now: float) -> None:
+        """A stream that is being served has said something."""
+        if stream in self._busy:
+            self._busy[stream] = now
+            self._busy.move_to_end(stream)
+
     @property
     def next_start(self) -> float | None:
-        """When the first waiting stream may start as far as the rate goes; None when none waits or none may."""
-        if not self._waiting or len(self._busy) >= self.limit:
+        """When the first waiting stream may start: by the rate, and once a place is free or its holder has been silent
+        for too long. None when none waits."""
+        if not self._waiting:
             return None
-        return next(iter(self._waiting.values()))
+        start = next(iter(self._waiting.values()))
+        if len(self._busy) < self.limit:
+            return start
+        return max(start, next(iter(self._busy.values())) + PATIENCE)
 
     def finished(self, stream: int) -> None:
         """The stream has its first complete config, or is gone."""
         self._waiting.pop(stream, None)
-        self._busy.discard(stream)
+        self._busy.pop(stream, None)

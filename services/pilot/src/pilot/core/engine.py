@@ -17,9 +17,10 @@ from meshcore.xds.channel import Channel
 from meshcore.xds.frames import Frames
 from meshcore.xds.nack import refused_names
 from meshcore.xds.resource import ResourceSet
-from meshcore.xds.secret_book import SecretBook, SecretName, SecretState, permitted
+from meshcore.xds.secret_book import SecretBook, SecretName, SecretState
 from meshcore.xds.session import AdsSession, Front
 
+from pilot.core import secret_needs
 from pilot.core.compiler.envoy_filter.bootstrap import with_bootstrap
 from pilot.core.compiling import Affects, Compile, Refresh, never
 from pilot.core.debounce import Debounce
@@ -120,11 +121,13 @@ class Engine:
         if not self.secrets.take(name, state):
             return
         self.generation += 1
-        self._touch(self._affected(self._users(frozenset({name})).__contains__, frozenset()), "secret", now)
+        users = secret_needs.users_of(frozenset({name}), self._needs())
+        keepers = [stream for stream in self.streams.values() if stream.secret_class in users]
+        self._touch([*self._affected(users.__contains__, frozenset()), *keepers], "secret", now)
 
     def take_secret_revision(self, revision: int) -> None:
         """All Secrets that a revision changed have been told: its receipt waits for those who use them."""
-        users = self._users(self.secrets.at(revision))
+        users = secret_needs.users_of(self.secrets.at(revision), self._needs())
         due = {
             stream.number: stream.proxy.id
             for stream in self.streams.values()
@@ -132,10 +135,8 @@ class Engine:
         }
         self.receipts.opened_aside(revision, self.generation, due)
 
-    def _users(self, names: frozenset[SecretName]) -> frozenset[ProxyClass]:
-        """The classes whose config refers to one of these Secrets."""
-        found = self._classes.items()
-        return frozenset(one for one, made in found if names & _secret_names(made.resources.secrets, one))
+    def _needs(self) -> Mapping[ProxyClass, frozenset[str]]:
+        return {one: made.resources.secrets for one, made in self._classes.items() if made.resources.secrets}
 
     def take_keys(self, keys: IssuerKeys, now: float) -> None:
         """What is known of issuers' keys now; no config revision, so no receipt."""
@@ -149,32 +150,24 @@ class Engine:
 
     def wanted_secrets(self) -> Mapping[SecretName, frozenset[str]]:
         """Every Secret that the config of a connected, proven proxy refers to, with the identities that it is for."""
-        wanted: dict[SecretName, set[str]] = {}
-        for stream in self.streams.values():
-            one = stream.proxy_class
-            made = self._classes.get(one) if one is not None else None
-            if one is None or made is None or not made.resources.secrets or not stream.proxy.identity:
-                continue
-            for name in _secret_names(made.resources.secrets, one):
-                wanted.setdefault(name, set()).add(stream.proxy.identity)
-        return {name: frozenset(identities) for name, identities in sorted(wanted.items())}
+        return secret_needs.wanted(self.streams.values(), self._needs())
 
     def secret_problems(self) -> Mapping[tuple[str, str], str]:
         """What is wrong with secrets that are needed, by name of the resource and namespace of who needs it."""
-        classes = {s.proxy_class for s in self.streams.values() if s.proxy.identity and s.proxy_class is not None}
-        found = {}
-        for one in classes:
-            made = self._classes.get(one)
-            for name, problem in self.secrets.problems(made.resources.secrets, one.namespace).items() if made else ():
-                found[name, one.namespace] = problem
-        return found
+        return secret_needs.problems(self.streams.values(), self._needs(), self.secrets)
+
+    def keep_secrets(self, stream: Stream) -> None:
+        """An agent keeps the Secrets of its proxy, for a start without us: it may have those that the proxy may."""
+        self._leave_class(stream)
+        stream.secret_class = classify(stream.proxy.as_envoy(), self.snapshot.selection)
+        self._members.setdefault(stream.secret_class, {})[stream.number] = stream
 
     def connect(self, proxy: Proxy, front: Front, address: str, epoch: float) -> Stream:
         """A new stream of an authorised proxy."""
         self._numbers += 1
         session = AdsSession(front, self.frames)
         proxy_class = None if proxy.is_agent or proxy.is_observer else classify(proxy, self.snapshot.selection)
-        stream = Stream(self._numbers, proxy, session, proxy_class, address, epoch)
+        stream = Stream(self._numbers, proxy, session, proxy_class, address=address, since=epoch)
         self.streams[stream.number] = stream
         self._members.setdefault(proxy_class, {})[stream.number] = stream
         return stream
@@ -243,9 +236,11 @@ class Engine:
     def target(self, stream: Stream) -> ResourceSet:
         """What a stream is to be given now; whoever only wants to look asks `compiled`."""
         stream.target_generation = self.generation
-        made, one = self._as_it_was(stream, self.compiled(stream)), stream.proxy_class
+        made, one = self._as_it_was(stream, self.compiled(stream)), stream.of_class
         if one is None or not made.secrets or not stream.proxy.identity:
             return made
+        if stream.secret_class is not None:
+            return made.with_secrets(self.secrets.resources(made.secrets, one.namespace))
         known = self._with_secrets.get(one)
         if known is not None and known[0] is made and known[1] == self.secrets.generation:
             return known[2]
@@ -257,7 +252,10 @@ class Engine:
         """What a stream is to have, compiled at most once per class and snapshot."""
         one = stream.proxy_class
         if one is None:
-            return with_bootstrap(self._names.of(self.snapshot, stream.proxy), self.snapshot, stream.proxy)
+            made = with_bootstrap(self._names.of(self.snapshot, stream.proxy), self.snapshot, stream.proxy)
+            if stream.secret_class is None:
+                return made
+            return ResourceSet(made.resources, made.diagnostics, self._compiled(stream.secret_class).resources.secrets)
         known = self._compiled(one)
         if known.isolated != self.isolation.generation(one):
             known.resources = self.isolation.applied(one, known.made).sharing(known.resources)
@@ -339,12 +337,15 @@ class Engine:
         moved = set()
         if snapshot.selection is not selection:
             for stream in self.streams.values():
-                if stream.proxy_class is None:
+                if stream.of_class is None:
                     continue
-                proxy_class = classify(stream.proxy, snapshot.selection)
-                if proxy_class != stream.proxy_class:
+                proxy_class = classify(stream.proxy.as_envoy(), snapshot.selection)
+                if proxy_class != stream.of_class:
                     self._leave_class(stream)
-                    stream.proxy_class = proxy_class
+                    if stream.secret_class is None:
+                        stream.proxy_class = proxy_class
+                    else:
+                        stream.secret_class = proxy_class
                     self._members.setdefault(proxy_class, {})[stream.number] = stream
                     moved.add(stream.number)
         return frozenset(moved)
@@ -370,7 +371,7 @@ class Engine:
 
     def _leave_class(self, stream: Stream) -> None:
         """One stream fewer; what nobody is of any more is forgotten."""
-        proxy_class = stream.proxy_class
+        proxy_class = stream.of_class
         self._members[proxy_class].pop(stream.number, None)
         if not self._members[proxy_class]:
             del self._members[proxy_class]
@@ -387,9 +388,3 @@ class Engine:
             self._touched[stream.number] = push if known is None else known.merged(push)
         if self._touched:
             self.debounce.event(now, settled=settled)
-
-
-def _secret_names(resources: Iterable[str], one: ProxyClass) -> frozenset[SecretName]:
-    """The Secret objects behind the names of resources that the class may have."""
-    found = (permitted(name, one.namespace) for name in resources)
-    return frozenset((item.namespace, name) for item in found if item is not None for name in item.names)

@@ -8,7 +8,7 @@ there the listeners bind the instance's own addresses, so the class holds them. 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import Any, NamedTuple
@@ -172,6 +172,10 @@ class Proxy:
     def is_agent(self) -> bool:
         """Whether this is an agent's own stream, for which nothing is compiled."""
         return self.generator == AGENT_GENERATOR
+
+    def as_envoy(self) -> "Proxy":
+        """The Envoy beside an agent."""
+        return replace(self, generator="") if self.is_agent else self
 
     @property
     def is_observer(self) -> bool:

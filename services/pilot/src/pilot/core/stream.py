@@ -16,6 +16,8 @@ class Stream:
     session: AdsSession
     proxy_class: ProxyClass | None
     """None for streams that are never compiled for: an agent's, an observer's."""
+    secret_class: ProxyClass | None = None
+    """Of an agent that keeps the Secrets of its proxy: the proxy's class."""
     address: str = ""
     since: float = 0.0
     target_generation: int = 0
@@ -28,6 +30,11 @@ class Stream:
     """Whether it has had its first complete config."""
     pushed_at: float | None = None
     """When the oldest reason of the last push came up, until that push has been acknowledged."""
+
+    @property
+    def of_class(self) -> ProxyClass | None:
+        """The class whose config decides what it may have; None for streams that nothing is compiled for."""
+        return self.secret_class if self.proxy_class is None else self.proxy_class
 
     @property
     def connection_id(self) -> str:
