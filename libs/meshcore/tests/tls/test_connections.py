@@ -6,10 +6,11 @@ from datetime import timedelta
 import grpc
 import httpx
 import pytest
+from cryptography import x509
 from meshcore.errors import MeshError
 from meshcore.http import TokenAuthenticator, create_app, listening
 from meshcore.runtime import Readiness
-from meshcore.testing.authorities import crl_pem, make_authority
+from meshcore.testing.authorities import Authority, crl_pem, issue_below, make_authority
 from meshcore.testing.identity import TestCa, make_ca, write_identity
 from meshcore.tls import (
     LiveIdentity,
@@ -20,13 +21,13 @@ from meshcore.tls import (
     grpc_root_credentials,
     grpc_server_credentials,
     load_identity,
-    peer_certificate,
     peer_spiffe,
     save_identity,
     spiffe_of_certificate,
     ssl_client_context,
     ssl_root_context,
     ssl_server_context,
+    unrevoked_chain,
     write_private,
 )
 from meshcore.tls import identity as identity_module
@@ -44,7 +45,7 @@ class WhoAmI(grpc.GenericRpcHandler):
         async def answer(request: bytes, context) -> bytes:
             try:
                 if self.identity is not None:
-                    peer_certificate(context, self.identity)
+                    unrevoked_chain(context, self.identity)
             except MeshError as error:
                 return error.detail.encode()
             return str(peer_spiffe(context)).encode()
@@ -110,6 +111,26 @@ async def test_https_knows_callers_by_certificate_and_takes_renewed_certificates
         live.replace(ca.issue(PILOT, ips=["127.0.0.9"]))
         with pytest.raises(httpx.ConnectError):
             await status(ssl_root_context(ca.root_pem))
+
+
+async def test_https_takes_no_certificate_that_is_revoked_or_has_one_above_it_on_open_connections_too():
+    ca = make_ca()
+    authority = Authority("root", ca.key, ca.certificate)
+    between = make_authority("between", authority)
+    live = LiveIdentity(ca.issue(PILOT))
+    app = create_app("galley", "1", Readiness(), (), TokenAuthenticator(None, trust_domain="cluster.local"))
+    context = ssl_server_context(live, client_certificates="optional")
+    async with listening(app, "127.0.0.1", 0, context, identity=live) as port:
+        url = f"https://127.0.0.1:{port}/debug/tasks"
+        for shown in (ca.issue(PILOT), issue_below(between, ca, PILOT)):
+            async with httpx.AsyncClient(verify=ssl_client_context(shown)) as client:
+                assert (await client.get(url)).status_code == 200
+                chain = x509.load_pem_x509_certificates(shown.chain)
+                revoked = crl_pem(authority, [chain[-1].serial_number])
+                live.replace(replace(live.current, revoked=revoked))
+                assert (await client.get(url)).status_code == 401
+                live.replace(replace(live.current, revoked=b""))
+                assert (await client.get(url)).status_code == 200
 
 
 async def test_a_root_that_is_dropped_is_believed_no_more_by_servers_and_clients():

@@ -177,7 +177,14 @@ async def test_a_revoked_certificate_proves_nothing_and_the_lists_go_out_with_th
     """Attack 17."""
     front, other = [await citadel.identity_of("shop", name) for name in ("front", "other")]
     lists = crl_pem(ROOT) + crl_pem(FIRST, [front.certificate.serial_number])
-    plug_in(folder, FIRST, **{"ca-crl.pem": lists})
+    async with citadel.channel(identity=front) as channel, asyncio.timeout(60):
+        call = channel.stream_stream(f"/{SERVICE_NAME}/DeltaSecrets")()
+        first = discovery_pb2.DeltaDiscoveryRequest(type_url=SECRET_TYPE, resource_names_subscribe=["ROOTCA"])
+        await call.write(first.SerializeToString())
+        assert await call.read()
+        plug_in(folder, FIRST, **{"ca-crl.pem": lists})
+        # It is given no bundle any more, not even the one that says so.
+        assert (await call.code()).name == "UNAUTHENTICATED"
 
     async def refused():
         return (await citadel.get("/api/v1/trust-bundle")).json()["revoked_pem"] != ""

@@ -1,14 +1,18 @@
 """Who may open a stream on the mTLS port, and how long it lasts."""
 
+import contextlib
+import ipaddress
 from dataclasses import replace
 from datetime import timedelta
 
 import grpc
+import pytest
+from meshcore.authentication.call_proofs import CallProofs
 from meshcore.testing.ads_client import AdsClient, node
-from meshcore.testing.authorities import Authority, crl_pem
+from meshcore.testing.authorities import Authority, crl_pem, issue_below, make_authority
 from meshcore.testing.identity import make_ca
 from meshcore.tls import ServiceIdentity, grpc_channel_credentials
-from meshcore.xds.types import LISTENER_TYPE
+from meshcore.xds.types import CLUSTER_TYPE, LISTENER_TYPE
 from pilot.adapters.client_authentication import REFUSED
 
 
@@ -57,6 +61,33 @@ async def test_a_revoked_certificate_opens_no_stream(serve_mesh, ca):
             assert client.error.details() == REFUSED
         async with AdsClient(mesh.secure, node("b", "shop"), grpc_channel_credentials(good)) as client:
             await client.until(lambda: client.names(LISTENER_TYPE) == {"inbound"})
+
+
+@pytest.mark.parametrize("by_front", [False, True])
+async def test_an_open_stream_ends_when_its_certificate_is_revoked_or_one_above_it(serve_mesh, ca, by_front):
+    """Attack 17. Once where gRPC ends TLS, once where the front before it does."""
+    stolen, good = (ca.issue("spiffe://cluster.local/ns/shop/sa/default") for _ in range(2))
+    authority = Authority("root", ca.key, ca.certificate)
+    between = make_authority("between", authority)
+    below = issue_below(between, ca, "spiffe://cluster.local/ns/shop/sa/default")
+    proofs = CallProofs("cluster.local", gateways=[ipaddress.ip_network("192.0.2.0/24")]) if by_front else None
+    async with serve_mesh(proofs=proofs) as mesh, contextlib.AsyncExitStack() as opened:
+        clients = {}
+        for name, identity in (("stolen", stolen), ("good", good), ("below", below)):
+            credentials = grpc_channel_credentials(identity)
+            client = AdsClient(mesh.secure, node(name, "shop"), credentials)
+            clients[name] = await opened.enter_async_context(client)
+            await client.until(lambda client=client: client.names(LISTENER_TYPE) == {"inbound"})
+        for name, serial in (
+            ("stolen", stolen.certificate.serial_number),
+            ("below", between.certificate.serial_number),
+        ):
+            lists = crl_pem(authority, [serial])
+            mesh.identity.replace(replace(mesh.identity.current, revoked=lists))
+            await clients[name].until(lambda name=name: clients[name].ended)
+            assert clients[name].error.code() is grpc.StatusCode.UNAUTHENTICATED
+        await mesh.receipt(mesh.change(mesh.service("reviews")))
+        assert clients["good"].names(CLUSTER_TYPE)
 
 
 async def test_a_certificate_of_an_alias_of_the_trust_domain_is_served(secure_mesh, ca):

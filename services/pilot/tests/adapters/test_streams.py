@@ -1,6 +1,7 @@
 """Streams beside each other: slow ones, many at once, reconnects, and those that never answer."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from datetime import timedelta
@@ -111,6 +112,25 @@ async def test_a_client_that_takes_nothing_keeps_its_place_in_the_line_no_longer
         async with AdsClient(mesh.plaintext, node("b", "bank")) as client:
             await client.until(lambda: client.names(CLUSTER_TYPE))
         assert mesh.hub.engine.find("stuck.shop") is None
+
+
+async def test_silent_clients_hold_up_nobody(serve_mesh, workload_credentials):
+    """Two that say nothing at all, and two that never answer what they are sent, where there are two places."""
+    async with serve_mesh(push_throttle=2) as mesh, contextlib.AsyncExitStack() as silent:
+        for number in range(2):
+            credentials = workload_credentials()
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            channel = await silent.enter_async_context(grpc.aio.secure_channel(mesh.secure, credentials, options))
+            call = channel.stream_stream(METHOD)()
+            silent.callback(call.cancel)
+            await call.wait_for_connection()
+            client = AdsClient(mesh.secure, node(f"s{number}", "shop"), credentials)
+            client.silent |= {CLUSTER_TYPE, LISTENER_TYPE}
+            await silent.enter_async_context(client)
+            await client.until(lambda client=client: client.responses)
+        async with AdsClient(mesh.secure, node("a", "shop"), workload_credentials()) as client:
+            await client.until(lambda: client.names(LISTENER_TYPE), seconds=10)
+            assert not any(one.complete for one in mesh.hub.engine.streams.values() if one.proxy.id != "a.shop")
 
 
 class Talker:

@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from pilot.core.admission import Admission
+from pilot.core.admission import PATIENCE, Admission
 
 
 def test_streams_are_admitted_in_order_as_others_finish():
@@ -23,6 +23,24 @@ def test_the_rate_ceiling_delays_and_then_refuses():
     assert admission.next_start == 0.5
     assert admission.admitted(0.5) == [1]
     assert admission.arrived(9, 5.0)
+
+
+def test_who_says_nothing_gives_its_place_to_one_that_waits():
+    admission = Admission(at_once=2)
+    for stream in (1, 2, 3, 4, 5):
+        admission.arrived(stream, 0.0)
+    assert admission.admitted(0.0) == [1, 2]
+    admission.heard(1, 0.5)
+    assert admission.next_start == PATIENCE
+    assert admission.admitted(PATIENCE) == [3]
+    assert admission.admitted(PATIENCE) == []
+    assert admission.admitted(PATIENCE + 0.5) == [4]
+    admission.heard(1, 2.0)
+    admission.finished(2)
+    assert (admission.busy, admission.backlog) == (2, 1), "who has given its place up has none to give back"
+    admission.finished(3)
+    assert admission.admitted(PATIENCE + 0.5) == [5]
+    assert admission.next_start is None
 
 
 def test_a_stream_that_leaves_while_it_waits_is_forgotten():

@@ -52,12 +52,14 @@ async def listening(
 ) -> AsyncIterator[int]:
     """Serve `app` for as long as the block lasts; gives the bound port (useful with port 0).
 
-    A client certificate that `identity` knows as revoked proves nobody.
+    A client certificate that `identity` knows as revoked, or one above it, proves nobody, from the next request on.
 
     The port is bound on entry. On exit no new connection is taken and requests in flight get `GRACE` seconds.
     """
     import uvicorn
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+    from meshcore.tls.peers import verified_chain
 
     class Server(uvicorn.Server):
         @contextlib.contextmanager
@@ -67,19 +69,17 @@ async def listening(
     class Protocol(HttpToolsProtocol):
         """Puts a verified client certificate into the scope, which the ASGI specification leaves to extensions."""
 
-        _peer: bytes | None = None
+        _chain: Sequence[bytes] = ()
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            secured = transport.get_extra_info("ssl_object")
-            peer = secured.getpeercert(binary_form=True) if secured is not None else None
-            revoked = peer is not None and identity is not None and _revoked(identity, peer)
-            self._peer = None if revoked else peer
+            self._chain = verified_chain(transport.get_extra_info("ssl_object"))
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
-            if self._peer is not None:
-                self.scope["extensions"] = {PEER_EXTENSION: self._peer}  # type: ignore[dict-item]
+            # At each request: the certificate of an open connection may have been revoked since.
+            if self._chain and not _revoked(identity, self._chain):
+                self.scope["extensions"] = {PEER_EXTENSION: self._chain[0]}  # type: ignore[dict-item]
 
     config = uvicorn.Config(
         app,
@@ -105,10 +105,12 @@ async def listening(
         await task
 
 
-def _revoked(identity: "LiveIdentity", der: bytes) -> bool:
+def _revoked(identity: "LiveIdentity | None", chain: Sequence[bytes]) -> bool:
+    if identity is None or not identity.current.revoked:
+        return False
     from cryptography import x509
 
-    return identity.current.revokes([x509.load_der_x509_certificate(der)])
+    return identity.current.revokes(map(x509.load_der_x509_certificate, chain))
 
 
 async def serve(

@@ -12,6 +12,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from meshcore.testing.identity import TestCa
+from meshcore.tls.identity import ServiceIdentity
+
 Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _YEAR = timedelta(days=365)
 
@@ -66,6 +69,12 @@ def make_authority(
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(above.public_key()), critical=False)
     )
     return Authority(name, own, builder.sign(above, hashes.SHA256()), issuer)
+
+
+def issue_below(between: Authority, root: TestCa, spiffe: str) -> ServiceIdentity:
+    """A leaf of an authority below the root of `make_ca`, with that authority in its chain."""
+    made = TestCa(between.key, between.certificate).issue(spiffe)  # type: ignore[arg-type]
+    return ServiceIdentity(made.key, made.chain + between.pem, root.root_pem)
 
 
 def crl_pem(

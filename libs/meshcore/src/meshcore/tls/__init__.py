@@ -10,7 +10,8 @@ from meshcore.tls.identity import (
     save_identity,
     write_private,
 )
-from meshcore.tls.peers import peer_certificate, peer_chain, peer_spiffe, spiffe_of_certificate, spiffe_of_der
+from meshcore.tls.open_streams import until_revoked
+from meshcore.tls.peers import peer_chain, peer_spiffe, spiffe_of_certificate, spiffe_of_der, unrevoked_chain
 from meshcore.tls.private_key import PrivateKeyPem
 from meshcore.tls.trust import Bundle, TrustFollower, leads_to_first
 
@@ -26,7 +27,6 @@ __all__ = [
     "grpc_server_credentials",
     "leads_to_first",
     "load_identity",
-    "peer_certificate",
     "peer_chain",
     "peer_spiffe",
     "save_identity",
@@ -35,5 +35,7 @@ __all__ = [
     "ssl_client_context",
     "ssl_root_context",
     "ssl_server_context",
+    "unrevoked_chain",
+    "until_revoked",
     "write_private",
 ]

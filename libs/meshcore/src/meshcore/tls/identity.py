@@ -163,7 +163,7 @@ class LiveIdentity:
     def __init__(self, identity: ServiceIdentity, directory: Path | None = None) -> None:
         self._current = identity
         self._directory = directory
-        self._listeners: list[Callable[[ServiceIdentity], None]] = []
+        self._listeners: dict[object, Callable[[ServiceIdentity], None]] = {}
 
     @classmethod
     def load(cls, directory: Path) -> "LiveIdentity":
@@ -177,12 +177,22 @@ class LiveIdentity:
 
     def on_change(self, listener: Callable[[ServiceIdentity], None]) -> None:
         """Call `listener` after every replacement."""
-        self._listeners.append(listener)
+        self._listeners[object()] = listener
+
+    @contextlib.contextmanager
+    def listening(self, listener: Callable[[ServiceIdentity], None]) -> Iterator[None]:
+        """The same, for as long as the block lasts."""
+        place = object()
+        self._listeners[place] = listener
+        try:
+            yield
+        finally:
+            del self._listeners[place]
 
     def replace(self, identity: ServiceIdentity) -> None:
         """Take a renewed identity into use: on disk first, so that a restart has it too."""
         if self._directory is not None:
             save_identity(self._directory, identity)
         self._current = identity
-        for listener in self._listeners:
+        for listener in tuple(self._listeners.values()):
             listener(identity)

@@ -43,21 +43,22 @@ def verified_chain(secured: Any) -> list[bytes]:
     """DER of what the peer of an `ssl.SSLObject` was verified by, leaf first; empty when it showed no certificate."""
     if secured is None or (leaf := secured.getpeercert(binary_form=True)) is None:
         return []
+    # A resumed session brings the leaf alone.
     if (public := getattr(secured, "get_verified_chain", None)) is not None:
-        return list(public())
+        return list(public()) or [leaf]
     # Before Python 3.13 the ssl module has it, but for itself alone.
-    return [one.public_bytes(_DER) for one in secured._sslobj.get_verified_chain()] or [leaf]
+    return [one.public_bytes(_DER) for one in secured._sslobj.get_verified_chain() or ()] or [leaf]
 
 
-def peer_certificate(context: Any, identity: "LiveIdentity") -> x509.Certificate | None:
-    """The verified client certificate of a gRPC call, or None when the client showed none.
+def unrevoked_chain(context: Any, identity: "LiveIdentity") -> list[x509.Certificate]:
+    """The verified client certificate of a gRPC call and what the client showed above it; empty when it showed none.
 
-    UNAUTHENTICATED when it, or what it showed above it, is on a revocation list that came with `identity`'s roots.
+    UNAUTHENTICATED when one of them is on a revocation list that came with `identity`'s roots.
     """
     chain = peer_chain(context)
     if identity.current.revokes(chain):
         raise MeshError(ErrorCode.UNAUTHENTICATED, "the client certificate is revoked")
-    return chain[0] if chain else None
+    return chain
 
 
 def peer_chain(context: Any) -> list[x509.Certificate]:

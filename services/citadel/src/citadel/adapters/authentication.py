@@ -75,6 +75,10 @@ class CallerAuthenticator:
             remembered |= {"state": state, "caller": caller}
         return caller
 
+    def is_revoked(self, peer: Peer) -> bool:
+        """Whether the client certificate of an open connection has been revoked since."""
+        return revokes(self._in_force.current.revoked, peer.chain)
+
     def _of_certificate(self, certificate: x509.Certificate, reasons: list[str]) -> AuthenticatedCaller | None:
         signer = issuer_among(certificate, self._in_force.signers)
         if signer is None:

@@ -1,15 +1,15 @@
 """`envoy.service.secret.v3.SecretDiscoveryService` for callers with a client certificate: the trust bundle, pushed;
 for those that the operator has named also `kubernetes://` Secrets of their namespace.
 
-What a caller acknowledges is its receipt. A stream ends with the certificate that opened it. Who unsubscribes from the
-bundle before it ends the stream says that it will not present this certificate again.
+What a caller acknowledges is its receipt. A stream ends with its certificate, or when that is revoked. Who unsubscribes
+from the bundle before it ends the stream says that it will not present this certificate again.
 """
 
 import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -75,7 +75,8 @@ class SecretDiscovery:
             raise authentication_refused()
         session = AdsSession(front, self._frames[front])
         receipts = _Receipts(self._holders, caller)
-        await _Stream(call, front, session, self._bundle, receipts, self._secrets).run()
+        revoked = partial(self._authenticator.is_revoked, call.peer)
+        await _Stream(call, front, session, self._bundle, receipts, self._secrets, revoked).run()
 
 
 class _Receipts:
@@ -116,8 +117,10 @@ class _Stream:
         bundle: TrustBundle,
         receipts: _Receipts,
         secrets: GatewaySecrets | None,
+        is_revoked: Callable[[], bool],
     ) -> None:
         self._call = call
+        self._is_revoked = is_revoked
         self._parse = front.parse
         self._session = session
         self._bundle = bundle
@@ -154,6 +157,8 @@ class _Stream:
                     generation = 0 if self._secrets is None else self._secrets.generation
                     state = (self._bundle.revision, generation, self._asked)
                     if shown != state:
+                        if self._is_revoked():
+                            raise authentication_refused()  # the lists come with the roots
                         shown = state
                         await self._execute(self._retarget())
                     while self._inbox:

@@ -14,12 +14,12 @@ from meshcore._generated.meshcore.secrets.v1 import secrets_pb2
 from meshcore.distribution.keys import Key
 from meshcore.errors import GRPC_STATUS, ErrorCode, MeshError
 from meshcore.runtime import tasks
-from meshcore.tls import LiveIdentity, peer_certificate, spiffe_of_certificate
+from meshcore.tls import LiveIdentity, spiffe_of_certificate, unrevoked_chain, until_revoked
 
 from galley.adapters.store import Store
 from galley.core.confidential import is_confidential
 from galley.core.mcp.access import AllowedIdentities
-from galley.core.secret_watch import SecretWatch, certificate_data
+from galley.core.secret_watch import MESH_CONFIG, SecretWatch, certificate_data, trust_domain_aliases
 from galley.core.storage import ChangeSet
 
 SERVICE = "meshcore.secrets.v1.SecretService"
@@ -32,16 +32,17 @@ _log = structlog.get_logger("secrets")
 
 
 def secret_handler(store: Store, allowed: AllowedIdentities, trust_domain: str, identity: LiveIdentity) -> Any:
-    """The generic handler; a stream ends with the certificate that opened it."""
+    """The generic handler; a stream ends with its certificate, or when that is revoked."""
 
     async def watch(_: Any, context: Any) -> None:
         try:
-            certificate = peer_certificate(context, identity)
-            peer = None if certificate is None else spiffe_of_certificate(certificate)
+            chain = unrevoked_chain(context, identity)
+            peer = spiffe_of_certificate(chain[0]) if chain else None
             allowed.check(peer)
-            left = 0.0 if certificate is None else (certificate.not_valid_after_utc - datetime.now(UTC)).total_seconds()
+            left = (chain[0].not_valid_after_utc - datetime.now(UTC)).total_seconds()
             _log.info("stream began", peer=str(peer))
-            reason = await _Stream(store, context, SecretWatch(trust_domain)).serve(time.monotonic() + left)
+            async with until_revoked(identity, chain):
+                reason = await _Stream(store, context, SecretWatch(trust_domain)).serve(time.monotonic() + left)
             _log.info("stream ended", peer=str(peer), reason=reason)
         except DecodeError:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the request is no WatchRequest")
@@ -90,11 +91,21 @@ class _Stream:
 
     async def _asked(self, request: Any) -> None:
         self._watch.unsubscribe((item.namespace, item.name) for item in request.unsubscribe)
-        asked = self._watch.subscribe((item.namespace, item.name, item.requesters) for item in request.subscribe)
+        references = ((item.namespace, item.name, item.requesters) for item in request.subscribe)
+        asked = self._watch.subscribe(references, await self._aliases())
         for key in asked.refused:
             _log.warning("reference refused", config=f"Secret/{key.namespace}/{key.name}")
             await self._write(key, _State.REFUSED)
         await self._tell(asked.allowed)
+
+    async def _aliases(self) -> frozenset[str]:
+        """As MeshConfig has them now. Who was refused before there was an alias has opened no stream at Pilot then."""
+        try:
+            return trust_domain_aliases((await self._store.get(MESH_CONFIG)).document())
+        except MeshError as error:
+            if error.code is not ErrorCode.NOT_FOUND:
+                raise
+            return frozenset()
 
     async def _tell(self, keys: Iterable[Key]) -> None:
         for key in keys:

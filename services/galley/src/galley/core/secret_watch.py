@@ -11,10 +11,12 @@ from typing import Any
 
 from meshcore.distribution.keys import Key
 from meshcore.errors import MeshError
-from meshcore.identity import SpiffeId
+from meshcore.identity import SpiffeId, trust_domain_name
+from meshcore.model.mesh_config import CONFIG_MAP_NAME, MESH_KEY, ROOT_NAMESPACE, read_mesh_config
 
 from galley.core.storage import StoredChange
 
+MESH_CONFIG = Key("", "configmaps", ROOT_NAMESPACE, CONFIG_MAP_NAME)
 MOST_WATCHED = 10_000
 """References that one watch may hold."""
 CERTIFICATE_KEYS = frozenset(("tls.crt", "tls.key", "ca.crt", "ca.crl", "cert", "key", "cacert", "crl"))
@@ -40,9 +42,16 @@ class SecretWatch:
 
     trust_domain: str
     watched: set[Key] = field(default_factory=set)
+    _trust_domains: frozenset[str] = frozenset()
 
-    def subscribe(self, references: Iterable[tuple[str, str, Iterable[str]]]) -> Asked:
-        """(namespace, name, requesters) of each reference; what is refused is not watched, or not any more."""
+    def subscribe(
+        self, references: Iterable[tuple[str, str, Iterable[str]]], aliases: frozenset[str] = frozenset()
+    ) -> Asked:
+        """(namespace, name, requesters) of each reference; what is refused is not watched, or not any more.
+
+        `aliases` are names that the trust domain had before: their identities are as good.
+        """
+        self._trust_domains = aliases | {self.trust_domain}
         allowed, refused = [], []
         for namespace, name, requesters in references:
             key = secret_key(namespace, name)
@@ -72,7 +81,17 @@ class SecretWatch:
             proven = SpiffeId.parse(identity)
         except MeshError:
             return False
-        return proven.trust_domain == self.trust_domain and proven.namespace == namespace
+        return proven.trust_domain in self._trust_domains and proven.namespace == namespace
+
+
+def trust_domain_aliases(config_map: Mapping[str, Any]) -> frozenset[str]:
+    """What the ConfigMap with MeshConfig says of them; none while it cannot be read."""
+    text = (config_map.get("data") or {}).get(MESH_KEY)
+    try:
+        mesh, _ = read_mesh_config(text if isinstance(text, str) else "")
+    except MeshError:
+        return frozenset()
+    return frozenset(map(trust_domain_name, mesh.trust_domain_aliases))
 
 
 def certificate_data(document: Mapping[str, Any]) -> dict[str, bytes]:

@@ -116,7 +116,13 @@ async def test_a_revoked_certificate_gets_no_secret(galley: Galley) -> None:
     stolen, good = galley.ca.issue(PILOT), galley.ca.issue(PILOT)
     authority = Authority("root", galley.ca.key, galley.ca.certificate)
     lists = crl_pem(authority, [stolen.certificate.serial_number])
-    galley.identity.replace(replace(galley.identity.current, revoked=lists))
+    async with galley.watch(shown=stolen) as open_before:
+        await open_before.ask()
+        assert (await open_before.next()).state == State.ABSENT
+        galley.identity.replace(replace(galley.identity.current, revoked=lists))
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await open_before.next()
+    assert ended.value.code() is grpc.StatusCode.UNAUTHENTICATED
     async with galley.watch(shown=stolen) as watch:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await watch.next()
@@ -156,6 +162,25 @@ async def test_behind_the_updates_of_a_revision_its_number_is_told(galley: Galle
         seen, number = await watch.anything(), await watch.anything()
         assert (seen.name, number.name) == ("cert", "")
         assert seen.resource_version == number.resource_version
+
+
+async def test_identities_of_an_alias_of_the_trust_domain_are_as_good(galley: Galley) -> None:
+    await galley.store.write([write(Verb.CREATE, {"cert": b"1"})], "ada")
+    old = GATEWAY.replace("cluster.local", "old.example")
+    async with galley.watch() as watch:
+        await watch.ask("edge", old)
+        assert (await watch.next()).state == State.REFUSED
+        for text, state in (("trustDomainAliases: [old.example]", State.PRESENT), ("]", State.REFUSED)):
+            config = {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "istio", "namespace": "istio-system"},
+            }
+            verb = Verb.CREATE if state == State.PRESENT else Verb.UPDATE
+            key = Key("", "configmaps", "istio-system", "istio")
+            await galley.store.write([WriteOp(verb, key, {**config, "data": {"mesh": text}})], "ada")
+            await watch.ask("edge", old, GATEWAY)
+            assert (await watch.next()).state == state
 
 
 @pytest.mark.parametrize(

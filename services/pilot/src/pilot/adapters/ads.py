@@ -1,6 +1,7 @@
 """The ADS service on grpc.aio: bytes in, bytes out; who the client is, and how long it may stay."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -101,13 +102,20 @@ class AdsService:
         client = None
         if self._authentication is not None:
             client = await self._authentication.client(context, self._aliases())
+        # Before a place is taken: whoever says nothing needs none.
+        first = await self._first(context)
+        if first is grpc.aio.EOF:
+            return
         async with self._hub.admitted() as ticket:
-            first = await self._first(context)
-            if first is grpc.aio.EOF:
-                return
             request, node = front.parse(first)
             proxy, expires = self._authorise(parse_node(node), client)
-            await self._run(front, context, proxy, request, expires, ticket)
+            async with self._while_unrevoked(client):
+                await self._run(front, context, proxy, request, expires, ticket)
+
+    def _while_unrevoked(self, client: Client | None) -> contextlib.AbstractAsyncContextManager[None]:
+        if client is None or self._authentication is None:
+            return contextlib.nullcontext()
+        return self._authentication.while_unrevoked(client)
 
     async def _first(self, context: Any) -> Any:
         try:

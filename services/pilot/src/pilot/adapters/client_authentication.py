@@ -4,6 +4,7 @@ counts.
 Why the others failed goes to the log: every client that proves nothing hears the same.
 """
 
+import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from cryptography import x509
 from meshcore.authentication.call_proofs import CallProofs
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
-from meshcore.tls import LiveIdentity, peer_chain, spiffe_of_certificate
+from meshcore.tls import LiveIdentity, peer_chain, spiffe_of_certificate, until_revoked
 from meshcore.tls.front import Peers
 
 REFUSED = "authentication failure"
@@ -79,6 +80,12 @@ class ClientAuthentication:
     def address(self, context: Any) -> str:
         """Where the client is."""
         return self._connections.address(context)
+
+    def while_unrevoked(self, client: Client) -> contextlib.AbstractAsyncContextManager[None]:
+        """Ends the block when the client's certificate is revoked; one without a certificate cannot be."""
+        if self._identity is None or not client.chain:
+            return contextlib.nullcontext()
+        return until_revoked(self._identity, client.chain)
 
     async def client(self, context: Any, aliases: Collection[str]) -> Client:
         """The client of a stream; UNAUTHENTICATED when nothing proves one."""

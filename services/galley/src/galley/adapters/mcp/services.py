@@ -7,7 +7,7 @@ import grpc
 import grpc.aio
 import structlog
 from meshcore.errors import GRPC_STATUS, MeshError
-from meshcore.tls import LiveIdentity, peer_certificate, spiffe_of_certificate
+from meshcore.tls import LiveIdentity, spiffe_of_certificate, unrevoked_chain, until_revoked
 
 from galley.adapters.mcp import telemetry
 from galley.adapters.mcp.conversation import converse, new_stream_id
@@ -25,17 +25,16 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def source_handler(view: LiveView, allowed: AllowedIdentities, identity: LiveIdentity) -> Any:
-    """The generic handler of ResourceSource; a stream ends with the certificate that opened it."""
+    """The generic handler of ResourceSource; a stream ends with its certificate, or when that is revoked."""
 
     async def establish(_: Any, context: Any) -> None:
         async def serve() -> str:
-            certificate = peer_certificate(context, identity)
-            allowed.check(None if certificate is None else spiffe_of_certificate(certificate))
-            if certificate is None:
-                return "no certificate"
-            expires = (certificate.not_valid_after_utc - datetime.now(UTC)).total_seconds()
+            chain = unrevoked_chain(context, identity)
+            allowed.check(spiffe_of_certificate(chain[0]) if chain else None)
+            expires = (chain[0].not_valid_after_utc - datetime.now(UTC)).total_seconds()
             session = SourceSession(new_stream_id())
-            return await converse(context, session, view, parse_mcp_request, mcp_frame, expires=expires)
+            async with until_revoked(identity, chain):
+                return await converse(context, session, view, parse_mcp_request, mcp_frame, expires=expires)
 
         await _answer(context, serve)
 
