@@ -5,6 +5,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import ocsp
 
 from meshcore.pem import count_certificates
 
@@ -31,6 +32,20 @@ def pair_fault(chain: bytes, key: bytes) -> str:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return "the key is no PEM key without a password"
     return "" if private.public_key() == public else "the key is not the key of the certificate"
+
+
+def staple_fault(chain: bytes, staple: bytes) -> str:
+    """Why Envoy would refuse an OCSP response (DER, RFC 6960) beside that chain; empty when it would not.
+
+    An old one is taken and not shown (Envoy, `LENIENT_STAPLING`), so its dates are not looked at.
+    """
+    try:
+        answer = ocsp.load_der_ocsp_response(staple)
+        serials = {one.serial_number for one in answer.responses}
+    except (ValueError, UnsupportedAlgorithm):
+        return "the OCSP response cannot be read, or tells of nothing"
+    serial = x509.load_pem_x509_certificates(chain)[0].serial_number
+    return "" if serials == {serial} else "the OCSP response is not of the certificate alone"
 
 
 def _is_taken(key: object) -> bool:

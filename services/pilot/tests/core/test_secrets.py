@@ -15,6 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
+from meshcore.distribution.events import FullState
+from meshcore.distribution.keys import Key, kv_key
+from meshcore.distribution.records import make_record
+from meshcore.testing.authorities import ocsp_der
 from meshcore.testing.identity import make_ca
 from meshcore.xds import delta
 from meshcore.xds.resource import ResourceSet
@@ -167,11 +171,52 @@ def test_nothing_of_it_is_shown() -> None:
     assert "PRIVATE" not in repr(known.resources(frozenset({NAME}), "edge"))
 
 
+def test_an_ocsp_response_goes_with_its_certificate_and_no_other() -> None:
+    staple = ocsp_der(PAIR.certificate, CA)
+    found = served(book({**GOOD, "tls.ocsp-staple": staple}))
+    assert found is not None
+    assert found.tls_certificate.ocsp_staple.inline_bytes == staple
+    assert served(book({**GOOD, "tls.ocsp-staple": b""})) is not None
+    for odd in (ocsp_der(OTHER.certificate, CA), staple[:-20], b"x"):
+        wrong = book({**GOOD, "tls.ocsp-staple": odd})
+        assert served(wrong) is None
+        assert "OCSP response" in wrong.problems(frozenset({NAME}), "edge")[NAME]
+
+
+CONFIG_MAP = "configmap://shop/roots"
+
+
+def with_roots(root: str | None) -> FullState:
+    if root is None:
+        return FullState("s", 1, "", {})
+    key = Key("", "configmaps", "shop", "roots")
+    document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "roots", "namespace": "shop"}}
+    document["data"] = {"ca.crt": root}
+    return FullState("s", 1, "", {key: make_record(kv_key(*key), "s", 1, document, "", datetime.now(UTC))})
+
+
+@pytest.mark.parametrize("root", [None, "x", CA.root_pem.decode()])
+def test_a_root_of_a_config_map_is_had_from_any_namespace_with_or_without_a_right(root: str | None) -> None:
+    mesh = Mesh(CONFIG_MAP)
+    mesh.engine.rights.guarded = True
+    mesh.engine.take_state(with_roots(root), 0)
+    proven, claimed = mesh.connect(IDENTITY), mesh.connect("")
+    good = root is not None and root != "x"
+    assert set(mesh.engine.target(proven).of_type(SECRET_TYPE)) == ({CONFIG_MAP} if good else set())
+    assert mesh.engine.target(claimed).of_type(SECRET_TYPE) == {}
+    assert mesh.engine.wanted_secrets() == {}
+    problem = mesh.engine.secret_problems().get((CONFIG_MAP, "edge"), "")
+    assert problem == {
+        None: "there is no such ConfigMap",
+        "x": "ConfigMap shop/roots: its root is no PEM certificate",
+    }.get(root, "")
+
+
 class Mesh:
     """An engine whose every class refers to one secret."""
 
-    def __init__(self) -> None:
-        made = ResourceSet(MappingProxyType({}), (), frozenset({NAME}))
+    def __init__(self, name: str = NAME) -> None:
+        made = ResourceSet(MappingProxyType({}), (), frozenset({name}))
         self.engine = Engine(lambda *_: made, lambda *_: True, Debounce(0, 0))
 
     def connect(self, identity: str):

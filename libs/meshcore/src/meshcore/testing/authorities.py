@@ -11,6 +11,7 @@ from typing import TypeAlias
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509 import ocsp
 
 from meshcore.testing.identity import TestCa
 from meshcore.tls.identity import ServiceIdentity
@@ -97,6 +98,23 @@ def crl_pem(
         builder = builder.add_revoked_certificate(one)
     signed = builder.sign((signed_by or authority).key, hashes.SHA256())
     return signed.public_bytes(serialization.Encoding.PEM)
+
+
+def ocsp_der(certificate: x509.Certificate, issuer: Authority | TestCa) -> bytes:
+    """The issuer's word, for a day, that the certificate is good."""
+    now = datetime.now(UTC)
+    builder = ocsp.OCSPResponseBuilder().add_response(
+        cert=certificate,
+        issuer=issuer.certificate,
+        algorithm=hashes.SHA256(),
+        cert_status=ocsp.OCSPCertStatus.GOOD,
+        this_update=now,
+        next_update=now + timedelta(days=1),
+        revocation_time=None,
+        revocation_reason=None,
+    )
+    signed = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, issuer.certificate).sign(issuer.key, hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.DER)
 
 
 def _usage(ca: bool) -> x509.KeyUsage:

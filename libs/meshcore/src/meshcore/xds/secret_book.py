@@ -2,9 +2,10 @@
 
 Everything here is in memory only; nothing of it is part of a compiled set, of a debug page or of the disk copy. Pure.
 
-A key pair is `tls.crt` and `tls.key`, or `cert` and `key`; a root is `ca.crt` or `cacert`; revocations are `ca.crl` or
-`crl`. What cannot be used leaves a `problem`, and what was used before stays in use. Of a Secret that is deleted
-nothing is served any more: an Envoy that has it goes on with it, one that starts does not get it (as with Istio).
+A key pair is `tls.crt` and `tls.key`, or `cert` and `key`, with an OCSP response in `tls.ocsp-staple` if there is one;
+a root is `ca.crt` or `cacert`; revocations are `ca.crl` or `crl`. What cannot be used leaves a `problem`, and what was
+used before stays in use. Of a Secret that is deleted nothing is served any more: an Envoy that has it goes on with it,
+one that starts does not get it (as with Istio).
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from operator import is_
 from cryptography import x509
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 
-from meshcore.key_pair import pair_fault
+from meshcore.key_pair import pair_fault, staple_fault
 from meshcore.pem import count_certificates
 from meshcore.xds.resource import PackedResource, Resources
 from meshcore.xds.secret_names import SecretReference, secret_reference
@@ -114,7 +115,7 @@ class SecretBook:
         if present is None or present.data is None:
             why = next((state.why for state in states if state is not None and state.why), "not known yet")
             return _Served(None, f"{where}: {why}", states)
-        made = _root(name, present.data) if reference.ca else _key_pair(name, present.data)
+        made = root_secret(name, present.data) if reference.ca else _key_pair(name, present.data)
         if isinstance(made, str):
             return _Served(None, f"{where}: {made}", states)
         problem = f"{where}: {present.why}" if present.why else ""
@@ -147,10 +148,15 @@ def _key_pair(name: str, data: Mapping[str, bytes]) -> secret_pb2.Secret | str:
     made = secret_pb2.Secret(name=name)
     made.tls_certificate.certificate_chain.inline_bytes = chain
     made.tls_certificate.private_key.inline_bytes = key
+    if staple := data.get("tls.ocsp-staple", b""):
+        if fault := staple_fault(chain, staple):
+            return fault
+        made.tls_certificate.ocsp_staple.inline_bytes = staple
     return made
 
 
-def _root(name: str, data: Mapping[str, bytes]) -> secret_pb2.Secret | str:
+def root_secret(name: str, data: Mapping[str, bytes]) -> secret_pb2.Secret | str:
+    """The message of a root with its revocations, or in words why there is none."""
     root, revoked = _first(data, "cacert", "ca.crt"), _first(data, "crl", "ca.crl")
     if not root:
         return "it has no root (ca.crt or cacert)"

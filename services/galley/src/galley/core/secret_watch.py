@@ -19,7 +19,9 @@ from galley.core.storage import StoredChange
 MESH_CONFIG = Key("", "configmaps", ROOT_NAMESPACE, CONFIG_MAP_NAME)
 MOST_WATCHED = 10_000
 """References that one watch may hold."""
-CERTIFICATE_KEYS = frozenset(("tls.crt", "tls.key", "ca.crt", "ca.crl", "cert", "key", "cacert", "crl"))
+CERTIFICATE_KEYS = frozenset(
+    ("tls.crt", "tls.key", "ca.crt", "ca.crl", "cert", "key", "cacert", "crl", "tls.ocsp-staple")
+)
 """What leaves Galley of a Secret; other keys are no business of a proxy."""
 
 

@@ -20,6 +20,7 @@ from pilot.core.engine import Engine
 from pilot.core.issuer_keys import IssuerKeys, KeySource
 from pilot.core.proxy import Proxy, ProxyClass
 from pilot.core.registry import RegisteredWorkload
+from pilot.core.secret_rights import Account
 from pilot.core.stream import Stream
 
 _REMEMBERED = 10_000
@@ -36,6 +37,8 @@ class Hub:
         self.has_state = asyncio.Event()
         self.secrets_wanted = asyncio.Event()
         """Set when other Secrets may be needed than before."""
+        self.rights_wanted = asyncio.Event()
+        """Set when other proxies may need Secrets than before."""
         self.keys_wanted = asyncio.Event()
         """Set when keys of other issuers may be needed than before."""
         self._keys: Mapping[KeySource, timedelta] = {}
@@ -93,6 +96,12 @@ class Hub:
         """Galley has told all that a revision changed of the Secrets that are watched."""
         self.engine.take_secret_revision(revision)
         self.progressed()
+
+    def take_right(self, account: Account, allowed: bool) -> None:
+        """A Kubernetes API has said who may read Secrets."""
+        self.engine.take_right(account, allowed, time.monotonic())
+        self.secrets_wanted.set()
+        self._arrived.set()
 
     def take_keys(self, keys: IssuerKeys) -> None:
         """This is known of the keys of issuers now."""
@@ -252,6 +261,7 @@ class Hub:
         """Wake the source of secrets when this stream needs some, or needed some before."""
         if resources.secrets or stream.number in self._secret_users:
             self.secrets_wanted.set()
+            self.rights_wanted.set()
         (self._secret_users.add if resources.secrets else self._secret_users.discard)(stream.number)
 
     def tell_health_known(self, stream: Stream) -> None:

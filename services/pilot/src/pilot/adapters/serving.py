@@ -8,6 +8,7 @@ from meshcore.authentication.composition import start_call_proofs
 from meshcore.bus.connection import Bus, BusSettings
 from meshcore.bus.feed import ConfigFeed
 from meshcore.distribution.events import FullState
+from meshcore.http.kubeconfig import Access
 from meshcore.runtime import Runtime
 from meshcore.tls import LiveIdentity
 
@@ -23,6 +24,7 @@ from pilot.adapters.issuer_fetch import IssuerFetch, client_context
 from pilot.adapters.issuer_key_source import IssuerKeySource
 from pilot.adapters.peers import Peers
 from pilot.adapters.registered import Registered
+from pilot.adapters.secret_rights_source import SecretRightsSource
 from pilot.adapters.secret_source import SecretSource
 from pilot.adapters.servers import AdsServers
 from pilot.adapters.status_writer import StatusWriter
@@ -87,6 +89,9 @@ async def start_serving(
         source, settings.instance, runtime.version, settings.root_namespace, guarded=settings.debug_endpoint_auth
     )
     servers = _start_ads(runtime, hub, registered, identity, keys, debug)
+    if settings.kubeconfig is not None:
+        hub.engine.rights.guarded = True
+        runtime.spawn("rights", SecretRightsSource(hub, Access.of_kubeconfig(settings.kubeconfig)).run)
     if identity is not None and settings.galley_address:
         runtime.spawn("secrets", SecretSource(hub, settings.galley_address, identity).run)
     if settings.worker >= 0 and settings.control_socket is not None:

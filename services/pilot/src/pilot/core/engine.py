@@ -34,6 +34,8 @@ from pilot.core.proxy import Proxy, ProxyClass, classify
 from pilot.core.push_queue import Push, PushQueue
 from pilot.core.receipt import ReceiptLog
 from pilot.core.registry import RegisteredWorkload
+from pilot.core.secret_rights import Account, SecretRights
+from pilot.core.secret_sets import SecretSets
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.stream import Stream
 
@@ -68,6 +70,7 @@ class Engine:
     refreshes: int = 0
     """Classes that were given other endpoints without a compile."""
     secrets: SecretBook = field(default_factory=SecretBook)
+    rights: SecretRights = field(default_factory=SecretRights)
     isolation: Isolation = field(default_factory=Isolation)
     broken: dict[ProxyClass, str] = field(default_factory=dict)
     """Classes whose last compile failed, and why; they keep what they had."""
@@ -80,8 +83,9 @@ class Engine:
     _members: dict[ProxyClass | None, dict[int, Stream]] = field(default_factory=dict)
     _names: NameTables = field(default_factory=NameTables)
     _touched: dict[int, Push] = field(default_factory=dict)
-    _with_secrets: dict[ProxyClass, tuple[ResourceSet, int, ResourceSet]] = field(default_factory=dict)
-    """By class: the compiled set, the generation of the secrets, and both together."""
+
+    def __post_init__(self) -> None:
+        self._sets = SecretSets(self.secrets, self.rights)
 
     def take_state(self, state: FullState, now: float) -> None:
         """A whole state: everybody may be affected, and earlier revisions cannot be accounted for."""
@@ -90,6 +94,7 @@ class Engine:
                 stream.session.revisions_restarted()
         fresh = MeshSnapshot.of_entries(state.entries, state.revision).with_keys(self.snapshot.keys)
         self._replace(fresh.with_registered(self._registered))
+        self.secrets.generation += 1  # ConfigMaps may be others
         self.receipts.restarted(state.revision)
         self.has_state = True
         self._touch(self.streams.values(), "global", now)
@@ -98,8 +103,11 @@ class Engine:
         """A change set: who must get it is fixed here, before anything is compiled."""
         settled = self.receipts.settled_everywhere
         reclassified = self._replace(self.snapshot.apply(changes.changes, changes.revision))
+        users = secret_needs.users_of_maps(changes.changes, self._needs())
+        self.secrets.generation += bool(users)
         affected = self._affected(
-            lambda one: any(self.affects(change, one, self.snapshot) for change in changes.changes), reclassified
+            lambda one: one in users or any(self.affects(change, one, self.snapshot) for change in changes.changes),
+            reclassified,
         )
         due = {stream.number: stream.proxy.id for stream in affected}
         self.receipts.opened(changes.previous, changes.revision, changes.commit_time.timestamp(), due)
@@ -150,11 +158,24 @@ class Engine:
 
     def wanted_secrets(self) -> Mapping[SecretName, frozenset[str]]:
         """Every Secret that the config of a connected, proven proxy refers to, with the identities that it is for."""
-        return secret_needs.wanted(self.streams.values(), self._needs())
+        return secret_needs.wanted(self.streams.values(), self._needs(), self.rights)
 
     def secret_problems(self) -> Mapping[tuple[str, str], str]:
         """What is wrong with secrets that are needed, by name of the resource and namespace of who needs it."""
-        return secret_needs.problems(self.streams.values(), self._needs(), self.secrets)
+        streams, maps = self.streams.values(), self.snapshot.configs.get("ConfigMap", {})
+        return secret_needs.problems(streams, self._needs(), self.secrets, self.rights, maps)
+
+    def secret_users(self) -> frozenset[Account]:
+        """Whose right to read Secrets matters."""
+        return secret_needs.accounts(self.streams.values(), self._needs())
+
+    def take_right(self, account: Account, allowed: bool, now: float) -> None:
+        """Whether an account may read Secrets."""
+        if self.rights.take(account, allowed, now):
+            self.secrets.generation += 1
+            self.generation += 1
+            holders = [s for s in self.streams.values() if secret_needs.account_of(s) == account]
+            self._touch(holders, "secret", now)
 
     def keep_secrets(self, stream: Stream) -> None:
         """An agent keeps the Secrets of its proxy, for a start without us: it may have those that the proxy may."""
@@ -236,26 +257,16 @@ class Engine:
     def target(self, stream: Stream) -> ResourceSet:
         """What a stream is to be given now; whoever only wants to look asks `compiled`."""
         stream.target_generation = self.generation
-        made, one = self._as_it_was(stream, self.compiled(stream)), stream.of_class
-        if one is None or not made.secrets or not stream.proxy.identity:
-            return made
-        if stream.secret_class is not None:
-            return made.with_secrets(self.secrets.resources(made.secrets, one.namespace))
-        known = self._with_secrets.get(one)
-        if known is not None and known[0] is made and known[1] == self.secrets.generation:
-            return known[2]
-        whole = made.with_secrets(self.secrets.resources(made.secrets, one.namespace))
-        self._with_secrets[one] = (made, self.secrets.generation, whole)
-        return whole
+        made = self._as_it_was(stream, self.compiled(stream))
+        return self._sets.completed(made, stream, self.snapshot.configs.get("ConfigMap", {}))
 
     def compiled(self, stream: Stream) -> ResourceSet:
         """What a stream is to have, compiled at most once per class and snapshot."""
         one = stream.proxy_class
         if one is None:
             made = with_bootstrap(self._names.of(self.snapshot, stream.proxy), self.snapshot, stream.proxy)
-            if stream.secret_class is None:
-                return made
-            return ResourceSet(made.resources, made.diagnostics, self._compiled(stream.secret_class).resources.secrets)
+            needed = self._compiled(stream.secret_class).resources.secrets if stream.secret_class else frozenset()
+            return ResourceSet(made.resources, made.diagnostics, needed) if needed else made
         known = self._compiled(one)
         if known.isolated != self.isolation.generation(one):
             known.resources = self.isolation.applied(one, known.made).sharing(known.resources)
@@ -342,10 +353,7 @@ class Engine:
                 proxy_class = classify(stream.proxy.as_envoy(), snapshot.selection)
                 if proxy_class != stream.of_class:
                     self._leave_class(stream)
-                    if stream.secret_class is None:
-                        stream.proxy_class = proxy_class
-                    else:
-                        stream.secret_class = proxy_class
+                    stream.reclassify(proxy_class)
                     self._members.setdefault(proxy_class, {})[stream.number] = stream
                     moved.add(stream.number)
         return frozenset(moved)
@@ -378,7 +386,7 @@ class Engine:
             if proxy_class is not None:
                 self._classes.pop(proxy_class, None)
                 self.broken.pop(proxy_class, None)
-                self._with_secrets.pop(proxy_class, None)
+                self._sets.forget(proxy_class)
                 self.isolation.forget(proxy_class)
 
     def _touch(self, streams: Iterable[Stream], reason: str, now: float, *, settled: bool = False) -> None:

@@ -36,6 +36,13 @@ class Stream:
         """The class whose config decides what it may have; None for streams that nothing is compiled for."""
         return self.secret_class if self.proxy_class is None else self.proxy_class
 
+    def reclassify(self, proxy_class: ProxyClass) -> None:
+        """It is of another class now."""
+        if self.secret_class is None:
+            self.proxy_class = proxy_class
+        else:
+            self.secret_class = proxy_class
+
     @property
     def connection_id(self) -> str:
         """Istio's form: `<proxy id>-<number>`."""
