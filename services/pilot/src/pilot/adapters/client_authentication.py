@@ -16,7 +16,8 @@ from meshcore.authentication.call_proofs import CallProofs
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
 from meshcore.tls import LiveIdentity, peer_chain, spiffe_of_certificate, until_revoked
-from meshcore.tls.front import Peers
+
+from pilot.adapters.tls_front import Peers
 
 REFUSED = "authentication failure"
 """Istio's words."""

@@ -9,13 +9,13 @@ import structlog
 from meshcore.authentication.call_proofs import CallProofs
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.tls import LiveIdentity, grpc_server_credentials, ssl_server_context
-from meshcore.tls.front import TlsFront
 
 from pilot.adapters.ads import OPTIONS, AdsService
 from pilot.adapters.client_authentication import ClientAuthentication, OfFront, OfGrpc
 from pilot.adapters.debug_stream import DebugStream
 from pilot.adapters.hub import Hub
 from pilot.adapters.registrations import Registrations
+from pilot.adapters.tls_front import TlsFront
 from pilot.settings import PilotSettings
 
 _log = structlog.get_logger("ads")

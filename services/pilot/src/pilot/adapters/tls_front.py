@@ -17,7 +17,6 @@ from typing import Any, Protocol, cast
 
 import structlog
 from cryptography import x509
-
 from meshcore.runtime import tasks
 from meshcore.tls.peers import verified_chain
 
