@@ -4,37 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import httpx
-import pytest
-import yaml
+from asked_telemetry import applied, telemetry
 from mesh import Mesh, client, service, wait_until, workload
 from meshctl.adapters.envoy_admin import EnvoyAdmin
 
 ECHO = "http://echo:9080/"
-
-
-def telemetry(spec: Mapping[str, Any], name: str = "asked", namespace: str = "default") -> dict[str, Any]:
-    metadata = {"name": name, "namespace": namespace}
-    return {"apiVersion": "telemetry.istio.io/v1", "kind": "Telemetry", "metadata": metadata, "spec": dict(spec)}
-
-
-@contextmanager
-def applied(mesh: Mesh, fields: Mapping[str, Any], documents: Sequence[Mapping[str, Any]]) -> Iterator[None]:
-    """The mesh config with these fields and the documents, for as long as the block lasts."""
-    before = mesh.mesh_config()
-    text = yaml.safe_dump({**yaml.safe_load(before["data"]["mesh"]), **fields})
-    mesh.converged(mesh.change([{**before, "data": {**before["data"], "mesh": text}}, *documents]))
-    try:
-        yield
-    finally:
-        mesh.converged(mesh.change([before], delete=documents))
 
 
 def test_an_access_log_is_written_for_the_requests_of_a_filter_on_one_side(mesh: Mesh, tmp_path: Path) -> None:
@@ -43,7 +20,14 @@ def test_an_access_log_is_written_for_the_requests_of_a_filter_on_one_side(mesh:
         "name": "file",
         "envoyFileAccessLog": {
             "path": str(log),
-            "logFormat": {"labels": {"path": "%REQ(:PATH)%", "code": "%RESPONSE_CODE%", "route": "%ROUTE_NAME%"}},
+            "logFormat": {
+                "labels": {
+                    "path": "%REQ(:PATH)%",
+                    "code": "%RESPONSE_CODE%",
+                    "route": "%ROUTE_NAME%",
+                    "to": "%CEL(upstream_peer.app)%",
+                }
+            },
         },
     }
     asked = {
@@ -60,7 +44,7 @@ def test_an_access_log_is_written_for_the_requests_of_a_filter_on_one_side(mesh:
         assert mesh.get(f"{ECHO}quiet").good
         assert mesh.get(f"{ECHO}told").good
         lines = wait_until("a line of the log", lambda: log.exists() and log.read_text().splitlines())
-    assert [json.loads(line) for line in lines] == [{"path": "/told", "code": 200, "route": "default"}]
+    assert [json.loads(line) for line in lines] == [{"path": "/told", "code": 200, "route": "default", "to": "echo"}]
 
 
 def series(mesh: Mesh, workload: str, name: str) -> list[dict[str, str]]:
@@ -104,6 +88,10 @@ def test_requests_are_counted_on_both_sides_with_istios_labels(mesh: Mesh) -> No
                             "verb": {"value": "request.method"},
                         },
                     },
+                    {
+                        "match": {"metric": "REQUEST_COUNT", "mode": "SERVER"},
+                        "tagOverrides": {"caller": {"value": "downstream_peer.labels['app'].value"}},
+                    },
                     {"match": {"metric": "REQUEST_SIZE"}, "disabled": True},
                 ],
             }
@@ -126,6 +114,11 @@ def test_requests_are_counted_on_both_sides_with_istios_labels(mesh: Mesh) -> No
             "destination_service_namespace": "books",
             "destination_principal": "spiffe://cluster.local/ns/books/sa/counted",
             "destination_workload_namespace": "books",
+            "destination_workload": "counted",
+            "destination_app": "counted",
+            "destination_version": "v1",
+            "destination_canonical_service": "counted",
+            "destination_canonical_revision": "v1",
             "request_protocol": "http",
             "response_code": "200",
             "verb": "GET",
@@ -137,90 +130,54 @@ def test_requests_are_counted_on_both_sides_with_istios_labels(mesh: Mesh) -> No
             "reporter": "destination",
             "source_principal": "spiffe://cluster.local/ns/default/sa/counting",
             "source_workload_namespace": "default",
+            "source_workload": "counting",
+            "source_app": "counting",
+            "source_canonical_service": "counting",
+            "caller": "counting",
             "destination_app": "counted",
             "destination_service": "counted.books.svc.cluster.local",
             "connection_security_policy": "mutual_tls",
         }
         assert any(wanted.items() <= item.items() for item in received), received
+        # what a caller without a certificate says of itself is not believed, and no application hears of it
+        lie = {"x-meshcore-peer": "liar;default;liar;v9;c;liar;v9"}
+        address = mesh.workload("counted")["address"]
+        answer = httpx.get(f"http://{address}:9080/", headers=lie, trust_env=False)
+        assert answer.status_code == 200
+        assert "x-meshcore-peer" not in answer.text
+        assert "x-meshcore-peer" not in mesh.get("http://counted.books:9080/", via="counting", headers=lie).body
+        plain = wait_until(
+            "a count of the caller without a certificate",
+            lambda: [
+                item
+                for item in series(mesh, "counted", "istio_requests_total")
+                if item["connection_security_policy"] == "none"
+            ],
+        )
+        assert {item["source_workload"] for item in plain} == {"unknown"}
+        assert "liar" not in str(series(mesh, "counted", "istio_requests_total"))
         assert series(mesh, "counted", "istio_request_bytes_count") == []
         wait_until("a histogram", lambda: series(mesh, "counted", "istio_request_duration_milliseconds_count"))
 
 
-class Collector:
-    """A Zipkin server that keeps the spans."""
+def test_messages_of_grpc_are_counted_on_both_sides(mesh: Mesh) -> None:
+    def called() -> list[dict[str, str]]:
+        answer = httpx.post(
+            "http://echo:9090/envoy.service.auth.v3.Authorization/Check",
+            content=bytes(5),  # one empty message
+            headers={"content-type": "application/grpc", "te": "trailers"},
+            proxy=mesh.proxy("client"),
+            trust_env=False,
+        )
+        assert answer.status_code == 200, answer.text
+        return series(mesh, "client", "istio_response_messages_total")
 
-    def __init__(self) -> None:
-        self.spans: list[dict[str, Any]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                outer.spans += json.loads(b"".join(self._chunks()))
-                self.send_response(202)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def _chunks(self) -> Iterator[bytes]:
-                """The body, as Envoy sends it (RFC 9112 §7.1)."""
-                while size := int(self.rfile.readline(), 16):
-                    yield self.rfile.read(size)
-                    self.rfile.readline()
-                self.rfile.readline()
-
-            def log_message(self, *_: object) -> None:
-                """Quiet."""
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    running = Collector()
-    thread = threading.Thread(target=running.http.serve_forever)
-    thread.start()
-    yield running
-    running.http.shutdown()
-    thread.join()
-    running.http.server_close()
-
-
-def test_spans_of_both_sides_reach_the_collector_in_one_trace(mesh: Mesh, collector: Collector) -> None:
-    port = collector.http.server_port
-    entry = {
-        "apiVersion": "networking.istio.io/v1",
-        "kind": "ServiceEntry",
-        "metadata": {"name": "zipkin", "namespace": "default"},
-        "spec": {
-            "hosts": ["zipkin.test"],
-            "ports": [{"number": 9411, "name": "http", "protocol": "HTTP", "targetPort": port}],
-            "resolution": "STATIC",
-            "location": "MESH_EXTERNAL",
-            "endpoints": [{"address": "127.0.0.1"}],
-        },
-    }
-    asked = {
-        "tracing": [
-            {
-                "providers": [{"name": "zipkin"}],
-                "randomSamplingPercentage": 100,
-                "customTags": {"tier": {"literal": {"value": "test"}}},
-            }
-        ]
-    }
-    provider = {"name": "zipkin", "zipkin": {"service": "zipkin.test", "port": 9411}}
-    with applied(mesh, {"extensionProviders": [provider]}, [entry, telemetry(asked)]):
-
-        def both_sides() -> list[dict[str, Any]]:
-            assert mesh.get(f"{ECHO}traced").good
-            mine = [span for span in collector.spans if span.get("tags", {}).get("http.url", "").endswith("/traced")]
-            traces = {
-                span["traceId"]: {item["kind"] for item in mine if item["traceId"] == span["traceId"]} for span in mine
-            }
-            return mine if {"CLIENT", "SERVER"} in traces.values() else []
-
-        spans = wait_until("spans of both sides", both_sides)
-    assert {span["tags"]["tier"] for span in spans} == {"test"}
-    assert {span["localEndpoint"]["serviceName"] for span in spans} == {"client.default", "echo.default"}
+    [told] = wait_until("a count of answers", called)
+    assert int(told.pop("value")) > 0
+    assert told.items() >= {"reporter": "source", "destination_service_name": "echo", "source_app": "client"}.items()
+    asked = [item for name in ("echo-v1", "echo-v2") for item in series(mesh, name, "istio_request_messages_total")]
+    assert {item["reporter"] for item in asked} == {"destination"}
+    assert {item["destination_canonical_service"] for item in asked} == {"echo"}
 
 
 def test_clusters_are_counted_under_the_names_that_the_mesh_gives_them(mesh: Mesh) -> None:

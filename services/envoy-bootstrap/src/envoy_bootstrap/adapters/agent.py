@@ -49,6 +49,7 @@ from envoy_bootstrap.core.bootstrap import BootstrapInputs, customised, render_b
 from envoy_bootstrap.core.discovery import Versioned
 from envoy_bootstrap.core.environment import AgentConfig
 from envoy_bootstrap.core.envoy_arguments import drain_request, envoy_arguments
+from envoy_bootstrap.core.grpc_messages import grpc_message_counts, node_names
 from envoy_bootstrap.core.mounted import mounted_files
 from envoy_bootstrap.core.node import agent_node
 from envoy_bootstrap.core.readiness import EnvoyReadiness
@@ -111,6 +112,7 @@ class Agent:
         self._config = config
         self._custom = operator.custom
         self._state_dir = state_dir
+        self._names = node_names(config.node)
         self._modules = WasmModules(state_dir / "wasm")
         self._begun = monotonic()
         self._leaving = False
@@ -357,7 +359,8 @@ class Agent:
             return ""
         if envoy is None:
             raise MeshError(ErrorCode.UNAVAILABLE, "Envoy is not running")
-        return await envoy.admin.get("/stats/prometheus?usedonly")
+        text = await envoy.admin.get("/stats/prometheus?usedonly")
+        return text + grpc_message_counts(text, self._names)
 
     def _status_address(self) -> tuple[str, int]:
         return self._config.listen_host, self._config.proxy.status_port

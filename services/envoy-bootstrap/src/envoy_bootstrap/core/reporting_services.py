@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meshcore.errors import ErrorCode, MeshError
-from meshcore.xds.names import SDS_CLUSTER
+from meshcore.xds.names import ACCESS_LOG_CLUSTER, SDS_CLUSTER
 
 from envoy_bootstrap.core.addresses import HostPort, typed
 from envoy_bootstrap.core.static_clusters import HTTP2, ROOT_SECRET, WORKLOAD_SECRET, sds_secret
 
 _TRACERS = {"zipkin": "zipkin", "datadog": "datadog_agent"}
 """What stock Envoy has of Istio's tracers, and the clusters that they report to."""
-_METRICS, _LOGS = "envoy_metrics_service", "envoy_accesslog_service"
+_METRICS = "envoy_metrics_service"
 _HOST_IP = "$(HOST_IP)"
 
 
@@ -60,7 +60,7 @@ def clusters(services: ReportingServices, lookup_family: str, files: str) -> lis
     if services.tracing is not None:
         tracer = _cluster(_TRACERS[services.tracer], services.tracing, lookup_family, files)
         made.append(tracer | ({"dns_refresh_rate": "30s"} if services.tracer == "zipkin" else {}))
-    for name, service in ((_METRICS, services.metrics), (_LOGS, services.access_logs)):
+    for name, service in ((_METRICS, services.metrics), (ACCESS_LOG_CLUSTER, services.access_logs)):
         if service is not None:
             made.append(_cluster(name, service, lookup_family, files) | {"typed_extension_protocol_options": HTTP2})
     return made
@@ -119,7 +119,7 @@ def _cluster(name: str, service: RemoteService, lookup_family: str, files: str) 
         "lb_policy": "ROUND_ROBIN",
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
-    if (tls := _tls(service.tls, files, http2=name in (_METRICS, _LOGS))) is not None:
+    if (tls := _tls(service.tls, files, http2=name in (_METRICS, ACCESS_LOG_CLUSTER))) is not None:
         made["transport_socket"] = tls
     if (keepalive := _keepalive(service.keepalive)) is not None:
         made["upstream_connection_options"] = {"tcp_keepalive": keepalive}

@@ -40,7 +40,7 @@ _LATE_PREFIXES = ("component", "istio")
 # A drain ends early when nobody uses the proxy any more, so these gauges are kept always.
 _USAGE = ("downstream_cx_active", "downstream_rq_active")
 _SUFFIXES = ("rbac.allowed", "rbac.denied", "shadow_allowed", "shadow_denied", *_USAGE)
-_REGEXES = (r"vhost\..*\.route\..*",)
+_REGEXES = (r"vhost\..*\.route\..*", r"cluster\..*\.grpc\.(request|response)_message_count")
 
 _FLUSH = timedelta(seconds=5)
 """Envoy's own."""

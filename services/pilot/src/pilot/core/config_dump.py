@@ -12,6 +12,8 @@ from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.stats_scope import told_stats_scope
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
 
+from pilot.core.tracer_tokens import without_tokens
+
 
 def config_dump(resources: ResourceSet, version: str = "") -> dict[str, Any]:
     """Clusters, endpoints, listeners and routes as dynamic configs, and no Secrets; `version` is the snapshot's, each
@@ -52,7 +54,7 @@ def as_document(message: Message) -> dict[str, Any]:
     """Proto3 JSON with proto field names, in plain dicts and lists (`MessageToDict` leaves ordered ones inside
     `Any`)."""
     made: dict[str, Any] = json.loads(json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None))
-    ordered: dict[str, Any] = _with_sorted_maps(told_stats_scope(made))
+    ordered: dict[str, Any] = _with_sorted_maps(without_tokens(told_stats_scope(made)))
     return ordered
 
 

@@ -110,6 +110,8 @@ class ProxyClass:
     """None: as MeshConfig says."""
     headers: ProxyHeaders | None = None
     """Which headers of its own it adds; None: as MeshConfig says."""
+    logs_to_service: bool = False
+    """Whether it was started with an access log service."""
     audits: bool = False
     """Whether its agent takes access records."""
     certificates: CertificateSources | None = None
@@ -159,6 +161,7 @@ class Proxy:
     headers: ProxyHeaders | None = None
     topology: GatewayTopology | None = None
     audits: bool = False
+    logs_to_service: bool = False
     certificates: CertificateSources | None = None
     auto_register_group: str = ""
     workload: str = ""
@@ -238,6 +241,7 @@ def parse_node(node: Message | Mapping[str, Any]) -> Proxy:
         captures_dns=_text(metadata, "DNS_CAPTURE").lower() == "true",
         topology=_topology(metadata.get("PROXY_CONFIG")) if parts[0] == ProxyType.ROUTER else None,
         audits=_text(metadata, AUDIT_METADATA) == "true",
+        logs_to_service=_logs_to_service(metadata.get("PROXY_CONFIG")),
         certificates=certificate_sources(metadata),
         auto_register_group=_text(metadata, "AUTO_REGISTER_GROUP"),
         workload=_text(metadata, "WORKLOAD_NAME"),
@@ -292,6 +296,7 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
         topology=proxy.topology,
         headers=proxy.headers,
         audits=proxy.audits,
+        logs_to_service=proxy.logs_to_service,
         certificates=proxy.certificates,
         metadata=tuple((key, text) for key in sorted(selection.read_metadata) if (text := _text(proxy.metadata, key))),
     )
@@ -337,6 +342,12 @@ def _number(metadata: Mapping[str, Any], key: str, default: int, most: int = 655
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most or value != int(value):
         raise _invalid(f"{key} {str(value)[:40]!r} is no whole number from 0 to {most}")
     return int(value)
+
+
+def _logs_to_service(config: Any) -> bool:
+    """Whether the proxy's ProxyConfig has the address of an access log service."""
+    found = config.get("envoyAccessLogService") if isinstance(config, Mapping) else None
+    return isinstance(found, Mapping) and bool(found.get("address"))
 
 
 def _headers(config: Any) -> ProxyHeaders | None:

@@ -26,6 +26,7 @@ from meshcore.model import Service as KubernetesService
 from meshcore.model.core_v1 import ServiceSpec
 from meshcore.model.destination_rule import LocalityLbSetting
 from meshcore.model.mesh_config import MeshConfig
+from meshcore.workload_names import NAME_LABELS, REVISION_LABELS
 
 from pilot.core.ingress import SELECTOR_LABEL
 from pilot.core.registry.endpoint import HOST_LABEL
@@ -33,10 +34,8 @@ from pilot.core.registry.index import Registry
 from pilot.core.registry.pods import Place
 from pilot.core.registry.service import DISTRIBUTION, LOCAL, Distribution, Port, Service, ServiceKey
 
-CANONICAL_NAME = "service.istio.io/canonical-name"
-CANONICAL_REVISION = "service.istio.io/canonical-revision"
 WORKLOAD_NAME = "WORKLOAD_NAME"
-NAMING_LABELS = ("app", "version", CANONICAL_NAME, CANONICAL_REVISION)
+NAMING_LABELS = tuple(dict.fromkeys((*NAME_LABELS, *REVISION_LABELS)))
 """Labels of a workload that its metrics and traces name."""
 GATEWAY_NAME_LABEL = "gateway.networking.k8s.io/gateway-name"
 """On the proxies of a Gateway of the Gateway API: its name."""
@@ -150,14 +149,14 @@ def read_metadata_keys(item: MeshObject) -> tuple[str, ...]:
     if isinstance(item, EnvoyFilter):
         matches = [patch.match.proxy for patch in item.spec.config_patches if patch.match and patch.match.proxy]
         return tuple(key for match in matches for key in match.metadata)
-    if isinstance(item, Telemetry) and item.spec.metrics:
+    if isinstance(item, Telemetry) and (item.spec.metrics or item.spec.tracing):
         return (WORKLOAD_NAME,)
     return ()
 
 
 def read_by_mesh(mesh: MeshConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Labels and keys of metadata that the mesh config makes count: its metrics and traces name the workload."""
-    names = bool(mesh.default_providers.metrics or (mesh.enable_tracing and mesh.default_providers.tracing))
+    names = bool(mesh.default_providers.metrics or mesh.enable_tracing)
     return (NAMING_LABELS, (WORKLOAD_NAME,)) if names else ((), ())
 
 

@@ -2,7 +2,7 @@
 Pure."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from ipaddress import ip_address
 
@@ -13,14 +13,15 @@ from meshcore.model.destination_rule import Subset, TlsMode
 from meshcore.model.mesh_config import MeshConfig
 from meshcore.model.peer_authentication import MtlsMode
 from meshcore.protocol import Protocol
+from meshcore.workload_names import canonical_name, canonical_revision
 from meshcore.xds.names import outbound_cluster
 from meshcore.xds.origin import distinct
 from meshcore.xds.types import ENDPOINT_TYPE
 
-from pilot.core.compiler.address_families import Families
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled, packed
 from pilot.core.compiler.messages import socket_address
+from pilot.core.compiler.peer_names import PEER, names_of_endpoint
 from pilot.core.compiler.priorities import (
     Group,
     Placement,
@@ -34,7 +35,7 @@ from pilot.core.compiler.priorities import (
 from pilot.core.networks import DIRECT, Crossing, through_gateways
 from pilot.core.peer_authentication import NamespaceMtls
 from pilot.core.registry import Endpoint, Port, Service
-from pilot.core.registry.endpoint import HOST_LABEL, ISTIO_TLS, PLACE_LABELS, canonical_name, canonical_revision
+from pilot.core.registry.endpoint import HOST_LABEL, ISTIO_TLS, PLACE_LABELS
 from pilot.core.visibility.destination_rules import PortPolicy, ServiceRule
 
 _SOCKET_MATCH = "envoy.transport_socket_match"
@@ -94,7 +95,8 @@ def placement_of(work: Compilation, service: Service, policy: PortPolicy) -> Pla
     place = place_of(service, policy, work.mesh)
     where = placement(work.proxy_class.locality, policy.outlier_detection, place, work.place_labels)
     node = work.place_labels.get(HOST_LABEL, "") if service.node_local else None
-    return where._replace(node=node, families=work.families)
+    names = bool(work.mesh.default_providers.metrics)
+    return where._replace(node=node, families=work.families, names_peers=names)
 
 
 def policies_of(work: Compilation, service: Service, endpoints: tuple[Endpoint, ...]) -> dict[str, NamespaceMtls]:
@@ -169,7 +171,7 @@ def load_assignment(
         if any(group.locality):
             part.locality.region, part.locality.zone, part.locality.sub_zone = group.locality
         for item in groups[group]:
-            _add(part, item, accepts_mtls(item, policy, service, mtls or {}), where.families)
+            _add(part, item, accepts_mtls(item, policy, service, mtls or {}), where)
     return made
 
 
@@ -197,8 +199,8 @@ def is_address(text: str) -> bool:
     return True
 
 
-def _add(group: endpoint_components_pb2.LocalityLbEndpoints, item: Endpoint, mutual: bool, families: Families) -> None:
-    host = group.lb_endpoints.add()
+def _add(group: endpoint_components_pb2.LocalityLbEndpoints, item: Endpoint, mutual: bool, where: Placement) -> None:
+    host, families = group.lb_endpoints.add(), where.families
     first, *more = families.used(item.reached_by(families.own))
     host.endpoint.address.CopyFrom(socket_address(first, item.port))
     for address in more:  # which Envoy tries too, each a little later than the one before (happy eyeballs)
@@ -219,6 +221,8 @@ def _add(group: endpoint_components_pb2.LocalityLbEndpoints, item: Endpoint, mut
             item.cluster,
         )
         host.metadata.filter_metadata["istio"].update({"workload": ";".join(words)})
+        if where.names_peers:
+            host.metadata.filter_metadata[PEER].update(asdict(names_of_endpoint(item)))
 
 
 def accepts_mtls(item: Endpoint, policy: PortPolicy, service: Service, mtls: dict[str, NamespaceMtls]) -> bool:

@@ -37,7 +37,9 @@ class HttpSlot(IntEnum):
     ROUTER = 18  # terminal
 
 
+PEER_METADATA, OWN_METADATA = "meshcore.peer_metadata", "meshcore.own_metadata"
 SLOTS: Mapping[str, HttpSlot] = {
+    PEER_METADATA: HttpSlot.PEER_METADATA,
     "envoy.filters.http.ext_authz": HttpSlot.CUSTOM_AUTHORIZATION,
     "meshcore.claim_headers": HttpSlot.CLAIM_HEADERS,
     "envoy.filters.http.jwt_authn": HttpSlot.JWT,
@@ -47,6 +49,7 @@ SLOTS: Mapping[str, HttpSlot] = {
     "envoy.filters.http.set_filter_state": HttpSlot.ALPN,
     "envoy.filters.http.fault": HttpSlot.FAULT,
     "envoy.filters.http.cors": HttpSlot.CORS,
+    OWN_METADATA: HttpSlot.TELEMETRY,
     "envoy.filters.http.stateful_session": HttpSlot.STATEFUL_SESSION,
     "envoy.filters.http.dynamic_forward_proxy": HttpSlot.DYNAMIC_FORWARD_PROXY,
     "envoy.filters.http.router": HttpSlot.ROUTER,

@@ -13,8 +13,13 @@ class Side(StrEnum):
     SERVER = "server"
 
 
+def listener_side(listener: Any) -> Side:
+    """The side of all of its chains."""
+    inbound = listener.traffic_direction == base_pb2.TrafficDirection.INBOUND
+    return Side.SERVER if inbound else Side.CLIENT
+
+
 def side_of(listener: Any, chain: Any) -> tuple[Side, int]:
     """The port is the destination that the chain matches, else the listener's own."""
-    inbound = listener.traffic_direction == base_pb2.TrafficDirection.INBOUND
     port = chain.filter_chain_match.destination_port.value or listener.address.socket_address.port_value
-    return (Side.SERVER if inbound else Side.CLIENT), port
+    return listener_side(listener), port

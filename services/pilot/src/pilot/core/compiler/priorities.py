@@ -37,6 +37,8 @@ class Placement(NamedTuple):
     node: str | None = None
     """Only endpoints of this node are used at all."""
     families: Families = ONE_FAMILY
+    names_peers: bool = False
+    """Whether its metrics name the workloads that it calls."""
 
 
 class Group(NamedTuple):

@@ -17,8 +17,6 @@ SUBZONE_LABEL = "topology.istio.io/subzone"
 NETWORK_LABEL = "topology.istio.io/network"
 CLUSTER_LABEL = "topology.istio.io/cluster"
 PLACE_LABELS = frozenset({HOST_LABEL, REGION_LABEL, ZONE_LABEL, SUBZONE_LABEL, NETWORK_LABEL, CLUSTER_LABEL})
-_NAME_LABELS = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
-_REVISION_LABELS = ("service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
 
 
 class Locality(NamedTuple):
@@ -109,16 +107,6 @@ def topology_labels(locality: Locality, network: str, cluster: str, node: str) -
         HOST_LABEL: node,
     }
     return {key: text for key, text in found.items() if text}
-
-
-def canonical_name(labels: Mapping[str, str], workload: str) -> str:
-    """Istio's canonical service: the first of three labels, else the workload's name."""
-    return next((labels[label] for label in _NAME_LABELS if labels.get(label)), workload)
-
-
-def canonical_revision(labels: Mapping[str, str]) -> str:
-    """Istio's canonical revision: the first of three labels, else `latest`."""
-    return next((labels[label] for label in _REVISION_LABELS if labels.get(label)), "latest")
 
 
 def tls_mode_of(labels: Mapping[str, str], service_account: str) -> str:

@@ -12,13 +12,16 @@ from meshcore.xds.types import LISTENER_TYPE
 
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled
-from pilot.core.compiler.listener_sides import Side, side_of
+from pilot.core.compiler.listener_sides import Side, listener_side, side_of
 from pilot.core.compiler.messages import any_of
+from pilot.core.compiler.peer_names import own_names
 from pilot.core.compiler.repacking import repacked
-from pilot.core.compiler.telemetry.access_logging import asked_logs, loggers
-from pilot.core.compiler.telemetry.metrics import Reporter, asked_metrics, metric_loggers
+from pilot.core.compiler.telemetry.access_logging import asked_logs, listener_loggers, loggers, service_loggers
+from pilot.core.compiler.telemetry.metric_labels import Reporter
+from pilot.core.compiler.telemetry.metrics import asked_metrics, metric_loggers
+from pilot.core.compiler.telemetry.peer_metadata import introduce
 from pilot.core.compiler.telemetry.scope import Scope, telemetry_scope
-from pilot.core.compiler.telemetry.tracing import asked_tracing, tracing
+from pilot.core.compiler.telemetry.tracing import asked_tracing, missing_tracer, trace
 from pilot.core.diagnostics import Diagnostic, Severity
 
 __all__ = ["observed", "telemetry_problems"]
@@ -37,7 +40,7 @@ def observed(work: Compilation, compiled: Iterable[Compiled]) -> Iterator[Compil
         if item.resource.type_url == LISTENER_TYPE:
             one = work.proxy_class
             made_of = (item.resource, item.resource.origins, item.diagnostics, item.secrets, Same(scope))
-            names = (one.labels, one.metadata, one.service_account, one.namespace, one.cluster)
+            names = (one.labels, one.metadata, one.service_account, one.namespace, one.cluster, one.logs_to_service)
             seen = Same(work.scope.services)  # where providers are looked up; not routes, which change all the time
             yield work.memo(("observed", made_of, names, seen), partial(_observe, work, scope, item))
         else:
@@ -59,13 +62,13 @@ def _missing(work: Compilation, scope: Scope, side: Side) -> Iterator[tuple[str,
         yield from loggers(work, scope, asked, http=True).missing
     traced = asked_tracing(scope, side)
     if traced is not None:
-        yield from tracing(work, scope, traced)[1]
+        yield from missing_tracer(work, scope, traced)
 
 
 def _says_anything(scope: Scope) -> bool:
     default = scope.mesh.default_providers
-    traced = scope.mesh.enable_tracing and default.tracing
-    return bool(scope.configs or default.access_logging or default.metrics or traced)
+    logged = default.access_logging or scope.mesh.access_log_file or scope.mesh.enable_envoy_access_log_service
+    return bool(scope.configs or default.metrics or scope.mesh.enable_tracing or logged)
 
 
 def _observe(work: Compilation, scope: Scope, item: Compiled) -> Compiled:
@@ -85,6 +88,8 @@ def _observe(work: Compilation, scope: Scope, item: Compiled) -> Compiled:
                 proxy = _Tcp.FromString(filter_.typed_config.value)
                 _set_logs(work, scope, side, chain, proxy.access_log, http=False)
                 filter_.typed_config.CopyFrom(any_of(proxy))
+    if not scope.mesh.disable_envoy_listener_log:
+        listener.access_log.extend(listener_loggers(work, scope, asked_logs(scope, listener_side(listener))))
     if listener.SerializeToString(deterministic=True) == before:
         return item
     return repacked(item, listener, [config.ref for config in scope.configs])
@@ -92,10 +97,11 @@ def _observe(work: Compilation, scope: Scope, item: Compiled) -> Compiled:
 
 def _observe_http(work: Compilation, scope: Scope, side: Side, chain: Any, manager: Any) -> None:
     _set_logs(work, scope, side, chain, manager.access_log, http=True)
+    if asked_metrics(scope, side) is not None or asked_logs(scope, side):
+        introduce(manager, chain, side, own_names(work.proxy_class))
     asked = asked_tracing(scope, side)
-    made = tracing(work, scope, asked)[0] if asked is not None else None
-    if made is not None:
-        manager.tracing.CopyFrom(made)
+    if asked is not None:
+        trace(work, scope, asked, manager)
 
 
 def _set_logs(work: Compilation, scope: Scope, side: Side, chain: Any, access_log: Any, *, http: bool) -> None:
@@ -103,6 +109,8 @@ def _set_logs(work: Compilation, scope: Scope, side: Side, chain: Any, access_lo
     if asked is not None:
         del access_log[:]
         access_log.extend(loggers(work, scope, asked, http=http).loggers)
+    else:
+        access_log.extend(service_loggers(work, "http" if http else "tcp"))
     wanted = asked_metrics(scope, side)
     if wanted is not None:
         access_log.extend(metric_loggers(Reporter.of(work.proxy_class, side, chain), wanted, http=http))

@@ -1,6 +1,6 @@
 """Access logs as Telemetry and the mesh config's default providers ask for them. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from envoy.config.accesslog.v3 import accesslog_pb2
@@ -16,11 +16,17 @@ from meshcore.model.extension_provider import (
     OtelLogProvider,
     TcpGrpcLogProvider,
 )
+from meshcore.xds.names import ACCESS_LOG_CLUSTER
 
-from pilot.core.compiler.access_log import DEFAULT_FORMAT, file_log, json_fields
+from pilot.core.compiler.access_log import DEFAULT_FORMAT, access_logs, file_log, json_fields
 from pilot.core.compiler.context import Compilation
 from pilot.core.compiler.listener_sides import Side
 from pilot.core.compiler.messages import any_of, struct
+from pilot.core.compiler.telemetry.peer_words import (
+    document_with_peers,
+    expression_with_peers,
+    format_with_peers,
+)
 from pilot.core.compiler.telemetry.providers import provider_cluster
 from pilot.core.compiler.telemetry.scope import ENVOY, Scope, is_meant
 
@@ -82,10 +88,41 @@ def loggers(work: Compilation, scope: Scope, asked: tuple[Asked, ...], *, http: 
             if expression:
                 logger.filter.extension_filter.name = _CEL
                 logger.filter.extension_filter.typed_config.CopyFrom(
-                    any_of(cel_pb2.ExpressionFilter(expression=expression))
+                    any_of(cel_pb2.ExpressionFilter(expression=expression_with_peers(expression)))
                 )
             made.append(logger)
     return Logs(tuple(made), tuple(missing))
+
+
+def listener_loggers(
+    work: Compilation, scope: Scope, asked: tuple[Asked, ...] | None
+) -> tuple[accesslog_pb2.AccessLog, ...]:
+    """For connections that no filter chain takes: nobody else tells of them. `asked` is None where the mesh config's
+    file log holds."""
+    if asked is None:
+        return tuple(map(_of_no_chain, (*access_logs(work.mesh), *service_loggers(work, "listener"))))
+    return tuple(map(_of_no_chain, loggers(work, scope, asked, http=False).loggers))
+
+
+def service_loggers(work: Compilation, kind: str) -> Iterator[accesslog_pb2.AccessLog]:
+    """The access log service of MeshConfig's switch and the proxy's own ProxyConfig; `kind` is http, tcp or
+    listener."""
+    if work.mesh.enable_envoy_access_log_service and work.proxy_class.logs_to_service:
+        service = HttpGrpcLogProvider(log_name=f"{kind}_envoy_accesslog")
+        yield (_http_als if kind == "http" else _tcp_als)(service, ACCESS_LOG_CLUSTER)
+
+
+def _of_no_chain(logger: accesslog_pb2.AccessLog) -> accesslog_pb2.AccessLog:
+    found = accesslog_pb2.AccessLog()
+    found.CopyFrom(logger)
+    flagged = accesslog_pb2.AccessLogFilter()
+    flagged.response_flag_filter.flags.append("NR")
+    if logger.HasField("filter"):
+        found.filter.Clear()
+        found.filter.and_filter.filters.extend([flagged, logger.filter])
+    else:
+        found.filter.CopyFrom(flagged)
+    return found
 
 
 def _logger(
@@ -112,9 +149,9 @@ def _file(settings: FileLogProvider) -> accesslog_pb2.AccessLog:
     form = settings.log_format
     made = substitution_format_string_pb2.SubstitutionFormatString(omit_empty_values=settings.omit_empty_values)
     if form is not None and form.labels is not None:
-        made.json_format.CopyFrom(struct(form.labels or json_fields()))
+        made.json_format.CopyFrom(struct(document_with_peers(form.labels or json_fields())))
     else:
-        text = form.text if form is not None and form.text else DEFAULT_FORMAT
+        text = format_with_peers(form.text if form is not None and form.text else DEFAULT_FORMAT)
         made.text_format_source.inline_string = text if text.endswith("\n") else f"{text}\n"
     config = file_pb2.FileAccessLog(path=settings.path or "/dev/stdout", log_format=made)
     return accesslog_pb2.AccessLog(name="envoy.access_loggers.file", typed_config=any_of(config))
@@ -154,8 +191,9 @@ def _otel(settings: OtelLogProvider, cluster: str) -> accesslog_pb2.AccessLog:
         disable_builtin_labels=True,
     )
     config.common_config.grpc_service.envoy_grpc.cluster_name = cluster
-    config.body.string_value = (form.text if form is not None and form.text else DEFAULT_FORMAT).rstrip("\n")
-    labels: Mapping[str, Any] = (form.labels or {}) if form is not None else {}
+    text = form.text if form is not None and form.text else DEFAULT_FORMAT
+    config.body.string_value = format_with_peers(text).rstrip("\n")
+    labels: Mapping[str, Any] = document_with_peers((form.labels or {}) if form is not None else {})
     for key in sorted(labels):
         config.attributes.values.add(key=key).value.string_value = str(labels[key])
     return accesslog_pb2.AccessLog(name="envoy.access_loggers.open_telemetry", typed_config=any_of(config))

@@ -1,12 +1,10 @@
 """Istio's standard metrics with stock Envoy: counters and histograms of `envoy.access_loggers.stats`. Pure.
 
-What a proxy knows of itself is literal; of its peer it knows the identity that the certificate proves (namespace and
-service account) and, as a client, the service that it calls. The agent takes Envoy's prefix off the names.
+The agent takes Envoy's prefix off the names.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
@@ -14,14 +12,11 @@ from meshcore.model.telemetry import Metric, ModeMatch, TagOperation
 from meshcore.xds.stats_scope import with_stats_scope
 
 from pilot.core.compiler.listener_sides import Side
-from pilot.core.compiler.messages import ISTIO_METADATA, any_of
+from pilot.core.compiler.messages import any_of
+from pilot.core.compiler.telemetry.metric_labels import Reporter
+from pilot.core.compiler.telemetry.peer_words import expression_with_peers
 from pilot.core.compiler.telemetry.scope import PROMETHEUS, Scope, is_meant
-from pilot.core.proxy import ProxyClass
-from pilot.core.selection import CANONICAL_NAME, CANONICAL_REVISION, WORKLOAD_NAME
 
-_UNKNOWN = "unknown"
-_URI = "spiffe://[^/]*/ns/([^/]*)/sa/(.*)"
-_CLUSTER = "outbound[|]([0-9]*)[|]([^|]*)[|](.*)"
 _HTTP = {
     Metric.REQUEST_COUNT: ("istio_requests_total", ""),
     Metric.REQUEST_DURATION: ("istio_request_duration_milliseconds", "%DURATION%"),
@@ -78,86 +73,6 @@ def _is_prometheus(scope: Scope, name: str) -> bool:
     return name == PROMETHEUS or (provider is not None and provider.prometheus is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Reporter:
-    """Who reports: the workload, its side, and on the server's the service that is reached."""
-
-    one: ProxyClass
-    side: Side
-    service: tuple[str, str, str]
-    """Host, name and namespace; empty where the chain serves none."""
-
-    @classmethod
-    def of(cls, one: ProxyClass, side: Side, chain: Any) -> "Reporter":
-        """From the metadata of the chain."""
-        metadata = chain.metadata.filter_metadata
-        known = ISTIO_METADATA in metadata and "services" in metadata[ISTIO_METADATA]
-        # the list is empty at a port that only a Sidecar's ingress names
-        if side is Side.SERVER and known and len(metadata[ISTIO_METADATA]["services"]):
-            first = metadata[ISTIO_METADATA]["services"][0]
-            return cls(one, side, (first["host"], first["name"], first["namespace"]))
-        return cls(one, side, ("", "", ""))
-
-    def tags(self, *, http: bool) -> dict[str, str]:
-        """Istio's labels, as literals and Envoy's operators."""
-        server = self.side is Side.SERVER
-        own, peer = ("destination", "source") if server else ("source", "destination")
-        san = "DOWNSTREAM_PEER_URI_SAN" if server else "UPSTREAM_PEER_URI_SAN"
-        identity = "connection.uri_san_peer_certificate" if server else "upstream.uri_san_peer_certificate"
-        labels = self.one.label_map
-        name = labels.get(CANONICAL_NAME) or labels.get("app") or dict(self.one.metadata).get(WORKLOAD_NAME) or _UNKNOWN
-        host, short, namespace = self.service if server else _called()
-        found = {
-            "reporter": "destination" if server else "source",
-            f"{own}_workload": dict(self.one.metadata).get(WORKLOAD_NAME) or name,
-            f"{own}_workload_namespace": self.one.namespace,
-            f"{own}_principal": "%DOWNSTREAM_LOCAL_URI_SAN%" if server else "%UPSTREAM_LOCAL_URI_SAN%",
-            f"{own}_app": labels.get("app") or _UNKNOWN,
-            f"{own}_version": labels.get("version") or _UNKNOWN,
-            f"{own}_canonical_service": name,
-            f"{own}_canonical_revision": labels.get(CANONICAL_REVISION) or labels.get("version") or "latest",
-            f"{own}_cluster": self.one.cluster or _UNKNOWN,
-            f"{peer}_principal": f"%{san}%",
-            f"{peer}_workload_namespace": _extracted(identity, _URI, 1),
-            f"{peer}_workload": _UNKNOWN,
-            f"{peer}_app": _UNKNOWN,
-            f"{peer}_version": _UNKNOWN,
-            f"{peer}_canonical_service": _UNKNOWN,
-            f"{peer}_canonical_revision": "latest",
-            f"{peer}_cluster": _UNKNOWN,
-            "destination_service": host or _UNKNOWN,
-            "destination_service_name": short or _UNKNOWN,
-            "destination_service_namespace": namespace or _UNKNOWN,
-            "request_protocol": _PROTOCOL if http else "tcp",
-            "response_flags": "%RESPONSE_FLAGS%",
-            "connection_security_policy": "%CEL(connection.mtls ? 'mutual_tls' : 'none')%" if server else _UNKNOWN,
-        }
-        if http:
-            found["response_code"] = "%RESPONSE_CODE%"
-            found["grpc_response_status"] = "%GRPC_STATUS_NUMBER%"
-        return found
-
-
-_PROTOCOL = (
-    "%CEL('content-type' in request.headers && request.headers['content-type'].startsWith('application/grpc')"
-    " ? 'grpc' : 'http')%"
-)
-
-
-def _called() -> tuple[str, str, str]:
-    """The service behind the cluster that was chosen."""
-    name = "xds.cluster_name"
-    return (
-        _extracted(name, _CLUSTER, 3),
-        _extracted(name, "outbound[|][0-9]*[|][^|]*[|]([^.]*).*", 1),
-        _extracted(name, "outbound[|][0-9]*[|][^|]*[|][^.]*[.]([^.]*)[.]svc[.].*", 1),
-    )
-
-
-def _extracted(attribute: str, pattern: str, group: int) -> str:
-    return f"%CEL(re.extract({attribute}, '{pattern}', '\\\\{group}'))%"
-
-
 def metric_loggers(reporter: Reporter, asked: Asked, *, http: bool) -> list[accesslog_pb2.AccessLog]:
     """The logger that counts; none when every metric is off."""
     config = stats_pb2.Config()
@@ -189,5 +104,5 @@ def _changed(tags: Mapping[str, str], changes: Mapping[str, str | None]) -> dict
         if expression is None:
             after.pop(name, None)
         else:
-            after[name] = f"%CEL({expression})%"
+            after[name] = f"%CEL({expression_with_peers(expression)})%"
     return after

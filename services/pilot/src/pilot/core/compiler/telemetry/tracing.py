@@ -1,26 +1,39 @@
-"""Tracing of HTTP connection managers: providers, sampling and tags from Telemetry and the mesh config. Pure."""
+"""Tracing of HTTP connection managers: sampling and tags from Telemetry and the mesh config. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from envoy.config.core.v3 import http_service_pb2, http_uri_pb2
-from envoy.config.trace.v3 import http_tracer_pb2, opentelemetry_pb2, zipkin_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.extensions.request_id.uuid.v3 import uuid_pb2
+from envoy.type.metadata.v3 import metadata_pb2
 from envoy.type.tracing.v3 import custom_tag_pb2
-from google.protobuf import duration_pb2
-from meshcore.model.extension_provider import ExtensionProvider, OpenTelemetryProvider, ZipkinProvider
+from meshcore.model.default_proxy_config import ProxyTracing
 from meshcore.model.telemetry import CustomTag
+from meshcore.xds import wire
 
 from pilot.core.compiler.context import Compilation
 from pilot.core.compiler.listener_sides import Side
-from pilot.core.compiler.messages import any_of, duration, uint32
-from pilot.core.compiler.telemetry.providers import provider_cluster
+from pilot.core.compiler.messages import any_of, boolean, uint32
+from pilot.core.compiler.peer_names import own_names
+from pilot.core.compiler.telemetry.peer_words import format_with_peers
 from pilot.core.compiler.telemetry.scope import Scope, is_meant
+from pilot.core.compiler.telemetry.tracers import Tracer, tracer_of
 
 DEFAULT_SAMPLING = 1.0
 """Per cent (Istio's PILOT_TRACE_SAMPLING)."""
 _MAX_PATH_TAG = 256
-_Tracing = http_connection_manager_pb2.HttpConnectionManager.Tracing
+_NO_CONTEXT_PROPAGATION = 13
+"""A field of Envoy 1.40's `Tracing` that the Python messages do not have yet; as an unknown one it is kept."""
+_RBAC = "envoy.filters.http.rbac"
+_DRY_RUN_TAGS = {
+    "istio.authorization.dry_run.allow_policy.name": "istio_dry_run_allow_shadow_effective_policy_id",
+    "istio.authorization.dry_run.allow_policy.result": "istio_dry_run_allow_shadow_engine_result",
+    "istio.authorization.dry_run.deny_policy.name": "istio_dry_run_deny_shadow_effective_policy_id",
+    "istio.authorization.dry_run.deny_policy.result": "istio_dry_run_deny_shadow_engine_result",
+}
+_Manager = http_connection_manager_pb2.HttpConnectionManager
+_Tag = custom_tag_pb2.CustomTag
 
 
 @dataclass
@@ -28,8 +41,16 @@ class Asked:
     """What holds on one side: lower levels lay single fields over those above."""
 
     providers: tuple[str, ...] = ()
+    """None: the tracer that the proxy was started with (`defaultConfig.tracing`), if there is one."""
+    tag_length: int = 0
+    """Of the path; 0: as the tracer has it."""
     sampling: float | None = None
     reports: bool = True
+    propagates: bool = True
+    samples_by_request_id: bool | None = None
+    """None: as suits the tracer."""
+    names_workload: bool = True
+    """Whether spans have Istio's own tags."""
     tags: dict[str, CustomTag] = field(default_factory=dict)
 
 
@@ -38,8 +59,11 @@ def asked_tracing(scope: Scope, side: Side) -> Asked | None:
     mesh = scope.mesh
     asked = Asked(providers=tuple(mesh.default_providers.tracing) if mesh.enable_tracing else ())
     legacy = mesh.default_config.tracing
-    if legacy is not None and legacy.sampling:
-        asked.sampling = legacy.sampling
+    if legacy is not None:
+        asked.sampling = legacy.sampling or None
+        asked.tag_length = legacy.max_path_tag_length
+        asked.tags = dict(_mesh_tags(legacy))
+        asked.names_workload = legacy.enable_istio_tags is not False
     for block in scope.tracing:
         if not is_meant(block.match, side):
             continue
@@ -48,100 +72,85 @@ def asked_tracing(scope: Scope, side: Side) -> Asked | None:
             asked.sampling = block.random_sampling_percentage
         if block.disable_span_reporting is not None:
             asked.reports = not block.disable_span_reporting
+        if block.disable_context_propagation is not None:
+            asked.propagates = not block.disable_context_propagation
+        if block.use_request_id_for_trace_sampling is not None:
+            asked.samples_by_request_id = block.use_request_id_for_trace_sampling
+        if block.enable_istio_tags is not None:
+            asked.names_workload = block.enable_istio_tags
         if block.custom_tags:
             asked.tags = dict(block.custom_tags)
-    return asked if asked.providers and asked.reports else None
+    return asked if asked.reports and (asked.providers or mesh.enable_tracing) else None
 
 
-def tracing(work: Compilation, scope: Scope, asked: Asked) -> tuple[Any, tuple[tuple[str, str], ...]]:
-    """Envoy's `tracing` block (None without a provider that can be had), and what is missing."""
-    name = asked.providers[0]
-    provider = scope.provider(name)
-    if provider is None:
-        return None, ((name, "no extension provider of the mesh config has that name"),)
-    config, tag_length, reason = _provider(work, provider)
-    if config is None:
-        return None, ((name, reason),)
-    made = _Tracing(provider=config, max_path_tag_length=uint32(tag_length or _MAX_PATH_TAG))
+def _mesh_tags(legacy: ProxyTracing) -> Iterator[tuple[str, CustomTag]]:
+    """Those of the mesh config, which may be empty where Telemetry's may not."""
+    for name, tag in legacy.custom_tags.items():
+        chosen = tag.literal or tag.environment or tag.header
+        if chosen is not None and any((getattr(chosen, "value", ""), getattr(chosen, "name", ""))):
+            yield name, CustomTag.model_validate(tag.model_dump(by_alias=True, exclude_none=True))
+
+
+def trace(work: Compilation, scope: Scope, asked: Asked, manager: Any) -> None:
+    """Have a connection manager trace; as it was where there is no tracer."""
+    tracer = Tracer(None)
+    if asked.providers:
+        provider = scope.provider(asked.providers[0])
+        tracer = tracer_of(work, provider) if provider is not None else tracer
+        if tracer.config is None:
+            return
+    made = manager.tracing
+    made.Clear()
+    if tracer.config is not None:
+        made.provider.CopyFrom(tracer.config)
+    made.max_path_tag_length.CopyFrom(uint32(tracer.tag_length or asked.tag_length or _MAX_PATH_TAG))
     made.client_sampling.value = 100.0
     made.overall_sampling.value = 100.0
     made.random_sampling.value = DEFAULT_SAMPLING if asked.sampling is None else asked.sampling
-    for tag in sorted(asked.tags):
-        made.custom_tags.append(_tag(tag, asked.tags[tag]))
-    return made, ()
+    if not asked.propagates:
+        made.MergeFromString(wire.varint(_NO_CONTEXT_PROPAGATION << 3) + wire.varint(1))
+    tags = {tag.tag: tag for tag in _istio_tags(work)} if asked.names_workload else {}
+    tags |= {name: _tag(name, asked.tags[name]) for name in asked.tags}
+    made.custom_tags.extend(tags[name] for name in sorted(tags))
+    by_id = tracer.samples_by_request_id if asked.samples_by_request_id is None else asked.samples_by_request_id
+    if not by_id:
+        extension = uuid_pb2.UuidRequestIdConfig(use_request_id_for_trace_sampling=boolean(False))
+        manager.request_id_extension.typed_config.CopyFrom(any_of(extension))
 
 
-def _provider(work: Compilation, provider: ExtensionProvider) -> tuple[Any, int, str]:
-    settings = provider.zipkin or provider.opentelemetry
-    if settings is None:
-        return None, 0, "only zipkin and opentelemetry are traced to"
-    cluster = provider_cluster(work, settings)
-    if not cluster:
-        return None, 0, f"the proxy sees no service {settings.service} with port {settings.port}"
-    if isinstance(settings, ZipkinProvider):
-        config: Any = _zipkin(settings, cluster)
-        name = "envoy.tracers.zipkin"
-    else:
-        config = _opentelemetry(settings, cluster, _service_name(work))
-        name = "envoy.tracers.opentelemetry"
-    return http_tracer_pb2.Tracing.Http(name=name, typed_config=any_of(config)), settings.max_tag_length, ""
+def missing_tracer(work: Compilation, scope: Scope, asked: Asked) -> Iterator[tuple[str, str]]:
+    """The provider's name and why it cannot be had."""
+    if not asked.providers:
+        return
+    name = asked.providers[0]
+    provider = scope.provider(name)
+    if provider is None:
+        yield name, "no extension provider of the mesh config has that name"
+    elif (tracer := tracer_of(work, provider)).config is None:
+        yield name, tracer.reason
 
 
-def _host(service: str) -> str:
-    return service.rpartition("/")[2]
-
-
-def _zipkin(settings: ZipkinProvider, cluster: str) -> zipkin_pb2.ZipkinConfig:
-    made = zipkin_pb2.ZipkinConfig(
-        collector_cluster=cluster,
-        collector_endpoint=settings.path or "/api/v2/spans",
-        collector_endpoint_version="HTTP_JSON",
-        collector_hostname=_host(settings.service),
-        trace_id_128bit=not settings.enable_64bit_trace_id,
-    )
-    made.shared_span_context.value = False
-    return made
-
-
-def _opentelemetry(
-    settings: OpenTelemetryProvider, cluster: str, service_name: str
-) -> opentelemetry_pb2.OpenTelemetryConfig:
-    made = opentelemetry_pb2.OpenTelemetryConfig(service_name=service_name)
-    if settings.http is not None:
-        timeout = duration(settings.http.timeout) if settings.http.timeout else duration_pb2.Duration(seconds=3)
-        uri = http_uri_pb2.HttpUri(
-            uri=f"http://{_host(settings.service)}{settings.http.path}", cluster=cluster, timeout=timeout
-        )
-        made.http_service.CopyFrom(http_service_pb2.HttpService(http_uri=uri))
-        for header in settings.http.headers:
-            if header.value is not None:
-                made.http_service.request_headers_to_add.add().header.CopyFrom(_header(header.name, header.value))
-        return made
-    made.grpc_service.envoy_grpc.cluster_name = cluster
-    made.grpc_service.envoy_grpc.authority = _host(settings.service)
-    if settings.grpc is not None:
-        if settings.grpc.timeout:
-            made.grpc_service.timeout.CopyFrom(duration(settings.grpc.timeout))
-        for header in settings.grpc.initial_metadata:
-            if header.value is not None:
-                made.grpc_service.initial_metadata.append(_header(header.name, header.value))
-    return made
-
-
-def _header(name: str, value: str) -> Any:
-    from envoy.config.core.v3 import base_pb2
-
-    return base_pb2.HeaderValue(key=name, value=value)
-
-
-def _service_name(work: Compilation) -> str:
-    """Istio's `<app>.<namespace>`."""
-    one = work.proxy_class
-    return f"{one.label_map.get('app') or one.service_account or 'istio-proxy'}.{one.namespace}"
+def _istio_tags(work: Compilation) -> Iterator[custom_tag_pb2.CustomTag]:
+    """Whose span it is, and what policies on trial would have said."""
+    own, mesh = own_names(work.proxy_class), work.mesh
+    named = {
+        "istio.canonical_service": own.canonical_service,
+        "istio.canonical_revision": own.canonical_revision,
+        "istio.mesh_id": mesh.default_config.mesh_id or mesh.trust_domain,
+        "istio.namespace": own.namespace,
+        "istio.cluster_id": own.cluster,
+    }
+    for name, value in named.items():
+        yield _Tag(tag=name, literal=_Tag.Literal(value=value or "unknown"))
+    for name, key in _DRY_RUN_TAGS.items():
+        found = metadata_pb2.MetadataKey(key=_RBAC)
+        found.path.add(key=key)
+        kind = metadata_pb2.MetadataKind(request=metadata_pb2.MetadataKind.Request())
+        yield _Tag(tag=name, metadata=_Tag.Metadata(kind=kind, metadata_key=found))
 
 
 def _tag(name: str, tag: CustomTag) -> custom_tag_pb2.CustomTag:
-    made = custom_tag_pb2.CustomTag(tag=name)
+    made = _Tag(tag=name)
     if tag.environment is not None:
         made.environment.name = tag.environment.name
         made.environment.default_value = tag.environment.default_value
@@ -149,7 +158,7 @@ def _tag(name: str, tag: CustomTag) -> custom_tag_pb2.CustomTag:
         made.request_header.name = tag.header.name
         made.request_header.default_value = tag.header.default_value
     elif tag.formatter is not None:
-        made.value = tag.formatter.value
+        made.value = format_with_peers(tag.formatter.value)
     else:
         made.literal.value = tag.literal.value if tag.literal is not None else "-"
     return made
