@@ -74,6 +74,18 @@ def test_an_rsa_authority_signs_too():
     issued.certificate.verify_directly_issued_by(signer.certificate)
 
 
+def test_the_secret_of_istios_own_root_is_a_bundle_of_which_the_certificate_is_current():
+    """As `istio-ca-secret` is after a renewal: the chain is empty, and the root of before is still in its place."""
+    renewed = make_authority("root", key=ROOT.key)
+    authority = read_authority(files(renewed, cert_chain=b"", key=b"", root_cert=ROOT.pem), NOW)
+    assert (authority.certificate, authority.intermediates) == (renewed.certificate, ())
+    assert authority.roots == (renewed.certificate, ROOT.certificate)
+    issued = leaf_of(authority, KEY)
+    issued.certificate.verify_directly_issued_by(ROOT.certificate)
+    assert "cert-chain.pem: missing or empty" in refusal(files(LOWER, cert_chain=b""))
+    assert "cert-chain.pem: missing or empty" in refusal(files(ROOT, cert_chain=None))
+
+
 def test_a_kubernetes_tls_secret_is_a_bundle_too():
     given = {"tls.crt": LOWER.pem + UPPER.pem, "tls.key": LOWER.key_pem, "ca.crt": ROOT.pem}
     authority = read_authority(given, NOW)

@@ -57,6 +57,7 @@ def is_plugged_in(files: Mapping[str, bytes]) -> bool:
 def read_authority(files: Mapping[str, bytes], now: datetime) -> Authority:
     """The authority of a folder's files; FAILED_PRECONDITION names the file and says what is wrong with it."""
     names = ISTIO_FILES if any(name in files for name in ISTIO_FILES.needed) else TLS_FILES
+    files = _with_chain_of_a_root(files)
     missing = [name for name in names.needed if not files.get(name, b"").strip()]
     if missing:
         raise refused(", ".join(missing), "missing or empty: a plugged-in authority needs " + ", ".join(names.needed))
@@ -80,6 +81,20 @@ def read_authority(files: Mapping[str, bytes], now: datetime) -> Authority:
         read_lists(CRL_FILE, files[CRL_FILE], (*intermediates, own), now) if files.get(CRL_FILE, b"").strip() else ()
     )
     return Authority(signer, key, intermediates, (own, *(root for root in roots if root != own)), revoked=lists)
+
+
+def _with_chain_of_a_root(files: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """As Istio keeps its own root (`istio-ca-secret`): the chain is there and empty, as nothing is between the root and
+    its leaves, and only `ca-cert.pem` is current after a renewal."""
+    names = ISTIO_FILES
+    certificate = files.get(names.certificate, b"")
+    if files.get(names.chain, b"-").strip() or not files.get(names.root, b"").strip() or not certificate.strip():
+        return files
+    signer = _certificates(names.certificate, files)[0]
+    if not _issued_by(signer, signer):
+        return files
+    root = certificate + b"\n" + files[names.root]
+    return {**files, names.chain: certificate, names.root: root}
 
 
 def check_replacement(former: Sequence[x509.Certificate], roots: Sequence[x509.Certificate], allowed: bool) -> None:
