@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -106,6 +107,14 @@ def test_attack_46_a_run_that_was_killed_halfway_is_made_good(scratch):
 
 
 @both_kinds
+def test_attack_46_of_several_at_once_one_applies_and_the_others_find_it_done(scratch):
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: scratch.told(*OPTIONS), range(4)))
+    assert [run.returncode for run in done] == [0] * 4, [run.stderr for run in done]
+    assert sorted("nothing to do" in run.stderr for run in done) == [False, True, True, True]
+
+
+@both_kinds
 def test_attack_46_foreign_and_hostile_texts_leave_everything_as_it_was(scratch):
     before = scratch.state()
     for options in (("-d", "80 -j ACCEPT"), ("-x", "*"), ("-k", "eth0 -j"), ("-u", "no-such-user"), ("-i", "10.0.0.0")):
@@ -119,6 +128,7 @@ def test_attack_46_foreign_and_hostile_texts_leave_everything_as_it_was(scratch)
 def programs(directory: Path, replaced: Mapping[str, str]) -> Iterator[str]:
     """A PATH of all programs of xtables and `ip`, where some are others or are not there."""
     for name in os.listdir("/usr/sbin"):
+        (directory / name).unlink(missing_ok=True)
         if name == "ip" or "tables-" in name:
             target = replaced.get(name, f"/usr/sbin/{name}")
             if target:
@@ -139,6 +149,13 @@ def test_attack_46_without_ip6tables_or_when_it_fails_nothing_is_half_applied(sc
             done = scratch.told(*ALL, "--dual-stack", PATH=path)
         assert (done.returncode, "ip6tables" in done.stderr) == (1, True), done.stderr
         assert scratch.rules() == before
+    # nor is what was there half replaced, or the guard left
+    assert scratch.told(*ALL, "--dual-stack").returncode == 0
+    scratch.inside(f"iptables-{scratch.kind}", "-t", "nat", "-D", "ISTIO_OUTPUT", "1")
+    drifted = scratch.rules()
+    with programs(tmp_path / "1", {names[1]: str(shutil.which("false"))}) as path:
+        done = scratch.told(*ALL, "--dual-stack", "--reconcile", PATH=path)
+    assert (done.returncode, sorted(scratch.rules())) == (1, sorted(drifted)), done.stderr
 
 
 @both_kinds

@@ -1,11 +1,14 @@
 """The facts of a network namespace: its addresses and DNS servers, and the numbers of users and groups."""
 
 import ctypes
+import fcntl
 import grp
 import ipaddress
 import os
 import pwd
+import time
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from meshcore.errors import ErrorCode, MeshError
@@ -13,6 +16,8 @@ from meshcore.errors import ErrorCode, MeshError
 from envoy_bootstrap.core.capture.config import HostFacts
 from envoy_bootstrap.core.resolv_conf import parse_resolv_conf
 
+_PATIENCE = 30.0
+"""Seconds to wait for another run: it takes a second or two."""
 _NEW_NETWORK = 0x40000000
 """CLONE_NEWNET of sched.h."""
 
@@ -31,6 +36,26 @@ def enter_network_namespace(path: str) -> None:
             raise MeshError(ErrorCode.FAILED_PRECONDITION, f"the network namespace {path} cannot be entered: {reason}")
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def only_one_here() -> Iterator[None]:
+    """Nobody else changes rules in this network namespace meanwhile; UNAVAILABLE when somebody does not end.
+
+    The lock is on the namespace itself: two that find nothing and write at once would undo each other.
+    """
+    with open("/proc/self/ns/net", "rb") as namespace:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(namespace, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    detail = "somebody else has been changing rules in this network namespace"
+                    raise MeshError(ErrorCode.UNAVAILABLE, f"{detail} for {_PATIENCE:.0f} s") from None
+                time.sleep(0.05)
+        yield
 
 
 def host_facts(envoy_user: str, resolv_conf: Path = Path("/etc/resolv.conf")) -> HostFacts:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from meshcore.errors import ErrorCode, MeshError
 
+from envoy_bootstrap.adapters.capture.host import only_one_here
 from envoy_bootstrap.adapters.capture.routes import add_routes, remove_routes
 from envoy_bootstrap.adapters.capture.xtables import run
 from envoy_bootstrap.core.capture.config import CaptureConfig
@@ -33,14 +34,16 @@ class NftCapture:
 
     def apply(self) -> None:
         """Replace whatever is in our tables; a failure changes nothing."""
-        add_routes(self._config)
-        run((str(self._nft), "-f", "-"), nft_transaction(self._config))
+        with only_one_here():
+            add_routes(self._config)
+            run((str(self._nft), "-f", "-"), nft_transaction(self._config))
         self._say("the rules are in force")
 
     def remove(self) -> None:
         """Take our tables, routes and addresses away."""
-        run((str(self._nft), "-f", "-"), nft_removal())
-        remove_routes(self._config)
+        with only_one_here():
+            run((str(self._nft), "-f", "-"), nft_removal())
+            remove_routes(self._config)
         self._say("the rules are gone")
 
 

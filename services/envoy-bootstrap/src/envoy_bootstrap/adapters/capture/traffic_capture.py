@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from meshcore.errors import ErrorCode, MeshError
 
-from envoy_bootstrap.adapters.capture.host import owner_numbers
+from envoy_bootstrap.adapters.capture.host import only_one_here, owner_numbers
 from envoy_bootstrap.adapters.capture.routes import add_routes, remove_routes
 from envoy_bootstrap.adapters.capture.xtables import XTables, find_xtables
 from envoy_bootstrap.core.capture.config import CaptureConfig
@@ -47,6 +47,10 @@ class TrafficCapture:
 
         FAILED_PRECONDITION, with nothing changed, names the first thing that is wrong.
         """
+        with only_one_here():
+            return self._apply(reconcile=reconcile, force=force)
+
+    def _apply(self, *, reconcile: bool, force: bool) -> bool:
         self._remove_left_guards()
         sides = self._sides()
         is_wrong = any(side.reasons() for side in sides)
@@ -65,9 +69,10 @@ class TrafficCapture:
 
     def remove(self) -> None:
         """Take our rules, routes and addresses away."""
-        for side in self._sides():
-            side.tools.apply(removed(side.before, side.ours))
-        remove_routes(self._config)
+        with only_one_here():
+            for side in self._sides():
+                side.tools.apply(removed(side.before, side.ours))
+            remove_routes(self._config)
         self._say("the rules are gone")
 
     def _sides(self) -> list[_Side]:
