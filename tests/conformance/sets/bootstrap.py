@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from envoy_bootstrap.adapters.agent import bootstrap_text
-from envoy_bootstrap.adapters.supervisor import ADMIN_SOCKET
+from envoy_bootstrap.adapters.bootstrap_source import ADMIN_SOCKET, bootstrap_text
 from envoy_bootstrap.core.addresses import UnixSocket
 from envoy_bootstrap.core.environment import Arguments, PodInfo, parse_environment
 from meshcore.errors import MeshError

@@ -11,13 +11,13 @@ from meshcore.errors import MeshError
 from meshcore.runtime import run
 
 from envoy_bootstrap import istio_iptables
-from envoy_bootstrap.adapters.agent import Agent, bootstrap_text
+from envoy_bootstrap.adapters.agent import Agent
+from envoy_bootstrap.adapters.bootstrap_source import ADMIN_SOCKET, bootstrap_text
 from envoy_bootstrap.adapters.client_commands import run_client
 from envoy_bootstrap.adapters.envoy_process import find_envoy
 from envoy_bootstrap.adapters.foreign_sds import find_foreign_sds
 from envoy_bootstrap.adapters.operator_bootstrap import OperatorBootstrap, read_operator_bootstrap, read_pod_info
 from envoy_bootstrap.adapters.own_addresses import own_addresses
-from envoy_bootstrap.adapters.supervisor import ADMIN_SOCKET
 from envoy_bootstrap.command_line import parse_arguments
 from envoy_bootstrap.core.addresses import UnixSocket
 from envoy_bootstrap.core.environment import AgentConfig, parse_environment, with_foreign_sds

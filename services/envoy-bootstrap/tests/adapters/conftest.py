@@ -238,7 +238,9 @@ class Mesh:
         if server is not None:
             await server.stop(None)
 
-    async def start_workload(self, pod: str, number: int, *, root: Path | None = None, **environment: str) -> Workload:
+    async def start_workload(
+        self, pod: str, number: int, *, root: Path | None = None, arguments: tuple[str, ...] = (), **environment: str
+    ) -> Workload:
         """`root` is the folder that the agent runs in: what Istio mounts has relative paths."""
         ip = self.claim.address(10 + number)
         state = self.directory / pod
@@ -260,7 +262,7 @@ class Mesh:
             "PROXY_CONFIG": json.dumps({"terminationDrainDuration": "2s", "drainDuration": "2s"}),
             **environment,
         }
-        command = [sys.executable, "-m", "envoy_bootstrap", "proxy", "sidecar"]
+        command = [sys.executable, "-m", "envoy_bootstrap", "proxy", "sidecar", *arguments]
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(*command, env=given, stdout=output, stderr=output, cwd=root)
         workload = Workload(process, ip, state, log)

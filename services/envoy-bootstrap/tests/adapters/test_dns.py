@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from socket import SOCK_DGRAM, SOCK_STREAM
 from typing import Any
 
 import dns.asyncquery
@@ -14,6 +15,7 @@ import dns.rrset
 import pytest
 from envoy_bootstrap.adapters.dns_proxy import DnsProxy
 from envoy_bootstrap.adapters.dns_upstream import DnsUpstream
+from envoy_bootstrap.adapters.listening_sockets import ListeningSockets
 from envoy_bootstrap.core.addresses import HostPort
 from meshcore._generated.istio.networking.nds.v1 import nds_pb2
 from meshcore.testing import addresses
@@ -164,7 +166,9 @@ def _empty() -> Any:
 async def test_strange_bytes_do_not_end_the_server(wire: bytes) -> None:
     with addresses.claim() as claim:
         proxy = DnsProxy(DnsUpstream([]), [])
-        async with proxy.serving(HostPort(claim.address(1), 15053)):
+        sockets, host = ListeningSockets(), claim.address(1)
+        datagrams, streams = (sockets.claim(str(kind), host, 15053, kind) for kind in (SOCK_DGRAM, SOCK_STREAM))
+        async with proxy.serving(datagrams, streams):
             reader, writer = await asyncio.open_connection(claim.address(1), 15053)
             writer.write(len(wire).to_bytes(2, "big") + wire)
             assert len(await reader.read()) in (0, 14)

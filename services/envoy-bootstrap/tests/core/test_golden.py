@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from envoy_bootstrap.adapters.agent import bootstrap_text
+from envoy_bootstrap.adapters.bootstrap_source import bootstrap_text
 from envoy_bootstrap.command_line import parse_arguments
 from envoy_bootstrap.core.addresses import UnixSocket
 from envoy_bootstrap.core.environment import AgentConfig, parse_environment

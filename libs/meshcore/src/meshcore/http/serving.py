@@ -49,12 +49,14 @@ async def listening(
     *,
     reuse_port: bool = False,
     identity: "LiveIdentity | None" = None,
+    listener: socket.socket | None = None,
 ) -> AsyncIterator[int]:
     """Serve `app` for as long as the block lasts; gives the bound port (useful with port 0).
 
     A client certificate that `identity` knows as revoked, or one above it, proves nobody, from the next request on.
 
-    The port is bound on entry. On exit no new connection is taken and requests in flight get `GRACE` seconds.
+    The port is bound on entry, unless a `listener` that is bound already is given. On exit no new connection is taken
+    and requests in flight get `GRACE` seconds.
     """
     import uvicorn
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -94,7 +96,7 @@ async def listening(
     )
     config.load()
     config.ssl = tls
-    listener = _bind(host, port, reuse_port=reuse_port)
+    listener = listener or _bind(host, port, reuse_port=reuse_port)
     server = Server(config)
     bound: int = listener.getsockname()[1]
     task = tasks.create_task(server.serve(sockets=[listener]), name=f"http {host}:{bound}")

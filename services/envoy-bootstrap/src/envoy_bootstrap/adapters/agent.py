@@ -2,34 +2,36 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import structlog
-from envoy.service.accesslog.v3 import als_pb2_grpc
-from envoy.service.discovery.v3 import ads_pb2_grpc
 from meshcore import metrics
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.http.serving import listening
+from meshcore.runtime import tasks
 from meshcore.tls import Bundle, ServiceIdentity, TrustFollower
 from meshcore.xds.types import SECRET_TYPE
 
 from envoy_bootstrap.adapters import app_health
 from envoy_bootstrap.adapters.access_log_service import AccessLogService
+from envoy_bootstrap.adapters.agent_sockets import start_agent_sockets
 from envoy_bootstrap.adapters.app_probe_route import SOURCES, AppProbeRoute
 from envoy_bootstrap.adapters.audit_reporter import AuditReporter
-from envoy_bootstrap.adapters.bootstrap_patch import BootstrapPatch
+from envoy_bootstrap.adapters.bootstrap_source import ADS_SOCKET, BootstrapSource
 from envoy_bootstrap.adapters.certificate_folder import CertificateFolder
 from envoy_bootstrap.adapters.citadel import CitadelClient
 from envoy_bootstrap.adapters.grpc_workload import GrpcWorkload
+from envoy_bootstrap.adapters.handover import Handover
 from envoy_bootstrap.adapters.kept_secrets import KeptSecrets
 from envoy_bootstrap.adapters.last_good_recorder import LastGoodRecorder
+from envoy_bootstrap.adapters.listening_sockets import ListeningSockets
 from envoy_bootstrap.adapters.local_discovery import (
     Discovery,
-    KeptServer,
     LastGoodService,
 )
 from envoy_bootstrap.adapters.merged_metrics import MergedMetrics
@@ -38,21 +40,22 @@ from envoy_bootstrap.adapters.mounted_certificate import MountedCertificate
 from envoy_bootstrap.adapters.operator_bootstrap import OperatorBootstrap
 from envoy_bootstrap.adapters.pilot_addresses import ENDPOINTS_FILE, PilotAddresses
 from envoy_bootstrap.adapters.pilot_stream import PilotStream
-from envoy_bootstrap.adapters.secret_sockets import FILES_SOCKET, SDS_SOCKET, SecretSockets
+from envoy_bootstrap.adapters.secret_sockets import SecretSockets
 from envoy_bootstrap.adapters.status import StatusSources, status_app
 from envoy_bootstrap.adapters.stored_state import StoredState
-from envoy_bootstrap.adapters.supervisor import ADMIN_SOCKET, Supervisor
+from envoy_bootstrap.adapters.succession import Succession
+from envoy_bootstrap.adapters.supervisor import Supervisor
 from envoy_bootstrap.adapters.wasm_modules import WasmModules
 from envoy_bootstrap.adapters.workload_identity import WorkloadIdentity
 from envoy_bootstrap.core.addresses import UnixSocket
-from envoy_bootstrap.core.bootstrap import BootstrapInputs, customised, render_bootstrap, to_json
 from envoy_bootstrap.core.discovery import Versioned
 from envoy_bootstrap.core.environment import AgentConfig
-from envoy_bootstrap.core.envoy_arguments import drain_request, envoy_arguments
+from envoy_bootstrap.core.envoy_arguments import drain_request
 from envoy_bootstrap.core.grpc_messages import grpc_message_counts, node_names
 from envoy_bootstrap.core.mounted import mounted_files
 from envoy_bootstrap.core.node import agent_node
 from envoy_bootstrap.core.readiness import EnvoyReadiness
+from envoy_bootstrap.core.sealed import identity_from_bytes, identity_to_bytes
 from envoy_bootstrap.core.secrets_resources import secrets_of
 from envoy_bootstrap.core.static_clusters import PILOT_ROOT_SECRET, ROOT_SECRET
 
@@ -60,49 +63,9 @@ _log = structlog.get_logger("agent")
 _STARTUP = metrics.gauge("istio_agent_startup_duration_seconds", "Seconds from the agent's start to a ready proxy.")
 _CALLERS_KNOW_WITHIN = 5.0
 _DRAIN_LIMIT = timedelta(hours=1)
+_APP_UNWELL = "the application does not pass its health check"
 _STARTING, _SERVING = 0.05, 1.0
 """Seconds between looks at Envoy's readiness before and after it was ready."""
-
-ADS_SOCKET = "ads.sock"
-AUDIT_SOCKET = "audit.sock"
-
-
-def bootstrap_text(
-    config: AgentConfig, state_dir: Path, admin: UnixSocket, custom: Mapping[str, Any] | None = None
-) -> str:
-    """The bootstrap of this workload's Envoy with that admin socket, without patches."""
-    return to_json(_bootstrap(config, state_dir, admin, custom))
-
-
-def _bootstrap(
-    config: AgentConfig, state_dir: Path, admin: UnixSocket, custom: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    inputs = BootstrapInputs(
-        node=config.node,
-        pilot=config.pilot,
-        pilot_sans=config.pilot_sans,
-        pilot_endpoints=str(state_dir / ENDPOINTS_FILE),
-        agent_ads=UnixSocket(str(state_dir / ADS_SOCKET)),
-        agent_sds=UnixSocket(str(state_dir / SDS_SOCKET)),
-        foreign_sds=UnixSocket(config.foreign_sds) if config.foreign_sds else None,
-        agent_files=UnixSocket(str(FILES_SOCKET.absolute())) if config.foreign_sds else None,
-        agent_audit=UnixSocket(str(state_dir / AUDIT_SOCKET)),
-        admin=admin,
-        status=config.status,
-        listen_host=config.listen_host,
-        health_port=config.health_port,
-        prometheus_port=config.prometheus_port,
-        stats=config.stats,
-        runtime_values=config.proxy.runtime_values,
-        max_connections=config.max_connections,
-        reporting=config.proxy.reporting,
-        lookup_family=config.lookup_family,
-        outlier_log=config.arguments.outlier_log,
-        load_stats=config.load_stats,
-        compliance_policy=config.compliance_policy,
-    )
-    bootstrap = render_bootstrap(inputs)
-    return bootstrap if custom is None else customised(bootstrap, custom)
 
 
 class Agent:
@@ -110,7 +73,6 @@ class Agent:
 
     def __init__(self, config: AgentConfig, state_dir: Path, envoy: str, operator: OperatorBootstrap) -> None:
         self._config = config
-        self._custom = operator.custom
         self._state_dir = state_dir
         self._names = node_names(config.node)
         self._modules = WasmModules(state_dir / "wasm")
@@ -133,22 +95,8 @@ class Agent:
         self.trust = TrustFollower(str(config.citadel), config.node["id"], self._trusting, self._take, others=True)
         self._audit = AuditReporter(config.citadel, self.identity, str(config.node["id"]), config.audit_queue)
         self._envoy = envoy
-        self._patch = BootstrapPatch(state_dir)
-        self.supervisor = Supervisor(
-            envoy,
-            state_dir,
-            lambda admin: to_json(self._patch.applied(_bootstrap(config, state_dir, admin, operator.custom))),
-            lambda bootstrap: envoy_arguments(
-                bootstrap,
-                drain=config.proxy.drain_duration,
-                concurrency=config.concurrency,
-                log_level=config.arguments.proxy_log_level,
-                component_log_level=config.arguments.proxy_component_log_level,
-                ipv6=":" in config.instance_ip,
-                override=operator.override,
-            ),
-            operator.override,
-        )
+        self._source = source = BootstrapSource(config, state_dir, operator)
+        self.supervisor = Supervisor(envoy, state_dir, source.render, source.arguments, source.override)
         self._stored = StoredState.open(state_dir, config.state_key_file)
         self._kept_secrets = KeptSecrets(self._stored)
         self._recorder = LastGoodRecorder(self.supervisor, self._stored, self._kept_secrets)
@@ -164,16 +112,24 @@ class Agent:
             self.identity,
             on_answered=self._last_good_service.hand_back,
             on_names=self.names.received,
-            on_bootstrap=self._patch.received if config.asks_for_bootstrap else None,
+            on_bootstrap=source.patch.received if config.asks_for_bootstrap else None,
             secrets=self._kept_secrets,
         )
+        self._sockets = ListeningSockets()
+        self._public = contextlib.AsyncExitStack()
+        """What listens for others than Envoy."""
+        self.succession = Succession(state_dir, self._sockets, self.supervisor, self.stream)
 
     async def start(self, runtime: Any) -> None:
         """Start all parts; what must be there before Envoy comes first. Stops run in the reverse order."""
-        # The status port is the lock of the workload's address: two Envoys on one address would share traffic silently.
-        await runtime.enter("status", listening(status_app(self._sources(runtime)), *self._status_address()))
-        await self.names.start(runtime)
-        await self._start_discovery(runtime)
+        given = await self.succession.begin(follows=self._config.takes_over)
+        if given is not None:
+            self._inherit(given)
+        runtime.on_stop("public sockets", self._close_public)
+        await self._listen(runtime)
+        records = AccessLogService(self._audit.keep)
+        servers = await start_agent_sockets(runtime, self._state_dir, self._secrets, self._last_good_service, records)
+        await self.succession.serve(runtime, servers, self._hand_over, lambda: self._go(runtime))
         self.identity.on_change(lambda identity: self._secrets.offer(self._secrets_of(identity)))
         if self._config.grpc_bootstrap:
             await GrpcWorkload(self._config, self._state_dir, self.identity).start(runtime)
@@ -183,21 +139,27 @@ class Agent:
         self.identity.on_change(lambda _: self.trust.renewed())
         if not self._config.pilot.is_ip:
             await self._follow_pilots_name(runtime)
-        runtime.spawn("certificate", self._source_of_certificates())
+        runtime.spawn("certificate", self._source_of_certificates(given))
         runtime.spawn("trust bundle", self._follow_trust, restart=False)
         runtime.spawn("certificate files", self._secrets.files.watch)
-        runtime.spawn("pilot stream", self.stream.run)
+        runtime.spawn("pilot stream", self.succession.speak)
         runtime.spawn("health", self._watch_health)
+        unhealthy = None if self._app_healthy else _APP_UNWELL
+        take_charge = self.succession.take_charge
+        runtime.spawn("succession", lambda: take_charge(self.readiness, unhealthy), restart=False)
         if self._config.has_envoy:
             runtime.on_stop("audit", self._audit.last_words)
             runtime.spawn("audit", self._audit.run)
             runtime.spawn("envoy", self._run_envoy)
+            again = tasks.create_task
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, lambda: again(self.restart_envoy(), name="envoy replacement"))
             runtime.spawn("last good", self._recorder.record_for_ever)
         if (probe := self._config.app.readiness) is not None:
             runtime.spawn("application health", lambda: app_health.watch(probe, self._app_changed))
         runtime.on_stop("workload", self._leave)
 
-    def _source_of_certificates(self) -> Callable[[], Coroutine[Any, Any, None]]:
+    def _source_of_certificates(self, given: Handover | None) -> Callable[[], Coroutine[Any, Any, None]]:
         """Files that somebody mounts, or Citadel; only what Citadel has issued is kept for a restart without it."""
         config = self._config
         metadata = config.node["metadata"]
@@ -206,16 +168,24 @@ class Agent:
             _log.info("the certificate is that of files", chain=files.chain)
             use = self.identity.use_mounted
             return MountedCertificate(files, config.root_file, use, str(config.identity)).follow
-        if (restored := self._stored.load_identity(config.identity)) is not None:
+        if given is not None and given.identity:
+            self.identity.restore(*identity_from_bytes(given.identity))
+        elif (restored := self._stored.load_identity(config.identity)) is not None:
             self.identity.restore(*restored)
         self.identity.on_change(self._keep)
         return self.identity.renew_for_ever
 
     async def _run_envoy(self) -> None:
-        if self._config.asks_for_bootstrap:
-            admin = UnixSocket(str(self._state_dir / ADMIN_SOCKET), mode=0o600)
-            await self._patch.settle(self._envoy, _bootstrap(self._config, self._state_dir, admin, self._custom))
+        await self._source.settle(self._envoy)
         await self.supervisor.run()
+
+    async def restart_envoy(self) -> None:
+        """Put an Envoy with the newest bootstrap in the place of the running one; a wrong bootstrap changes nothing."""
+        try:
+            await self._source.reload(self._envoy)
+            await self.supervisor.replace(self._config.proxy.drain_duration)
+        except MeshError as error:
+            _log.error("envoy is not replaced", reason=str(error)[-2000:])
 
     async def readiness(self) -> EnvoyReadiness:
         """Is the proxy ready for traffic? A workload without one is, once it has a certificate."""
@@ -229,27 +199,46 @@ class Agent:
         file = self._state_dir / ENDPOINTS_FILE
         addresses = PilotAddresses(self._config.pilot, UnixSocket(str(self._state_dir / ADS_SOCKET)), file)
         await addresses.refresh()
-        runtime.on_stop(ENDPOINTS_FILE, addresses.forget)
+        runtime.on_stop(ENDPOINTS_FILE, lambda: self._if_in_charge(addresses.forget))
         runtime.spawn("pilot addresses", addresses.refresh_for_ever)
 
-    async def _start_discovery(self, runtime: Any) -> None:
-        def last_good_service(server: Any) -> None:
-            ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(self._last_good_service, server)
+    async def _listen(self, runtime: Any) -> None:
+        # The status port is the lock of the workload's address: two Envoys on one address would share traffic silently.
+        host, port = self._config.listen_host, self._config.proxy.status_port
+        app, socket = status_app(self._sources(runtime)), self._sockets.claim("status", host, port)
+        await self._public.enter_async_context(listening(app, host, port, listener=socket))
+        await self.names.start(self._public, self._sockets)
 
-        def access_log_service(server: Any) -> None:
-            als_pb2_grpc.add_AccessLogServiceServicer_to_server(AccessLogService(self._audit.keep), server)
+    async def _close_public(self) -> None:
+        await self._public.aclose()
+        self._sockets.close()
 
-        self._secrets.make_room()
-        sockets = {
-            **self._secrets.services,
-            self._state_dir / ADS_SOCKET: last_good_service,
-            self._state_dir / AUDIT_SOCKET: access_log_service,
-        }
-        for socket, register in sockets.items():
-            server = KeptServer(socket, register)
-            await server.start()
-            runtime.on_stop(socket.name, server.stop)
-            runtime.spawn(f"socket {socket.name}", server.keep)
+    async def _if_in_charge(self, tidy: Callable[[], Awaitable[None]]) -> None:
+        if self.succession.in_charge.is_set():
+            await tidy()
+
+    def _hand_over(self) -> Handover:
+        """What another agent of this workload needs of this one."""
+        current, kept = self.identity.current, self.identity
+        return Handover(
+            epoch=self.supervisor.epoch,
+            healthy=self._app_healthy,
+            identity=b"" if current is None else identity_to_bytes(current, kept.revoked, kept.others, kept.received),
+            snapshot=self._recorder.snapshot,
+            names=self.names.table,
+            sockets=self._sockets.descriptors,
+        )
+
+    def _inherit(self, given: Handover) -> None:
+        self._app_healthy = given.healthy
+        self._recorder.inherit(given.snapshot)
+        if given.names:
+            self.names.received(given.names)
+
+    async def _go(self, runtime: Any) -> None:
+        """Another agent is in charge: no new caller, and then the end."""
+        await self._close_public()
+        runtime.stop()
 
     def _secrets_of(self, identity: ServiceIdentity) -> Mapping[str, Versioned]:
         return secrets_of(identity, self.identity.others, self.identity.revoked)[SECRET_TYPE]
@@ -291,6 +280,7 @@ class Agent:
         """Tell Pilot of every change; the workload gets traffic once its proxy and its application are ready."""
         reported: str | None = ""
         was_ready = False
+        await self.succession.in_charge.wait()
         while True:
             if self._leaving:
                 return
@@ -311,6 +301,11 @@ class Agent:
     async def _leave(self) -> None:
         """Out of the callers' sight, drained, ended; last the stream, which de-registers at once."""
         self._leaving = True
+        if not self.succession.in_charge.is_set():
+            drain = self._config.proxy.drain_duration if self.succession.handed_over else timedelta()
+            await self.supervisor.stop(drain, timedelta())
+            await self.stream.abandon()
+            return
         callers_know = False if self._skip_drain else await self.stream.leave(_CALLERS_KNOW_WITHIN)
         wait_for_zero = self._config.exit_on_zero_connections
         drain = _DRAIN_LIMIT if wait_for_zero else self._config.proxy.termination_drain_duration
@@ -362,11 +357,8 @@ class Agent:
         text = await envoy.admin.get("/stats/prometheus?usedonly")
         return text + grpc_message_counts(text, self._names)
 
-    def _status_address(self) -> tuple[str, int]:
-        return self._config.listen_host, self._config.proxy.status_port
-
 
 def _unhealthy(readiness: EnvoyReadiness, app_healthy: bool) -> str | None:
     if not readiness.ready:
         return readiness.reason or "the proxy is not ready"
-    return None if app_healthy else "the application does not pass its health check"
+    return None if app_healthy else _APP_UNWELL

@@ -54,6 +54,7 @@ class BootstrapPatch:
         if patch is None:
             _log.warning("pilot has not said how the bootstrap is patched, the last patches count", seconds=_WITHIN)
             patch = self._file.read_bytes() if self._file.exists() else b""
+        self._patch = b""
         if not patch:
             return
         try:

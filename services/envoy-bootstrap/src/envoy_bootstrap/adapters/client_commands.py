@@ -12,8 +12,8 @@ import h11
 from meshcore.errors import MeshError
 
 from envoy_bootstrap.adapters.admin import EnvoyAdmin
+from envoy_bootstrap.adapters.bootstrap_source import ADMIN_SOCKET
 from envoy_bootstrap.adapters.http_get import Answer, exchange, http_get
-from envoy_bootstrap.adapters.supervisor import ADMIN_SOCKET
 from envoy_bootstrap.core.proxy_config import ProxyConfig
 
 _MAX_BODY = 1 << 28

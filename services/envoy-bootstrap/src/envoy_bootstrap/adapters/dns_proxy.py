@@ -6,17 +6,16 @@ It is for this workload alone: who asks from another machine is not answered, wh
 import asyncio
 import contextlib
 import ipaddress
+import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import structlog
 from meshcore import metrics
-from meshcore.errors import ErrorCode, MeshError
 from meshcore.runtime import tasks
 
 from envoy_bootstrap.adapters.dns_upstream import DnsUpstream
 from envoy_bootstrap.core import dns_answers
-from envoy_bootstrap.core.addresses import HostPort
 from envoy_bootstrap.core.name_lookup import NameLookup
 
 _log = structlog.get_logger("dns")
@@ -41,21 +40,12 @@ class DnsProxy:
         self.names = names
 
     @contextlib.asynccontextmanager
-    async def serving(self, address: HostPort) -> AsyncIterator[None]:
-        """Listen for as long as the block lasts; FAILED_PRECONDITION when the address is taken."""
+    async def serving(self, datagrams: socket.socket, streams: socket.socket) -> AsyncIterator[None]:
+        """Answer on these two for as long as the block lasts."""
         loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=datagrams)
         try:
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: _Datagrams(self), local_addr=(address.host, address.port)
-            )
-        except OSError as error:
-            raise _taken(address, error) from None
-        try:
-            try:
-                server = await asyncio.start_server(self._connection, address.host, address.port)
-            except OSError as error:
-                raise _taken(address, error) from None
-            async with server:
+            async with await asyncio.start_server(self._connection, sock=streams):
                 yield
         finally:
             transport.close()
@@ -124,7 +114,3 @@ class _Datagrams(asyncio.DatagramProtocol):
         answer = await self._proxy.answer(data, datagram=True)
         if answer is not None and not self._transport.is_closing():
             self._transport.sendto(answer, addr)
-
-
-def _taken(address: HostPort, error: OSError) -> MeshError:
-    return MeshError(ErrorCode.FAILED_PRECONDITION, f"cannot listen on {address} for DNS: {error.strerror}")

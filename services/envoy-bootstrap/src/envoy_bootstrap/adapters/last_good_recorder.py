@@ -27,6 +27,15 @@ class LastGoodRecorder:
         self._dump = stored.load_snapshot()
 
     @property
+    def snapshot(self) -> bytes:
+        """The snapshot as it is stored; empty when there is none."""
+        return self._dump or b""
+
+    def inherit(self, snapshot: bytes) -> None:
+        """Begin with another agent's."""
+        self._dump = snapshot or self._dump
+
+    @property
     def available(self) -> bool:
         """Whether there is a snapshot."""
         return self._dump is not None

@@ -175,7 +175,7 @@ class KeptServer:
         self._register = register
         self._servers: list[Any] = []
         self._made: tuple[int, int] | None = None
-        self._stopped = False
+        self._paused = False
 
     async def start(self) -> None:
         """Listen; FAILED_PRECONDITION when the socket cannot be bound."""
@@ -186,15 +186,26 @@ class KeptServer:
         """Look every second; never returns. Streams of the former server go on."""
         while True:
             await asyncio.sleep(_LOOK_EVERY)
-            if not self._stopped and _place(self._socket) != self._made:
+            if not self._paused and _place(self._socket) != self._made:
                 _log.warning("socket was removed or replaced, it is made again", socket=self._socket.name)
                 await self.start()
 
     async def stop(self) -> None:
-        """End all streams and remove the socket, for good."""
-        self._stopped = True
+        """End all streams and remove the socket, if it is still this server's."""
+        self.pause()
+        own = _place(self._socket) == self._made
         for server in self._servers:
-            await stop_server(server, self._socket)
+            await server.stop(_GRACE)
+        if own:
+            self._socket.unlink(missing_ok=True)
+
+    def pause(self) -> None:
+        """Let another server have the socket's place; streams go on."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Look after the place again."""
+        self._paused = False
 
 
 def _place(socket: Path) -> tuple[int, int] | None:

@@ -1,6 +1,8 @@
 """The name table of the mesh: from Pilot, or kept from before, to the agent's DNS server."""
 
+from contextlib import AsyncExitStack
 from pathlib import Path
+from socket import SOCK_DGRAM
 from typing import Any
 
 import structlog
@@ -8,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from envoy_bootstrap.adapters.dns_proxy import DnsProxy
 from envoy_bootstrap.adapters.dns_upstream import DnsUpstream
+from envoy_bootstrap.adapters.listening_sockets import ListeningSockets
 from envoy_bootstrap.adapters.stored_state import StoredState
 from envoy_bootstrap.core.addresses import HostPort
 from envoy_bootstrap.core.environment import AgentConfig
@@ -27,6 +30,8 @@ class MeshNames:
         self._resolvers = _resolvers(config.dns.resolv_conf) if config.dns.listen else Resolvers()
         self._proxy = DnsProxy(DnsUpstream(self._upstream()), config.node["metadata"]["INSTANCE_IPS"].split(","))
         self._names: NameLookup | None = None
+        self.table = b""
+        """As Pilot sent it."""
 
     @property
     def missing(self) -> bool:
@@ -38,12 +43,14 @@ class MeshNames:
         """For people."""
         return {} if self._names is None else self._names.document()
 
-    async def start(self, runtime: Any) -> None:
+    async def start(self, public: AsyncExitStack, sockets: ListeningSockets) -> None:
         """Listen, and answer by the table of before until Pilot has sent one."""
-        if self._config.dns.listen and (kept := self._stored.load_names()) is not None:
+        if self.missing and (kept := self._stored.load_names()) is not None:
             self._use(kept)
         for address in self._config.dns.listen:
-            await runtime.enter(f"dns {address}", self._proxy.serving(address))
+            datagrams = sockets.claim(f"dns udp {address}", address.host, address.port, SOCK_DGRAM)
+            streams = sockets.claim(f"dns tcp {address}", address.host, address.port)
+            await public.enter_async_context(self._proxy.serving(datagrams, streams))
 
     def received(self, table: bytes) -> None:
         """Pilot's word."""
@@ -63,6 +70,7 @@ class MeshNames:
             _log.error("the name table cannot be read, the last one counts")
             return False
         self._proxy.replace(self._names)
+        self.table = table
         return True
 
     def _upstream(self) -> list[HostPort]:

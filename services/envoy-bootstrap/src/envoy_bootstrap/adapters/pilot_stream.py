@@ -73,6 +73,8 @@ class PilotStream:
         self._unhealthy: str | None = "the proxy is not ready"
         self._connection: _Connection | None = None
         self._renewed = asyncio.Event()
+        self._heard = asyncio.Event()
+        """Set when Pilot has answered once."""
         self._ended = False
         identity.on_change(lambda _: self._renewed.set())
 
@@ -80,6 +82,13 @@ class PilotStream:
     def answered(self) -> bool:
         """Whether Pilot has answered on the stream that is open now."""
         return self._connection is not None and self._connection.answered.is_set()
+
+    async def is_answered(self, within: float) -> bool:
+        """Whether Pilot answers in this time (seconds)."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._heard.wait()
+        return self.answered
 
     async def report(self, unhealthy: str | None) -> None:
         """Tell Pilot that the workload is healthy (None) or why it is not; repeated on every new stream."""
@@ -111,6 +120,13 @@ class PilotStream:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.half_close()
+
+    async def abandon(self) -> None:
+        """Leave the stream without a word: another agent's has taken its place."""
+        self._ended = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
     async def run(self) -> None:
         """Open the stream and open it again, with back-off, until `end`."""
@@ -155,8 +171,12 @@ class PilotStream:
         left = (connection.identity.not_after - datetime.now(UTC)).total_seconds()
         await asyncio.sleep(max(0.0, left) * random.uniform(0.1, 0.6))  # noqa: S311 - spreads a fleet
 
+    def _answered_now(self) -> None:
+        self._heard.set()
+        self._on_answered()
+
     def _open(self, identity: ServiceIdentity) -> "_Connection":
-        told = _Told(self._on_answered, self._on_names, self._on_bootstrap, self._secrets)
+        told = _Told(self._answered_now, self._on_names, self._on_bootstrap, self._secrets)
         return _Connection(self._pilot, self._node, identity, self._unhealthy, told)
 
 

@@ -16,6 +16,7 @@ from meshcore import metrics
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.tls import write_private
 
+from envoy_bootstrap.adapters.bootstrap_source import ADMIN_SOCKET
 from envoy_bootstrap.adapters.envoy_process import EnvoyProcess, validate
 from envoy_bootstrap.core.addresses import UnixSocket
 from envoy_bootstrap.core.back_off import CRASH_BACK_OFF
@@ -25,8 +26,6 @@ _log = structlog.get_logger("envoy")
 _STEADY_AFTER = 30.0
 _READY_WITHIN = 30.0
 _EXITS = metrics.counter("istio_agent_envoy_unexpected_exits_total", "Envoys that ended without being asked to.")
-
-ADMIN_SOCKET = "admin.sock"
 
 
 class Supervisor:
@@ -42,14 +41,15 @@ class Supervisor:
         directory: Path,
         render: Callable[[UnixSocket], str],
         arguments: Callable[[str], list[str]],
-        override: str = "",
+        override: Callable[[], str] = lambda: "",
     ) -> None:
         self._envoy = envoy
         self._directory = directory
         self._render = render
         self._arguments = arguments
         self._override = override
-        self._epoch = 0
+        self.epoch = 0
+        self._alone = True
         self._current: EnvoyProcess | None = None
         self._replacing = asyncio.Lock()
         self._stopping = False
@@ -61,6 +61,19 @@ class Supervisor:
         """The Envoy that serves now; None between a crash and the next start."""
         return self._current
 
+    def follow(self, epoch: int) -> None:
+        """Count on from the epoch of another supervisor, whose Envoy still runs and whose files stay."""
+        self.epoch = epoch
+        self.shares()
+
+    def shares(self) -> None:
+        """Remove nothing but what belongs to this supervisor's own Envoys."""
+        self._alone = False
+
+    def owns_all(self) -> None:
+        """The other supervisor has gone."""
+        self._alone = True
+
     async def readiness(self) -> EnvoyReadiness:
         """Of the current Envoy."""
         envoy = self._current
@@ -68,7 +81,8 @@ class Supervisor:
 
     async def run(self) -> None:
         """Start Envoy and start it again whenever it ends by itself, until `stop`."""
-        self._remove_left_behind()
+        if self._alone:
+            self._remove_left_behind()
         attempt = 0
         loop = asyncio.get_running_loop()
         while not self._stopping:
@@ -133,16 +147,22 @@ class Supervisor:
                         drain.total_seconds(), shortest=shortest, callers_know=callers_know, inbound_only=inbound_only
                     )
                 await envoy.quit()
-        self._remove_left_behind()
+                self._forget(envoy.epoch)
+        if self._alone:
+            self._remove_left_behind()
 
     async def _start(self) -> EnvoyProcess:
-        self._epoch += 1
-        socket = self._directory / f"admin-{self._epoch}.sock"
-        bootstrap = self._directory / f"envoy-rev{self._epoch}.json"
+        self.epoch += 1
+        socket = self._directory / f"admin-{self.epoch}.sock"
+        bootstrap = self._directory / f"envoy-rev{self.epoch}.json"
         text = self._render(UnixSocket(str(socket), mode=0o600))
         await asyncio.to_thread(write_private, bootstrap, text.encode())
-        await validate(self._envoy, bootstrap, self._override)
-        envoy = await EnvoyProcess.start(self._envoy, self._arguments(str(bootstrap)), socket, self._epoch)
+        try:
+            await validate(self._envoy, bootstrap, self._override())
+        except MeshError:
+            self._forget(self.epoch)
+            raise
+        envoy = await EnvoyProcess.start(self._envoy, self._arguments(str(bootstrap)), socket, self.epoch)
         self._point_admin_at(envoy)
         return envoy
 
@@ -158,7 +178,8 @@ class Supervisor:
 
     def _remove_left_behind(self) -> None:
         with contextlib.suppress(FileNotFoundError):
-            for pattern in (ADMIN_SOCKET, "admin-*.sock", "envoy-rev*.json"):
+            (self._directory / ADMIN_SOCKET).unlink(missing_ok=True)
+            for pattern in ("admin-*.sock", "envoy-rev*.json"):
                 for path in self._directory.glob(pattern):
                     path.unlink(missing_ok=True)
 

@@ -36,6 +36,7 @@ class Arguments:
     proxy_component_log_level: str = ""
     concurrency: int | None = None
     outlier_log: str = ""
+    takes_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,11 @@ class AgentConfig:
         """Where Envoy finds the agent's status server."""
         local = "::1" if ":" in self.instance_ip else "127.0.0.1"
         return HostPort(self.instance_ip if self.shares_machine else local, self.proxy.status_port)
+
+    @property
+    def takes_over(self) -> bool:
+        """Whether an agent that runs already in the same state directory is followed."""
+        return self.arguments.takes_over
 
     @property
     def is_sidecar(self) -> bool:
