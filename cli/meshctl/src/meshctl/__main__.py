@@ -35,7 +35,7 @@ COMMANDS = {
     "supervise": "stack",
 }
 """Each command and the module of `meshctl.commands` that has it."""
-GROUPS = {"authz": "authz", "ca": "ca", "cert": "cert"}
+GROUPS = {"authz": "authz", "ca": "ca", "cert": "cert", "workload": "workload"}
 """Each command with commands of its own, and the module whose `app` has them."""
 HIDDEN = {"supervise"}
 PASSED_ON = {"iptables": {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}}

@@ -18,6 +18,7 @@ from envoy_bootstrap.adapters.envoy_process import find_envoy
 from envoy_bootstrap.adapters.foreign_sds import find_foreign_sds
 from envoy_bootstrap.adapters.operator_bootstrap import OperatorBootstrap, read_operator_bootstrap, read_pod_info
 from envoy_bootstrap.adapters.own_addresses import own_addresses
+from envoy_bootstrap.adapters.vm_files import vm_environment
 from envoy_bootstrap.command_line import parse_arguments
 from envoy_bootstrap.core.addresses import UnixSocket
 from envoy_bootstrap.core.environment import AgentConfig, parse_environment, with_foreign_sds
@@ -45,6 +46,8 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     if options.state_key:
         given["STATE_KEY_FILE"] = options.state_key
     try:
+        if options.vm_dir:
+            given = vm_environment(Path(options.vm_dir), given)
         pod = read_pod_info(Path(given.get("MESHCORE_POD_INFO") or "/etc/istio/pod"))
         config = parse_environment(given, arguments, pod)
         if config.has_envoy:

@@ -37,6 +37,7 @@ def _add_proxy(proxy: argparse.ArgumentParser) -> None:
     proxy.add_argument("--log_output_level", default="", help="level of the agent: info, debug, warning, error")
     proxy.add_argument("--concurrency", type=int)
     proxy.add_argument("--outlierLogPath", dest="outlier_log", default="")
+    proxy.add_argument("--vm-dir", default="", help="folder with cluster.env, mesh.yaml, root-cert.pem and istio-token")
     proxy.add_argument("--take-over", action="store_true", help="follow the agent that runs in STATE_DIR, if one does")
     proxy.add_argument("--state-key", default="", help="file with this workload's key for stored state")
     proxy.add_argument("--print-bootstrap", action="store_true", help="print Envoy's bootstrap and end")

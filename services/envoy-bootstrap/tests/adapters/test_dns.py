@@ -174,3 +174,4 @@ async def test_strange_bytes_do_not_end_the_server(wire: bytes) -> None:
             assert len(await reader.read()) in (0, 14)
             writer.close()
             assert (await ask(claim.address(1), "a.example")).rcode() == dns.rcode.SERVFAIL
+        sockets.close()

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -44,7 +44,7 @@ from envoy_bootstrap.adapters.secret_sockets import SecretSockets
 from envoy_bootstrap.adapters.status import StatusSources, status_app
 from envoy_bootstrap.adapters.stored_state import StoredState
 from envoy_bootstrap.adapters.succession import Succession
-from envoy_bootstrap.adapters.supervisor import Supervisor
+from envoy_bootstrap.adapters.supervisor import Supervisor, outlasting
 from envoy_bootstrap.adapters.wasm_modules import WasmModules
 from envoy_bootstrap.adapters.workload_identity import WorkloadIdentity
 from envoy_bootstrap.core.addresses import UnixSocket
@@ -171,9 +171,23 @@ class Agent:
         if given is not None and given.identity:
             self.identity.restore(*identity_from_bytes(given.identity))
         elif (restored := self._stored.load_identity(config.identity)) is not None:
-            self.identity.restore(*restored)
+            self._restore(*restored)
         self.identity.on_change(self._keep)
         return self.identity.renew_for_ever
+
+    def _restore(self, identity: ServiceIdentity, revoked: bytes, others: bytes, received: datetime) -> None:
+        """Use a stored pair.
+
+        Where the file of roots has changed since, another root may sign: both are believed, as the file is by whoever
+        starts anew, and the pair is renewed at once.
+        """
+        with contextlib.suppress(OSError):
+            roots = self._root_file.read_bytes().strip()
+            if roots not in identity.root:
+                both = identity.root.rstrip() + b"\n" + roots + b"\n"
+                identity = ServiceIdentity(identity.key, identity.chain, both)
+                self.identity.hurry()
+        self.identity.restore(identity, revoked, others, received)
 
     async def _run_envoy(self) -> None:
         await self._source.settle(self._envoy)
@@ -302,8 +316,8 @@ class Agent:
         """Out of the callers' sight, drained, ended; last the stream, which de-registers at once."""
         self._leaving = True
         if not self.succession.in_charge.is_set():
-            drain = self._config.proxy.drain_duration if self.succession.handed_over else timedelta()
-            await self.supervisor.stop(drain, timedelta())
+            shortest, longest = outlasting(self._config.proxy.drain_duration)
+            await self.supervisor.stop(longest if self.succession.handed_over else timedelta(), shortest)
             await self.stream.abandon()
             return
         callers_know = False if self._skip_drain else await self.stream.leave(_CALLERS_KNOW_WITHIN)

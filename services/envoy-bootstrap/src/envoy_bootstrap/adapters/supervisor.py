@@ -25,7 +25,17 @@ from envoy_bootstrap.core.readiness import EnvoyReadiness
 _log = structlog.get_logger("envoy")
 _STEADY_AFTER = 30.0
 _READY_WITHIN = 30.0
+_CLOSED_AFTER = timedelta(seconds=0.5)
+_CONNECTIONS_END_WITHIN = timedelta(seconds=10)
 _EXITS = metrics.counter("istio_agent_envoy_unexpected_exits_total", "Envoys that ended without being asked to.")
+
+
+def outlasting(drain: timedelta) -> tuple[timedelta, timedelta]:
+    """How long an Envoy is drained beside which another one serves: the least and the most.
+
+    At least until its listeners are closed, since it is given connections until then; then until nobody is connected.
+    """
+    return drain + _CLOSED_AFTER, drain + _CONNECTIONS_END_WITHIN
 
 
 class Supervisor:
@@ -126,7 +136,8 @@ class Supervisor:
                 raise MeshError(ErrorCode.UNAVAILABLE, "the new Envoy was not ready; the old one serves on") from error
             self._current = new
             if old is not None:
-                await old.drain(drain.total_seconds() + 0.5)
+                shortest, longest = outlasting(drain)
+                await old.drain(longest.total_seconds(), shortest=shortest.total_seconds())
                 await old.quit()
                 self._forget(old.epoch)
 

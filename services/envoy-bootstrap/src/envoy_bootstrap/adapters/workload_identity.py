@@ -106,6 +106,10 @@ class WorkloadIdentity:
         self._revoked, self._others = revoked, others
         self.use(identity, received)
 
+    def hurry(self) -> None:
+        """Have the pair renewed at once."""
+        self._hurry.set()
+
     def trust(self, bundle: Bundle) -> None:
         """Believe these roots from now on; when another one signs now, the certificate is renewed soon.
 
