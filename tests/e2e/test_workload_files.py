@@ -89,7 +89,7 @@ def endpoints(mesh: Mesh) -> list[str]:
     shown = json.loads(mesh.run_here("proxy-config", "endpoints", "client.default", "-o", "json").stdout)
     return sorted(
         host["address"]["socket_address"]["address"]
-        for cluster in shown["cluster_statuses"]
+        for cluster in shown
         if f"till.{SPACE}" in cluster["name"]
         for host in cluster.get("host_statuses", ())
         if host["health_status"].get("eds_health_status", "HEALTHY") == "HEALTHY"
