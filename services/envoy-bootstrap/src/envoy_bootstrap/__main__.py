@@ -41,13 +41,13 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     if options.command != "proxy":
         return run_client(options, environment)
     given = {**own_version(), **environment}
-    if not (given.get("INSTANCE_IPS") or given.get("INSTANCE_IP")):
-        given["INSTANCE_IPS"] = ",".join(own_addresses())
     if options.state_key:
         given["STATE_KEY_FILE"] = options.state_key
     try:
         if options.vm_dir:
             given = vm_environment(Path(options.vm_dir), given)
+        if not (given.get("INSTANCE_IPS") or given.get("INSTANCE_IP")):
+            given["INSTANCE_IPS"] = ",".join(own_addresses())
         pod = read_pod_info(Path(given.get("MESHCORE_POD_INFO") or "/etc/istio/pod"))
         config = parse_environment(given, arguments, pod)
         if config.has_envoy:

@@ -23,14 +23,14 @@ def test_the_files_are_the_environment_but_for_what_is_set(tmp_path: Path) -> No
         "# who\nPOD_NAMESPACE='shop'\nSERVICE_ACCOUNT=front\n\nISTIO_METAJSON_LABELS='{\"app\":\"front\"}'\n",
         "defaultConfig:\n  drainDuration: 3s\n",
     )
-    made = vm_environment(tmp_path, {"SERVICE_ACCOUNT": "mine", "POD_NAME": "", "PILOT_ADDR": "127.0.0.1:15012"})
+    made = vm_environment(tmp_path, {"SERVICE_ACCOUNT": "mine", "POD_NAME": ""})
     assert made["POD_NAMESPACE"] == "shop"
     assert made["SERVICE_ACCOUNT"] == "mine"
     assert made["ISTIO_METAJSON_LABELS"] == '{"app":"front"}'
     assert made["PROXY_CONFIG"] == '{"drainDuration": "3s"}'
     assert made["CA_ROOT_CERT"] == str(tmp_path / "root-cert.pem")
     assert made["TOKEN_PATH"] == str(tmp_path / "istio-token")
-    assert (made["POD_NAME"], made["INSTANCE_IP"]) == (socket.gethostname(), "127.0.0.1")
+    assert made["POD_NAME"] == socket.gethostname()
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,7 @@ _FILES = ("cluster.env", "mesh.yaml", "root-cert.pem")
 def vm_environment(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """The environment with what the files say; what is set already counts. INVALID names each file that is wrong.
 
-    A machine that is not told its name and address is called by its host name, and by the address from which it reaches
-    Pilot.
+    A machine that is not told its name is called by its host name.
     """
     missing = [Violation(str(folder / name), "is missing") for name in _FILES if not (folder / name).is_file()]
     if missing:
@@ -28,8 +27,6 @@ def vm_environment(folder: Path, environment: Mapping[str, str]) -> dict[str, st
     given["TOKEN_PATH"] = str(folder / "istio-token")
     whole = {**given, **{name: value for name, value in environment.items() if value}}
     whole.setdefault("POD_NAME", socket.gethostname())
-    if not whole.get("INSTANCE_IP") and not whole.get("INSTANCE_IPS"):
-        whole["INSTANCE_IP"] = _own_address(whole.get("PILOT_ADDR", ""))
     return whole
 
 
@@ -63,15 +60,3 @@ def _default_config(path: Path) -> object:
     if not isinstance(config, dict):
         raise MeshError(ErrorCode.INVALID, f"{path} has no map defaultConfig")
     return config
-
-
-def _own_address(pilot: str) -> str:
-    """The address from which Pilot is reached; no packet is sent to find out. Empty when it is not reached at all."""
-    host, _, port = pilot.rpartition(":")
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host.strip("[]"), port or "15012", type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.connect(address)
-            return str(probe.getsockname()[0])
-    except OSError:
-        return ""
