@@ -5,11 +5,12 @@ was drawn is left and is valid.
 """
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from typing import Annotated, Any, Union, get_args, get_origin
 
+import yaml
 from hypothesis import strategies as st
 from meshcore.model.base import MeshModel
 from meshcore.model.load import Document
@@ -80,12 +81,38 @@ def _scalar(annotation: Any) -> st.SearchStrategy[Any]:
 
 def accepted(document: Mapping[str, Any]) -> dict[str, Any] | None:
     """The document without the parts that Galley refuses; None when nothing acceptable is left."""
-    body = _copied(document)
+    return _without_refused(document, _refused_fields)
+
+
+def accepted_mesh(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The mesh config, in its ConfigMap, without the parts that Galley refuses."""
+
+    def refused(body: Mapping[str, Any]) -> list[str]:
+        return [field.replace("data.mesh: ", "mesh.") for field in _refused_fields(mesh_document(body["mesh"]))]
+
+    left = _without_refused({"mesh": values}, refused)
+    return mesh_document(left["mesh"] if left is not None else {})
+
+
+def mesh_document(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The ConfigMap with that mesh config."""
+    metadata = {"name": "istio", "namespace": "istio-system"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"mesh": yaml.safe_dump(values)}}
+
+
+def _refused_fields(body: Mapping[str, Any]) -> list[str]:
+    return [error.field for error in validate_documents([Document("drawn", 1, dict(body))])[0].errors]
+
+
+def _without_refused(
+    document: Mapping[str, Any], refused: Callable[[Mapping[str, Any]], list[str]]
+) -> dict[str, Any] | None:
+    body: dict[str, Any] = _copied(document)
     for _ in range(_MAX_CUTS):
-        errors = validate_documents([Document("drawn", 1, body)])[0].errors
-        if not errors:
+        fields = refused(body)
+        if not fields:
             return body
-        if not _cut(body, errors[-1].field):
+        if not _cut(body, fields[-1]):
             return None
     return None
 

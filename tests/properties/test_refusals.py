@@ -19,6 +19,7 @@ from meshcore.model.kinds import by_kind
 from meshcore.model.load import dump_object
 from meshcore.testing.envoy import validate
 from meshcore.testing.envoy_checker import EnvoyChecker, envoy_checker
+from meshcore.xds.names import extension_config_name
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
 from pilot.core.bootstrap_form import as_bootstrap
@@ -50,9 +51,12 @@ def compiled(snapshot: MeshSnapshot) -> Iterator[tuple[str, ResourceSet]]:
 
 
 def unexplained(resources: ResourceSet) -> set[str]:
-    """Clusters that something leads to, that are not there, and of whose host no diagnostic speaks."""
+    """Clusters that something leads to, that are not there, and of whose host no diagnostic speaks; and extensions that
+    are not sent for no reason."""
     texts = [problem.message for problem in resources.diagnostics]
-    hosts = {item.to_name.rpartition("|")[2] for item in resources.dangling()}
+    held = {problem.config.rpartition("/")[2] for problem in resources.diagnostics if "not-sent" in problem.code}
+    dangling = {item.to_name for item in resources.dangling()} - {extension_config_name("shop", name) for name in held}
+    hosts = {name.rpartition("|")[2] for name in dangling}
     return {host for host in hosts if not any(host in text for text in texts)}
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.properties import words_of_filters
+
 DURATIONS = st.sampled_from(["0s", "1ms", "1.5s", "90s", "1h", "8760h"])
 FRACTIONS = st.sampled_from([0.0, 0.01, 1.0, 33.3, 99.999, 100.0])
 NUMBERS = st.sampled_from([0, 1, 2, 7, 80, 100, 1024, 65535, 2147483647])
@@ -52,12 +54,14 @@ ALWAYS: Mapping[str, tuple[str, ...]] = {
     "From": ("source",),
     "To": ("operation",),
     "Condition": ("key", "values"),
+    **words_of_filters.ALWAYS,
 }
 """Fields without which a message is refused or says nothing."""
 ONE_OF_THEM: Mapping[str, tuple[str, ...]] = {
     "HttpRoute": ("route", "route", "route", "route", "redirect", "directResponse", "delegate"),
     "LoadBalancerSettings": ("simple", "consistentHash", "consistentHash"),
     "ConsistentHash": ("httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameterName"),
+    **words_of_filters.ONE_OF_THEM,
 }
 """Fields of which a message has exactly one."""
 LEFT_OUT = frozenset({"mirror_percent"})
@@ -79,6 +83,11 @@ NEVER_EMPTY = frozenset(
         "credentialNames",
         "tlsCertificates",
         "configPatches",
+        "rules",
+        "overrides",
+        "jwtRules",
+        "outputClaimToHeaders",
+        "fromHeaders",
     }
 )
 """Lists that say nothing when they are empty."""
@@ -269,6 +278,7 @@ _BY_OWNER: Mapping[tuple[str, str], st.SearchStrategy[Any]] = {
     ("Delegate", "name"): st.sampled_from(["part", "nobody"]),
     ("TunnelSettings", "protocol"): st.sampled_from(["CONNECT", "POST", "", "GET"]),
     ("HttpMatchRequest", "port"): st.sampled_from([0, 80, 9080]),
+    **words_of_filters.BY_OWNER,
 }
 _BY_MESSAGE_FIELD = frozenset(
     {
@@ -289,6 +299,7 @@ _BY_MESSAGE_FIELD = frozenset(
         ("DestinationRuleSpec", "workloadSelector"),
         ("RegexRewrite", "match"),
     }
+    | words_of_filters.MESSAGES
 )
 """Fields that are messages although a scalar elsewhere has their name."""
 
@@ -304,6 +315,8 @@ def keys_of(alias: str) -> st.SearchStrategy[str]:
     """Keys of a mapping of this name."""
     if alias == "to":
         return LOCALITIES
+    if alias in words_of_filters.KEYS:
+        return words_of_filters.KEYS[alias]
     return (
         HEADERS
         if alias in ("headers", "withoutHeaders", "queryParams", "set", "add")

@@ -3,20 +3,26 @@
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
 from hypothesis import strategies as st
 from meshcore.model import MeshConfig
 from meshcore.model.authorization_policy import AuthorizationPolicySpec
 from meshcore.model.base import MeshModel, MeshObject
 from meshcore.model.destination_rule import DestinationRuleSpec, TrafficPolicy
+from meshcore.model.extension_provider import ExtensionProvider
 from meshcore.model.gateway import GatewaySpec
+from meshcore.model.ingress import IngressSpec
 from meshcore.model.load import parse_object
 from meshcore.model.peer_authentication import PeerAuthenticationSpec
+from meshcore.model.request_authentication import RequestAuthenticationSpec
 from meshcore.model.service_entry import ServiceEntrySpec
 from meshcore.model.sidecar import SidecarSpec
+from meshcore.model.telemetry import TelemetrySpec
+from meshcore.model.traffic_extension import TrafficExtensionSpec, WasmPluginSpec
 from meshcore.model.virtual_service import VirtualServiceSpec
+from meshcore.model.workload import WorkloadGroupSpec
 
-from tests.properties.drawn_documents import accepted, drawn
+from tests.properties.drawn_documents import accepted, accepted_mesh, drawn
+from tests.properties.words_of_filters import PROVIDERS
 
 PROXIES = {
     "captured sidecar": {
@@ -40,7 +46,7 @@ PROXIES = {
         "metadata": {
             "NAMESPACE": "shop",
             "SERVICE_ACCOUNT": "gate",
-            "LABELS": {"app": "reviews", "v": "1"},
+            "LABELS": {"app": "reviews", "v": "1", "istio": "ingressgateway"},
             "MESHCORE_AUDIT": "true",
         },
     },
@@ -106,16 +112,28 @@ _MESH = (  # noqa: SIM905 - easier to read
     "connectTimeout protocolDetectionTimeout dnsRefreshRate tcpKeepalive verifyCertificateAtClient enableAutoMtls "
     "meshMTLS tlsDefaults outboundTrafficPolicy inboundTrafficPolicy pathNormalization h2UpgradePolicy proxyHttpPort "
     "defaultHttpRetryPolicy defaultInboundHttpRetryPolicy defaultTrafficPolicy localityLbSetting zoneAwareLbSetting "
-    "accessLogFormat accessLogEncoding inboundClusterStatName outboundClusterStatName maxInboundConnectionDuration"
+    "accessLogFormat accessLogEncoding inboundClusterStatName outboundClusterStatName maxInboundConnectionDuration "
+    "accessLogFile enableTracing defaultProviders ingressControllerMode requestAudit trustDomainAliases"
 ).split()
 """What MeshConfig says about the data plane."""
 
 
+_SECURITY = ("PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication")
+_API_VERSIONS = {
+    **dict.fromkeys(_SECURITY, "security.istio.io/v1"),
+    "EnvoyFilter": "networking.istio.io/v1alpha3",
+    "Telemetry": "telemetry.istio.io/v1",
+    **dict.fromkeys(("WasmPlugin", "TrafficExtension"), "extensions.istio.io/v1alpha1"),
+    "Ingress": "networking.k8s.io/v1",
+}
+
+
 def _object(kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    group = "security" if kind in ("PeerAuthentication", "AuthorizationPolicy") else "networking"
-    version = "v1alpha3" if kind == "EnvoyFilter" else "v1"
-    metadata = {"name": name, "namespace": "shop"}
-    return {"apiVersion": f"{group}.istio.io/{version}", "kind": kind, "metadata": metadata, "spec": spec}
+    metadata: dict[str, Any] = {"name": name, "namespace": "shop"}
+    if kind == "Ingress" and "ingressClassName" not in spec:
+        metadata["annotations"] = {"kubernetes.io/ingress.class": "istio"}
+    version = _API_VERSIONS.get(kind, "networking.istio.io/v1")
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
 
 
 def _some(kind: str, names: str, model: type[MeshModel], *must: str) -> st.SearchStrategy[list[dict[str, Any]]]:
@@ -123,9 +141,11 @@ def _some(kind: str, names: str, model: type[MeshModel], *must: str) -> st.Searc
     return specs.map(lambda found: [_object(kind, name, spec) for name, spec in zip(names, found, strict=False)])
 
 
-def _mesh(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    metadata = {"name": "istio", "namespace": "istio-system"}
-    return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"mesh": yaml.safe_dump(values)}}]
+def _mesh(drawn_ones: tuple[Mapping[str, Any], list[dict[str, Any]]]) -> dict[str, Any]:
+    """The mesh config; its providers have names that policies know, and what is wrong with one is only warned of."""
+    general, providers = drawn_ones
+    named = [{**provider, "name": name} for provider, name in zip(providers, PROVIDERS, strict=False)]
+    return accepted_mesh({**general, "extensionProviders": named})
 
 
 _LEFT_OUT = sorted({info.alias or name for name, info in MeshConfig.model_fields.items()} - set(_MESH))
@@ -151,18 +171,27 @@ _DRAWN = st.tuples(
     st.lists(st.sampled_from(_ENVOY_PATCHES), max_size=2).map(
         lambda patches: [_object("EnvoyFilter", "a", {"configPatches": patches})] if patches else []
     ),
-    drawn(MeshConfig, without=_LEFT_OUT).map(_mesh),
+    _some("RequestAuthentication", "ab", RequestAuthenticationSpec, "jwtRules"),
+    _some("Telemetry", "ab", TelemetrySpec, "accessLogging", "tracing", "metrics"),
+    _some("TrafficExtension", "ab", TrafficExtensionSpec),
+    _some("WasmPlugin", "c", WasmPluginSpec),
+    _some("Ingress", "ab", IngressSpec, "rules"),
+    _some("WorkloadGroup", "a", WorkloadGroupSpec),
 )
+_MESHES = st.tuples(
+    drawn(MeshConfig, without=_LEFT_OUT), st.lists(drawn(ExtensionProvider), max_size=len(PROVIDERS))
+).map(_mesh)
 
 
 STANDING: tuple[MeshObject, ...] = tuple(parse_object(document) for document in _STANDING)
 """The services alone."""
 
 
-def _accepted(groups: tuple[list[dict[str, Any]], ...]) -> list[MeshObject]:
+def _accepted(drawn_ones: tuple[tuple[list[dict[str, Any]], ...], dict[str, Any]]) -> list[MeshObject]:
+    groups, mesh = drawn_ones
     found = (accepted(document) for group in groups for document in group)
-    return [parse_object(document) for document in (*_STANDING, *found) if document is not None]
+    return [parse_object(document) for document in (*_STANDING, *found, mesh) if document is not None]
 
 
-worlds: st.SearchStrategy[list[MeshObject]] = _DRAWN.map(_accepted)
+worlds: st.SearchStrategy[list[MeshObject]] = st.tuples(_DRAWN, _MESHES).map(_accepted)
 """Meshes of objects each of which Galley accepts."""

@@ -50,5 +50,29 @@ def test_an_operator_that_envoy_does_not_have_is_named(value):
         validate(bootstrap(value))
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("%REQ(a b)%", "%RESP(x?a b)%", "%FILTER_STATE(a:NOPE)%", "%METADATA(NOPE:a)%", "%COMMON_DURATION(a)%"),
+        *("%COMMON_DURATION(DS_RX_BEG:DS_TX_END:h)%", "%COALESCE(a)%", "%CEL(nope(%)%", "%CEL(request.path +)%"),
+        *("%CEL(nope(1))%", "%CEL([1].exists(x, x > 0))%", "%CEL(request.path.matches('['))%"),
+    ],
+)
+def test_an_argument_that_envoy_does_not_take_is_named(value):
+    assert operator_fault(value)
+    with pytest.raises(AssertionError, match="refuses"):
+        validate(bootstrap(value))
+
+
+def test_arguments_that_envoy_takes():
+    kinds = ("DYNAMIC", "CLUSTER", "ROUTE", "UPSTREAM_HOST", "LISTENER", "LISTENER_FILTER_CHAIN", "VIRTUAL_HOST")
+    values = [f"%METADATA({kind}:a:b)%" for kind in kinds]
+    values += ["%REQ(:path?x-a):10%", "%FILTER_STATE(a:TYPED):9%", "%COMMON_DURATION(DS_RX_BEG:a:ns)%", "%REQ(x_y)%"]
+    values += ["%CEL(re.extract(request.path, '/(.*)', 'a'))%", "%CEL(has(request.headers.a) ? 'a' : 'b')%"]
+    values += ["%CEL('a'.startsWith('b') || request.time.getHours() > 1)%", "%FILTER_STATE(a)%"]
+    assert [fault for value in values if (fault := operator_fault(value))] == []
+    validate(bootstrap(*values))
+
+
 def test_text_and_percent_signs_are_no_operators():
     assert operator_fault("100%% sure, NO_SUCH") == ""

@@ -4,9 +4,9 @@ import json
 
 import pytest
 from galley.core.kinds.request_authentication.jwks import has_private_keys, jwks_fault
-from galley.core.rules.cel import expression_fault
 from hypothesis import given
 from hypothesis import strategies as st
+from meshcore.cel_expression import evaluation_fault, expression_fault
 from meshcore.model.url import is_absolute_url, url_fault
 from meshcore.path_template import template_fault
 
@@ -40,6 +40,28 @@ def test_expressions_of_cel(expression: str) -> None:
 )
 def test_what_is_no_expression_of_cel(expression: str) -> None:
     assert expression_fault(expression)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        *("[1].exists(x, x > 0)", "a.all(x, x)", "nope(1)", "a.nope()", "a.matches('[')", "matches(a, b) ||"),
+        *("string(1)", "int(1, 2)", "'a'.contains()", "getHours(a)", "size()", "'a'.lowerAscii()"),
+    ],
+)
+def test_what_envoy_does_not_evaluate(expression: str) -> None:
+    assert evaluation_fault(expression)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        *("a.contains('(') && contains(a, b)", "size([1, 2]) > '),'.size()", "re.capture(a, '[a-z]+')", "has(a.b)"),
+        *("request.time.getHours('UTC') > 1", "int(duration('1s')) == 1", "a.matches('^x$')"),
+    ],
+)
+def test_what_envoy_evaluates(expression: str) -> None:
+    assert evaluation_fault(expression) is None
 
 
 @given(st.text(alphabet="ab1.(){}[]?:,&|=!<>-+'\" \\"))

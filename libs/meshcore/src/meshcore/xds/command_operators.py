@@ -1,7 +1,10 @@
 """Command operators of Envoy's formats (`%REQ(X)%`), in headers and access logs: what can be read, and what Envoy has.
 Pure."""
 
+import json
 import re
+
+from meshcore.cel_expression import evaluation_fault
 
 _OPERATOR = re.compile(r"%%|%(?P<name>[A-Z0-9_]+)(?P<argument>\(.*?\))?(?::[0-9]+)?%")
 OPERATORS = frozenset(
@@ -172,6 +175,12 @@ OPERATORS = frozenset(
     ]
 )
 """Those of Envoy 1.40 that need no formatter of their own."""
+_OF_HEADERS = frozenset(
+    ("REQ", "REQUEST_HEADER", "RESP", "RESPONSE_HEADER", "TRAILER", "RESPONSE_TRAILER", "STREAM_INFO_REQ")
+)
+_HEADER = re.compile(r":?[-!#$%&'*+.^_`|~0-9A-Za-z]+")
+_SERIALIZED = ("PLAIN", "TYPED", "FIELD")
+_METADATA = ("DYNAMIC", "CLUSTER", "ROUTE", "UPSTREAM_HOST", "LISTENER", "LISTENER_FILTER_CHAIN", "VIRTUAL_HOST")
 NEEDS_ARGUMENT = frozenset(
     [
         "CEL",
@@ -218,4 +227,37 @@ def operator_fault(text: str) -> str:
             return f"Envoy has no command operator {name}"
         if name in NEEDS_ARGUMENT and found["argument"] in (None, "()"):
             return f"the command operator {name} needs an argument"
+        if found["argument"] and (fault := _argument_fault(name, found["argument"][1:-1])):
+            return f"the command operator {name}: {fault}"
     return ""
+
+
+def value_fault(text: str) -> str:
+    """Why Envoy refuses a format, whatever the reason."""
+    return format_fault(text) or operator_fault(text)
+
+
+def _argument_fault(name: str, argument: str) -> str:
+    parts = argument.split(":")
+    if name in _OF_HEADERS and not all(map(_HEADER.fullmatch, argument.split("?"))):
+        return f"{argument!r} is not the name of a header"
+    if name == "CEL":
+        return evaluation_fault(argument) or ""
+    if name in ("FILTER_STATE", "UPSTREAM_FILTER_STATE") and parts[1:2] and parts[1] not in _SERIALIZED:
+        return f"{parts[1]!r} is no form of a filter state"
+    if name == "METADATA" and parts[0] not in _METADATA:
+        return f"there is no metadata of {parts[0]!r}"
+    if name == "COMMON_DURATION" and (
+        len(parts) not in (2, 3) or not all(parts) or parts[2:] not in ([], ["ms"], ["us"], ["ns"])
+    ):
+        return "it is from one point to another, in ms, us or ns"
+    return _json_fault(argument) if name == "COALESCE" else ""
+
+
+def _json_fault(argument: str) -> str:
+    try:
+        found = json.loads(argument)
+    except ValueError:
+        found = None
+    listed = found.get("operators") if isinstance(found, dict) else None
+    return "" if isinstance(listed, list) and listed else "it takes JSON with a list of operators"

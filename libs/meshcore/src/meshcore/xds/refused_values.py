@@ -8,6 +8,7 @@ from typing import Any
 import re2
 from google.protobuf import message, struct_pb2
 
+from meshcore.regular_expression import regex_fault
 from meshcore.xds.command_operators import format_fault
 from meshcore.xds.lua import script_fault
 
@@ -36,19 +37,6 @@ def refused_values(part: message.Message) -> Faults:
 def matches(pattern: str, text: str) -> bool:
     """Whether RE2 finds a pattern of Envoy's in a text."""
     return re2.search(pattern, text) is not None
-
-
-@lru_cache(maxsize=4096)
-def regex_fault(pattern: str) -> str:
-    """Why RE2 does not compile it; empty when it does."""
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(pattern, options)
-    except re2.error as error:
-        reason = error.args[0] if error.args else "it does not compile"
-        return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-    return ""
 
 
 def _of_regex(part: Any) -> Faults:

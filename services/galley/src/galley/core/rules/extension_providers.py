@@ -4,6 +4,7 @@ fail closed, and everything else goes on."""
 from collections.abc import Iterable
 
 from meshcore.model.extension_provider import ExtAuthzGrpc, ExtAuthzHttp, ExtensionProvider, ProviderService
+from meshcore.xds.provider_faults import provider_faults
 from pydantic.alias_generators import to_camel
 
 from galley.core.rules.names import domain_fault, is_ip
@@ -46,6 +47,8 @@ def check_extension_provider(report: Report, path: str, provider: ExtensionProvi
             check_port(report, f"{where}.port", value.port)
         if isinstance(value, ExtAuthzGrpc):
             _check_ext_authz(report, where, value)
+    for where, fault in provider_faults(provider):
+        report.error(f"{path}.{where}", fault, "what Envoy takes: nothing is sent of this provider otherwise")
     otlp = provider.opentelemetry
     if otlp is not None and otlp.grpc is not None and otlp.http is not None:
         report.error(f"{path}.opentelemetry", "grpc and http are both set", "one of them")

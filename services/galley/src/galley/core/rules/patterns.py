@@ -1,27 +1,12 @@
 """Regular expressions (RE2, as Envoy compiles them) and string matches."""
 
-from functools import lru_cache
-
-import re2
 from meshcore.model.virtual_service import StringMatch
+from meshcore.regular_expression import regex_fault
 
 from galley.core.rules.report import Report
 
 MAX_LENGTH = 1024
 """Characters of a pattern, as in Istio."""
-
-
-@lru_cache(maxsize=4096)
-def regex_fault(pattern: str) -> str | None:
-    """Why it does not compile as RE2; None when it does."""
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(pattern, options)
-    except re2.error as error:
-        reason = error.args[0] if error.args else "it does not compile"
-        return reason.decode() if isinstance(reason, bytes) else str(reason)
-    return None
 
 
 def check_regex(report: Report, path: str, pattern: str) -> None:

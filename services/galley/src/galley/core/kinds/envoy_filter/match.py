@@ -1,8 +1,9 @@
 """Which generated objects a patch changes: whether the match can fit what it applies to."""
 
 from meshcore.model.envoy_filter import ApplyTo, ConfigObjectMatch, FilterMatch, ListenerMatch
+from meshcore.regular_expression import regex_fault
 
-from galley.core.rules.patterns import MAX_LENGTH, regex_fault
+from galley.core.rules.patterns import MAX_LENGTH
 from galley.core.rules.report import Report
 
 _LISTENER = frozenset((ApplyTo.LISTENER, ApplyTo.FILTER_CHAIN, ApplyTo.NETWORK_FILTER, ApplyTo.HTTP_FILTER))

@@ -19,6 +19,7 @@ from envoy.type.v3 import http_status_pb2
 from meshcore.model.authorization_policy import Action
 from meshcore.model.extension_provider import ExtAuthzBody, ExtAuthzGrpc, ExtAuthzHttp, ExtensionProvider
 from meshcore.xds.names import parse_cluster_name
+from meshcore.xds.provider_faults import authorizer_faults
 
 from pilot.core.compiler.authorization.filters import (
     HTTP_RBAC,
@@ -128,6 +129,8 @@ def fault_of(settings: ExtAuthzGrpc) -> str:
         return "includeRequestBodyInCheck has no maxRequestBytes"
     if isinstance(settings, ExtAuthzHttp) and settings.path_prefix and not settings.path_prefix.startswith("/"):
         return f"the path prefix {settings.path_prefix!r} does not begin with /"
+    if isinstance(settings, ExtAuthzHttp):
+        return next((f"{path}: {fault}" for path, fault in authorizer_faults(settings)), "")
     return ""
 
 

@@ -27,7 +27,7 @@ from pilot.core.compiler.telemetry.peer_words import (
     expression_with_peers,
     format_with_peers,
 )
-from pilot.core.compiler.telemetry.providers import provider_cluster
+from pilot.core.compiler.telemetry.providers import provider_cluster, refused_part
 from pilot.core.compiler.telemetry.scope import ENVOY, Scope, is_meant
 
 _CEL = "envoy.access_loggers.extension_filters.cel"
@@ -128,6 +128,8 @@ def _of_no_chain(logger: accesslog_pb2.AccessLog) -> accesslog_pb2.AccessLog:
 def _logger(
     work: Compilation, provider: ExtensionProvider, *, http: bool
 ) -> tuple[accesslog_pb2.AccessLog | None, str]:
+    if fault := refused_part(work, provider):
+        return None, fault
     if provider.envoy_file_access_log is not None:
         return _file(provider.envoy_file_access_log), ""
     if provider.name == ENVOY:

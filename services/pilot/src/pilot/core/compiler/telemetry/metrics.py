@@ -103,6 +103,6 @@ def _changed(tags: Mapping[str, str], changes: Mapping[str, str | None]) -> dict
     for name, expression in changes.items():
         if expression is None:
             after.pop(name, None)
-        else:
+        elif name:  # Envoy refuses every listener for a tag without one
             after[name] = f"%CEL({expression_with_peers(expression)})%"
     return after

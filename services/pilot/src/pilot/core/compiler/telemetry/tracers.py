@@ -27,7 +27,7 @@ from meshcore.model.extension_provider import (
 
 from pilot.core.compiler.context import Compilation
 from pilot.core.compiler.messages import any_of, duration
-from pilot.core.compiler.telemetry.providers import provider_cluster
+from pilot.core.compiler.telemetry.providers import provider_cluster, refused_part
 
 _ZIPKIN_TIMEOUT = timedelta(seconds=5)
 _OTLP_TIMEOUT = timedelta(seconds=3)
@@ -53,6 +53,8 @@ def tracer_of(work: Compilation, provider: ExtensionProvider) -> Tracer:
     )
     if settings is None:
         return Tracer(None, reason="it is no tracer that Envoy has")
+    if fault := refused_part(work, provider):
+        return Tracer(None, reason=fault)
     cluster = provider_cluster(work, settings)
     if not cluster:
         return Tracer(None, reason=_unseen(settings))

@@ -1,9 +1,12 @@
-"""The syntax of CEL expressions (google/cel-spec, langdef.md), with what macros must be given. Other names, and types,
-are not looked at: what a filter may name is Envoy's to say."""
+"""CEL expressions: their syntax (google/cel-spec, langdef.md), with what macros must be given, and what of the language
+Envoy does not evaluate. Types and attributes are not looked at. Pure."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+
+from meshcore.regular_expression import regex_fault
 
 _ESCAPE = r"""\\(?:[abfnrtv\\?"'`]|[xX][0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|[0-3][0-7]{2})"""
 _TOKEN = re.compile(
@@ -29,6 +32,21 @@ _WORDS = _LITERALS | {"in"}
 _NO_NAMES = _RESERVED | _WORDS
 _MACROS = {"all": (2,), "exists": (2,), "exists_one": (2,), "existsOne": (2,), "map": (2, 3), "filter": (2,)}
 """Macros that are called on something, with the numbers of arguments that they have; the first is a name."""
+_FUNCTIONS: Mapping[tuple[str, bool], tuple[int, ...]] = {
+    ("has", False): (1,),
+    ("size", False): (1,),
+    ("size", True): (0,),
+    **{(name, False): (1,) for name in ("int", "uint", "double", "bytes", "bool", "timestamp", "duration")},
+    **{(name, False): (1,) for name in ("type", "dyn")},
+    **{(name, False): (2,) for name in ("contains", "startsWith", "endsWith", "matches")},
+    **{(name, True): (1,) for name in ("contains", "startsWith", "endsWith", "matches")},
+    **{(f"get{name}", True): (0, 1) for name in ("FullYear", "Month", "DayOfYear", "DayOfMonth", "Date", "DayOfWeek")},
+    **{(f"get{name}", True): (0, 1) for name in ("Hours", "Minutes", "Seconds", "Milliseconds")},
+    ("extract", True): (3,),
+    ("capture", True): (2,),
+    ("captureN", True): (2,),
+}
+"""Those of Envoy 1.40, whether they are called on something, with the numbers of arguments."""
 _LONGEST = 100_000
 _DEEPEST = 100
 
@@ -63,6 +81,44 @@ def expression_fault(expression: str) -> str | None:
     except _SyntaxFaultError as fault:
         return str(fault)
     return None
+
+
+def evaluation_fault(expression: str) -> str | None:
+    """Why Envoy 1.40 takes no such expression: what `expression_fault` says, loops, functions that it does not have,
+    regular expressions that do not compile. One of them in a filter's config costs the whole listener."""
+    if fault := expression_fault(expression):
+        return fault
+    tokens = _tokens(expression)
+    for index, token in enumerate(tokens[:-1]):
+        if token.kind != "name" or tokens[index + 1].text != "(":
+            continue
+        on_something = index > 0 and tokens[index - 1].text == "."
+        if on_something and token.text in _MACROS:
+            return f"Envoy evaluates no loops, so no {token.text}()"
+        if _arguments(tokens, index + 1) not in _FUNCTIONS.get((token.text, on_something), ()):
+            return f"Envoy has no such function as {token.text}() here"
+    for name, bracket, pattern in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if (name.text, bracket.text, pattern.kind) == ("matches", "(", "string") and not _compiles(pattern.text):
+            return f"{pattern.text} is no regular expression"
+    return None
+
+
+def _arguments(tokens: list[_Token], opening: int) -> int:
+    """How many there are in the brackets that begin there."""
+    depth = commas = 0
+    for token in tokens[opening:]:
+        depth += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
+        if token.kind == "operator" and depth == 0:
+            break
+        commas += token.text == "," and depth == 1
+    return commas + 1 if tokens[opening + 1].text != ")" else 0
+
+
+def _compiles(literal: str) -> bool:
+    """Whether RE2 takes a string literal; one with escapes is taken to be right."""
+    if "\\" in literal and not literal.startswith(("r", "R")):
+        return True
+    return not regex_fault(literal.lstrip("rRbB").strip("\"'"))
 
 
 def _tokens(text: str) -> list[_Token]:
