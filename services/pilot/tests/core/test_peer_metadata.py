@@ -10,7 +10,6 @@ from pilot.core.compiler.peer_names import own_names
 from pilot.core.compiler.telemetry.peer_metadata import HEADER, introduce
 from pilot.core.compiler.tls import downstream_socket
 from pilot.core.proxy import ProxyClass, ProxyType
-from pilot.core.tracer_tokens import without_tokens
 
 Manager = http_connection_manager_pb2.HttpConnectionManager
 
@@ -38,15 +37,3 @@ def test_only_callers_with_a_certificate_are_heard_and_the_header_goes_either_wa
     assert [rule.remove for rule in heard.request_rules][-1]
     assert introduced(Side.SERVER).mutations.request_mutations[0].remove == HEADER
     assert len(introduced(Side.SERVER).mutations.request_mutations) == 1
-
-
-def test_tokens_of_tracers_are_not_shown():
-    tracer = {
-        "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
-        "grpc_service": {"initial_metadata": [{"key": "lightstep-access-token", "value": "secret"}]},
-        "client_config": {"backend_token": "secret", "service_name": "web.shop"},
-    }
-    shown = without_tokens({"provider": tracer, "header": {"key": "x-a", "value": "kept"}})
-    assert "secret" not in str(shown)
-    assert shown["provider"]["client_config"]["service_name"] == "web.shop"
-    assert shown["header"]["value"] == "kept"

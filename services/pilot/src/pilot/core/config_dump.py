@@ -16,8 +16,8 @@ from pilot.core.tracer_tokens import without_tokens
 
 
 def config_dump(resources: ResourceSet, version: str = "") -> dict[str, Any]:
-    """Clusters, endpoints, listeners and routes as dynamic configs, and no Secrets; `version` is the snapshot's, each
-    has its own too."""
+    """Clusters, endpoints, listeners and routes as dynamic configs, no Secrets and no tokens; `version` is the
+    snapshot's, each has its own too."""
     return as_document(dump_message(resources, version))
 
 
@@ -41,7 +41,7 @@ def dump_message(resources: ResourceSet, version: str = "") -> Any:
     dump = config_dump_pb2.ConfigDump()
     for part in (clusters, endpoints, listeners, routes):
         dump.configs.add().Pack(part)
-    return dump
+    return without_tokens(dump)
 
 
 def resources_of_type(resources: ResourceSet, type_url: str) -> list[dict[str, Any]]:
@@ -53,8 +53,9 @@ def resources_of_type(resources: ResourceSet, type_url: str) -> list[dict[str, A
 def as_document(message: Message) -> dict[str, Any]:
     """Proto3 JSON with proto field names, in plain dicts and lists (`MessageToDict` leaves ordered ones inside
     `Any`)."""
-    made: dict[str, Any] = json.loads(json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None))
-    ordered: dict[str, Any] = _with_sorted_maps(without_tokens(told_stats_scope(made)))
+    shown = without_tokens(message)
+    made: dict[str, Any] = json.loads(json_format.MessageToJson(shown, preserving_proto_field_name=True, indent=None))
+    ordered: dict[str, Any] = _with_sorted_maps(told_stats_scope(made))
     return ordered
 
 

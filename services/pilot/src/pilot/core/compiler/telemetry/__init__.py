@@ -97,7 +97,8 @@ def _observe(work: Compilation, scope: Scope, item: Compiled) -> Compiled:
 
 def _observe_http(work: Compilation, scope: Scope, side: Side, chain: Any, manager: Any) -> None:
     _set_logs(work, scope, side, chain, manager.access_log, http=True)
-    if asked_metrics(scope, side) is not None or asked_logs(scope, side):
+    told = side is Side.SERVER and scope.mesh.default_providers.metrics  # by others, and no application is to see it
+    if told or asked_metrics(scope, side) is not None or asked_logs(scope, side):
         introduce(manager, chain, side, own_names(work.proxy_class))
     asked = asked_tracing(scope, side)
     if asked is not None:
