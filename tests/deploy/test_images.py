@@ -47,6 +47,15 @@ def test_the_dockerfile_builds_with_any_engine():
     assert not re.search(r"^FROM \S+:latest", DOCKERFILE, re.MULTILINE)
 
 
+def test_images_of_others_are_of_one_version():
+    named = re.findall(r"^ARG \w+_IMAGE=(\S+)", DOCKERFILE, re.MULTILINE)
+    named += [
+        service["image"] for service in COMPOSE["services"].values() if not service["image"].startswith("meshcore/")
+    ]
+    for image in named:
+        assert re.search(r":v?\d+\.\d+\.?\d*", image), image
+
+
 def test_every_stage_that_is_shipped_runs_as_an_ordinary_user():
     shipped = {"proxy": "1337:1337", "service": "10001:10001", "meshctl": "10001:10001", "bookshop": "10001:10001"}
     for stage, user in shipped.items():
