@@ -5,6 +5,7 @@ from typing import Any
 
 from drawn_objects import KINDS, NAMES, NAMESPACES, document
 from hypothesis import strategies as st
+from meshcore.distribution.keys import Key
 from meshcore.model.kinds import by_kind
 from meshcore.model.load import dump_object, parse_object
 from pilot.core.compiler import CompileCache, compile_resources
@@ -112,12 +113,12 @@ NODES += [
 
 
 def changes_of(steps) -> list[Change]:
-    last: dict[tuple[str, str, str, str], Record] = {}
+    last: dict[Key, Record] = {}
     changes = []
     for revision, (kind, namespace, name, variant) in enumerate(steps, start=1):
         body = document(kind, namespace, name, max(variant, 0))
         info = by_kind(body["apiVersion"], kind)
-        key = (info.group, info.plural, body["metadata"].get("namespace", ""), body["metadata"]["name"])
+        key = Key(info.group, info.plural, body["metadata"].get("namespace", ""), body["metadata"]["name"])
         record = Record(revision, None if variant < 0 else dump_object(parse_object(body)))
         changes.append(Change(key, record, last.get(key)))
         last[key] = record
