@@ -1,9 +1,8 @@
-"""Kubernetes API servers that vouch for tokens, one for each cluster. Nothing of their answers is kept.
+"""Kubernetes API servers that vouch for tokens, one for each cluster.
 
 A server that is away vouches for nobody: the answer to the caller is the same as for a token that it does not know.
 """
 
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -15,9 +14,8 @@ from meshcore.authentication.token_review import PATH, identity_of_review, revie
 from meshcore.authentication.workload_token import LARGEST_TOKEN
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.http.kubeconfig import Access
+from meshcore.http.reviews import TIMEOUT, NoVerdict, ask_review
 
-TIMEOUT = httpx.Timeout(5.0)
-LARGEST_ANSWER = 256 * 1024
 SUFFIX = ".kubeconfig"
 _log = structlog.get_logger("token-review")
 
@@ -63,18 +61,10 @@ class TokenReviewers:
         if client is None:
             client = self._clients[cluster] = server.client(TIMEOUT)
         try:
-            async with client.stream("POST", PATH, json=review_of(token, self._audiences)) as answer:
-                if answer.status_code not in (200, 201):
-                    raise TokenRefused(f"the API server answered {answer.status_code}")
-                body = b""
-                async for chunk in answer.aiter_bytes():
-                    body += chunk
-                    if len(body) > LARGEST_ANSWER:
-                        raise TokenRefused("the API server answered with too much")
-            document = json.loads(body)
-        except (httpx.HTTPError, OSError, ValueError) as error:
-            _log.warning("token not reviewed", cluster=cluster, error=type(error).__name__)
-            raise TokenRefused("the API server did not answer") from None
+            document = await ask_review(client, PATH, review_of(token, self._audiences))
+        except NoVerdict as error:
+            _log.warning("token not reviewed", cluster=cluster, reason=str(error))
+            raise TokenRefused(str(error)) from None
         return identity_of_review(document, self._audiences, self._trust_domain)
 
     async def close(self) -> None:

@@ -2,18 +2,15 @@
 
 import asyncio
 import contextlib
-import json
 import time
 
-import httpx
 import structlog
 from meshcore.http.kubeconfig import Access
+from meshcore.http.reviews import TIMEOUT, NoVerdict, ask_review
 
 from pilot.adapters.hub import Hub
 from pilot.core.secret_rights import PATH, Account, allowed_by, review_of
 
-TIMEOUT = httpx.Timeout(5.0)
-LARGEST_ANSWER = 256 * 1024
 _log = structlog.get_logger("secrets")
 
 
@@ -41,18 +38,12 @@ class SecretRightsSource:
 
     async def _ask(self, account: Account) -> None:
         try:
-            async with self._client.stream("POST", PATH, json=review_of(account)) as answer:
-                body = b""
-                async for chunk in answer.aiter_bytes():
-                    body += chunk
-                    if len(body) > LARGEST_ANSWER:
-                        raise ValueError("too much")
-            allowed = allowed_by(json.loads(body)) if answer.status_code in (200, 201) else None
-            problem = "" if allowed is not None else f"the API server answered {answer.status_code}"
-        except (httpx.HTTPError, OSError, ValueError) as error:
-            allowed, problem = None, type(error).__name__
+            allowed = allowed_by(await ask_review(self._client, PATH, review_of(account)))
+            reason = "the API server answered with something else"
+        except NoVerdict as error:
+            allowed, reason = None, str(error)
         if allowed is None:
-            _log.warning("the right to read secrets is not known", account="/".join(account), reason=problem)
+            _log.warning("the right to read secrets is not known", account="/".join(account), reason=reason)
             self._hub.engine.rights.postpone(account, time.monotonic())
             return
         if not allowed:

@@ -65,7 +65,7 @@ class AdsServers:
 
     async def _start_secure(self, identity: LiveIdentity) -> None:
         """gRPC's own TLS, which insists on a client certificate, unless clients may prove themselves by something else:
-        it cannot ask for one that may be missing, and TLS before it makes each message dearer."""
+        it cannot ask for one that may be missing, and TLS before it carries each byte once more."""
         host, port = self._settings.host, self._settings.grpc_port
         if not self._proofs.any:
             server = self._server(ClientAuthentication(OfGrpc(), self._proofs, identity))
