@@ -31,7 +31,7 @@ from meshcore._generated.istio.v1.auth import ca_pb2, ca_pb2_grpc
 from meshcore._generated.meshcore.audit.v1 import audit_pb2, audit_pb2_grpc
 from meshcore.testing import addresses
 from meshcore.testing.identity import make_ca
-from meshcore.tls import grpc_server_credentials
+from meshcore.tls import ServiceIdentity, grpc_server_credentials
 from meshcore.xds import registry
 from meshcore.xds.types import HEALTH_TYPE, NAME_TABLE_TYPE
 
@@ -212,9 +212,12 @@ class Mesh:
         (directory / "root-cert.pem").write_bytes(self.ca.root_pem)
         (directory / "token").write_text("a-token")
 
-    async def start_pilot(self) -> None:
+    async def start_pilot(self, shown: ServiceIdentity | None = None) -> None:
+        """`shown` is a serving certificate of somebody else's; clients must be of the mesh in any case."""
         ip = self.claim.address(2)
         identity = self.ca.issue("spiffe://cluster.local/ns/istio-system/sa/pilot", ips=[ip])
+        if shown is not None:
+            identity = ServiceIdentity(shown.key, shown.chain, self.ca.root_pem)
         self._pilot_server = server = grpc.aio.server(options=[("grpc.http2.max_ping_strikes", 0)])
         ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(self.pilot, server)
         server.add_secure_port(self.pilot_address, grpc_server_credentials(identity))

@@ -31,6 +31,8 @@ class PilotSettings(ProofSettings):
     """ADS without TLS, on a loopback address only; a negative number turns it off."""
     plaintext_host: str = "127.0.0.1"
     """Where the plaintext port listens when `host` is no loopback address."""
+    serving_certificate: Path = Path("./var/run/secrets/istiod/tls")
+    """Folder with a serving certificate (`tls.crt`, `tls.key`) for ADS; without any, Citadel's is served."""
     auth_plaintext: bool = Field(
         default=False, validation_alias=AliasChoices("PILOT_AUTH_PLAINTEXT", "XDS_AUTH_PLAINTEXT", "auth_plaintext")
     )

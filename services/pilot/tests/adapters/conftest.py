@@ -117,14 +117,13 @@ def ca():
 
 
 @contextlib.asynccontextmanager
-async def serving(ca=None, registrations=None, compile_class=None, proofs=None, **overrides):
-    """A running hub with ADS on free ports."""
+async def serving(ca=None, registrations=None, compile_class=None, proofs=None, identity=None, **overrides):
+    """A running hub with ADS on free ports; with the identity that is given, or one that the authority issues."""
     options = {"grpc_port": 0, "plaintext_port": 0, "host": "127.0.0.1", **overrides}
     settings = PilotSettings(**options)
     engine = Engine(compile_class or services_only, lambda change, proxy_class, snapshot: True, Debounce(0.1, 10))
     hub = Hub(engine, Admission(settings.push_throttle, settings.max_requests_per_second))
-    identity = None
-    if ca is not None:
+    if identity is None and ca is not None:
         identity = LiveIdentity(ca.issue("spiffe://cluster.local/ns/istio-system/sa/pilot"))
     debug = DebugStream(
         LocalAnswers(hub, "pilot"), "pilot", "1.0", "istio-system", guarded=settings.debug_endpoint_auth

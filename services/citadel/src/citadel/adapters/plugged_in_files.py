@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 from meshcore.errors import MeshError
+from meshcore.runtime.file_stamp import FileStamp, file_stamp
 
 from citadel.adapters import telemetry
 from citadel.core.authority import Authority
@@ -21,7 +22,6 @@ DEBOUNCE = 0.1
 LARGEST_FILE = 1 << 20
 """Seconds between looks, seconds of quiet before changed files are read, bytes of a file."""
 _log = structlog.get_logger("plugged-in-ca")
-_Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
 class PluggedInFiles:
@@ -30,7 +30,7 @@ class PluggedInFiles:
     def __init__(self, folder: Path, *, roots_may_change: bool) -> None:
         self._folder = folder
         self._roots_may_change = roots_may_change
-        self._stamp: _Stamp = ()
+        self._stamp: tuple[FileStamp, ...] = ()
         self.refusal = ""
         """Why the present files are not in use; empty when they are."""
 
@@ -69,8 +69,8 @@ class PluggedInFiles:
             await adopt(found)
             _log.info("plugged-in authority in use", key_id=found.key_id, roots=len(found.roots))
 
-    def _look(self) -> _Stamp:
-        return tuple(_stamp(self._folder / name) for name in EVERY_FILE)
+    def _look(self) -> tuple[FileStamp, ...]:
+        return tuple(file_stamp(self._folder / name) for name in EVERY_FILE)
 
     def _read(self) -> Mapping[str, bytes]:
         found = {}
@@ -86,11 +86,3 @@ class PluggedInFiles:
                 raise refused(name, f"is larger than {LARGEST_FILE} bytes")
             found[name] = data
         return found
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

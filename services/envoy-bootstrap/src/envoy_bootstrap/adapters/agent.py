@@ -39,6 +39,7 @@ from envoy_bootstrap.adapters.mesh_names import MeshNames
 from envoy_bootstrap.adapters.mounted_certificate import MountedCertificate
 from envoy_bootstrap.adapters.operator_bootstrap import OperatorBootstrap
 from envoy_bootstrap.adapters.pilot_addresses import ENDPOINTS_FILE, PilotAddresses
+from envoy_bootstrap.adapters.pilot_roots import PilotRoots
 from envoy_bootstrap.adapters.pilot_stream import PilotStream
 from envoy_bootstrap.adapters.secret_sockets import SecretSockets
 from envoy_bootstrap.adapters.status import StatusSources, status_app
@@ -137,6 +138,10 @@ class Agent:
             folder = CertificateFolder(Path(self._config.output_certs))
             self.identity.on_change(lambda identity: folder.write(self.identity.for_peers(identity)))
         self.identity.on_change(lambda _: self.trust.renewed())
+        if self._config.pilot_root_file:
+            roots = PilotRoots(self._config.pilot_root_file, self.identity.believe_of_pilot)
+            roots.read()
+            runtime.spawn("pilot roots", roots.follow)
         if not self._config.pilot.is_ip:
             await self._follow_pilots_name(runtime)
         runtime.spawn("certificate", self._source_of_certificates(given))
@@ -255,7 +260,8 @@ class Agent:
         runtime.stop()
 
     def _secrets_of(self, identity: ServiceIdentity) -> Mapping[str, Versioned]:
-        return secrets_of(identity, self.identity.others, self.identity.revoked)[SECRET_TYPE]
+        mine = self.identity
+        return secrets_of(identity, mine.others, mine.revoked, mine.of_pilot)[SECRET_TYPE]
 
     async def _follow_trust(self) -> None:
         await self.identity.wait()

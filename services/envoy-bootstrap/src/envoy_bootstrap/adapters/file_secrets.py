@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import structlog
+from meshcore.runtime.file_stamp import FileStamp, file_stamp
 from meshcore.xds.secret_names import FileReference, file_reference
 
 from envoy_bootstrap.adapters import watched_files
-from envoy_bootstrap.adapters.watched_files import LOOK_EVERY, Stamp
+from envoy_bootstrap.adapters.watched_files import LOOK_EVERY
 from envoy_bootstrap.core.discovery import Versioned
 from envoy_bootstrap.core.file_secrets import SYSTEM_ROOTS, Contents, file_secret
 
@@ -23,7 +24,7 @@ class FileSecrets:
     def __init__(self, changed: Callable[[Mapping[str, Versioned]], None]) -> None:
         self._changed = changed
         self._names: dict[str, FileReference] = {}
-        self._stamps: dict[str, tuple[Stamp, ...]] = {}
+        self._stamps: dict[str, tuple[FileStamp, ...]] = {}
         self._served: dict[str, Versioned] = {}
         self._news = asyncio.Event()
 
@@ -55,7 +56,7 @@ class FileSecrets:
         news = False
         for name, reference in names.items():
             paths = _paths(reference)
-            stamp = tuple(map(watched_files.stamp, paths))
+            stamp = tuple(map(file_stamp, paths))
             if self._stamps.get(name) == stamp:
                 continue
             found = file_secret(name, reference, _read(reference, paths))

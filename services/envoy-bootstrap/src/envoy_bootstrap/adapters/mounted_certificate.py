@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
+from meshcore.runtime.file_stamp import FileStamp, file_stamp
 from meshcore.tls import ServiceIdentity
 
-from envoy_bootstrap.adapters.watched_files import LOOK_EVERY, Stamp, content, stamp
+from envoy_bootstrap.adapters.watched_files import LOOK_EVERY, content
 from envoy_bootstrap.core.file_secrets import Contents
 from envoy_bootstrap.core.mounted import MountedFiles, mounted_identity
 
@@ -25,7 +26,7 @@ class MountedCertificate:
         self._mesh_root = mesh_root
         self._use = use
         self._expected = expected
-        self._stamps: tuple[Stamp, ...] = ()
+        self._stamps: tuple[FileStamp, ...] = ()
 
     async def follow(self) -> None:
         """Never returns."""
@@ -40,7 +41,7 @@ class MountedCertificate:
 
     def _look(self) -> ServiceIdentity | None:
         paths = (*self._files.paths, self._mesh_root)
-        stamps = tuple(map(stamp, paths))
+        stamps = tuple(map(file_stamp, paths))
         if stamps == self._stamps:
             return None
         self._stamps = stamps

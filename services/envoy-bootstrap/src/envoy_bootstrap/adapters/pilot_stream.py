@@ -177,7 +177,8 @@ class PilotStream:
 
     def _open(self, identity: ServiceIdentity) -> "_Connection":
         told = _Told(self._answered_now, self._on_names, self._on_bootstrap, self._secrets)
-        return _Connection(self._pilot, self._node, identity, self._unhealthy, told)
+        believed = self._identity.for_pilot(identity)
+        return _Connection(self._pilot, self._node, identity, believed, self._unhealthy, told)
 
 
 class _Told(NamedTuple):
@@ -197,6 +198,7 @@ class _Connection:
         pilot: HostPort,
         node: Any,
         identity: ServiceIdentity,
+        believed: ServiceIdentity,
         unhealthy: str | None,
         told: _Told,
     ) -> None:
@@ -209,7 +211,7 @@ class _Connection:
         self._writing = asyncio.Lock()
         self._introduced = False
         self._asking: asyncio.Task[None] | None = None
-        self._channel = grpc.aio.secure_channel(str(pilot), grpc_channel_credentials(identity), options=CHANNEL_OPTIONS)
+        self._channel = grpc.aio.secure_channel(str(pilot), grpc_channel_credentials(believed), options=CHANNEL_OPTIONS)
         self._call = ads_pb2_grpc.AggregatedDiscoveryServiceStub(self._channel).DeltaAggregatedResources()
         self.following = tasks.create_task(self._follow(), name="pilot stream")
 

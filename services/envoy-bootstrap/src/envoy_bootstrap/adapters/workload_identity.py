@@ -44,6 +44,8 @@ class WorkloadIdentity:
         self._anchors = b""
         """Roots that are believed whatever the trust stream brings."""
         self._revoked = self._others = b""
+        self.of_pilot = b""
+        """Roots that only Pilot may be of."""
         self._hurry = asyncio.Event()
 
     @property
@@ -64,6 +66,16 @@ class WorkloadIdentity:
     def for_peers(self, identity: ServiceIdentity) -> ServiceIdentity:
         """The same with every root that a peer of the workload may have: for the proxy or library, not the agent."""
         return replace(identity, root=identity.root + self._others)
+
+    def for_pilot(self, identity: ServiceIdentity) -> ServiceIdentity:
+        """The same with every root that Pilot may have."""
+        return replace(identity, root=joined_certificates(identity.root, self.of_pilot))
+
+    def believe_of_pilot(self, roots: bytes) -> None:
+        """Have Pilot be of these roots too from now on."""
+        self.of_pilot = roots
+        if self._current is not None:
+            self.use(self._current, self._received)
 
     @property
     def current(self) -> ServiceIdentity | None:

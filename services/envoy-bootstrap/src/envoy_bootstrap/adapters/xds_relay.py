@@ -51,4 +51,5 @@ class XdsRelay:
         return pass_on
 
     def _channel(self, identity: ServiceIdentity) -> Any:
-        return grpc.aio.secure_channel(str(self._pilot), grpc_channel_credentials(identity), options=CHANNEL_OPTIONS)
+        credentials = grpc_channel_credentials(self._identity.for_pilot(identity))
+        return grpc.aio.secure_channel(str(self._pilot), credentials, options=CHANNEL_OPTIONS)

@@ -79,6 +79,8 @@ class AgentConfig:
     """The name of the socket on which somebody else may give the certificates."""
     foreign_sds: str = ""
     """That socket's path, once it has been found; empty: there is none."""
+    pilot_root_file: str = ""
+    """Roots that Pilot may be of beside the mesh's own; empty: none."""
     file_mounted: bool = False
     """Whether the certificate comes as files, even if they are not there yet."""
     output_certs: str = ""
@@ -259,6 +261,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod:
         has_envoy=not no_envoy,
         asks_for_bootstrap=asks_for_bootstrap,
         grpc_bootstrap=grpc_bootstrap,
+        pilot_root_file=environment.get("XDS_ROOT_CA", ""),
         file_mounted=file_mounted,
         identity_socket=identity_socket,
         output_certs=environment.get("OUTPUT_CERTS") or (f"{state_dir}/certs" if grpc_bootstrap else ""),

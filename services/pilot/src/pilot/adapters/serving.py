@@ -27,6 +27,7 @@ from pilot.adapters.registered import Registered
 from pilot.adapters.secret_rights_source import SecretRightsSource
 from pilot.adapters.secret_source import SecretSource
 from pilot.adapters.servers import AdsServers
+from pilot.adapters.serving_certificate import serving_identity
 from pilot.adapters.status_writer import StatusWriter
 from pilot.adapters.worker_metrics import WorkerMetrics
 from pilot.adapters.workers import WorkerPool, end_with_parent
@@ -239,7 +240,8 @@ def _start_ads(
         # A token of one service opens discovery as well as another's: it needs no role.
         token = settings.identity_dir / TOKEN_FILE
         proofs = start_call_proofs(runtime, identity, token, _file_name(settings, "token-keys.json"), needed=False)
-    servers = AdsServers(hub, registered, settings, identity, proofs, debug)
+    shown = None if identity is None else serving_identity(runtime, identity)
+    servers = AdsServers(hub, registered, settings, shown, proofs, debug)
 
     async def open_ports() -> None:
         await hub.has_state.wait()
