@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from meshcore.errors import ErrorCode, MeshError
 
+_SHA256, _SHA384 = hashes.SHA256(), hashes.SHA384()
+_ECDSA = {digest.name: ec.ECDSA(digest) for digest in (_SHA256, _SHA384)}
 SigningKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
@@ -75,8 +77,12 @@ def to_pem(certificate: x509.Certificate) -> str:
 
 def hash_for(key: SigningKey) -> hashes.SHA256 | hashes.SHA384:
     """The hash that fits the strength of the key."""
-    large = isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size > 256
-    return hashes.SHA384() if large else hashes.SHA256()
+    return _SHA384 if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.key_size > 256 else _SHA256
+
+
+def ecdsa_with(digest: hashes.SHA256 | hashes.SHA384) -> ec.ECDSA:
+    """ECDSA with one of the hashes of `hash_for`, made once."""
+    return _ECDSA[digest.name]
 
 
 def make_root(key: SigningKey, trust_domain: str, ttl: timedelta, now: datetime, serial: int) -> Authority:

@@ -20,7 +20,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from citadel.core.authority import Authority, SigningKey, hash_for, to_pem
+from citadel.core.authority import Authority, SigningKey, ecdsa_with, hash_for, to_pem
 from citadel.core.caller import AuthenticatedCaller
 from citadel.core.leaf_form import LeafForm
 from citadel.core.profile import BACKDATE, Profile
@@ -114,7 +114,8 @@ def issue(prepared: PreparedSvid) -> IssuedSvid:
     """Sign what was prepared, read the result back and compare; CERT_GEN_ERROR when it is not the template."""
     authority = prepared._redeem()
     template = prepared.template
-    form = _common_of(authority).form
+    common = _common_of(authority)
+    form = common.form
     der = form.signed(
         form.to_be_signed(
             template.serial, template.not_before, template.not_after, template.public_key, template.names
@@ -122,7 +123,7 @@ def issue(prepared: PreparedSvid) -> IssuedSvid:
         authority.key,
     )
     certificate = x509.load_der_x509_certificate(der)
-    wrong = differences(certificate, template, authority)
+    wrong = _differences(certificate, template, authority, common)
     if wrong:
         raise SigningRefused(Reason.CERT_GEN_ERROR, f"the signed certificate differs in {', '.join(wrong)}")
     chain = (to_pem(certificate), *authority.intermediates_pem)
@@ -133,7 +134,12 @@ def issue(prepared: PreparedSvid) -> IssuedSvid:
 
 def differences(certificate: x509.Certificate, template: Template, authority: Authority) -> tuple[str, ...]:
     """Names of the fields in which a certificate is not what the template says; empty when it is."""
-    common = _common_of(authority)
+    return _differences(certificate, template, authority, _common_of(authority))
+
+
+def _differences(
+    certificate: x509.Certificate, template: Template, authority: Authority, common: "_Common"
+) -> tuple[str, ...]:
     expected: _Extensions = {
         **common.extensions,
         x509.SubjectAlternativeName: (True, x509.SubjectAlternativeName(template.names)),
@@ -164,7 +170,7 @@ def _is_signed(certificate: x509.Certificate, authority: Authority, key: object)
     digest = hash_for(authority.key)
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, signed, ec.ECDSA(digest))
+            key.verify(signature, signed, ecdsa_with(digest))
         elif isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, signed, padding.PKCS1v15(), digest)
         else:

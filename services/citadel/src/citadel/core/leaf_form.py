@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
-from citadel.core.authority import SigningKey, hash_for
+from citadel.core.authority import SigningKey, ecdsa_with, hash_for
 from citadel.core.signing_request import PublicKey
 
 _INTEGER, _BIT_STRING, _OCTET_STRING, _SEQUENCE, _EXTENSIONS = 0x02, 0x03, 0x04, 0x30, 0xA3
@@ -110,7 +110,7 @@ class LeafForm:
     def signed(self, to_be_signed: bytes, key: SigningKey) -> bytes:
         """The whole certificate."""
         if isinstance(key, ec.EllipticCurvePrivateKey):
-            signature = key.sign(to_be_signed, ec.ECDSA(hash_for(key)))
+            signature = key.sign(to_be_signed, ecdsa_with(hash_for(key)))
         else:
             signature = key.sign(to_be_signed, padding.PKCS1v15(), hash_for(key))
         return element(_SEQUENCE, to_be_signed + self.algorithm + element(_BIT_STRING, b"\0" + signature))
