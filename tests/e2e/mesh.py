@@ -133,6 +133,8 @@ class Mesh:
         self.options = options
         self.environment = os.environ | {"XDG_STATE_HOME": str(self.home), "MESHCORE_STACK": str(self.stack.number)}
         self.environment |= self._lock.environment
+        # Where tests have the files that config names.
+        self.environment["MESHCORE_FILE_FOLDERS"] = tempfile.gettempdir()
         self._entries = list(entries)
         self._apis = contextlib.ExitStack()
         self._pilots: dict[int, PilotApi] = {}

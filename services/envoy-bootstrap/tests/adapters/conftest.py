@@ -259,6 +259,7 @@ class Mesh:
             "CA_ROOT_CERT": str(self.directory / "root-cert.pem"),
             "TOKEN_PATH": str(self.directory / "token"),
             "STATE_DIR": str(state),
+            "MESHCORE_FILE_FOLDERS": tempfile.gettempdir(),
             "ISTIO_META_INTERCEPTION_MODE": "NONE",
             "ISTIO_META_AUTO_REGISTER_GROUP": pod,
             "LOG_FORMAT": "json",

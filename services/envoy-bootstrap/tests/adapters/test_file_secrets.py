@@ -21,7 +21,7 @@ class Watched:
 
     def __init__(self) -> None:
         self._offers: asyncio.Queue[Mapping[str, Versioned]] = asyncio.Queue()
-        self.files = FileSecrets(self._offers.put_nowait)
+        self.files = FileSecrets(self._offers.put_nowait, ["/"])
 
     async def next(self, name: str) -> secret_pb2.Secret:
         async with asyncio.timeout(10):
@@ -60,7 +60,7 @@ def test_attack_21_of_files_that_are_deleted_or_half_replaced_the_last_good_pair
     first, second = CA.issue(None), CA.issue(None)
     name = file_key_pair(str(chain), str(key))
     offers: list[Mapping[str, Versioned]] = []
-    files = FileSecrets(offers.append)
+    files = FileSecrets(offers.append, [str(tmp_path)])
     files.asked([name])
     chain.write_bytes(first.chain)
     key.write_bytes(first.key.pem)
@@ -104,7 +104,7 @@ def test_attack_21_a_link_that_is_turned_while_files_are_read_never_mixes_two_pa
     turn()
     name = file_key_pair(str(tmp_path / "data" / "chain.pem"), str(tmp_path / "data" / "key.pem"))
     offers: list[Mapping[str, Versioned]] = []
-    files = FileSecrets(offers.append)
+    files = FileSecrets(offers.append, [str(tmp_path)])
     files.asked([name])
     assert look(files, offers)
     read = watched_files.content
@@ -143,3 +143,46 @@ async def test_a_root_of_a_file_and_those_of_the_system(watched: Watched, tmp_pa
     assert (await watched.next(name)).validation_context.trusted_ca.inline_bytes == CA.root_pem
     watched.files.asked([SYSTEM_ROOTS])
     assert b"BEGIN CERTIFICATE" in (await watched.next(SYSTEM_ROOTS)).validation_context.trusted_ca.inline_bytes
+
+
+def test_attack_20_a_file_outside_of_the_folders_is_not_read_and_told_with_its_field(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PEM that is good, beside the folder that may be read, above it, and through it."""
+    inside, beside = tmp_path / "certs", tmp_path / "certs-of-others"
+    pair = CA.issue(None)
+    for folder in (inside, beside):
+        folder.mkdir()
+        (folder / "chain.pem").write_bytes(pair.chain)
+        (folder / "key.pem").write_bytes(pair.key.pem)
+        (folder / "root.pem").write_bytes(CA.root_pem)
+    offers: list[Mapping[str, Versioned]] = []
+    files = FileSecrets(offers.append, [str(inside)])
+    monkeypatch.chdir(inside)
+    good = file_key_pair(f"{inside}/chain.pem", f"{inside}//./key.pem")
+    refused = {
+        file_root(f"{beside}/root.pem"): "caCertificates: ",
+        file_root(f"{inside}/../certs-of-others/root.pem"): "caCertificates: ",
+        file_root("root.pem"): "caCertificates: ",
+        file_root(str(inside)): "caCertificates: ",
+        file_root(f"{inside}/root.pem", "/etc/shadow"): "caCrl: ",
+        file_key_pair(f"{inside}/chain.pem", "/etc/shadow"): "privateKey: ",
+        file_key_pair(f"{beside}/chain.pem", f"{inside}/key.pem"): "serverCertificate or clientCertificate: ",
+    }
+    for _ in range(2):
+        files.asked([*refused, good, SYSTEM_ROOTS])
+    look(files, offers)
+    assert served(offers, good) == (pair.chain, pair.key.pem)
+    assert set(offers[-1]) - {SYSTEM_ROOTS} == {good}
+    told = [line for line in capsys.readouterr().out.splitlines() if "file is not served" in line]
+    for name, field in refused.items():
+        assert (
+            len(
+                [
+                    line
+                    for line in told
+                    if line.endswith(f"resource={name}") and field in line and "MESHCORE_FILE_FOLDERS" in line
+                ]
+            )
+            == 1
+        )

@@ -3,7 +3,7 @@
 import pytest
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy_bootstrap.core.discovery import Versioned
-from envoy_bootstrap.core.file_secrets import Contents, file_secret
+from envoy_bootstrap.core.file_secrets import Contents, file_secret, folders_of_node, outside
 from meshcore.testing.identity import make_ca
 from meshcore.xds.secret_names import FileReference, file_key_pair, file_reference, file_root
 
@@ -53,3 +53,19 @@ def test_a_root_and_its_revocations():
     assert isinstance(file_secret("n", FileReference(root="/r"), Contents(root=b"x")), str)
     listed = FileReference(root="/r", revoked="/l")
     assert isinstance(file_secret("n", listed, Contents(root=CA.root_pem)), str), "no list, no root"
+
+
+def test_what_the_agents_own_environment_names_may_be_read() -> None:
+    """Attack 20."""
+    metadata = {
+        "TLS_CLIENT_KEY": "/opt/keys/key.pem",
+        "TLS_SERVER_ROOT_CERT": "/opt/roots/root.pem",
+        "TLS_CLIENT_CERT_CHAIN": "./etc/certs/cert-chain.pem",
+        "LABELS": {"a": "/b/c"},
+    }
+    folders = folders_of_node(metadata)
+    assert folders == ("/opt/keys", "/opt/roots")
+    assert outside(FileReference(root="/opt/roots/root.pem"), folders) == ""
+    assert outside(FileReference(root="/opt/root.pem"), folders).startswith("caCertificates: /opt/root.pem is in no")
+    assert outside(FileReference(root="/opt/roots-of-others/root.pem"), folders)
+    assert outside(FileReference(), folders) == "", "the roots of the operating system"

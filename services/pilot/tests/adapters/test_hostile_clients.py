@@ -19,6 +19,7 @@ from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.secret_book import SecretState
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, SECRET_TYPE
 from pilot.adapters import telemetry
+from pilot.core.admission import ADAPTIVE_LIMIT
 
 SECRET = "kubernetes://cert"
 STREAMS = "/envoy.service.discovery.v3.AggregatedDiscoveryService"
@@ -206,6 +207,22 @@ async def test_attack_42_refusals_without_end_bring_nothing_and_their_text_is_cu
 
 def subscription(number, type_url=CLUSTER_TYPE):
     return discovery_pb2.DeltaDiscoveryRequest(node=node(f"n{number}", "shop"), type_url=type_url).SerializeToString()
+
+
+async def test_attack_12_a_thousand_streams_of_one_connection_disturb_no_other(mesh, reached):
+    port = mesh.servers.plaintext_port
+    async with AdsClient(mesh.plaintext, node("honest", "bank")) as honest:
+        await honest.until(lambda: honest.names(LISTENER_TYPE))
+        greedy = await FrameClient.open("127.0.0.1", port, None)
+        await greedy.until(frames.SETTINGS, 0)
+        for number in range(1000):
+            greedy.call(2 * number + 1, f"{STREAMS}/DeltaAggregatedResources", subscription(number), ended=False)
+        await reached(lambda: len(mesh.hub.engine.streams) > ADAPTIVE_LIMIT)
+        await is_served(mesh, honest, "reviews")
+        greedy.close()
+        async with AdsClient(mesh.plaintext, node("newcomer", "bank")) as newcomer:
+            await newcomer.until(lambda: newcomer.names(CLUSTER_TYPE))
+        await is_served(mesh, honest, "details")
 
 
 async def test_attack_12_clients_that_read_nothing_are_ended_and_others_are_served(serve_mesh, reached):

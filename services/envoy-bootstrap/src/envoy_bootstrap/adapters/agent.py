@@ -52,6 +52,7 @@ from envoy_bootstrap.core.addresses import UnixSocket
 from envoy_bootstrap.core.discovery import Versioned
 from envoy_bootstrap.core.environment import AgentConfig
 from envoy_bootstrap.core.envoy_arguments import drain_request
+from envoy_bootstrap.core.file_secrets import folders_of_node
 from envoy_bootstrap.core.grpc_messages import grpc_message_counts, node_names
 from envoy_bootstrap.core.mounted import mounted_files
 from envoy_bootstrap.core.node import agent_node
@@ -101,7 +102,8 @@ class Agent:
         self._stored = StoredState.open(state_dir, config.state_key_file)
         self._kept_secrets = KeptSecrets(self._stored)
         self._recorder = LastGoodRecorder(self.supervisor, self._stored, self._kept_secrets)
-        self._secrets = SecretSockets(state_dir, files_apart=bool(config.foreign_sds))
+        folders = (*config.file_folders, *folders_of_node(config.node["metadata"]))
+        self._secrets = SecretSockets(state_dir, folders, files_apart=bool(config.foreign_sds))
         self._last_good = Discovery()
         self._last_good_service = LastGoodService(
             self._last_good, self._recorder.resources, lambda: self.stream.answered

@@ -1,7 +1,7 @@
 """Watches the files of the secrets that Envoy has asked for, and has them served anew when they change."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -11,7 +11,7 @@ from meshcore.xds.secret_names import FileReference, file_reference
 from envoy_bootstrap.adapters import watched_files
 from envoy_bootstrap.adapters.watched_files import LOOK_EVERY
 from envoy_bootstrap.core.discovery import Versioned
-from envoy_bootstrap.core.file_secrets import SYSTEM_ROOTS, Contents, file_secret
+from envoy_bootstrap.core.file_secrets import SYSTEM_ROOTS, Contents, file_secret, outside
 
 MOST_NAMES = 1000
 
@@ -19,10 +19,13 @@ _log = structlog.get_logger("files")
 
 
 class FileSecrets:
-    """`asked` notes names; `watch` reads their files and calls `changed` with all secrets when one is new."""
+    """`asked` notes names of files below `folders`; `watch` reads them and calls `changed` with all secrets when one is
+    new."""
 
-    def __init__(self, changed: Callable[[Mapping[str, Versioned]], None]) -> None:
+    def __init__(self, changed: Callable[[Mapping[str, Versioned]], None], folders: Sequence[str]) -> None:
         self._changed = changed
+        self._folders = folders
+        self._refused: set[str] = set()
         self._names: dict[str, FileReference] = {}
         self._stamps: dict[str, tuple[FileStamp, ...]] = {}
         self._served: dict[str, Versioned] = {}
@@ -32,9 +35,16 @@ class FileSecrets:
         """Envoy wants these secrets; names that are no files' are somebody else's business."""
         for name in names:
             reference = file_reference(name)
-            if reference is not None and name not in self._names and len(self._names) < MOST_NAMES:
-                self._names[name] = reference
-                self._news.set()
+            if reference is None or name in self._names or name in self._refused:
+                continue
+            if len(self._names) + len(self._refused) >= MOST_NAMES:
+                continue
+            if reason := outside(reference, self._folders):
+                self._refused.add(name)
+                _log.warning("file is not served", resource=name, reason=reason, kept=False)
+                continue
+            self._names[name] = reference
+            self._news.set()
 
     async def watch(self) -> None:
         """Never returns."""

@@ -1,7 +1,7 @@
 """The agent's secrets and the sockets that they are served on: one for all of them, or, beside a foreign socket, one
 for what Pilot is dialled with and one for files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ FILES_SOCKET = Path("./var/run/secrets/credential-uds/files-socket")
 class SecretSockets:
     """`own` has the workload's certificate and roots; files are watched once they are asked for."""
 
-    def __init__(self, state_dir: Path, *, files_apart: bool) -> None:
-        self.files = FileSecrets(lambda secrets: self._offer(self._of_files, secrets))
+    def __init__(self, state_dir: Path, folders: Sequence[str], *, files_apart: bool) -> None:
+        self.files = FileSecrets(lambda secrets: self._offer(self._of_files, secrets), folders)
         self.own = Discovery() if files_apart else Discovery(self.files.asked)
         self._of_files = Discovery(self.files.asked) if files_apart else self.own
         self._places = {state_dir / SDS_SOCKET: self.own}

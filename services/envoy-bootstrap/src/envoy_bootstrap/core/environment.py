@@ -16,6 +16,7 @@ from meshcore.xds.names import FILES_APART_METADATA
 from envoy_bootstrap.core.addresses import HostPort, is_ip
 from envoy_bootstrap.core.app_settings import application
 from envoy_bootstrap.core.dns_settings import DnsSettings, dns_settings
+from envoy_bootstrap.core.file_secrets import FOLDERS
 from envoy_bootstrap.core.node import NodeInputs, annotations_of, build_node
 from envoy_bootstrap.core.probes import Application
 from envoy_bootstrap.core.proxy_config import ProxyConfig, parse_duration, parse_proxy_config
@@ -69,6 +70,8 @@ class AgentConfig:
     prometheus_port: int
     audit_queue: int
     """Access records that wait for Citadel at most."""
+    file_folders: tuple[str, ...]
+    """Below which files lie that config may have the agent serve."""
     app: Application
     has_envoy: bool = True
     asks_for_bootstrap: bool = False
@@ -202,6 +205,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod:
     exit_on_zero = reader.flag("EXIT_ON_ZERO_ACTIVE_CONNECTIONS")
     no_envoy = reader.flag("DISABLE_ENVOY")
     audit_queue = reader.number("MESHCORE_AUDIT_QUEUE", 4096)
+    file_folders = reader.folders("MESHCORE_FILE_FOLDERS", FOLDERS)
     asks_for_bootstrap = reader.flag("BOOTSTRAP_XDS_AGENT")
     file_mounted = reader.flag("FILE_MOUNTED_CERTS")
     identity_socket = reader.file_name("WORKLOAD_IDENTITY_SOCKET_FILE", "socket")
@@ -257,6 +261,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod:
         health_port=health_port,
         prometheus_port=prometheus_port,
         audit_queue=audit_queue,
+        file_folders=file_folders,
         app=app,
         has_envoy=not no_envoy,
         asks_for_bootstrap=asks_for_bootstrap,
@@ -362,6 +367,13 @@ class _Reader:
         if "/" in text or text in (".", ".."):
             self.wrong(name, f"{text!r} is a path", "the name of a file")
         return text
+
+    def folders(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        text = self._environment.get(name, "")
+        found = tuple(part.strip() for part in text.split(",") if part.strip()) or default
+        if any(not one.startswith("/") or ".." in one.split("/") for one in found):
+            self.wrong(name, f"{text!r} has a folder that is not absolute", "/etc/certs,/etc/istio")
+        return found
 
     def flag(self, name: str) -> bool:
         text = self._environment.get(name, "").lower()

@@ -4,6 +4,7 @@ What is half written or does not fit together is not served: Envoy keeps what it
 """
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -23,6 +24,46 @@ SYSTEM_ROOTS = (
     "/etc/ssl/cert.pem",
 )
 """Where the roots of the operating system are, by distribution; the first that is there counts."""
+
+_OF_NODE = ("TLS_CLIENT_", "TLS_SERVER_")
+FOLDERS = ("/etc/certs", "/etc/istio", "/etc/ssl", "/etc/pki", "/var/run/secrets", "/run/secrets")
+"""Where Istio's documents, Kubernetes and operating systems have certificates; others are the operator's to name."""
+
+
+def outside(reference: FileReference, folders: Sequence[str]) -> str:
+    """Why a file may not be read, with the field that names it; empty when all of them may.
+
+    Config comes from whoever may write it in a namespace, the agent may run as anybody: so it reads below folders that
+    its own environment names, and no name leads out of them. Links inside belong to whoever fills the folder.
+    """
+    named = {
+        "serverCertificate or clientCertificate": reference.chain,
+        "privateKey": reference.key,
+        "caCertificates": reference.root,
+        "caCrl": reference.revoked,
+    }
+    for field_name, path in named.items():
+        if path and not _is_below(path, folders):
+            return f"{field_name}: {path} is in no folder that the agent may read (MESHCORE_FILE_FOLDERS)"
+    return ""
+
+
+def folders_of_node(metadata: Mapping[str, object]) -> tuple[str, ...]:
+    """Folders of the certificates that the agent's own environment names (`ISTIO_META_TLS_CLIENT_KEY`, ...)."""
+    named = {str(value).rpartition("/")[0] for name, value in metadata.items() if name.startswith(_OF_NODE)}
+    return tuple(sorted(folder for folder in named if folder.startswith("/")))
+
+
+def _is_below(path: str, folders: Sequence[str]) -> bool:
+    parts = path.split("/")
+    if ".." in parts or not path.startswith("/"):
+        return False
+    plain = [part for part in parts if part not in ("", ".")]
+    for folder in folders:
+        above = [part for part in folder.split("/") if part not in ("", ".")]
+        if len(plain) > len(above) and plain[: len(above)] == above:
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)
