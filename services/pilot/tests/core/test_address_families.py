@@ -9,9 +9,10 @@ from meshcore._generated.istio.networking.nds.v1 import nds_pb2
 from meshcore.xds import registry
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE
 from pilot.core.compiler import CompileCache, compile_resources
+from pilot.core.compiler.context import Compilation
 from pilot.core.ip_families import IpFamilies, families_of, plain_address
 from pilot.core.name_table import name_table
-from pilot.core.proxy import classify, parse_node
+from pilot.core.proxy import ProxyClass, ProxyType, classify, parse_node
 from pilot.core.registry import ServiceKey
 from pilot.core.simulation import Call, simulate
 from pilot.core.snapshot import MeshSnapshot
@@ -152,7 +153,9 @@ def test_without_dual_stack_only_the_catch_all_takes_both_families(compiled):
 )
 def test_an_agent_is_told_names_with_addresses_of_its_families(case_of, families, service, pod):
     snapshot = MeshSnapshot.of(case_of(TESTDATA / DUAL)[0])
-    table = nds_pb2.NameTable.FromString(name_table(snapshot, families).of_type(NAME_TABLE_TYPE)[""].body).table
+    one = ProxyClass(ProxyType.SIDECAR, "shop", families=families)
+    made = name_table(Compilation(snapshot, one, CompileCache())).of_type(NAME_TABLE_TYPE)[""]
+    table = nds_pb2.NameTable.FromString(made.body).table
     assert list(table["reviews.shop.svc.cluster.local"].ips) == service
     assert list(table["store-0.store.shop.svc.cluster.local"].ips) == pod
 
