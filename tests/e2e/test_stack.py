@@ -64,10 +64,30 @@ def test_in_the_foreground_the_stack_goes_with_its_terminal() -> None:
         with running.stdout:
             assert running.stdout.readline().split() == ["NAME", "STATE", "PID", "ADDRESS"]
             running.send_signal(signal.SIGINT)
+            assert "galley" in running.stdout.read()
         assert running.wait(30) == 0
         assert listeners(mesh.stack.number) == []
     finally:
         mesh.close()
+
+
+def test_in_the_foreground_nobody_has_to_read_what_it_prints() -> None:
+    mesh = Mesh([])
+    try:
+        command = [sys.executable, "-m", "meshctl", "up", "--foreground"]
+        running = subprocess.Popen(command, env=mesh.environment, pass_fds=mesh.locks, stdout=subprocess.PIPE)
+        assert running.stdout is not None
+        running.stdout.close()
+        wait_until("all is ready", lambda: set(states(mesh)) == {"ready"})
+        running.send_signal(signal.SIGINT)
+        assert running.wait(30) == 0
+        assert listeners(mesh.stack.number) == []
+    finally:
+        mesh.close()
+
+
+def states(mesh: Mesh) -> list[str]:
+    return [item["state"] for item in mesh.status()["services"]]
 
 
 def test_an_address_that_is_taken_is_named() -> None:

@@ -24,8 +24,8 @@ async def supervise(
 ) -> None:
     """Runs until a `stop` order, SIGTERM or SIGINT; then takes the stack down.
 
-    `first` is awaited once the control socket answers; when it raises StackFailure the stack is taken down at once and
-    the failure raised again.
+    `first` is awaited once the control socket answers; when it raises, the stack is taken down at once and the
+    failure raised again.
     """
     held = lock_stack(settings.stack.number)
     if held is None:
@@ -43,13 +43,15 @@ async def supervise(
 
             server = await serve_control(settings.layout.control_socket, handle)
             write_settings(settings, restart)
-            failure = await _attempt(first, supervisor)
-            if failure is None:
-                await stopping.wait()
-            await supervisor.stop()
-            server.close()
-            Path(settings.layout.control_socket).unlink(missing_ok=True)
-            Path(settings.layout.settings).unlink(missing_ok=True)
+            try:
+                failure = await _attempt(first, supervisor)
+                if failure is None:
+                    await stopping.wait()
+            finally:
+                await supervisor.stop()
+                server.close()
+                Path(settings.layout.control_socket).unlink(missing_ok=True)
+                Path(settings.layout.settings).unlink(missing_ok=True)
     finally:
         held.release()
     if failure is not None:

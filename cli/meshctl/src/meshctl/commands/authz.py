@@ -1,7 +1,5 @@
 """meshctl authz: what authorization policies say of a request, and which rule says it."""
 
-from typing import Annotated
-
 import typer
 
 from meshctl.commands.explain import explained
@@ -13,6 +11,15 @@ from meshctl.commands.options import (
     failing_clearly,
     print_document,
     printable,
+)
+from meshctl.commands.question_options import (
+    FilesOption,
+    FromArgument,
+    HeaderOption,
+    MethodOption,
+    PathOption,
+    PortOption,
+    ToArgument,
 )
 from meshctl.core.authorized import check_document, render_check
 
@@ -27,15 +34,13 @@ def _group() -> None:
 @app.command()
 @failing_clearly
 def check(
-    source: Annotated[str, typer.Argument(metavar="FROM", help="NAME, NAME.NAMESPACE or NAMESPACE/NAME.")],
-    to: Annotated[str, typer.Argument(metavar="TO", help="HOST[:PORT], or a URL of http, https, grpc or tcp.")],
-    path: Annotated[str, typer.Option("--path", help="Path and query; wins over that of a URL.")] = "",
-    method: Annotated[str, typer.Option("--method", help="The request's method.")] = "GET",
-    header: Annotated[list[str] | None, typer.Option("--header", "-H", help="NAME: VALUE")] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Wins over that of TO.")] = 0,
-    filename: Annotated[
-        list[str] | None, typer.Option("--filename", "-f", help="Ask these files, not the running mesh.")
-    ] = None,
+    source: FromArgument,
+    to: ToArgument,
+    path: PathOption = "",
+    method: MethodOption = "GET",
+    header: HeaderOption = None,
+    port: PortOption = 0,
+    filename: FilesOption = None,
     namespace: NamespaceOption = "default",
     output: OutputOption = Output.TABLE,
     stack: StackOption = None,

@@ -1,8 +1,7 @@
 """meshctl explain: where a request would go, and which config decided."""
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from meshcore.errors import ErrorCode, MeshError
 from pilot.core.simulation import parse_question
 
@@ -17,21 +16,28 @@ from meshctl.commands.options import (
     printable,
 )
 from meshctl.commands.proxies import running_pilot, split_proxy
+from meshctl.commands.question_options import (
+    FilesOption,
+    FromArgument,
+    HeaderOption,
+    MethodOption,
+    PathOption,
+    PortOption,
+    ToArgument,
+)
 from meshctl.core.explained import Places, render_explanation, with_places
 from meshctl.core.offline_mesh import explain_request, node_of, places_of, read_mesh
 
 
 @failing_clearly
 def explain(
-    source: Annotated[str, typer.Argument(metavar="FROM", help="NAME, NAME.NAMESPACE or NAMESPACE/NAME.")],
-    to: Annotated[str, typer.Argument(metavar="TO", help="HOST[:PORT], or a URL of http, https, grpc or tcp.")],
-    path: Annotated[str, typer.Option("--path", help="Path and query; wins over that of a URL.")] = "",
-    method: Annotated[str, typer.Option("--method", help="The request's method.")] = "GET",
-    header: Annotated[list[str] | None, typer.Option("--header", "-H", help="NAME: VALUE")] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Wins over that of TO.")] = 0,
-    filename: Annotated[
-        list[str] | None, typer.Option("--filename", "-f", help="Ask these files, not the running mesh.")
-    ] = None,
+    source: FromArgument,
+    to: ToArgument,
+    path: PathOption = "",
+    method: MethodOption = "GET",
+    header: HeaderOption = None,
+    port: PortOption = 0,
+    filename: FilesOption = None,
     namespace: NamespaceOption = "default",
     output: OutputOption = Output.TABLE,
     stack: StackOption = None,

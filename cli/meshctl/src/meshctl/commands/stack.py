@@ -1,6 +1,7 @@
 """meshctl up, down, status, kubeconfig: the stack on this machine."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,8 +69,11 @@ def up(
 
     async def first(supervisor: Supervisor) -> None:
         await supervisor.ensure(timeout, read_workloads(chosen) if chosen else None)
-        print_status(await supervisor.status(), Output.TABLE)
-        sys.stdout.flush()  # a program that reads the table must not wait for the end
+        try:
+            print_status(await supervisor.status(), Output.TABLE)
+            sys.stdout.flush()  # a program that reads the table must not wait for the end
+        except BrokenPipeError:  # it has read what it wanted; what is left to write goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     asyncio.run(run_supervisor(settings, restart=not no_restart, first=first))
 

@@ -9,6 +9,7 @@ from envoy.extensions.filters.http.cors.v3 import cors_pb2
 from envoy.extensions.filters.http.fault.v3 import fault_pb2
 from envoy.type.matcher.v3 import string_pb2
 from envoy.type.v3 import percent_pb2
+from meshcore.grpc_status import GRPC_STATUS
 from meshcore.model.destination_rule import ConsistentHash
 from meshcore.model.virtual_service import (
     CorsPolicy,
@@ -32,25 +33,6 @@ _CODES = {
     307: _Redirect.TEMPORARY_REDIRECT,
     308: _Redirect.PERMANENT_REDIRECT,
 }
-_GRPC_STATUS = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-]
 
 
 def fraction(percent: Percent | None, default: float = 100.0) -> percent_pb2.FractionalPercent:
@@ -84,7 +66,7 @@ def fault_filter(fault: HttpFaultInjection) -> fault_pb2.HTTPFault:
 def _grpc_status(text: str) -> int:
     if text.isdigit():
         return int(text)
-    return _GRPC_STATUS.index(text) if text in _GRPC_STATUS else _GRPC_STATUS.index("UNKNOWN")
+    return GRPC_STATUS.index(text if text in GRPC_STATUS else "UNKNOWN")
 
 
 def cors_filter(policy: CorsPolicy) -> cors_pb2.CorsPolicy:

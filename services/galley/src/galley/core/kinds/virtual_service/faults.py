@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 
+from meshcore.grpc_status import GRPC_STATUS
 from meshcore.model.virtual_service import CorsPolicy, FaultAbort, FaultDelay, HttpFaultInjection, StringMatch
 
 from galley.core.rules.headers import is_token
 from galley.core.rules.patterns import check_string_match
 from galley.core.rules.quantities import (
-    GRPC_CODES,
     check_duration,
     check_fraction,
     check_http_status,
@@ -32,7 +32,7 @@ def check_fault(report: Report, path: str, fault: HttpFaultInjection) -> None:
 def _check_abort(report: Report, path: str, abort: FaultAbort) -> None:
     check_fraction(report, f"{path}.percentage", abort.percentage)
     if abort.grpc_status is not None:
-        if abort.grpc_status not in GRPC_CODES:
+        if abort.grpc_status not in GRPC_STATUS:
             report.error(f"{path}.grpcStatus", f"{abort.grpc_status!r} is not a gRPC status", "a name as NOT_FOUND")
     elif abort.http_status is not None:
         check_http_status(report, f"{path}.httpStatus", abort.http_status)
