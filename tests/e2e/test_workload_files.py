@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -20,7 +20,7 @@ NUMBER = 150
 
 
 @pytest.fixture
-def folder(mesh: Mesh, tmp_path: Path) -> Path:
+def folder(mesh: Mesh, tmp_path: Path) -> Iterator[Path]:
     group = {
         "apiVersion": "networking.istio.io/v1",
         "kind": "WorkloadGroup",
@@ -33,10 +33,11 @@ def folder(mesh: Mesh, tmp_path: Path) -> Path:
     }
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "till", "namespace": SPACE}}
-    documents = [namespace, account, group, service("till", SPACE)]
-    mesh.converged(mesh.change(documents))
+    documents = [account, group, service("till", SPACE)]
+    mesh.converged(mesh.change([namespace, *documents]))
     (tmp_path / "group.json").write_text(json.dumps(group))
-    return tmp_path
+    yield tmp_path
+    mesh.converged(mesh.change([], delete=documents))
 
 
 def until(condition: Callable[[], bool], what: str, log: Path) -> None:
@@ -54,6 +55,8 @@ def test_the_files_that_meshctl_writes_are_all_that_an_agent_needs(mesh: Mesh, f
     ).stdout  # fmt: skip
     assert "cluster.env, hosts, istio-token, mesh.yaml, root-cert.pem" in said
     assert {path.stat().st_mode & 0o777 for path in (folder / "vm").iterdir()} == {0o600}
+    mesh_file = folder / "vm" / "mesh.yaml"
+    mesh_file.write_text(mesh_file.read_text().replace("defaultConfig:\n", "defaultConfig:\n  drainDuration: 1s\n"))
     command = [sys.executable, "-m", "envoy_bootstrap", "proxy", "sidecar", "--vm-dir", str(folder / "vm")]
     own = {
         "PATH": os.environ["PATH"],
@@ -62,19 +65,27 @@ def test_the_files_that_meshctl_writes_are_all_that_an_agent_needs(mesh: Mesh, f
         "ISTIO_META_MESHCORE_APP_ADDRESS": mesh.stack.application(NUMBER),
     }
     log = folder / "log"
-    with log.open("wb") as output:
-        agent = subprocess.Popen(command, env=own, stdout=output, stderr=output)
+
+    def start(*more: str) -> subprocess.Popen[bytes]:
+        with log.open("ab") as output:
+            return subprocess.Popen([*command, *more], env=own, stdout=output, stderr=output)
+
+    agent = start()
     try:
         until(lambda: ready(address), "a ready proxy", log)
         assert endpoints(mesh) == [], "its application is not well yet"
         (folder / "well").touch()
         until(lambda: endpoints(mesh) == [address], "the endpoint", log)
+        old, agent = agent, start("--take-over")
+        seen = []
+        until(lambda: seen.append(endpoints(mesh)) or old.poll() is not None, "the agent of before gone", log)
+        assert old.returncode == 0
+        assert [found for found in seen if found != [address]] == [], "its registration goes over without a gap"
         (folder / "well").unlink()
         until(lambda: endpoints(mesh) == [], "the endpoint taken out", log)
     finally:
         agent.terminate()
-        assert agent.wait(timeout=30) == 0
-        mesh.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}})
+        assert agent.wait(timeout=60) == 0
 
 
 def ready(address: str) -> bool:

@@ -17,6 +17,8 @@ from pathlib import Path
 import structlog
 from meshcore.errors import ErrorCode, MeshError
 
+from envoy_bootstrap.adapters.local_discovery import place_of
+
 _log = structlog.get_logger("handover")
 HANDOVER_SOCKET = "handover.sock"
 _TAKE, _DONE = b"take\n", b"done\n"
@@ -92,7 +94,7 @@ class HandoverServer:
         self._path.unlink(missing_ok=True)
         listener.bind(str(self._path))
         self._path.chmod(0o600)
-        self._made = _place(self._path)
+        self._made = place_of(self._path)
         listener.listen(4)
         listener.setblocking(False)
         while True:
@@ -104,7 +106,7 @@ class HandoverServer:
         """Remove the socket, if it is still this agent's."""
         if self._listener is not None:
             self._listener.close()
-        if self._made is not None and _place(self._path) == self._made:
+        if self._made is not None and place_of(self._path) == self._made:
             self._path.unlink(missing_ok=True)
 
     async def _serve(self, connection: socket.socket) -> None:
@@ -154,11 +156,3 @@ def _receive(connection: socket.socket) -> Handover:
     parts = {name: b64decode(document[name]) for name in _BYTES}
     sockets = dict(zip(document["sockets"], descriptors, strict=True))
     return Handover(int(document["epoch"]), bool(document["healthy"]), **parts, sockets=sockets)
-
-
-def _place(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.lstat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

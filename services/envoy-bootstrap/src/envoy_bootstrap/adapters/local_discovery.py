@@ -180,20 +180,20 @@ class KeptServer:
     async def start(self) -> None:
         """Listen; FAILED_PRECONDITION when the socket cannot be bound."""
         self._servers.append(await start_server(self._socket, self._register))
-        self._made = _place(self._socket)
+        self._made = place_of(self._socket)
 
     async def keep(self) -> None:
         """Look every second; never returns. Streams of the former server go on."""
         while True:
             await asyncio.sleep(_LOOK_EVERY)
-            if not self._paused and _place(self._socket) != self._made:
+            if not self._paused and place_of(self._socket) != self._made:
                 _log.warning("socket was removed or replaced, it is made again", socket=self._socket.name)
                 await self.start()
 
     async def stop(self) -> None:
         """End all streams and remove the socket, if it is still this server's."""
         self.pause()
-        own = _place(self._socket) == self._made
+        own = place_of(self._socket) == self._made
         for server in self._servers:
             await server.stop(_GRACE)
         if own:
@@ -208,7 +208,7 @@ class KeptServer:
         self._paused = False
 
 
-def _place(socket: Path) -> tuple[int, int] | None:
+def place_of(socket: Path) -> tuple[int, int] | None:
     """What is there; None for nothing."""
     try:
         found = socket.lstat()
