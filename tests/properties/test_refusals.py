@@ -1,9 +1,5 @@
-"""Whatever config Galley accepts, Envoy takes what Pilot makes of it, and the order in which it came does not matter.
+"""Whatever config Galley accepts, Envoy takes what Pilot makes of it, and the order in which it came is all one."""
 
-`SOAK_EXAMPLES` and `SOAK_SEED` make it a long run of other examples (`make soak`).
-"""
-
-import os
 import random
 from collections.abc import Iterator
 
@@ -12,7 +8,7 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
-from hypothesis import Phase, given, seed, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 from meshcore.model.base import MeshObject
 from meshcore.model.kinds import by_kind
@@ -27,22 +23,14 @@ from pilot.core.compiler import compile_resources
 from pilot.core.proxy import classify, parse_node
 from pilot.core.snapshot import MeshSnapshot
 
+from tests.properties.long_runs import EXAMPLES, LIMIT, examples
 from tests.properties.records import Change, Record
 from tests.properties.worlds import PROXIES, STANDING, worlds
 
-EXAMPLES = int(os.environ.get("SOAK_EXAMPLES", "20"))
 VALIDATED = max(EXAMPLES // 5, 1)
 SHUFFLED = EXAMPLES
-_SEED = os.environ.get("SOAK_SEED")
 _AS_DRAWN = (Phase.explicit, Phase.generate)
 """No shrinking: it would take minutes, and Envoy names what it refuses."""
-_LIMIT = 120 + 10 * EXAMPLES
-"""Seconds: a long run takes what it takes."""
-
-
-def long_run(test):
-    """As drawn from the seed of a long run, when this is one."""
-    return seed(int(_SEED))(settings(derandomize=False, database=None)(test)) if _SEED else test
 
 
 def compiled(snapshot: MeshSnapshot) -> Iterator[tuple[str, ResourceSet]]:
@@ -81,9 +69,8 @@ def test_the_checker_sees_what_is_wrong_with_any_type_and_goes_on(checker: Envoy
         assert checker.refusals(good) == []
 
 
-@pytest.mark.timeout(_LIMIT)
-@long_run
-@settings(max_examples=EXAMPLES, phases=_AS_DRAWN)
+@pytest.mark.timeout(LIMIT)
+@examples(EXAMPLES, phases=_AS_DRAWN)
 @given(worlds)
 def test_envoy_takes_whatever_galley_accepts(checker: EnvoyChecker, objects: list[MeshObject]):
     snapshot = MeshSnapshot.of(objects)
@@ -92,18 +79,16 @@ def test_envoy_takes_whatever_galley_accepts(checker: EnvoyChecker, objects: lis
         assert unexplained(resources) == set(), form
 
 
-@pytest.mark.timeout(_LIMIT)
-@long_run
-@settings(max_examples=VALIDATED, phases=_AS_DRAWN)
+@pytest.mark.timeout(LIMIT)
+@examples(VALIDATED, phases=_AS_DRAWN)
 @given(worlds)
 def test_envoy_validates_it_as_a_bootstrap_too(objects: list[MeshObject]):
     for form, resources in compiled(MeshSnapshot.of(objects)):
         validate(as_bootstrap(resources, PROXIES[form]))
 
 
-@pytest.mark.timeout(_LIMIT)
-@long_run
-@settings(max_examples=SHUFFLED, phases=_AS_DRAWN)
+@pytest.mark.timeout(LIMIT)
+@examples(SHUFFLED, phases=_AS_DRAWN)
 @given(worlds, st.randoms(use_true_random=False))
 def test_any_order_of_arrival_gives_the_same_bytes(objects: list[MeshObject], shuffler: random.Random):
     whole = dict(compiled(MeshSnapshot.of(objects)))

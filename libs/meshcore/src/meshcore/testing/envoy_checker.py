@@ -45,7 +45,8 @@ from meshcore.xds.types import (
     SECRET_TYPE,
 )
 
-ANSWER_WITHIN = 20.0
+ANSWER_WITHIN = 60.0
+"""Seconds. Rings of eight million places take a busy machine a while."""
 _DISCOVERY = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 _SECRETS = "envoy.service.secret.v3.SecretDiscoveryService"
 _Manager = http_connection_manager_pb2.HttpConnectionManager
