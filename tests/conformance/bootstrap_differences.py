@@ -66,6 +66,11 @@ EXPECTED = (
         "losses of access records are counted, and a drain ends early when nobody is there any more",
         _NOTHING,
     ),
+    Expected(
+        r"stats_config/stats_matcher/inclusion_list/patterns/safe_regex:cluster\\.\.\*\\.grpc\\..*_message_count/.*",
+        "the agent makes Istio's counts of gRPC messages of Envoy's own",
+        _NOTHING,
+    ),
     Expected("admin/address/.*", "a Unix socket of mode 0600: a port would be open to the application"),
     Expected(f"{_CLUSTERS}/prometheus_stats/load_assignment/.*/address/.*", "the admin interface, which see"),
     Expected(

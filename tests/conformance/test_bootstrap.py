@@ -44,9 +44,12 @@ def istios(ours):
     metadata["PROXY_CONFIG"]["statusPort"] = 15020
     del metadata["PROXY_CONFIG"]["controlPlaneAuthPolicy"]
     made["bootstrap_extensions"].insert(0, {"name": "metadata_discovery", "typed_config": {"value": 1}})
-    patterns = at(made, PATTERNS)
-    extra = [item for item in patterns if str(*item.values()).startswith(("access_logs.", "downstream_"))]
-    patterns[:] = [{"prefix": "workload_discovery"}, *(item for item in patterns if item not in extra)]
+    at(made, PATTERNS)[:] = [
+        *({"prefix": name} for name in ("reporter=", "workload_discovery", "cluster_manager", "listener_manager")),
+        *({"prefix": name} for name in ("server", "cluster.xds-grpc", "wasm", "component", "istio")),
+        *({"suffix": name} for name in ("rbac.allowed", "rbac.denied", "shadow_allowed", "shadow_denied")),
+        {"safe_regex": {"regex": r"vhost\..*\.route\..*"}},
+    ]
     port = {"socket_address": {"address": "127.0.0.1", "port_value": 15000}}
     made["admin"]["address"] = port
     ads = made["dynamic_resources"]["ads_config"]["grpc_services"][0]["envoy_grpc"]
