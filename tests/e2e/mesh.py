@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import secret_places
 import yaml
 from background_traffic import BackgroundTraffic, wait_until
 from meshcore.model.kinds import by_kind
@@ -315,11 +316,13 @@ class Mesh:
     def close(self) -> None:
         """Takes the stack down and removes its files. Keeps them when MESHCORE_KEEP_STATE is set.
 
-        Fails when `meshctl down` does; the processes are ended all the same.
+        Fails when `meshctl down` does, or when the mesh has shown a secret; the processes are ended all the same.
         """
-        self._apis.close()
         try:
+            shown = secret_places.leaks(self)
+            self._apis.close()
             self.meshctl("down")
+            assert shown == []
         except BaseException:
             self._kill_all()
             raise

@@ -1,5 +1,8 @@
 """No private key, token or secret in any log, page, message or error: looked for behind all other tests of the session.
 
+In this mesh with requests, Secrets and mistakes made for the purpose; in every other mesh when it is taken down
+(`secret_places.leaks`).
+
 What is looked for is what the run really used: the keys, tokens and passwords of `init`, the root's key, the agents'
 keys and tokens, Secrets in the config API, and what requests carried.
 """
@@ -10,36 +13,34 @@ import asyncio
 import base64
 import contextlib
 import json
-import re
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
 import pytest
-from citadel.adapters.database import open_database
-from citadel.adapters.root_store import RootStore
-from citadel.core.sealing import parse_keks
 from cryptography.hazmat.primitives import serialization
-from envoy_bootstrap.adapters.stored_state import StoredState
 from mesh import ROWS, Mesh, virtual_service, wait_until
 from meshcore._generated.istio.v1.auth import ca_pb2, ca_pb2_grpc
 from meshcore.bus.connection import BusSettings, connect
 from meshcore.errors import MeshError
-from meshcore.identity import SpiffeId
 from meshcore.testing.identity import make_ca
 from meshcore.tls import ServiceIdentity, grpc_root_credentials
-from meshctl.adapters.processes import records
+from secret_places import (
+    NAME,
+    NAMESPACE,
+    SERVICES,
+    command_lines,
+    envoy_page,
+    known,
+    pages,
+    proxies,
+    seen_files,
+)
 from secret_search import SecretSearch
 
-SERVICES = ("galley", "pilot", "citadel", "injector")
-NAMESPACE, NAME, HOST = "edge", "looked-for", "looked-for.edge.test"
-ENVOY_PAGES = ("/config_dump?include_eds", "/certs", "/clusters", "/listeners", "/server_info", "/stats", "/runtime")
-AGENT_PAGES = ("/stats/prometheus", "/healthz/ready", "/audit", "/wasm?url=http://{word}@x.test/&sha256=00")
-WITHOUT_AN_END = "/api/v1/changes/events"
-PLAIN_FILES = ("token", "password", "kek", ".key")
+HOST = "looked-for.edge.test"
 
 
 def test_the_search_finds_a_secret_in_every_form_it_may_take() -> None:
@@ -160,102 +161,7 @@ async def refused_by_citadel(mesh: Mesh, token: str) -> None:
     assert token not in str(error.value)
 
 
-def known(mesh: Mesh, search: SecretSearch) -> None:
-    """Keys, tokens and passwords that lie in files of the stack, sealed or not."""
-    identities = Path(mesh.layout.identities)
-    for path in sorted(path for path in identities.rglob("*") if path.is_file()):
-        name, content = str(path.relative_to(identities)), path.read_bytes()
-        if b"PRIVATE KEY-----" in content:
-            search.add_private_key(name, content[content.index(b"-----BEGIN") :])
-        elif path.name == "nats-user.json":
-            search.add(name, json.loads(content)["password"].encode())
-        elif path.name.endswith(PLAIN_FILES):
-            search.add(name, content)
-    for key in asyncio.run(roots(identities / "citadel")):
-        search.add_private_key("the root", key)
-    for item in mesh.status()["workloads"]:
-        state = Path(item["envoy_admin"]).parent
-        key_file = mesh.layout.state_key(item["namespace"], item["name"])
-        expected = SpiffeId("cluster.local", item["namespace"], item["service_account"])
-        stored = StoredState.open(state, key_file).load_identity(expected)
-        if stored is not None:
-            search.add_private_key(f"agent {item['name']}", stored[0].key.pem)
-        with contextlib.suppress(FileNotFoundError):
-            search.add(f"token {item['name']}", (state / "token").read_bytes())
-
-
-async def roots(directory: Path) -> list[bytes]:
-    engine = await open_database(f"sqlite+aiosqlite:///{directory / 'citadel.db'}")
-    try:
-        stored = await RootStore(engine, lambda: parse_keks((directory / "kek").read_text())).load()
-    finally:
-        await engine.dispose()
-    assert stored is not None
-    kinds = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    return [one.key.private_bytes(*kinds) for one in (stored.root, stored.successor) if one is not None]
-
-
 # What the mesh shows.
-
-
-def seen_files(mesh: Mesh) -> list[tuple[str, bytes]]:
-    """Logs, what NATS has stored, and what Pilot keeps for its next start."""
-    found = [(f"log {name}", text.encode()) for name, text in mesh.logs()]
-    root = Path(mesh.layout.root)
-    found += [(f"stored message {path.name}", path.read_bytes()) for path in sorted(root.rglob("*.blk"))]
-    kept = [path for path in sorted(Path(mesh.layout.state("pilot")).rglob("*")) if path.is_file()]
-    return found + [(f"pilot's {path.name}", path.read_bytes()) for path in kept]
-
-
-def pages(mesh: Mesh) -> Iterator[tuple[str, bytes]]:
-    """Every page that a service documents, as its administrator sees it, and its errors."""
-    token = Path(mesh.layout.admin_token).read_text().strip()
-    for name in SERVICES:
-        with httpx.Client(
-            base_url=mesh.service(name)["admin"], headers={"authorization": f"Bearer {token}"}, trust_env=False
-        ) as client:
-            document = client.get("/openapi.json").raise_for_status()
-            yield f"{name} /openapi.json", document.content
-            for path in sorted(path for path, methods in document.json()["paths"].items() if "get" in methods):
-                if path != WITHOUT_AN_END:
-                    yield f"{name} {path}", client.get(_filled(path), timeout=30).content
-    for item in mesh.status()["workloads"]:
-        proxy = f"{item['name']}.{item['namespace']}"
-        with contextlib.suppress(MeshError):  # one that has left, or that connects anew
-            yield f"pilot /debug/config_dump of {proxy}", json.dumps(mesh.pilot().config_dump(proxy)).encode()
-
-
-def _filled(path: str) -> str:
-    """The page of the Secret where a page is an object's; else a page of something that is not there."""
-    filled = path.replace("{group}", "core").replace("{plural}", "secrets")
-    filled = filled.replace("{namespace}", NAMESPACE).replace("{name}", NAME)
-    return re.sub(r"\{\w+\}", "0", filled)
-
-
-def proxies(mesh: Mesh, word: str) -> Iterator[tuple[str, bytes]]:
-    """Every page of every Envoy's administration, and of its agent."""
-    for item in mesh.status()["workloads"]:
-        name = item["name"]
-        if not Path(item["envoy_admin"]).exists():
-            continue
-        for page in ENVOY_PAGES:
-            yield f"envoy {name} {page}", envoy_page(mesh, name, page).encode()
-        for page in AGENT_PAGES:
-            answer = httpx.get(f"http://{item['address']}:15020{page.format(word=word)}", trust_env=False)
-            yield f"agent {name} {page}", answer.content
-
-
-def envoy_page(mesh: Mesh, name: str, page: str) -> str:
-    socket = mesh.workload(name)["envoy_admin"]
-    with httpx.Client(transport=httpx.HTTPTransport(uds=socket), base_url="http://envoy") as client:
-        return client.get(page, timeout=30).text
-
-
-def command_lines(mesh: Mesh) -> Iterator[tuple[str, bytes]]:
-    """What everybody on the machine can read of the processes."""
-    for record in records(mesh.layout):
-        with contextlib.suppress(FileNotFoundError):
-            yield f"command line of {record.name}", Path(f"/proc/{record.pid}/cmdline").read_bytes()
 
 
 def changed(mesh: Mesh) -> None:
