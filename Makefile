@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 MEMBERS := libs/meshcore services/galley services/pilot services/citadel services/injector services/envoy-bootstrap cli/meshctl
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-compose test-capture test-kubectl test-kubernetes has-engine has-root has-api-server conformance crds faults soak bench bench-ca lint golden lock clean
+.PHONY: setup demo test test-compose test-capture test-kubectl test-kubernetes has-engine has-root has-api-server conformance crds faults soak bench bench-ca bench-scale lint golden lock clean
 
 setup: $(STAMP)
 
@@ -77,6 +77,10 @@ bench: setup
 # What a certificate costs.
 bench-ca: setup
 	$(BIN)/python bench/ca.py $(ARGS)
+
+# What Pilot's engine costs with many services and proxies; nothing else should use the machine meanwhile.
+bench-scale: setup
+	$(BIN)/python bench/scale.py $(ARGS)
 
 demo: setup
 	$(BIN)/python -m meshctl demo $(ARGS)
