@@ -120,6 +120,19 @@ def test_extensions_by_discovery_are_kept():
     assert resources_of_dump(text)[EXTENSION_CONFIG_TYPE]["default.guard"].version == "e1"
 
 
+def test_extensions_that_nobody_has_imported_are_read_and_what_is_unknown_is_left_out_and_told():
+    def listener(name, extension):
+        config = {"name": name, "filter_chains": [{"filters": [{"name": "f", "typed_config": {"@type": extension}}]}]}
+        return {"active_state": {"version_info": "l1", "listener": {"@type": LISTENER_TYPE, **config}}}
+
+    prefix = "type.googleapis.com/envoy.extensions.filters.network"
+    known, unknown = f"{prefix}.zookeeper_proxy.v3.ZooKeeperProxy", f"{prefix}.of_the_future.v3.Filter"
+    text = dump(ListenersConfigDump={"dynamic_listeners": [listener("known", known), listener("odd", unknown)]})
+    left_out = []
+    assert set(resources_of_dump(text, left_out)[LISTENER_TYPE]) == {"known"}
+    assert [one.partition(":")[0] for one in left_out] == ["odd"]
+
+
 def test_sealed_state_opens_only_under_its_key_and_name():
     key = StateKey(b"k" * 32)
     sealed = key.seal("identity.sealed", b"content", NONCE)

@@ -4,12 +4,17 @@ protobuf's JSON and `Any.Unpack` know a message only after its module was import
 takes about 0.2 s, so it is done at the first look-up and not at start. Pure.
 """
 
+import contextlib
 import importlib
+import pkgutil
+import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from google.protobuf import any_pb2, symbol_database
 
+_TYPE_NAME = re.compile(r"(?P<package>(?:envoy|udpa|xds)(?:\.[a-z][a-z0-9_]*)+)\.[A-Z][A-Za-z0-9_.]*")
 MODULES = (
     "envoy.config.bootstrap.v3.bootstrap_pb2",
     "envoy.config.cluster.v3.cluster_pb2",
@@ -58,6 +63,7 @@ MODULES = (
     "envoy.extensions.filters.http.csrf.v3.csrf_pb2",
     "envoy.extensions.filters.http.grpc_web.v3.grpc_web_pb2",
     "envoy.extensions.filters.http.grpc_stats.v3.config_pb2",
+    "envoy.extensions.filters.http.header_to_metadata.v3.header_to_metadata_pb2",
     "envoy.extensions.filters.http.grpc_json_transcoder.v3.transcoder_pb2",
     "envoy.extensions.filters.http.header_mutation.v3.header_mutation_pb2",
     "envoy.extensions.filters.http.health_check.v3.health_check_pb2",
@@ -128,8 +134,44 @@ def load() -> symbol_database.SymbolDatabase:
 
 
 def message_class(type_url: str) -> Any:
-    """The message class of a type URL; KeyError when none of the modules defines it."""
-    return load().GetSymbol(type_url.rpartition("/")[2])
+    """The message class of a type URL; KeyError when nothing of Envoy's API defines it.
+
+    What the modules above do not have is looked for in the package that its name says.
+    """
+    name = type_url.rpartition("/")[2]
+    try:
+        return load().GetSymbol(name)
+    except KeyError:
+        found = _TYPE_NAME.fullmatch(name)
+        if found is None:
+            raise
+        _import_package(found["package"])
+        return symbol_database.Default().GetSymbol(name)
+
+
+@cache
+def _import_package(package: str) -> None:
+    """Import every message of a package of Envoy's API, if there is one of that name."""
+    try:
+        path = importlib.import_module(package).__path__
+    except (ImportError, AttributeError):
+        return
+    for module in pkgutil.iter_modules(path):
+        if module.name.endswith("_pb2"):
+            importlib.import_module(f"{package}.{module.name}")
+
+
+def import_types(document: Any) -> None:
+    """Import the types of every `Any` in JSON, so that `json_format` can read it; unknown ones are left to it."""
+    if isinstance(document, Mapping):
+        if isinstance(name := document.get("@type"), str):
+            with contextlib.suppress(KeyError):
+                message_class(name)
+        for value in document.values():
+            import_types(value)
+    elif isinstance(document, list):
+        for value in document:
+            import_types(value)
 
 
 def parse(type_url: str, body: bytes) -> Any:

@@ -45,7 +45,10 @@ class LastGoodRecorder:
         if self._dump is None:
             return {}
         dump = self._dump
-        found = await asyncio.to_thread(lambda: resources_of_dump(decompress(dump)))
+        left_out: list[str] = []
+        found = await asyncio.to_thread(lambda: resources_of_dump(decompress(dump), left_out))
+        if left_out:
+            _log.warning("the last good configuration lacks resources", left_out=[text[:300] for text in left_out])
         return {**found, **self._secrets.resources}
 
     async def record_for_ever(self) -> None:

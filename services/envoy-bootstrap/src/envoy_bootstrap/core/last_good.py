@@ -47,13 +47,22 @@ class QuietWatch:
         return QuietWatch(received, moved or (self.pending and not due)), due
 
 
-def resources_of_dump(dump: str) -> Resources:
-    """Everything of a config dump that came from Pilot; what is static is left out."""
+def resources_of_dump(dump: str, left_out: list[str] | None = None) -> Resources:
+    """Everything of a config dump that came from Pilot, not what is static.
+
+    A resource of which our messages cannot hold a part at all is left out rather than served without that part;
+    `left_out` is told why.
+    """
     found: dict[str, dict[str, Versioned]] = {}
     for section in json.loads(dump).get("configs", []):
         for type_url, name_field, version, body in dynamic(section):
-            message, complete = _parse(type_url, body)
             name = str(body.get(name_field, ""))
+            try:
+                message, complete = _parse(type_url, body)
+            except json_format.ParseError as error:
+                if left_out is not None:
+                    left_out.append(f"{name}: {error}")
+                continue
             if type_url == ENDPOINT_TYPE:
                 _forget_observations(message)
             resource = Versioned(version if complete else f"{version}~", message.SerializeToString(deterministic=True))
@@ -74,7 +83,7 @@ def dynamic(section: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Mapping
 
 
 def _parse(type_url: str, body: Mapping[str, Any]) -> tuple[Any, bool]:
-    registry.load()
+    registry.import_types(body)
     fields = untold_stats_scope({key: value for key, value in body.items() if key != "@type"})
     message, complete = registry.message_class(type_url)(), True
     try:
