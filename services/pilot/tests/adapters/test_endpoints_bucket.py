@@ -62,6 +62,18 @@ def test_a_heartbeat_counts_from_when_it_is_seen_and_ends_with_its_process():
     assert not view.beating("pilot-1/w0", 1.0)
 
 
+def test_only_news_of_entries_is_what_others_are_asked_for():
+    view = bucket()
+    view._take(message(ENTRY, 3))
+    beat = Heartbeat("pilot-1", "pilot-1/w0", 1)
+    view._take(BucketEntry(heartbeat_key(beat.process), msgspec.json.encode(beat), 4))
+    view._take(BucketEntry(KEY + "x", b"malformed", 5))
+    assert not view._take(message(ENTRY, 3))
+    assert view.sequence == 3
+    assert view._take(message(ENTRY, 6))
+    assert view.sequence == 6
+
+
 async def test_the_last_copy_brings_the_entries_back(tmp_path):
     path = tmp_path / "registered.json"
     view = bucket(path)

@@ -103,7 +103,7 @@ class EndpointsBucket:
 
     @property
     def sequence(self) -> int:
-        """The last message that this view has taken in."""
+        """The last news of an entry that this view has: nobody would ever tell that a heartbeat has been taken in."""
         return self._sequence
 
     def find(self, name: Name) -> Held | None:
@@ -233,8 +233,7 @@ class EndpointsBucket:
                 _log.warning("registration put back, nats had lost it", key=key)
 
     def _take(self, item: BucketEntry) -> bool:
-        """Take one message into the view; whether an entry changed."""
-        self._sequence = max(self._sequence, item.sequence)
+        """Take one message into the view; whether it was news of an entry."""
         self._deleted.pop(item.key, None)
         if item.value is None:
             self._deleted[item.key] = (item.sequence, time.monotonic())
@@ -243,6 +242,11 @@ class EndpointsBucket:
             return False
         if item.key.startswith(LEASES):
             return False
+        if news := self._take_entry(item):
+            self._sequence = max(self._sequence, item.sequence)
+        return news
+
+    def _take_entry(self, item: BucketEntry) -> bool:
         known = self._held.get(item.key)
         if known is not None and item.sequence < known.sequence:
             return False  # our own write was answered before the watch showed what came before it
@@ -254,7 +258,8 @@ class EndpointsBucket:
             _log.error("registration is malformed", key=item.key)
             return False
         self._held[item.key] = Held(entry, item.sequence)
-        return known is None or known.entry != entry
+        # One that says the same is told on as well: who wrote it may wait until everybody has come as far.
+        return known is None or known.sequence < item.sequence
 
     def _take_beat(self, item: BucketEntry) -> None:
         if item.value is None:
