@@ -37,7 +37,10 @@ def backends(document: Mapping[str, Any], addresses: Addresses) -> set[str]:
 
 
 def is_explained(call: RowCall) -> bool:
-    """Plain requests of a sidecar whose way does not depend on chance or on what an application does."""
+    """Plain requests of a sidecar whose way does not depend on chance or on what an application does, and that no
+    filter answers itself: a preflight may be, and explain follows it as any request."""
+    if call.method == "OPTIONS" and "access-control-request-method" in call.headers:
+        return False
     plain = call.scheme == "http" and not call.to and call.source != "outside" and not call.not_simulated
     return plain and "$n" not in call.url and call.expect.statuses is None and call.expect.attempts is None
 
