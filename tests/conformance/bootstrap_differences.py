@@ -43,6 +43,7 @@ EXPECTED = (
     ),
     Expected(f"{_METADATA}/(NAME|POD_NAME|NAMESPACE|SERVICE_ACCOUNT)", "required here", _NOTHING),
     Expected(f"{_METADATA}/MESHCORE_AUDIT", "tells Pilot of the agent's access log service", _NOTHING, "true"),
+    Expected(f"{_METADATA}/MESHCORE_EXTENSIONS", "tells Pilot that the agent pulls Wasm images", _NOTHING, "true"),
     Expected(f"{_METADATA}/METADATA_DISCOVERY", "an extension of Istio's own proxy", "true", "false"),
     Expected(
         f"{_METADATA}/PROXY_CONFIG/(configPath|customConfigFile|statusPort|proxyMetadata/.*)",
@@ -78,6 +79,7 @@ EXPECTED = (
     ),
     Expected(f"{_CLUSTERS}/sds-grpc/.*/pipe/path", "the agent's socket is in STATE_DIR", got=r"/.*sds\.sock"),
     Expected(f"{_CLUSTERS}/agent-audit/.*", "the agent's access log service", _NOTHING),
+    Expected(f"{_CLUSTERS}/agent-extensions/.*", "the agent's extension configs", _NOTHING),
     Expected(
         f"{_CLUSTERS}/xds-grpc/.*",
         "Envoy talks to Pilot itself, by mTLS; the agent is the second priority, with the last good configuration",

@@ -37,7 +37,7 @@ def istios(ours):
     node = made["node"]
     node["id"], node["cluster"], node["locality"] = "sidecar~1~a~b", "istio-proxy", {}
     metadata = node["metadata"]
-    for name in ("NAME", "POD_NAME", "NAMESPACE", "SERVICE_ACCOUNT", "MESHCORE_AUDIT"):
+    for name in ("NAME", "POD_NAME", "NAMESPACE", "SERVICE_ACCOUNT", "MESHCORE_AUDIT", "MESHCORE_EXTENSIONS"):
         del metadata[name]
     metadata["METADATA_DISCOVERY"] = "true"
     metadata["WORKLOAD_IDENTITY_SOCKET_FILE"] = "test.sock"
@@ -55,7 +55,8 @@ def istios(ours):
     ads = made["dynamic_resources"]["ads_config"]["grpc_services"][0]["envoy_grpc"]
     del ads["retry_policy"]
     clusters = {cluster["name"]: cluster for cluster in made["static_resources"]["clusters"]}
-    made["static_resources"]["clusters"].remove(clusters["agent-audit"])
+    for name in ("agent-audit", "agent-extensions"):
+        made["static_resources"]["clusters"].remove(clusters[name])
     for name, address in (("prometheus_stats", port), ("sds-grpc", {"pipe": {"path": "./socket"}})):
         clusters[name]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"] = address
     del clusters["xds-grpc"]["outlier_detection"]

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from mesh import Mesh, wait_until
-from wasm_module import header_adding_module
+from meshcore.testing.wasm_module import header_adding_module
 
 MODULE = header_adding_module("x-module", "ran")
 ECHO = "http://echo:9080/"

@@ -33,7 +33,7 @@ from meshcore.testing import addresses
 from meshcore.testing.identity import make_ca
 from meshcore.tls import ServiceIdentity, grpc_server_credentials
 from meshcore.xds import registry
-from meshcore.xds.types import HEALTH_TYPE, NAME_TABLE_TYPE
+from meshcore.xds.types import EXTENSION_CONFIG_TYPE, HEALTH_TYPE, NAME_TABLE_TYPE, SECRET_TYPE
 
 WITHIN = 30.0
 
@@ -105,6 +105,8 @@ class FakePilot(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
 
     def __init__(self) -> None:
         self.resources: dict[str, Resources] = {}
+        self.kept: dict[str, Resources] = {}
+        """What an agent is given that it asks for."""
         self.said: dict[str, list[str]] = {}
         self.nodes: dict[str, Any] = {}
         self.envoy_streams: dict[str, int] = {}
@@ -141,7 +143,12 @@ class FakePilot(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
             if self.names:
                 table.resources.add(name="", version="1").resource.value = self.names
             yield table
+            session = DeltaDiscovery(self.kept.get(pod, {}))
             async for request in requests:
+                if request.type_url in (SECRET_TYPE, EXTENSION_CONFIG_TYPE):
+                    for response in session.request_received(request):
+                        yield response
+                    continue
                 if request.type_url != HEALTH_TYPE or request.response_nonce:
                     continue
                 said.append(request.error_detail.message or "healthy")

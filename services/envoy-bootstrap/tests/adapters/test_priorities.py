@@ -64,6 +64,7 @@ async def test_envoy_is_live_from_the_agents_socket_when_pilot_is_away(
             agent_ads=UnixSocket(str(directory / "ads.sock")),
             agent_sds=UnixSocket(str(directory / "sds.sock")),
             agent_audit=UnixSocket(str(directory / "audit.sock")),
+            agent_extensions=UnixSocket(str(directory / "ecds.sock")),
             admin=UnixSocket(str(directory / "envoy.sock"), mode=0o600),
             status=HostPort(claim.address(1), 15020),
             listen_host=claim.address(1),

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from envoy_bootstrap.adapters.guarded_fetch import GuardedFetch
 from envoy_bootstrap.adapters.wasm_modules import WasmModules
 from meshcore.errors import ErrorCode, MeshError
 
@@ -50,15 +51,15 @@ def server() -> Iterator[Server]:
 
 
 async def test_a_module_is_fetched_once_and_kept(server: Server, tmp_path: Path) -> None:
-    modules = WasmModules(tmp_path / "wasm")
+    modules = WasmModules(tmp_path / "wasm", GuardedFetch())
     found = await asyncio.gather(*(modules.get(f"{server.url}/x", SHA256) for _ in range(3)))
     assert found == [MODULE] * 3
-    assert await WasmModules(tmp_path / "wasm").get(f"{server.url}/elsewhere", SHA256) == MODULE
+    assert await WasmModules(tmp_path / "wasm", GuardedFetch()).get(f"{server.url}/elsewhere", SHA256) == MODULE
     assert server.asked == ["/x"]
 
 
 async def test_a_kept_module_that_was_changed_is_fetched_again(server: Server, tmp_path: Path) -> None:
-    modules = WasmModules(tmp_path)
+    modules = WasmModules(tmp_path, GuardedFetch())
     await modules.get(f"{server.url}/x", SHA256)
     (tmp_path / SHA256).write_bytes(b"something else")
     assert await modules.get(f"{server.url}/x", SHA256) == MODULE
@@ -78,7 +79,7 @@ async def test_what_is_not_the_module_is_not_given_out(
     server: Server, tmp_path: Path, path: str, sha256: str, code: ErrorCode, words: str
 ) -> None:
     with pytest.raises(MeshError, match=words) as refused:
-        await WasmModules(tmp_path).get(server.url + path, sha256)
+        await WasmModules(tmp_path, GuardedFetch()).get(server.url + path, sha256)
     assert refused.value.code is code
     assert list(tmp_path.iterdir()) == []
 
@@ -86,4 +87,4 @@ async def test_what_is_not_the_module_is_not_given_out(
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x/y", "x", ""])
 async def test_only_the_web_is_asked(tmp_path: Path, url: str) -> None:
     with pytest.raises(MeshError, match="neither http nor https"):
-        await WasmModules(tmp_path).get(url, SHA256)
+        await WasmModules(tmp_path, GuardedFetch()).get(url, SHA256)

@@ -3,7 +3,8 @@
 Everything here is in memory only; nothing of it is part of a compiled set, of a debug page or of the disk copy. Pure.
 
 A key pair is `tls.crt` and `tls.key`, or `cert` and `key`, with an OCSP response in `tls.ocsp-staple` if there is one;
-a root is `ca.crt` or `cacert`; revocations are `ca.crl` or `crl`. What cannot be used leaves a `problem`, and what was
+a root is `ca.crt` or `cacert`; revocations are `ca.crl` or `crl`; credentials of registries are `.dockerconfigjson`,
+served as a generic secret. What cannot be used leaves a `problem`, and what was
 used before stays in use. Of a Secret that is deleted nothing is served any more: an Envoy that has it goes on with it,
 one that starts does not get it (as with Istio).
 """
@@ -115,7 +116,8 @@ class SecretBook:
         if present is None or present.data is None:
             why = next((state.why for state in states if state is not None and state.why), "not known yet")
             return _Served(None, f"{where}: {why}", states)
-        made = root_secret(name, present.data) if reference.ca else _key_pair(name, present.data)
+        read = root_secret if reference.ca else _registries if reference.pull else _key_pair
+        made = read(name, present.data)
         if isinstance(made, str):
             return _Served(None, f"{where}: {made}", states)
         problem = f"{where}: {present.why}" if present.why else ""
@@ -152,6 +154,15 @@ def _key_pair(name: str, data: Mapping[str, bytes]) -> secret_pb2.Secret | str:
         if fault := staple_fault(chain, staple):
             return fault
         made.tls_certificate.ocsp_staple.inline_bytes = staple
+    return made
+
+
+def _registries(name: str, data: Mapping[str, bytes]) -> secret_pb2.Secret | str:
+    document = data.get(".dockerconfigjson", b"")
+    if not document:
+        return "it has no credentials of registries (.dockerconfigjson)"
+    made = secret_pb2.Secret(name=name)
+    made.generic_secret.secret.inline_bytes = document
     return made
 
 

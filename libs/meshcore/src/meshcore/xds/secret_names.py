@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 KUBERNETES = "kubernetes://"
 CONFIG_MAP = "configmap://"
+PULL = "pull://"
 BUILTIN = "builtin://"
 EXTERNAL = "sds://"
 CA_SUFFIX = "-cacert"
@@ -26,6 +27,8 @@ class SecretReference:
     names: tuple[str, ...]
     ca: bool = False
     """Whether the root is meant, not the key pair."""
+    pull: bool = False
+    """Whether credentials of image registries are meant."""
 
 
 def key_pair_secret(credential: str) -> str:
@@ -39,6 +42,11 @@ def ca_secret(credential: str) -> str:
     """`shop-cert` -> `kubernetes://shop-cert-cacert`; what names a root already stays."""
     name = key_pair_secret(credential)
     return name if name.startswith(CONFIG_MAP) or name.endswith(CA_SUFFIX) else name + CA_SUFFIX
+
+
+def pull_secret(namespace: str, name: str) -> str:
+    """The credentials that a Secret of type kubernetes.io/dockerconfigjson has; the agent's alone to ask for."""
+    return f"{PULL}{namespace}/{name}"
 
 
 def is_builtin(credential: str) -> bool:
@@ -56,6 +64,9 @@ def secret_reference(name: str, namespace: str) -> SecretReference | None:
 
     `kubernetes://other/name` says its namespace, and is the caller's to allow or refuse.
     """
+    if name.startswith(PULL):
+        owner, _, local = name.removeprefix(PULL).partition("/")
+        return SecretReference(owner, (local,), pull=True)
     if not name.startswith(KUBERNETES):
         return None
     owner, slash, local = name.removeprefix(KUBERNETES).rpartition("/")

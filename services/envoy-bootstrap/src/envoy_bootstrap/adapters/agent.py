@@ -26,6 +26,7 @@ from envoy_bootstrap.adapters.bootstrap_source import ADS_SOCKET, BootstrapSourc
 from envoy_bootstrap.adapters.certificate_folder import CertificateFolder
 from envoy_bootstrap.adapters.citadel import CitadelClient
 from envoy_bootstrap.adapters.grpc_workload import GrpcWorkload
+from envoy_bootstrap.adapters.guarded_fetch import GuardedFetch
 from envoy_bootstrap.adapters.handover import Handover
 from envoy_bootstrap.adapters.kept_secrets import KeptSecrets
 from envoy_bootstrap.adapters.last_good_recorder import LastGoodRecorder
@@ -41,6 +42,8 @@ from envoy_bootstrap.adapters.operator_bootstrap import OperatorBootstrap
 from envoy_bootstrap.adapters.pilot_addresses import ENDPOINTS_FILE, PilotAddresses
 from envoy_bootstrap.adapters.pilot_roots import PilotRoots
 from envoy_bootstrap.adapters.pilot_stream import PilotStream
+from envoy_bootstrap.adapters.pulled_extensions import PulledExtensions
+from envoy_bootstrap.adapters.pulled_modules import PulledModules
 from envoy_bootstrap.adapters.secret_sockets import SecretSockets
 from envoy_bootstrap.adapters.status import StatusSources, status_app
 from envoy_bootstrap.adapters.stored_state import StoredState
@@ -77,7 +80,8 @@ class Agent:
         self._config = config
         self._state_dir = state_dir
         self._names = node_names(config.node)
-        self._modules = WasmModules(state_dir / "wasm")
+        fetch = GuardedFetch(config.blocked_for_wasm)
+        self._modules = WasmModules(state_dir / "wasm", fetch)
         self._begun = monotonic()
         self._leaving = False
         self._drained = False
@@ -101,7 +105,9 @@ class Agent:
         self.supervisor = Supervisor(envoy, state_dir, source.render, source.arguments, source.override)
         self._stored = StoredState.open(state_dir, config.state_key_file)
         self._kept_secrets = KeptSecrets(self._stored)
-        self._recorder = LastGoodRecorder(self.supervisor, self._stored, self._kept_secrets)
+        pulled = PulledModules(state_dir / "pulled", self._modules, fetch)
+        self._extensions = PulledExtensions(self._stored, pulled, self._kept_secrets)
+        self._recorder = LastGoodRecorder(self.supervisor, self._stored, self._kept_secrets, self._extensions)
         folders = (*config.file_folders, *folders_of_node(config.node["metadata"]))
         self._secrets = SecretSockets(state_dir, folders, files_apart=bool(config.foreign_sds))
         self._last_good = Discovery()
@@ -116,7 +122,7 @@ class Agent:
             on_answered=self._last_good_service.hand_back,
             on_names=self.names.received,
             on_bootstrap=source.patch.received if config.asks_for_bootstrap else None,
-            secrets=self._kept_secrets,
+            kept=(self._kept_secrets, self._extensions),
         )
         self._sockets = ListeningSockets()
         self._public = contextlib.AsyncExitStack()
@@ -131,7 +137,8 @@ class Agent:
         runtime.on_stop("public sockets", self._close_public)
         await self._listen(runtime)
         records = AccessLogService(self._audit.keep)
-        servers = await start_agent_sockets(runtime, self._state_dir, self._secrets, self._last_good_service, records)
+        served = (self._secrets, self._last_good_service, records, self._extensions)
+        servers = await start_agent_sockets(runtime, self._state_dir, *served)
         await self.succession.serve(runtime, servers, self._hand_over, lambda: self._go(runtime))
         self.identity.on_change(lambda identity: self._secrets.offer(self._secrets_of(identity)))
         if self._config.grpc_bootstrap:

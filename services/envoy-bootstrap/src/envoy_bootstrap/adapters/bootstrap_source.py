@@ -15,6 +15,7 @@ from envoy_bootstrap.core.envoy_arguments import envoy_arguments
 
 ADS_SOCKET = "ads.sock"
 AUDIT_SOCKET = "audit.sock"
+EXTENSIONS_SOCKET = "ecds.sock"
 ADMIN_SOCKET = "admin.sock"
 
 
@@ -81,6 +82,7 @@ def _bootstrap(
         foreign_sds=UnixSocket(config.foreign_sds) if config.foreign_sds else None,
         agent_files=UnixSocket(str(FILES_SOCKET.absolute())) if config.foreign_sds else None,
         agent_audit=UnixSocket(str(state_dir / AUDIT_SOCKET)),
+        agent_extensions=UnixSocket(str(state_dir / EXTENSIONS_SOCKET)),
         admin=admin,
         status=config.status,
         listen_host=config.listen_host,

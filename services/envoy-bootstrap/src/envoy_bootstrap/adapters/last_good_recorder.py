@@ -6,12 +6,14 @@ import structlog
 from meshcore.errors import MeshError
 
 from envoy_bootstrap.adapters.kept_secrets import KeptSecrets
+from envoy_bootstrap.adapters.pulled_extensions import PulledExtensions
 from envoy_bootstrap.adapters.stored_state import StoredState, compress, decompress
 from envoy_bootstrap.adapters.supervisor import Supervisor
 from envoy_bootstrap.core import readiness
 from envoy_bootstrap.core.discovery import Resources
 from envoy_bootstrap.core.kept_secrets import secrets_in_use
 from envoy_bootstrap.core.last_good import CONFIG_DUMP, QuietWatch, resources_of_dump
+from envoy_bootstrap.core.pulled_extension import extensions_in_use
 
 _log = structlog.get_logger("last-good")
 _LOOK_EVERY = 2.0
@@ -20,10 +22,13 @@ _LOOK_EVERY = 2.0
 class LastGoodRecorder:
     """The dump is kept compressed and turned into resources only when an Envoy asks: Pilot is seldom away."""
 
-    def __init__(self, supervisor: Supervisor, stored: StoredState, secrets: KeptSecrets) -> None:
+    def __init__(
+        self, supervisor: Supervisor, stored: StoredState, secrets: KeptSecrets, extensions: PulledExtensions
+    ) -> None:
         self._supervisor = supervisor
         self._stored = stored
         self._secrets = secrets
+        self._extensions = extensions
         self._dump = stored.load_snapshot()
 
     @property
@@ -69,6 +74,8 @@ class LastGoodRecorder:
                     self._dump = await asyncio.to_thread(compress, dump)
                     await asyncio.to_thread(self._stored.save_snapshot, self._dump)
                     self._secrets.use(await asyncio.to_thread(secrets_in_use, dump))
+                    if self._extensions.wanted:
+                        self._extensions.use(await asyncio.to_thread(extensions_in_use, dump))
                     _log.debug("last good configuration recorded", bytes=len(self._dump))
             except MeshError as error:
                 _log.warning("last good configuration not recorded", reason=error.detail)

@@ -78,6 +78,10 @@ class Discovery:
             del self._streams[queue]
             self._progress.set()
 
+    def watches(self, type_url: str, name: str) -> bool:
+        """Whether some client follows this resource now."""
+        return any(one.standing(type_url, name) is not None for one in self._streams.values())
+
     async def confirmed(self, type_url: str, name: str, version: str) -> str:
         """Wait until every client that watches a resource has taken or refused this version of it.
 

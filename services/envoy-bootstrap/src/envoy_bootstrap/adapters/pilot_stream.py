@@ -8,9 +8,10 @@ Pilot's grace. A replaced stream is therefore opened first and the old one cance
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import grpc
 import grpc.aio
@@ -22,9 +23,8 @@ from meshcore import metrics
 from meshcore.runtime import tasks
 from meshcore.tls import ServiceIdentity, grpc_channel_credentials
 from meshcore.xds.names import BOOTSTRAP_PATCH
-from meshcore.xds.types import BOOTSTRAP_TYPE, HEALTH_TYPE, NAME_TABLE_TYPE, SECRET_TYPE
+from meshcore.xds.types import BOOTSTRAP_TYPE, HEALTH_TYPE, NAME_TABLE_TYPE
 
-from envoy_bootstrap.adapters.kept_secrets import KeptSecrets
 from envoy_bootstrap.adapters.workload_identity import WorkloadIdentity
 from envoy_bootstrap.core.addresses import HostPort
 from envoy_bootstrap.core.back_off import PILOT_BACK_OFF
@@ -47,6 +47,20 @@ _ANSWER_WITHIN = 10.0
 _INTERNAL = 13
 
 
+class Kept(Protocol):
+    """What is kept of one type of Pilot's resources. `changed` is called with the names to ask for and to let go."""
+
+    type_url: str
+    changed: Callable[[frozenset[str], frozenset[str]], None]
+
+    @property
+    def wanted(self) -> Mapping[str, str]:
+        """Every name to ask for, with the version that is held; empty for none."""
+
+    def received(self, response: Any) -> None:
+        """A message of this type."""
+
+
 class PilotStream:
     """Keeps one stream open. `run` is a task of the agent; the rest may be called at any time."""
 
@@ -59,7 +73,7 @@ class PilotStream:
         on_answered: Callable[[], None],
         on_names: Callable[[bytes], None],
         on_bootstrap: Callable[[bytes], None] | None = None,
-        secrets: KeptSecrets | None = None,
+        kept: Sequence[Kept] = (),
     ) -> None:
         self._pilot = pilot
         self._node = json_format.ParseDict(node, base_pb2.Node())
@@ -67,9 +81,9 @@ class PilotStream:
         self._on_answered = on_answered
         self._on_names = on_names
         self._on_bootstrap = on_bootstrap
-        self._secrets = secrets
-        if secrets is not None:
-            secrets.changed = self._ask_for_secrets
+        self._kept = kept
+        for one in kept:
+            one.changed = partial(self._ask, one.type_url)
         self._unhealthy: str | None = "the proxy is not ready"
         self._connection: _Connection | None = None
         self._renewed = asyncio.Event()
@@ -109,10 +123,10 @@ class PilotStream:
                 return True
         return False
 
-    def _ask_for_secrets(self, added: frozenset[str], gone: frozenset[str]) -> None:
+    def _ask(self, type_url: str, added: frozenset[str], gone: frozenset[str]) -> None:
         """On the stream that is open; a new one asks for all."""
         if (connection := self._connection) is not None:
-            connection.ask_for_secrets(sorted(added), sorted(gone))
+            connection.ask(type_url, sorted(added), sorted(gone))
 
     async def end(self) -> None:
         """End the stream in good order, which de-registers the workload at once."""
@@ -176,7 +190,7 @@ class PilotStream:
         self._on_answered()
 
     def _open(self, identity: ServiceIdentity) -> "_Connection":
-        told = _Told(self._answered_now, self._on_names, self._on_bootstrap, self._secrets)
+        told = _Told(self._answered_now, self._on_names, self._on_bootstrap, self._kept)
         believed = self._identity.for_pilot(identity)
         return _Connection(self._pilot, self._node, identity, believed, self._unhealthy, told)
 
@@ -187,7 +201,7 @@ class _Told(NamedTuple):
     answered: Callable[[], None]
     names: Callable[[bytes], None]
     bootstrap: Callable[[bytes], None] | None
-    secrets: KeptSecrets | None
+    kept: Sequence[Kept]
 
 
 class _Connection:
@@ -210,7 +224,6 @@ class _Connection:
         self._told = told
         self._writing = asyncio.Lock()
         self._introduced = False
-        self._asking: asyncio.Task[None] | None = None
         self._channel = grpc.aio.secure_channel(str(pilot), grpc_channel_credentials(believed), options=CHANNEL_OPTIONS)
         self._call = ads_pb2_grpc.AggregatedDiscoveryServiceStub(self._channel).DeltaAggregatedResources()
         self.following = tasks.create_task(self._follow(), name="pilot stream")
@@ -232,13 +245,13 @@ class _Connection:
             request.error_detail.message = unhealthy
         await self._send(request)
 
-    def ask_for_secrets(self, added: list[str], gone: list[str]) -> None:
+    def ask(self, type_url: str, added: list[str], gone: list[str]) -> None:
         """Names that are wanted from now on, and that are not any more."""
         if self._introduced:
             request = discovery_pb2.DeltaDiscoveryRequest(
-                type_url=SECRET_TYPE, resource_names_subscribe=added, resource_names_unsubscribe=gone
+                type_url=type_url, resource_names_subscribe=added, resource_names_unsubscribe=gone
             )
-            self._asking = tasks.create_task(self._send(request), name="pilot stream secrets")
+            tasks.create_task(self._send(request), name="pilot stream question")
 
     async def half_close(self) -> None:
         """Say that nothing more comes and let Pilot end the stream."""
@@ -264,17 +277,21 @@ class _Connection:
                 names = [BOOTSTRAP_PATCH]
                 wanted = discovery_pb2.DeltaDiscoveryRequest(type_url=BOOTSTRAP_TYPE, resource_names_subscribe=names)
                 await self._send(wanted)
-            if self._told.secrets is not None and (kept := self._told.secrets.wanted):
-                known = {name: version for name, version in kept.items() if version}
-                wanted = discovery_pb2.DeltaDiscoveryRequest(type_url=SECRET_TYPE, resource_names_subscribe=list(kept))
-                wanted.initial_resource_versions.update(known)
-                await self._send(wanted)
+            for one in self._told.kept:
+                await self._ask_for_all(one)
             await self.send_health(self.unhealthy)
             while (response := await self._call.read()) is not grpc.aio.EOF:
                 await self._received(response)
             return f"{(await self._call.code()).name}: {await self._call.details() or 'no detail'}"
         except grpc.aio.AioRpcError as error:
             return f"{error.code().name}: {error.details()}"
+
+    async def _ask_for_all(self, kept: Kept) -> None:
+        if not (names := kept.wanted):
+            return
+        wanted = discovery_pb2.DeltaDiscoveryRequest(type_url=kept.type_url, resource_names_subscribe=list(names))
+        wanted.initial_resource_versions.update({name: version for name, version in names.items() if version})
+        await self._send(wanted)
 
     async def _received(self, response: Any) -> None:
         _RESPONSES.inc()
@@ -286,12 +303,13 @@ class _Connection:
                 self._told.names(resource.resource.value)
         elif response.type_url == BOOTSTRAP_TYPE and self._told.bootstrap is not None:
             self._told.bootstrap(response.resources[0].resource.value if response.resources else b"")
-        elif response.type_url == SECRET_TYPE and self._told.secrets is not None:
-            self._told.secrets.received(response.resources)
         elif response.type_url == HEALTH_TYPE:
             # Not acknowledged: a message of this type from us is news of our health.
             self.health_known.set()
             return
+        for kept in self._told.kept:
+            if kept.type_url == response.type_url:
+                kept.received(response)
         acknowledgement = discovery_pb2.DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
         await self._send(acknowledgement)
 

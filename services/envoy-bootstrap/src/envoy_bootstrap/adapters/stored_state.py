@@ -21,6 +21,7 @@ IDENTITY_FILE = "identity.sealed"
 SNAPSHOT_FILE = "snapshot.sealed"
 NAMES_FILE = "names.sealed"
 SECRETS_FILE = "secrets.sealed"
+EXTENSIONS_FILE = "extensions.sealed"
 
 
 class StoredState:
@@ -79,15 +80,29 @@ class StoredState:
 
     def load_secrets(self) -> dict[str, Versioned]:
         """The Secrets that Envoy used last."""
-        content = self._read(SECRETS_FILE)
-        return {} if content is None else secrets_from_bytes(content)
+        return self._load_resources(SECRETS_FILE)
 
     def save_secrets(self, held: Mapping[str, Versioned]) -> None:
         """Keep them; no file for none."""
-        if held:
-            self._write(SECRETS_FILE, secrets_to_bytes(held))
+        self._save_resources(SECRETS_FILE, held)
+
+    def load_extensions(self) -> dict[str, Versioned]:
+        """The extensions that Pilot described last: their configuration may be secret, too."""
+        return self._load_resources(EXTENSIONS_FILE)
+
+    def save_extensions(self, described: Mapping[str, Versioned]) -> None:
+        """Keep them; no file for none."""
+        self._save_resources(EXTENSIONS_FILE, described)
+
+    def _load_resources(self, name: str) -> dict[str, Versioned]:
+        content = self._read(name)
+        return {} if content is None else secrets_from_bytes(content)
+
+    def _save_resources(self, name: str, resources: Mapping[str, Versioned]) -> None:
+        if resources:
+            self._write(name, secrets_to_bytes(resources))
         else:
-            (self._directory / SECRETS_FILE).unlink(missing_ok=True)
+            (self._directory / name).unlink(missing_ok=True)
 
     def _read(self, name: str) -> bytes | None:
         path = self._directory / name

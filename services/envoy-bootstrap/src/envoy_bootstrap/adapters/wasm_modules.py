@@ -8,17 +8,18 @@ import asyncio
 import hashlib
 import os
 import re
-import urllib.error
-import urllib.request
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import structlog
 from meshcore.errors import ErrorCode, MeshError
 
+from envoy_bootstrap.adapters.guarded_fetch import GuardedFetch
+
 _log = structlog.get_logger("wasm")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_TIMEOUT = 25.0
+_OK = 200
 MAX_MODULE = 64 << 20
 """Bytes of the largest module."""
 
@@ -26,56 +27,62 @@ MAX_MODULE = 64 << 20
 class WasmModules:
     """The modules of one agent; several requests for one module fetch it once."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, fetch: GuardedFetch) -> None:
         self._directory = directory
+        self._fetch = fetch
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def get(self, url: str, sha256: str) -> bytes:
         """The module; INVALID for a request that names none, UNAVAILABLE when it cannot be had as it should be."""
         if not _SHA256.fullmatch(sha256):
             raise MeshError(ErrorCode.INVALID, "sha256 is not 64 hexadecimal digits")
+        async with self._locks.setdefault(sha256, asyncio.Lock()):
+            kept = await asyncio.to_thread(self._kept, sha256)
+            if kept is not None:
+                return kept
+            module = await self.fetched(url)
+            found = _digest(module)
+            if found != sha256:
+                raise MeshError(ErrorCode.UNAVAILABLE, f"the module has the SHA-256 {found}, not {sha256}")
+            await asyncio.to_thread(self.keep, module)
+            return module
+
+    async def fetched(self, url: str) -> bytes:
+        """What is there now, whatever it is; INVALID for a URL that is not the web's, UNAVAILABLE for no answer."""
         if urlsplit(url).scheme not in ("http", "https"):
             raise MeshError(ErrorCode.INVALID, "url is neither http nor https")
-        file = self._directory / sha256
-        async with self._locks.setdefault(sha256, asyncio.Lock()):
-            return await asyncio.to_thread(_kept_or_fetched, file, url, sha256)
+        answer = await self._fetch.get(url, MAX_MODULE)
+        if answer.status != _OK:
+            raise MeshError(
+                ErrorCode.UNAVAILABLE, f"the module cannot be fetched: the answer has status {answer.status}"
+            )
+        return answer.body
 
+    def path_of(self, sha256: str) -> Path:
+        """Where a module is kept, if it is."""
+        return self._directory / sha256
 
-def _kept_or_fetched(file: Path, url: str, sha256: str) -> bytes:
-    if file.exists() and _digest(kept := file.read_bytes()) == sha256:
-        return kept
-    module = _fetch(url)
-    found = _digest(module)
-    if found != sha256:
-        raise MeshError(ErrorCode.UNAVAILABLE, f"the module has the SHA-256 {found}, not {sha256}")
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    unfinished = file.with_suffix(".part")
-    unfinished.write_bytes(module)
-    os.replace(unfinished, file)
-    _log.info("wasm module fetched", sha256=sha256, bytes=len(module))
-    return module
+    def file_of(self, sha256: str) -> Path | None:
+        """The file of a module that is kept, and is what it was."""
+        return self.path_of(sha256) if _SHA256.fullmatch(sha256) and self._kept(sha256) is not None else None
 
+    def keep(self, module: bytes) -> str:
+        """Write it down; its SHA-256."""
+        sha256 = _digest(module)
+        file = self.path_of(sha256)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".", delete=False) as unfinished:
+            unfinished.write(module)
+        os.replace(unfinished.name, file)
+        _log.info("wasm module fetched", sha256=sha256, bytes=len(module))
+        return sha256
 
-def _fetch(url: str) -> bytes:
-    opener = urllib.request.OpenerDirector()  # no files, no FTP, no proxies of the environment
-    for handler in (
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
-        urllib.request.HTTPRedirectHandler,
-        urllib.request.HTTPErrorProcessor,
-        urllib.request.HTTPDefaultErrorHandler,
-    ):
-        opener.add_handler(handler())
-    try:
-        with opener.open(url, timeout=_TIMEOUT) as answer:
-            module: bytes = answer.read(MAX_MODULE + 1)
-    except (OSError, ValueError) as error:
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()
-        raise MeshError(ErrorCode.UNAVAILABLE, f"the module cannot be fetched: {type(error).__name__}") from error
-    if len(module) > MAX_MODULE:
-        raise MeshError(ErrorCode.UNAVAILABLE, f"the module is larger than {MAX_MODULE} bytes")
-    return module
+    def _kept(self, sha256: str) -> bytes | None:
+        try:
+            kept = self.path_of(sha256).read_bytes()
+        except FileNotFoundError:
+            return None
+        return kept if _digest(kept) == sha256 else None
 
 
 def _digest(module: bytes) -> str:

@@ -31,5 +31,8 @@ PILOT_BACK_OFF = BackOff(first=0.1, longest=1.0, jitter=0.5)
 AUDIT_BACK_OFF = BackOff(first=0.5, longest=10.0, jitter=0.5)
 """Between reports that Citadel did not take."""
 
+PULL_BACK_OFF = BackOff(first=1.0, longest=120.0, jitter=0.5)
+"""Between tries to pull a Wasm module."""
+
 CRASH_BACK_OFF = BackOff(first=0.1, longest=10.0, jitter=0.2)
 """Between starts of an Envoy that ends by itself."""

@@ -38,6 +38,7 @@ class BootstrapInputs:
     agent_ads: UnixSocket
     agent_sds: UnixSocket
     agent_audit: UnixSocket
+    agent_extensions: UnixSocket
     admin: UnixSocket | HostPort
     status: HostPort
     listen_host: str
@@ -92,6 +93,7 @@ def render_bootstrap(inputs: BootstrapInputs) -> dict[str, Any]:
                 static_clusters.agent_cluster(inputs.status),
                 *static_clusters.sds_clusters(inputs.agent_sds, inputs.foreign_sds, inputs.agent_files),
                 static_clusters.audit_cluster(inputs.agent_audit),
+                static_clusters.extensions_cluster(inputs.agent_extensions),
                 static_clusters.xds_cluster(
                     inputs.pilot,
                     inputs.pilot_sans,

@@ -10,12 +10,14 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from meshcore.errors import ErrorCode, MeshError, Violation
+from meshcore.fetch_guard import Network
 from meshcore.identity import SpiffeId
 from meshcore.xds.names import FILES_APART_METADATA
 
 from envoy_bootstrap.core.addresses import HostPort, is_ip
 from envoy_bootstrap.core.app_settings import application
 from envoy_bootstrap.core.dns_settings import DnsSettings, dns_settings
+from envoy_bootstrap.core.fetch_bounds import NO_NETWORKS, blocked_networks
 from envoy_bootstrap.core.file_secrets import FOLDERS
 from envoy_bootstrap.core.node import NodeInputs, annotations_of, build_node
 from envoy_bootstrap.core.probes import Application
@@ -98,6 +100,8 @@ class AgentConfig:
     host_ip: str = ""
     compliance_policy: str = ""
     dns: DnsSettings = field(default_factory=DnsSettings)
+    blocked_for_wasm: tuple[Network, ...] = ()
+    """Where no Wasm module is fetched from, beyond where none ever is."""
 
     @property
     def listen_host(self) -> str:
@@ -230,6 +234,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod:
     dns = reader.checked(
         "DNS_PROXY_ADDR", captures, lambda on: dns_settings(environment, on, ips or ("127.0.0.1",), shares_machine)
     )
+    blocked_for_wasm = reader.parsed("BLOCKED_CIDRS_IN_WASM_FETCH", blocked_networks, NO_NETWORKS)
     if reader.violations or identity is None or node is None or pilot is None or citadel is None or app is None:
         raise MeshError(ErrorCode.INVALID, "the agent's environment is not complete", reader.violations)
     metadata = node["metadata"]
@@ -277,6 +282,7 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod:
         bootstrap_override=environment.get("ISTIO_BOOTSTRAP_OVERRIDE", ""),
         host_ip=host_ip,
         dns=dns or DnsSettings(),
+        blocked_for_wasm=blocked_for_wasm,
         compliance_policy=environment.get("COMPLIANCE_POLICY", ""),
     )
 

@@ -2,14 +2,13 @@
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.xds.secret_names import OF_PILOT, is_of_pilot
 
 from envoy_bootstrap.core.discovery import Versioned
-from envoy_bootstrap.core.last_good import dynamic
+from envoy_bootstrap.core.last_good import objects_in
 
 
 def secrets_in_use(dump: str) -> frozenset[str]:
@@ -17,20 +16,8 @@ def secrets_in_use(dump: str) -> frozenset[str]:
     not. What only drains counts no more."""
     if not any(prefix in dump for prefix in OF_PILOT):
         return frozenset()
-    sections = json.loads(dump).get("configs", [])
-    return frozenset(name for section in sections for _, _, _, body in dynamic(section) for name in _references(body))
-
-
-def _references(body: Any) -> Iterator[str]:
-    if isinstance(body, list):
-        for item in body:
-            yield from _references(item)
-    elif isinstance(body, dict):
-        name = body.get("name")
-        if "sds_config" in body and isinstance(name, str) and is_of_pilot(name):
-            yield name
-        for item in body.values():
-            yield from _references(item)
+    named = (item.get("name") for item in objects_in(dump) if "sds_config" in item)
+    return frozenset(name for name in named if isinstance(name, str) and is_of_pilot(name))
 
 
 def secrets_to_bytes(held: Mapping[str, Versioned]) -> bytes:

@@ -82,6 +82,20 @@ def dynamic(section: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Mapping
             yield type_url, name_field, state.get("version_info", ""), state[key]
 
 
+def objects_in(dump: str) -> Iterator[Mapping[str, Any]]:
+    """Every JSON object, at any depth, of what is in force and came from Pilot."""
+    for section in json.loads(dump).get("configs", []):
+        for _, _, _, body in dynamic(section):
+            yield from _objects(body)
+
+
+def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _objects(item)
+
+
 def _parse(type_url: str, body: Mapping[str, Any]) -> tuple[Any, bool]:
     registry.import_types(body)
     fields = untold_stats_scope({key: value for key, value in body.items() if key != "@type"})

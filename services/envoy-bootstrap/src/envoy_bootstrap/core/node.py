@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meshcore.errors import ErrorCode, MeshError
-from meshcore.xds.names import AUDIT_METADATA
+from meshcore.xds.names import AUDIT_METADATA, EXTENSIONS_METADATA
 
 _META, _META_JSON = "ISTIO_META_", "ISTIO_METAJSON_"
 _LOCALITY_LABELS = ("topology.istio.io/locality", "istio-locality")
@@ -98,6 +98,7 @@ def _metadata(inputs: NodeInputs) -> dict[str, Any]:
             "ENVOY_PROMETHEUS_PORT": inputs.prometheus_port,
             "METADATA_DISCOVERY": "false",
             AUDIT_METADATA: "true",
+            EXTENSIONS_METADATA: "true",
         }
     )
     if inputs.outlier_log:

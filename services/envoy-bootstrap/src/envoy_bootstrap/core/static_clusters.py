@@ -6,6 +6,7 @@
 `sds-grpc`   the agent's socket with the workload's certificate and the roots, or that of somebody else (SPIRE, say):
              then `sds-files-grpc` is the agent's socket with files, `sds-pilot` the one for what Pilot is dialled with.
 `agent-audit` the agent's socket for access records.
+`agent-extensions` its socket for extensions whose modules it pulls.
 `agent`, `prometheus_stats`: what the two static listeners forward to.
 Pure.
 """
@@ -13,7 +14,7 @@ Pure.
 from collections.abc import Sequence
 from typing import Any
 
-from meshcore.xds.names import AUDIT_CLUSTER, FILES_SDS_CLUSTER, SDS_CLUSTER
+from meshcore.xds.names import AUDIT_CLUSTER, EXTENSIONS_CLUSTER, FILES_SDS_CLUSTER, SDS_CLUSTER
 
 from envoy_bootstrap.core.addresses import HostPort, UnixSocket, typed
 
@@ -119,6 +120,14 @@ def audit_cluster(socket: UnixSocket) -> dict[str, Any]:
     """The agent's access log service; Pilot's listeners name it where the node says that it is there."""
     return {
         **_static(AUDIT_CLUSTER, socket, "1s"),
+        "typed_extension_protocol_options": HTTP2,
+    }
+
+
+def extensions_cluster(socket: UnixSocket) -> dict[str, Any]:
+    """The agent's extension configs; Pilot's listeners name it where the node says that it is there."""
+    return {
+        **_static(EXTENSIONS_CLUSTER, socket, "1s"),
         "typed_extension_protocol_options": HTTP2,
     }
 

@@ -15,7 +15,7 @@ from meshcore.runtime import tasks
 from meshcore.xds import wire
 from meshcore.xds.effects import Acked, Close, Effect, Expired, Nacked, Send
 from meshcore.xds.request import Request
-from meshcore.xds.types import HEALTH_TYPE, SECRET_TYPE, SHORT_NAMES
+from meshcore.xds.types import EXTENSION_CONFIG_TYPE, HEALTH_TYPE, SECRET_TYPE, SHORT_NAMES
 
 from pilot.adapters import telemetry
 from pilot.adapters.hub import Hub, Ticket
@@ -157,14 +157,14 @@ class StreamRunner:
                 await self._write(await self.on_debug(request))
                 self._complete()
             return
-        if request.type_url == SECRET_TYPE and self._may_keep_secrets():
+        if request.type_url in (SECRET_TYPE, EXTENSION_CONFIG_TYPE) and self._may_keep_secrets():
             resources = self._hub.keep_secrets(self._stream)
             revision = self._hub.engine.snapshot.revision
             await self._execute(self._stream.session.resources_changed(resources, revision, time.monotonic()))
         await self._execute(self._stream.session.request_received(request, time.monotonic()))
 
     def _may_keep_secrets(self) -> bool:
-        """Whether an agent asks for its proxy's Secrets for the first time."""
+        """Whether an agent asks for its proxy's Secrets or extensions for the first time."""
         stream = self._stream
         return stream.proxy.is_agent and stream.secret_class is None and bool(stream.proxy.identity)
 

@@ -35,7 +35,7 @@ from pilot.core.push_queue import Push, PushQueue
 from pilot.core.receipt import ReceiptLog
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.secret_rights import Account, SecretRights
-from pilot.core.secret_sets import SecretSets
+from pilot.core.secret_sets import SecretSets, beside
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.stream import Stream
 
@@ -265,8 +265,7 @@ class Engine:
         one = stream.proxy_class
         if one is None:
             made = with_bootstrap(self._names.of(self.snapshot, stream.proxy), self.snapshot, stream.proxy)
-            needed = self._compiled(stream.secret_class).resources.secrets if stream.secret_class else frozenset()
-            return ResourceSet(made.resources, made.diagnostics, needed) if needed else made
+            return made if stream.secret_class is None else beside(made, self._compiled(stream.secret_class).made)
         known = self._compiled(one)
         if known.isolated != self.isolation.generation(one):
             known.resources = self.isolation.applied(one, known.made).sharing(known.resources)

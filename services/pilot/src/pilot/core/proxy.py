@@ -19,7 +19,7 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.hosts import DEFAULT_DOMAIN
 from meshcore.labels import selects
 from meshcore.model.default_proxy_config import ProxyHeaders
-from meshcore.xds.names import AUDIT_METADATA
+from meshcore.xds.names import AUDIT_METADATA, EXTENSIONS_METADATA
 from pydantic import ValidationError
 
 from pilot.core.certificate_sources import CertificateSources, certificate_sources
@@ -114,6 +114,8 @@ class ProxyClass:
     """Whether it was started with an access log service."""
     audits: bool = False
     """Whether its agent takes access records."""
+    fetches: bool = False
+    """Whether its agent fetches modules whose checksum nobody knows, and serves extensions made of them."""
     certificates: CertificateSources | None = None
     """Where its own certificates come from; None: from the agent, under the usual names."""
     metadata: tuple[tuple[str, str], ...] = ()
@@ -161,6 +163,7 @@ class Proxy:
     headers: ProxyHeaders | None = None
     topology: GatewayTopology | None = None
     audits: bool = False
+    fetches: bool = False
     logs_to_service: bool = False
     certificates: CertificateSources | None = None
     auto_register_group: str = ""
@@ -241,6 +244,7 @@ def parse_node(node: Message | Mapping[str, Any]) -> Proxy:
         captures_dns=_text(metadata, "DNS_CAPTURE").lower() == "true",
         topology=_topology(metadata.get("PROXY_CONFIG")) if parts[0] == ProxyType.ROUTER else None,
         audits=_text(metadata, AUDIT_METADATA) == "true",
+        fetches=_text(metadata, EXTENSIONS_METADATA) == "true",
         logs_to_service=_logs_to_service(metadata.get("PROXY_CONFIG")),
         certificates=certificate_sources(metadata),
         auto_register_group=_text(metadata, "AUTO_REGISTER_GROUP"),
@@ -296,6 +300,7 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
         topology=proxy.topology,
         headers=proxy.headers,
         audits=proxy.audits,
+        fetches=proxy.fetches,
         logs_to_service=proxy.logs_to_service,
         certificates=proxy.certificates,
         metadata=tuple((key, text) for key in sorted(selection.read_metadata) if (text := _text(proxy.metadata, key))),

@@ -1,15 +1,26 @@
 """Compiled sets together with the Secrets that their users may have, made once for each class. Pure."""
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from meshcore.xds.resource import Resources, ResourceSet
 from meshcore.xds.secret_book import SecretBook
+from meshcore.xds.types import EXTENSION_CONFIG_TYPE
 
 from pilot.core.config_map_roots import ConfigMaps, config_map_roots
 from pilot.core.proxy import ProxyClass
 from pilot.core.secret_needs import account_of
 from pilot.core.secret_rights import SecretRights
 from pilot.core.stream import Stream
+
+
+def beside(own: ResourceSet, proxys: ResourceSet) -> ResourceSet:
+    """What an agent is to have that keeps things for its proxy: its own, and the proxy's extensions and Secrets."""
+    extensions = proxys.of_type(EXTENSION_CONFIG_TYPE)
+    if not extensions and not proxys.secrets:
+        return own
+    resources = {**own.resources, EXTENSION_CONFIG_TYPE: extensions}
+    return ResourceSet(MappingProxyType(resources), own.diagnostics, proxys.secrets)
 
 
 @dataclass

@@ -2,6 +2,9 @@
 
 The filter in the listener only names an extension config (Istio's name); its content is a resource of its own (ECDS),
 so a new version of a script changes no listener.
+
+Envoy takes no remote code without its SHA-256, which nobody knows of an image in a registry before it is pulled. Such
+content is the agent's: Envoy asks it for the extension config, it has the description from here on a stream of its own.
 """
 
 import json
@@ -25,19 +28,22 @@ from meshcore.model.traffic_extension import (
     FailStrategy,
     MatchMode,
     PluginType,
+    PullPolicy,
     TrafficExtensionSpec,
     TrafficSelector,
     WasmSettings,
 )
 from meshcore.xds.lua import script_fault
-from meshcore.xds.names import AGENT_CLUSTER, extension_config_name
+from meshcore.xds.names import AGENT_CLUSTER, EXTENSIONS_CLUSTER, extension_config_name
+from meshcore.xds.pulled_module import NO_SHA256, PULL_POLICY, PULL_SECRET, STAND_INS
+from meshcore.xds.secret_names import pull_secret
 from meshcore.xds.types import EXTENSION_CONFIG_TYPE, LISTENER_TYPE
 
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled, packed
 from pilot.core.compiler.filter_order import HttpFilter, HttpSlot, insert
 from pilot.core.compiler.listener_sides import Side, side_of
-from pilot.core.compiler.messages import ads_source, any_of
+from pilot.core.compiler.messages import ads_source, agent_source, any_of
 from pilot.core.compiler.repacking import repacked
 from pilot.core.config import Config
 from pilot.core.diagnostics import Diagnostic, Severity
@@ -77,12 +83,18 @@ class Extension:
     """Why its script is not sent: those that have an older form keep it, and nobody passes who should be looked at."""
 
     @property
-    def type_url(self) -> str:
-        """The type of its config."""
+    def type_urls(self) -> list[str]:
+        """The types that its config may have."""
         if self.wasm is None:
-            return f"type.googleapis.com/{lua_pb2.Lua.DESCRIPTOR.full_name}"
+            return [f"type.googleapis.com/{lua_pb2.Lua.DESCRIPTOR.full_name}"]
         kind = network_wasm_pb2.Wasm if self.is_network else http_wasm_pb2.Wasm
-        return f"type.googleapis.com/{kind.DESCRIPTOR.full_name}"
+        instead = [f"type.googleapis.com/{STAND_INS[self.is_network].DESCRIPTOR.full_name}"] if self.is_fetched else []
+        return [f"type.googleapis.com/{kind.DESCRIPTOR.full_name}", *instead]
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether its content is what the agent makes of it."""
+        return self.wasm is not None and _is_fetched(self.wasm)
 
     def applies(self, side: Side, port: int) -> bool:
         """Whether it is for this side and port of the proxy."""
@@ -100,7 +112,7 @@ def extensions_of(work: Compilation) -> tuple[Extension, ...]:
     )
     if not any(found):
         return ()
-    key = ("extensions", one.type, one.namespace, one.labels, root, *map(Same, found))
+    key = ("extensions", one.type, one.namespace, one.labels, one.fetches, root, *map(Same, found))
     return work.memo(key, lambda: _selected(work, [config for configs in found for config in configs]))
 
 
@@ -138,14 +150,14 @@ def _selected(work: Compilation, configs: list[Config[Any]]) -> tuple[Extension,
     chosen.sort(key=lambda item: item.age)
     first: dict[str, Extension] = {}
     read = []
-    for item in map(_read, chosen):
+    for item in (_read(config, work.proxy_class.fetches) for config in chosen):
         older = first.setdefault(item.name, item)
         read.append(item if older is item else replace(item, problem=_name_fault(older)))
     read.sort(key=lambda item: -(item.config.object.spec.priority or 0))
     return tuple(sorted(read, key=lambda item: item.slot))
 
 
-def _read(config: Config[Any]) -> Extension:
+def _read(config: Config[Any], fetches: bool) -> Extension:
     item: TrafficExtension | WasmPlugin = config.object
     spec = item.spec
     lua = spec.lua.inline_code if isinstance(spec, TrafficExtensionSpec) and spec.lua is not None else ""
@@ -158,7 +170,7 @@ def _read(config: Config[Any]) -> Extension:
         matches=spec.match,
         wasm=None if lua else wasm,
         lua=lua,
-        problem="" if lua or wasm is None else _module_fault(wasm),
+        problem="" if lua or wasm is None or fetches or not _is_fetched(wasm) else _fetch_fault(wasm),
         script_fault=script_fault(lua),
     )
 
@@ -203,7 +215,8 @@ def _extend_chain(chain: Any, extensions: list[Extension]) -> list[Extension]:
 
 def _source(extension: Extension) -> config_source_pb2.ExtensionConfigSource:
     """Waited for without a limit: a request must not pass a filter that has not come yet."""
-    return config_source_pb2.ExtensionConfigSource(config_source=ads_source(), type_urls=[extension.type_url])
+    source = agent_source(EXTENSIONS_CLUSTER) if extension.is_fetched else ads_source()
+    return config_source_pb2.ExtensionConfigSource(config_source=source, type_urls=extension.type_urls)
 
 
 def _config(extension: Extension) -> Compiled:
@@ -214,7 +227,10 @@ def _config(extension: Extension) -> Compiled:
         kind = network_wasm_pb2.Wasm if extension.is_network else http_wasm_pb2.Wasm
         content = kind(config=_plugin(extension, extension.wasm))
     made = extension_pb2.TypedExtensionConfig(name=extension.name, typed_config=any_of(content))
-    return packed(EXTENSION_CONFIG_TYPE, extension.name, made, origins=(extension.config.ref,))
+    ready = packed(EXTENSION_CONFIG_TYPE, extension.name, made, origins=(extension.config.ref,))
+    if extension.wasm is None or not extension.is_fetched or not extension.wasm.image_pull_secret:
+        return ready
+    return replace(ready, secrets=(pull_secret(extension.config.namespace, extension.wasm.image_pull_secret),))
 
 
 def _plugin(extension: Extension, wasm: WasmSettings) -> wasm_pb2.PluginConfig:
@@ -232,6 +248,12 @@ def _plugin(extension: Extension, wasm: WasmSettings) -> wasm_pb2.PluginConfig:
             plugin.vm_config.environment_variables.host_env_keys.append(variable.name)
         else:
             plugin.vm_config.environment_variables.key_values[variable.name] = variable.value or ""
+    if extension.is_fetched:
+        told = plugin.vm_config.environment_variables.key_values
+        if wasm.image_pull_policy is not PullPolicy.UNSPECIFIED_POLICY:
+            told[PULL_POLICY] = wasm.image_pull_policy
+        if wasm.image_pull_secret:
+            told[PULL_SECRET] = pull_secret(extension.config.namespace, wasm.image_pull_secret)
     return plugin
 
 
@@ -242,11 +264,14 @@ def _code(wasm: WasmSettings) -> base_pb2.AsyncDataSource:
     if parts.scheme == "file":
         code.local.filename = parts.path
         return code
-    query = urlencode({"url": wasm.url, "sha256": wasm.sha256})
-    code.remote.http_uri.uri = f"http://{AGENT_CLUSTER}{FETCH_PATH}?{query}"
+    if _is_fetched(wasm):
+        code.remote.http_uri.uri = wasm.url
+    else:
+        query = urlencode({"url": wasm.url, "sha256": wasm.sha256})
+        code.remote.http_uri.uri = f"http://{AGENT_CLUSTER}{FETCH_PATH}?{query}"
     code.remote.http_uri.cluster = AGENT_CLUSTER
     code.remote.http_uri.timeout.seconds = _FETCH_SECONDS
-    code.remote.sha256 = wasm.sha256
+    code.remote.sha256 = wasm.sha256 or NO_SHA256
     return code
 
 
@@ -258,10 +283,11 @@ def _name_fault(older: Extension) -> str:
     )
 
 
-def _module_fault(wasm: WasmSettings) -> str:
+def _is_fetched(wasm: WasmSettings) -> bool:
+    """Images (a URL without a scheme is one), and modules whose checksum nobody has written down."""
     scheme = urlsplit(wasm.url).scheme
-    if scheme == "file":
-        return ""
-    if scheme not in ("http", "https"):
-        return f"The module {wasm.url} is an OCI image, which the agent does not fetch: give an http(s) or file URL."
-    return "" if wasm.sha256 else f"The module {wasm.url} needs a sha256: Envoy takes no remote code without one."
+    return scheme not in ("file", "http", "https") or (scheme != "file" and not wasm.sha256)
+
+
+def _fetch_fault(wasm: WasmSettings) -> str:
+    return f"The module {wasm.url} has no checksum before it is fetched, and this proxy has no agent that fetches it."

@@ -68,6 +68,21 @@ def ads_source() -> config_source_pb2.ConfigSource:
     )
 
 
+def agent_source(cluster: str) -> config_source_pb2.ConfigSource:
+    """From a socket of the agent's, waited for without a limit."""
+    made = config_source_pb2.ConfigSource(
+        initial_fetch_timeout=duration_pb2.Duration(), resource_api_version=config_source_pb2.ApiVersion.V3
+    )
+    made.api_config_source.api_type = config_source_pb2.ApiConfigSource.DELTA_GRPC
+    made.api_config_source.transport_api_version = config_source_pb2.ApiVersion.V3
+    made.api_config_source.set_node_on_first_message_only = True
+    service = made.api_config_source.grpc_services.add().envoy_grpc
+    service.cluster_name = cluster
+    service.retry_policy.retry_back_off.base_interval.nanos = 50_000_000
+    service.retry_policy.retry_back_off.max_interval.nanos = 500_000_000
+    return made
+
+
 def struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
     """A protobuf Struct of JSON-like values."""
     made = struct_pb2.Struct()
