@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from meshcore.authentication.settings import ProofSettings, split_list
+from meshcore.authentication.settings import Audiences, Networks, ProofSettings, split_list, told_as
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.runtime import GoDuration
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
@@ -26,6 +26,9 @@ class CitadelSettings(ProofSettings):
     kek: SecretStr | None = None
     """The key-encryption key itself (base64 of 32 bytes), former ones behind it; unset: the file `kek` of the identity
     directory, which is read again when it is needed."""
+    token_audiences: Audiences = Field(("istio-ca",), validation_alias=told_as("CITADEL", "token_audiences"))
+    cluster_id: str = Field("Kubernetes", validation_alias=told_as("CITADEL", "cluster_id"))
+    trusted_gateway_cidr: Networks = Field((), validation_alias=told_as("CITADEL", "trusted_gateway_cidr"))
     keep_namespaces: bool = False
     """Whether ConfigMap `istio-ca-root-cert` is kept in every namespace of the API of `kubeconfig`."""
     key_and_cert_secrets: bool = False

@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from meshcore.authentication.settings import ProofSettings
+from meshcore.authentication.settings import Audiences, Networks, ProofSettings, told_as
 from meshcore.fetch_guard import Network, parse_networks
 from meshcore.runtime.settings import GoDuration
 from pydantic import AliasChoices, BeforeValidator, Field
@@ -33,6 +33,9 @@ class PilotSettings(ProofSettings):
     """Where the plaintext port listens when `host` is no loopback address."""
     serving_certificate: Path = Path("./var/run/secrets/istiod/tls")
     """Folder with a serving certificate (`tls.crt`, `tls.key`) for ADS; without any, Citadel's is served."""
+    token_audiences: Audiences = Field(("istio-ca",), validation_alias=told_as("PILOT", "token_audiences"))
+    cluster_id: str = Field("Kubernetes", validation_alias=told_as("PILOT", "cluster_id"))
+    trusted_gateway_cidr: Networks = Field((), validation_alias=told_as("PILOT", "trusted_gateway_cidr"))
     auth_plaintext: bool = Field(
         default=False, validation_alias=AliasChoices("PILOT_AUTH_PLAINTEXT", "XDS_AUTH_PLAINTEXT", "auth_plaintext")
     )
