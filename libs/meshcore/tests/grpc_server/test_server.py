@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import BytesValue
 from meshcore.errors import ErrorCode, MeshError
-from meshcore.grpc_server import Streaming, Unary, served, server, serving
+from meshcore.grpc_server import Streaming, Unary, heads, served, server, serving
 from meshcore.http2 import Code, frames
 from meshcore.http2.frames import frame
 from meshcore.http2.hpack import encode
@@ -47,6 +47,8 @@ class Methods:
     async def fail(self, request, call):
         if request.value == b"mesh":
             raise MeshError(ErrorCode.INVALID, "100 % wrong: ü\n")
+        if request.value == b"long":
+            raise MeshError(ErrorCode.INVALID, "\u20ac" * 10_000)
         raise RuntimeError("a secret that is nobody's business")
 
     async def wait(self, request, call):
@@ -74,6 +76,9 @@ class Methods:
     async def deaf(self, call):
         await self.go_on.wait()
 
+    async def lose(self, request, call):
+        raise asyncio.CancelledError
+
     async def late_refusal(self, call):
         await call.write(b"one")
         raise MeshError(ErrorCode.PERMISSION_DENIED, "no more")
@@ -86,6 +91,7 @@ class Methods:
             "/t/Story": Unary(parse, self.whole_story),
             "/t/Fail": Unary(parse, self.fail),
             "/t/Wait": Unary(parse, self.wait),
+            "/t/Lose": Unary(parse, self.lose),
             "/t/Talk": Streaming(self.talk),
             "/t/Lecture": Streaming(self.lecture),
             "/t/Deaf": Streaming(self.deaf),
@@ -148,6 +154,8 @@ async def test_what_goes_wrong_has_a_code_and_words_and_ends_its_call_alone():
     async with running() as found, found.channel() as channel:
         assert await refusal(channel, "Fail", b"mesh") == ("INVALID_ARGUMENT", "100 % wrong: ü\n")
         assert await refusal(channel, "Fail") == ("UNKNOWN", "the call failed")
+        assert await refusal(channel, "Fail", b"long") == ("INVALID_ARGUMENT", "\u20ac" * (heads.LONGEST_MESSAGE // 3))
+        assert (await refusal(channel, "Lose"))[0] == "UNAVAILABLE", "what it waited for was cancelled"
         assert (await refusal(channel, "Nothing"))[0] == "UNIMPLEMENTED"
         assert (await refusal(channel, "Echo", bytes(LARGEST + 1)))[0] == "RESOURCE_EXHAUSTED"
         garbage = channel.unary_unary("/t/Echo")
@@ -239,6 +247,7 @@ async def test_headers_that_ask_for_what_is_not_served(change, answer):
         (*HEADERS, ("connection", "close")),
         (*HEADERS, (":odd", "x")),
         (*HEADERS, ("x", "a\nb")),
+        (*HEADERS, ("x", "a\rb")),
     ],
 )
 async def test_headers_that_are_no_request_reset_their_stream(headers):
@@ -304,17 +313,31 @@ async def test_attack_12_for_who_does_not_read_nothing_piles_up_and_he_is_sent_a
         raw.close()
 
 
-async def test_attack_12_of_messages_that_nobody_reads_only_so_many_are_taken():
+@pytest.mark.parametrize("content", [b"\0\0\0\x3f\xfb" + bytes(16_379), bytes(16_380)], ids=["large", "empty"])
+async def test_attack_12_of_messages_that_nobody_reads_only_so_many_are_taken(content):
     async with running() as found:
         raw = await found.raw()
-        message = frame(frames.DATA, 0, 1, b"\0\0\0\x3f\xfb" + bytes(16_379))
         raw.call(1, "/t/Deaf", ended=False)
-        raw.writer.write(message * 20)
+        raw.writer.write(frame(frames.DATA, 0, 1, content) * 20)
         assert (await raw.until(frames.RST_STREAM, 1))[3] == Code.FLOW_CONTROL_ERROR.to_bytes(4)
         for stream in range(3, 203, 2):
             raw.call(stream, "/t/Deaf", ended=False)
-            raw.writer.write(frame(frames.DATA, 0, stream, b"\0\0\0\x3f\xfb" + bytes(16_379)) * 3)
+            raw.writer.write(frame(frames.DATA, 0, stream, content) * 3)
         assert (await raw.until(frames.GOAWAY, 0))[3][4:8] == Code.ENHANCE_YOUR_CALM.to_bytes(4)
+        raw.close()
+
+
+async def test_attack_12_calls_that_are_only_begun_keep_nobody_out():
+    async with running(most_calls=2) as found, found.channel() as channel:
+        raw = await found.raw()
+        for stream in (1, 3):
+            raw.writer.write(frame(frames.HEADERS, frames.END_HEADERS, stream, encode(HEADERS)))
+        raw.writer.write(frame(frames.PING, 0, 0, bytes(8)))
+        await raw.until(frames.PING, 0)
+        assert await ask(channel, "Echo", b"x") == b"x"
+        assert b"\x0bgrpc-status\x018" in (await raw.until(frames.HEADERS, 1))[3], "the oldest gave its place"
+        raw.say(3, b"", ended=True)
+        assert (await raw.until(frames.DATA, 3))[3] == bytes(5)
         raw.close()
 
 

@@ -264,6 +264,16 @@ def test_attack_12_streams_that_are_reset_as_soon_as_they_begin_end_the_connecti
     assert violation(greeted(), too_many) is Code.ENHANCE_YOUR_CALM
 
 
+def test_attack_12_streams_that_a_client_makes_us_reset_cost_it_as_much():
+    many = b"".join(opens(stream) + frames.window_update(stream, 0) for stream in range(1, 1001, 2))
+    assert violation(greeted(), many) is Code.ENHANCE_YOUR_CALM
+
+
+def test_attack_12_many_settings_in_one_frame_count_each():
+    one = frames.INITIAL_WINDOW_SIZE.to_bytes(2) + frames.FIRST_WINDOW.to_bytes(4)
+    assert violation(greeted(), frame(frames.SETTINGS, 0, 0, one * FULL_BUDGET)) is Code.ENHANCE_YOUR_CALM
+
+
 def test_who_takes_answers_may_give_up_as_many_calls_as_he_likes():
     connection = greeted()
     for stream in range(1, 4001, 4):

@@ -11,11 +11,11 @@ from cryptography import x509
 
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.grpc_server.heads import Head
-from meshcore.grpc_server.messages import Messages, framed
+from meshcore.grpc_server.messages import PREFIX, Messages, framed
 from meshcore.http2.hpack import Headers
 
 ROOM = 64 * 1024
-"""Bytes of messages that wait to be read before the client is to wait too."""
+"""Bytes of messages, and of what frames them, that wait to be read before the client is to wait too."""
 
 
 class Peer:
@@ -64,6 +64,7 @@ class Call:
         self._inbox: deque[bytes] = deque()
         self._arrived: asyncio.Future[None] | None = None
         self._unpaid = 0
+        self._waiting = 0
 
     @property
     def metadata(self) -> Headers:
@@ -77,7 +78,9 @@ class Call:
 
     def feed(self, data: bytes, *, ended: bool) -> None:
         """Content has arrived; MeshError when it makes no sense."""
-        self._inbox.extend(self._messages.add(data))
+        messages = self._messages.add(data)
+        self._inbox.extend(messages)
+        self._waiting += sum(map(_size, messages))
         self.ended = ended
         self._unpaid += len(data)
         self._account()
@@ -88,9 +91,8 @@ class Call:
 
     def _account(self) -> None:
         """Let the client send on while little waits here, or a message needs more to be whole."""
-        waiting = sum(map(len, self._inbox))
-        before, self.held = self.held, waiting + self._messages.partial
-        paid = self._unpaid if waiting < ROOM else 0
+        before, self.held = self.held, self._waiting + self._messages.partial
+        paid = self._unpaid if self._waiting < ROOM else 0
         self._unpaid -= paid
         self._way.consumed(self.stream, paid, held=self.held - before)
 
@@ -102,6 +104,7 @@ class Call:
             self._arrived = asyncio.get_running_loop().create_future()
             await self._arrived
         message = self._inbox.popleft()
+        self._waiting -= _size(message)
         self._account()
         return message
 
@@ -109,6 +112,11 @@ class Call:
         """Send a message; returns when there is room for the next."""
         if not self._way.send(self.stream, framed(message)):
             await self._way.room(self.stream)
+
+
+def _size(message: bytes) -> int:
+    """What it counts for while it waits: an empty one is something, too."""
+    return PREFIX + len(message)
 
 
 @dataclass(frozen=True, slots=True)

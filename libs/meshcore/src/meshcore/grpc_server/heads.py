@@ -10,10 +10,12 @@ OK = 0
 UNKNOWN = 2
 UNIMPLEMENTED = 12
 INTERNAL = GRPC_STATUS[ErrorCode.INTERNAL]
-LONGEST_MESSAGE = 4096
-"""Characters of a `grpc-message` that are sent."""
+LONGEST_MESSAGE = 2048
+"""Bytes of a `grpc-message` that are sent, in whole characters. Quoted they are thrice as many at most: one frame has
+room for them, and gRPC's clients take them (8 KiB)."""
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _PSEUDO = frozenset({":method", ":path", ":scheme", ":authority"})
+_ODD = frozenset("\0\r\n")
 _HOP_BY_HOP = frozenset({"connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade"})
 _CONTENT_TYPES = ("application/grpc", "application/grpc+proto")
 ANSWER = encode(((":status", "200"), ("content-type", "application/grpc")))
@@ -47,7 +49,7 @@ def read_head(headers: Headers) -> Head:
             if name not in _PSEUDO or name in pseudo or fields:
                 raise Malformed
             pseudo[name] = value
-        elif not name or name != name.lower() or name in _HOP_BY_HOP or "\n" in value or "\0" in value:
+        elif not name or name != name.lower() or name in _HOP_BY_HOP or not _ODD.isdisjoint(value):
             raise Malformed
         else:
             fields[name] = value
@@ -87,8 +89,6 @@ def ending(status: int, message: str) -> bytes:
 
 
 def _status(status: int, message: str) -> Headers:
-    quoted = "".join(
-        chr(byte) if 0x20 <= byte <= 0x7E and byte != 0x25 else f"%{byte:02X}"
-        for byte in message[:LONGEST_MESSAGE].encode()
-    )
+    told = message.encode()[:LONGEST_MESSAGE].decode(errors="ignore")
+    quoted = "".join(chr(byte) if 0x20 <= byte <= 0x7E and byte != 0x25 else f"%{byte:02X}" for byte in told.encode())
     return (("grpc-status", str(status)), ("grpc-message", quoted))

@@ -16,7 +16,7 @@ class Messages:
     def __init__(self, largest: int, encoding: str) -> None:
         self._largest = largest
         self._encoding = encoding
-        self._buffer = b""
+        self._buffer = bytearray()
 
     @property
     def partial(self) -> int:
@@ -25,17 +25,20 @@ class Messages:
 
     def add(self, data: bytes) -> list[bytes]:
         """Messages that are whole now; INVALID when a flag or the compression makes no sense."""
-        self._buffer = self._buffer + data if self._buffer else data
-        found = []
-        while len(self._buffer) >= PREFIX:
-            flag, size = self._buffer[0], int.from_bytes(self._buffer[1:PREFIX])
+        # In place: a client that sends a large message byte by byte is not to have it copied for each.
+        self._buffer += data
+        found, offset = [], 0
+        while len(self._buffer) - offset >= PREFIX:
+            begin = offset + PREFIX
+            flag, size = self._buffer[offset], int.from_bytes(self._buffer[offset + 1 : begin])
             if size > self._largest:
                 raise MeshError(ErrorCode.RESOURCE_EXHAUSTED, f"a message has at most {self._largest} bytes")
-            if len(self._buffer) < PREFIX + size:
+            if len(self._buffer) - begin < size:
                 break
-            message = self._buffer[PREFIX : PREFIX + size]
-            self._buffer = self._buffer[PREFIX + size :]
+            offset = begin + size
+            message = bytes(self._buffer[begin:offset])
             found.append(message if flag == 0 else self._inflated(flag, message))
+        del self._buffer[:offset]
         return found
 
     def _inflated(self, flag: int, message: bytes) -> bytes:

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import structlog
@@ -26,6 +26,7 @@ STALLED_AFTER = 60
 """Seconds: of silence until a ping, and until the end; for the first bytes; that a client may leave answers lie."""
 MOST_HELD = 4 * 1024 * 1024
 """Bytes of messages that one connection may have lying here, unread or not whole."""
+TOO_MANY = "too many calls at once"
 _log = structlog.get_logger("grpc")
 
 
@@ -43,10 +44,18 @@ class Service:
     calls: int = 0
     streams: int = 0
     """Unary calls and streams that are open."""
+    unsaid: "dict[Call, Served]" = field(default_factory=dict)
+    """Unary calls whose message has not come, the oldest first."""
 
     def has_room_for(self, handler: Handler) -> bool:
-        """Whether one more may begin."""
-        return self.streams < self.most_streams if isinstance(handler, Streaming) else self.calls < self.most_calls
+        """Whether one more may begin. A unary call may have the place of one that has not said what it asks: who only
+        begins calls keeps nobody out."""
+        if isinstance(handler, Streaming):
+            return self.streams < self.most_streams
+        if self.calls >= self.most_calls and self.unsaid:
+            oldest, connection = next(iter(self.unsaid.items()))
+            connection.refuse(oldest)
+        return self.calls < self.most_calls
 
     def count(self, handler: Handler, change: int) -> None:
         """One more, or one less."""
@@ -156,7 +165,7 @@ class Served(asyncio.Protocol):
         elif handler is None:
             self._refuse(event.stream, heads.UNIMPLEMENTED, "there is no such method")
         elif not self._service.has_room_for(handler):
-            self._refuse(event.stream, GRPC_STATUS[ErrorCode.RESOURCE_EXHAUSTED], "too many calls at once")
+            self._refuse(event.stream, GRPC_STATUS[ErrorCode.RESOURCE_EXHAUSTED], TOO_MANY)
         else:
             self._begin(event, head, handler)
 
@@ -168,6 +177,8 @@ class Served(asyncio.Protocol):
         self._service.count(handler, 1)
         if isinstance(handler, Streaming):
             self._start(call)
+        else:
+            self._service.unsaid[call] = self
         if event.ended:
             self._feed(call, b"")
 
@@ -190,6 +201,7 @@ class Served(asyncio.Protocol):
             self._end(call, error.code, error.detail)
 
     def _start(self, call: Call) -> None:
+        self._service.unsaid.pop(call, None)
         self._ready.append(call)
         self._service.turns.wants(self)
 
@@ -210,6 +222,10 @@ class Served(asyncio.Protocol):
                 await self._run_unary(call, handler)
             else:
                 await handler.serve(call)
+        except asyncio.CancelledError:
+            # Who gave the call up has forgotten it before; if it was something that the handler waited for, say so.
+            self._finish(call, GRPC_STATUS[ErrorCode.UNAVAILABLE], "the call was given up")
+            raise
         except MeshError as error:
             status, detail = GRPC_STATUS[error.code], error.detail
         except Exception as error:  # noqa: BLE001 - whatever a handler's fault is, it ends its call alone
@@ -248,12 +264,17 @@ class Served(asyncio.Protocol):
         if call.task is not None:
             call.task.cancel()
 
+    def refuse(self, call: Call) -> None:
+        """Others need its place."""
+        self._end(call, ErrorCode.RESOURCE_EXHAUSTED, TOO_MANY)
+
     def _refuse(self, stream: int, status: int, detail: str) -> None:
         self._connection.headers(stream, heads.refusal(status, detail), ended=True)
 
     def _forget(self, stream: int) -> Call | None:
         call = self._calls.pop(stream, None)
         if call is not None:
+            self._service.unsaid.pop(call, None)
             self._service.count(self._service.handlers[call.head.method], -1)
             self._held -= call.held
             self._has_room(stream)

@@ -206,6 +206,8 @@ class Connection:
             self._receivable = whole
 
     def _refuse(self, number: int, code: Code, events: list[Event]) -> None:
+        # It costs as much as a reset of the client's own: what it makes us reset has begun to cost as well.
+        self._spend(RESET_COST)
         self.reset(number, code)
         events.append(Reset(number))
 
@@ -291,7 +293,8 @@ class Connection:
     def _settings(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
         if stream or len(payload) % 6 or (flags & frames.ACK and payload):
             raise _Broken(Code.FRAME_SIZE_ERROR, "settings of another size, or of a stream")
-        self._spend(1)
+        # Each of them may move the windows of all streams.
+        self._spend(1 + len(payload) // 6)
         if flags & frames.ACK:
             return
         self._told = True
