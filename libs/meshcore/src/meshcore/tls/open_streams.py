@@ -12,7 +12,10 @@ from meshcore.tls.identity import LiveIdentity, ServiceIdentity
 
 @contextlib.asynccontextmanager
 async def until_revoked(identity: LiveIdentity, chain: Sequence[x509.Certificate]) -> AsyncIterator[None]:
-    """Cancel the block, UNAUTHENTICATED, once a list that came with `identity`'s roots has one of `chain`."""
+    """Cancel the block, UNAUTHENTICATED, once a list that came with `identity`'s roots has one of `chain`.
+
+    One that came before counts, too: the client may have been looked at a while ago.
+    """
     scope = asyncio.timeout(None)
 
     def look(current: ServiceIdentity) -> None:
@@ -22,6 +25,7 @@ async def until_revoked(identity: LiveIdentity, chain: Sequence[x509.Certificate
     try:
         async with scope:
             with identity.listening(look):
+                look(identity.current)
                 yield
     except TimeoutError:
         if not scope.expired():
