@@ -171,8 +171,12 @@ class TokenKeys:
     async def _refresh(self) -> None:
         document = await self._source.fetch()
         self._use(parse_keys(document))
-        if self._copy is not None:
+        if self._copy is None:
+            return
+        try:
             await asyncio.to_thread(write_private, self._copy, document.encode())
+        except OSError as error:
+            _log.warning("token keys not stored", reason=error.strerror)
 
     def _use(self, keys: Mapping[str, jwt.PyJWK]) -> None:
         if set(keys) != set(self._keys):

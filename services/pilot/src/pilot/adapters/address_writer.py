@@ -40,7 +40,8 @@ class AddressWriter:
         snapshot = self._hub.engine.snapshot
         if snapshot is self._seen or not self._hub.has_state.is_set():
             return
-        due = list(changed_parts(address_parts(snapshot), self._told))
+        wanted = address_parts(snapshot)
+        due = list(changed_parts(wanted, self._told))
         if due:
             async with galley_api(self._settings) as client:
                 for place, part in due[:_AT_ONCE]:
@@ -48,6 +49,9 @@ class AddressWriter:
                     telemetry.ADDRESS_WRITES.labels(str(answer.status_code)).inc()
                     if not is_final(answer):
                         _log.warning("addresses not told", object="/".join(place), code=answer.status_code)
-                    self._told[place] = part
+                    if place in wanted:
+                        self._told[place] = part
+                    else:
+                        self._told.pop(place)
         if len(due) <= _AT_ONCE:
             self._seen = snapshot

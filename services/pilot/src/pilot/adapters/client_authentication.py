@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 import structlog
 from cryptography import x509
@@ -51,8 +52,8 @@ class OfGrpc:
         return peer_chain(context)
 
     def address(self, context: Any) -> str:
-        """Without gRPC's word for the family."""
-        return str(context.peer()).partition(":")[2]
+        """Without gRPC's word for the family, and without the escapes that it has in addresses of IPv6."""
+        return unquote(str(context.peer()).partition(":")[2])
 
 
 class OfFront:
