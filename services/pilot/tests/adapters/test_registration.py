@@ -102,7 +102,7 @@ async def test_the_mark_of_a_deleted_registration_is_taken_out_of_the_bucket(
                 await client.end()
             await reached(lambda: one.endpoints(HOST) == set() and not one.serving.registered._bucket._deleted)
             assert await keys() == 0
-        assert one.serving.registered._bucket.instances(1.0) == {"pilot-1", "pilot-2"}
+        await reached(lambda: one.serving.registered._bucket.instances(1.0) == {"pilot-1", "pilot-2"})
 
 
 async def test_with_galley_away_workloads_register_all_the_same(published, pilot, agent_client, reached, tmp_path):

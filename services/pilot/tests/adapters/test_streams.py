@@ -116,7 +116,7 @@ async def test_a_client_that_takes_nothing_keeps_its_place_in_the_line_no_longer
 
 async def test_silent_clients_hold_up_nobody(serve_mesh, workload_credentials):
     """Two that say nothing at all, and two that never answer what they are sent, where there are two places."""
-    async with serve_mesh(push_throttle=2) as mesh, contextlib.AsyncExitStack() as silent:
+    async with serve_mesh(push_throttle=2, first_config_timeout="10m") as mesh, contextlib.AsyncExitStack() as silent:
         for number in range(2):
             credentials = workload_credentials()
             options = [("grpc.use_local_subchannel_pool", 1)]
@@ -129,7 +129,7 @@ async def test_silent_clients_hold_up_nobody(serve_mesh, workload_credentials):
             await silent.enter_async_context(client)
             await client.until(lambda client=client: client.responses)
         async with AdsClient(mesh.secure, node("a", "shop"), workload_credentials()) as client:
-            await client.until(lambda: client.names(LISTENER_TYPE), seconds=10)
+            await client.until(lambda: client.names(LISTENER_TYPE))
             assert not any(one.complete for one in mesh.hub.engine.streams.values() if one.proxy.id != "a.shop")
 
 
