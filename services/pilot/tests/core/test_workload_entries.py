@@ -7,7 +7,7 @@ from meshcore.model.load import parse_object
 from pilot.core.config import Config
 from pilot.core.registration import Entry, entry_of
 from pilot.core.snapshot import MeshSnapshot
-from pilot.core.workload_entries import documents, status_of, untold, writes
+from pilot.core.workload_entries import Documents, status_of, untold, writes
 
 GROUP = parse_object(
     {
@@ -44,7 +44,7 @@ NAME = ENTRY.key
 
 
 def made(entry=ENTRY):
-    return documents([entry], GROUPS)
+    return Documents().of([entry], GROUPS)
 
 
 def stored(wanted):
@@ -92,7 +92,19 @@ def test_an_object_says_what_its_group_and_its_proxy_say():
 
 
 def test_without_its_group_an_entry_has_no_object():
-    assert documents([ENTRY], {}) == {}
+    assert Documents().of([ENTRY], {}) == {}
+
+
+def test_an_object_is_made_anew_when_its_entry_or_its_group_is_another():
+    kept = Documents()
+    first = kept.of([ENTRY], GROUPS)[NAME]
+    assert kept.of([ENTRY], GROUPS)[NAME] is first
+    assert kept.of([replace(ENTRY, owner="pilot-2")], GROUPS)[NAME] != first
+    assert kept.of([ENTRY], GROUPS)[NAME] == first
+    template = GROUP.spec.template.model_copy(update={"weight": 9})
+    heavier = GROUP.model_copy(update={"spec": GROUP.spec.model_copy(update={"template": template})})
+    assert kept.of([ENTRY], {("shop", "reviews"): heavier})[NAME]["spec"]["weight"] == 9
+    assert kept.of([], GROUPS) == {}
 
 
 def test_what_is_there_is_not_written_again():

@@ -14,7 +14,7 @@ from pilot.adapters.endpoints_bucket import EndpointsBucket
 from pilot.adapters.galley_api import galley_api, is_final
 from pilot.adapters.hub import Hub
 from pilot.adapters.lease import Lease, while_leased
-from pilot.core.workload_entries import Name, ObjectWrite, documents, status_of, untold, writes
+from pilot.core.workload_entries import Documents, Name, ObjectWrite, status_of, untold, writes
 from pilot.settings import PilotSettings
 
 LEASE = "pilot-workload-entries"
@@ -40,6 +40,7 @@ class EntryWriter:
         self._settings = settings
         self._is_stable = is_stable
         self._lease = Lease(bus, LEASE, process)
+        self._documents = Documents()
         self._until: dict[Name, int] = {}
         """Objects that were written: what became of them is known from that revision on."""
         self._told: dict[Name, bool] = {}
@@ -55,7 +56,7 @@ class EntryWriter:
             return
         snapshot = self._hub.engine.snapshot
         entries = {entry.key: entry for entry in self._bucket.entries}
-        wanted = documents(entries.values(), snapshot.registry.groups)
+        wanted = self._documents.of(entries.values(), snapshot.registry.groups)
         self._until = {name: revision for name, revision in self._until.items() if revision > snapshot.revision}
         for name in self._told.keys() - wanted.keys():
             del self._told[name]

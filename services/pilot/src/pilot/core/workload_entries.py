@@ -46,14 +46,26 @@ class ObjectWrite:
         return collection if self.method == "POST" else f"{collection}/{name}"
 
 
-def documents(entries: Iterable[Entry], groups: Mapping[Name, WorkloadGroup]) -> Mapping[Name, Document]:
-    """The objects that are to be there; an entry without its group has none."""
-    found = {}
-    for entry in entries:
-        group = groups.get((entry.namespace, entry.group))
-        if group is not None:
-            found[entry.key] = _document(entry, group)
-    return found
+class Documents:
+    """The objects that are to be there. They are asked for all the time, so one is made anew only when its entry or its
+    group is another."""
+
+    def __init__(self) -> None:
+        self._made: dict[Name, tuple[Entry, WorkloadGroup, Document]] = {}
+
+    def of(self, entries: Iterable[Entry], groups: Mapping[Name, WorkloadGroup]) -> Mapping[Name, Document]:
+        """One for each entry; an entry without its group has none."""
+        made = {}
+        for entry in entries:
+            group = groups.get((entry.namespace, entry.group))
+            if group is None:
+                continue
+            known = self._made.get(entry.key)
+            if known is None or known[0] is not entry or known[1] is not group:
+                known = (entry, group, _document(entry, group))
+            made[entry.key] = known
+        self._made = made
+        return {name: document for name, (_, _, document) in made.items()}
 
 
 def writes(
