@@ -18,7 +18,7 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
 from meshcore.tls import LiveIdentity, peer_chain, spiffe_of_certificate, until_revoked
 
-from pilot.adapters.tls_front import Peers
+from pilot.adapters.tls_front import TlsFront
 
 REFUSED = "authentication failure"
 """Istio's words."""
@@ -59,7 +59,7 @@ class OfGrpc:
 class OfFront:
     """TLS that ends before gRPC."""
 
-    def __init__(self, front: Peers) -> None:
+    def __init__(self, front: TlsFront) -> None:
         self._front = front
 
     def chain(self, context: Any) -> list[x509.Certificate]:

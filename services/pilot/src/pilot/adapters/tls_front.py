@@ -13,7 +13,7 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import structlog
 from cryptography import x509
@@ -29,27 +29,14 @@ _BACKLOG = 1024
 _log = structlog.get_logger("tls")
 
 
-class Peers(Protocol):
-    """Knows the client certificate behind a gRPC connection."""
-
-    def chain(self, peer: str) -> list[x509.Certificate]:
-        """What it was verified by, leaf first; empty when the client showed none. `peer` is `context.peer()`."""
-
-    def address(self, peer: str) -> str:
-        """Where the connection came from, for logs and the ledger."""
-
-    def remembered(self, peer: str) -> dict[str, Any]:
-        """What is remembered of the connection, for as long as it is open."""
-
-
 class TlsFront:
-    """Open connections by the address under which the gRPC server sees them."""
+    """Open connections by the address under which the gRPC server sees them: `context.peer()`."""
 
     def __init__(self) -> None:
         self._connections: dict[str, _Outside] = {}
 
     def chain(self, peer: str) -> list[x509.Certificate]:
-        """The verified client certificate of a connection and what is above it; empty when there is none."""
+        """What the client's certificate was verified by, leaf first; empty when it showed none."""
         connection = self._connections.get(_name_of(peer))
         return [] if connection is None else connection.chain
 
@@ -57,11 +44,6 @@ class TlsFront:
         """Address and port of the client."""
         connection = self._connections.get(_name_of(peer))
         return "unknown" if connection is None else connection.remote
-
-    def remembered(self, peer: str) -> dict[str, Any]:
-        """What was noted of a connection; what is noted of an unknown one is lost."""
-        connection = self._connections.get(_name_of(peer))
-        return {} if connection is None else connection.remembered
 
     @contextlib.asynccontextmanager
     async def before(
@@ -155,7 +137,6 @@ class _Outside(_Half):
         self._parsed: list[x509.Certificate] | None = None
         self._opening: asyncio.Task[Any] | None = None
         self.remote = "unknown"
-        self.remembered: dict[str, Any] = {}
         self.gone = asyncio.Event()
 
     @property
