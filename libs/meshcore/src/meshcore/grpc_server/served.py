@@ -47,7 +47,7 @@ class Service:
     unsaid: "dict[Call, Served]" = field(default_factory=dict)
     """Unary calls whose message has not come, the oldest first."""
 
-    def has_room_for(self, handler: Handler) -> bool:
+    def make_room_for(self, handler: Handler) -> bool:
         """Whether one more may begin. A unary call may have the place of one that has not said what it asks: who only
         begins calls keeps nobody out."""
         if isinstance(handler, Streaming):
@@ -164,7 +164,7 @@ class Served(asyncio.Protocol):
             self._connection.headers(event.stream, head.refusal, ended=True)
         elif handler is None:
             self._refuse(event.stream, heads.UNIMPLEMENTED, "there is no such method")
-        elif not self._service.has_room_for(handler):
+        elif not self._service.make_room_for(handler):
             self._refuse(event.stream, GRPC_STATUS[ErrorCode.RESOURCE_EXHAUSTED], TOO_MANY)
         else:
             self._begin(event, head, handler)
