@@ -11,9 +11,19 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-from envoy_bootstrap.adapters.app_probe_route import AppProbeRoute
+from envoy_bootstrap.adapters import app_health
+from envoy_bootstrap.adapters.app_probe_route import AppProbeRoute, uncaptured_source
 from envoy_bootstrap.adapters.probing import is_well
-from envoy_bootstrap.core.probes import AppProbes, Command, Grpc, HttpGet, TcpSocket, parse_app_probes
+from envoy_bootstrap.core.probes import (
+    AppProbes,
+    Command,
+    Grpc,
+    HttpGet,
+    ReadinessProbe,
+    TcpSocket,
+    parse_app_probes,
+)
+from meshcore.runtime import tasks
 from meshcore.testing import addresses
 from meshcore.testing.identity import make_ca
 
@@ -172,6 +182,31 @@ async def test_without_a_source_the_probe_comes_from_wherever_the_kernel_says() 
             assert await is_well(Grpc(host, 8082, "good"), 5.0)
             assert not await is_well(Grpc(host, 8082), 5.0)
             assert await is_well(TcpSocket(host, 8080), 5.0)
+
+
+@pytest.mark.parametrize(
+    ("action", "source"),
+    [
+        (HttpGet("10.0.0.7", 80), "127.0.0.6"),
+        (TcpSocket("fd00::7", 80), "::6"),
+        (TcpSocket("127.0.0.1", 80), None),
+        (Grpc("10.0.0.8", 80), None),
+        (Command(("true",)), None),
+    ],
+)
+def test_only_the_workloads_own_address_is_dialled_from_where_nothing_is_captured(action: Any, source: Any) -> None:
+    assert uncaptured_source(action, ["10.0.0.7", "fd00::7"]) == source
+    assert uncaptured_source(action, []) is None
+
+
+async def test_health_is_looked_at_from_where_nothing_is_captured() -> None:
+    with addresses.claim() as claim:
+        host, told = claim.address(101), asyncio.Queue[bool]()
+        async with application(host) as app:
+            probe = ReadinessProbe(HttpGet(host, 8080, "/live"), timeout=10.0)
+            async with tasks.background(app_health.watch(probe, told.put, source="127.0.0.6"), name="health"):
+                assert await told.get()
+        assert app.peers == {"127.0.0.6"}
 
 
 async def test_a_running_agent_answers_for_its_application_and_merges_its_pages(mesh: Any) -> None:

@@ -20,7 +20,7 @@ from meshcore.xds.types import SECRET_TYPE
 from envoy_bootstrap.adapters import app_health
 from envoy_bootstrap.adapters.access_log_service import AccessLogService
 from envoy_bootstrap.adapters.agent_sockets import start_agent_sockets
-from envoy_bootstrap.adapters.app_probe_route import SOURCES, AppProbeRoute
+from envoy_bootstrap.adapters.app_probe_route import SOURCES, AppProbeRoute, uncaptured_source
 from envoy_bootstrap.adapters.audit_reporter import AuditReporter
 from envoy_bootstrap.adapters.bootstrap_source import ADS_SOCKET, BootstrapSource
 from envoy_bootstrap.adapters.certificate_folder import CertificateFolder
@@ -170,7 +170,9 @@ class Agent:
             loop.add_signal_handler(signal.SIGHUP, lambda: again(self.restart_envoy(), name="envoy replacement"))
             runtime.spawn("last good", self._recorder.record_for_ever)
         if (probe := self._config.app.readiness) is not None:
-            runtime.spawn("application health", lambda: app_health.watch(probe, self._app_changed))
+            own = () if self._config.shares_machine else self._config.node["metadata"]["INSTANCE_IPS"].split(",")
+            source = uncaptured_source(probe.action, own)
+            runtime.spawn("application health", lambda: app_health.watch(probe, self._app_changed, source=source))
         runtime.on_stop("workload", self._leave)
 
     def _source_of_certificates(self, given: Handover | None) -> Callable[[], Coroutine[Any, Any, None]]:

@@ -4,14 +4,25 @@ Kubelet has no certificate, so under STRICT mTLS its own probes would fail. Only
 asked; whatever else is in the path or the headers changes neither host nor port nor path.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from envoy_bootstrap.adapters import probing
-from envoy_bootstrap.core.probes import AppProbes
+from envoy_bootstrap.core.probes import Action, AppProbes
 
 PREFIXES = ("/app-health", "/app-lifecycle")
 SOURCES = {False: "127.0.0.6", True: "::6"}
 """Where the agent connects from, by whether it is IPv6: what comes from there is not captured (Istio's rules)."""
+
+
+def uncaptured_source(action: Action, own_addresses: Collection[str]) -> str | None:
+    """Where to connect from for the workload's own address; None for any other, to which no rule leads back.
+
+    What the proxy's user says to that address from anywhere else comes in as a stranger's plaintext, which STRICT
+    refuses (Istio's health checker binds the same address).
+    """
+    host = getattr(action, "host", "")
+    return SOURCES[":" in host] if host in own_addresses else None
 
 
 class AppProbeRoute:
