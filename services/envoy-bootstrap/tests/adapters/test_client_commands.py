@@ -25,9 +25,11 @@ async def test_waiting_ends_when_the_proxy_is_ready_and_with_the_reason_when_it_
     workload = await mesh.start_workload("front", 1)
     await mesh.until(lambda: "envoy started" in workload.log.read_text(), "Envoy's start")
     url = f"http://{workload.ip}:15020/healthz/ready"
-    code, _, said = await command("wait", "--url", url, "--timeoutSeconds", "0.5", "--periodMillis", "100")
+    # long enough for one answer on a busy machine
+    times = ("--timeoutSeconds", "3", "--requestTimeoutMillis", "3000", "--periodMillis", "100")
+    code, _, said = await command("wait", "--url", url, *times)
     assert code == 1
-    assert "the proxy is not ready after 0.5 s: it answers 503" in said
+    assert "the proxy is not ready after 3 s: it answers 503" in said
     waiting = asyncio.create_task(command("wait", "--url", f"http://{workload.ip}:15021/healthz/ready"))
     await mesh.start_pilot()
     assert await waiting == (0, "", "")

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -94,7 +96,9 @@ async def _command(action: Command) -> bool:
         return await process.wait() == 0
     finally:
         if process.returncode is None:
-            process.kill()
+            # with all that it has started: a command that hangs is begun anew each period
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
 
 
