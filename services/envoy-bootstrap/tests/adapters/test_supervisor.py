@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -115,6 +117,24 @@ async def test_envoy_is_replaced_with_a_changed_bootstrap_without_a_failed_reque
             assert supervisor.envoy is not None
             assert (directory / "admin.sock").resolve() == Path(supervisor.envoy.admin.socket).resolve()
         assert [path.name for path in directory.iterdir() if path.suffix != ".json"] == []
+
+
+async def test_an_envoy_that_crashes_while_it_is_replaced_has_one_successor(directory: Path) -> None:
+    with addresses.claim() as claim:
+        render = [answering(claim.address(1), "old")]
+        async with supervised(directory, render) as supervisor:
+            await until(lambda: ready(supervisor))
+            old = supervisor.envoy
+            assert old is not None
+            render.append(answering(claim.address(1), "new"))
+            async with tasks.background(supervisor.replace(DRAIN), name="replacement") as replacement:
+                await until(lambda: truth((directory / "envoy-rev2.json").exists()))
+                os.kill(old.pid, signal.SIGKILL)
+                await replacement
+            await until(lambda: ready(supervisor))
+            assert supervisor.epoch == 2
+            assert supervisor.envoy is not None
+            assert supervisor.envoy.epoch == 2
 
 
 async def test_a_bootstrap_that_envoy_refuses_leaves_the_old_one_serving(directory: Path) -> None:

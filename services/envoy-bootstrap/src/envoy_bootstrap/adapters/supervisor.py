@@ -97,10 +97,13 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         while not self._stopping:
             started = loop.time()
-            if self._current is None:
-                async with self._replacing:
+            async with self._replacing:
+                # a replacement may have had the lock: its Envoy is there now, or the end has come
+                if self._stopping:
+                    return
+                if self._current is None:
                     self._current = await self._start()
-            envoy = self._current
+                envoy = self._current
             status = await envoy.wait()
             if self._stopping:
                 return
