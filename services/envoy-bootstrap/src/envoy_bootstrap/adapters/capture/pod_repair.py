@@ -16,6 +16,8 @@ from envoy_bootstrap.core.capture.pod import told_by_pod
 from envoy_bootstrap.core.capture.repair import Remedy, RepairConfig, is_broken, is_labelled
 
 _TIMEOUT = httpx.Timeout(30.0)
+_PASSED_ON = ("PATH", "PYTHONPATH")
+"""What a process needs to find programs and modules (an image has ours by PYTHONPATH); others would be flags to it."""
 
 
 class PodRepair:
@@ -30,8 +32,8 @@ class PodRepair:
         while True:
             try:
                 await self.once()
-            except httpx.HTTPError as error:
-                self._say(f"the pods are not to be had: {error or type(error).__name__}")
+            except (httpx.HTTPError, ValueError) as error:
+                self._say(f"the pods are not to be had: {str(error) or type(error).__name__}")
             await asyncio.sleep(pause)
 
     async def once(self) -> None:
@@ -91,4 +93,4 @@ def _capture(pod: Mapping[str, Any]) -> None:
     told = (f"--{name}={text}" for name, text in told_by_pod(pod).items())
     # a process of its own enters the namespace, and hears of nothing but the pod
     program = (sys.executable, "-m", "envoy_bootstrap.istio_iptables", f"--network-namespace={namespace}", *told)
-    run(program, environment={"PATH": os.environ.get("PATH", "")})
+    run(program, environment={name: os.environ[name] for name in _PASSED_ON if name in os.environ})
