@@ -13,10 +13,12 @@ import grpc.aio
 import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 from envoy.service.secret.v3 import sds_pb2_grpc
+from envoy_bootstrap.adapters.listening_sockets import ListeningSockets
 from envoy_bootstrap.adapters.local_discovery import Discovery, KeptServer, SecretService
 from envoy_bootstrap.core.secrets_resources import secrets_of
 from meshcore.errors import MeshError
 from meshcore.runtime import tasks
+from meshcore.testing import addresses
 from meshcore.testing.identity import make_ca
 from meshcore.xds.types import SECRET_TYPE
 
@@ -110,3 +112,18 @@ async def test_a_place_where_no_socket_can_be_is_told(directory: Path) -> None:
     path = directory / "absent" / "sds.sock"
     with pytest.raises(MeshError, match="cannot listen on"):
         await server_at(path).start()
+
+
+def test_a_socket_that_is_handed_on_and_not_used_is_closed() -> None:
+    with addresses.claim() as claim:
+        host, before, after = claim.address(1), ListeningSockets(), ListeningSockets()
+        for port in (15020, 15053):
+            before.claim(str(port), host, port).close()
+        after.inherit({name: os.dup(descriptor) for name, descriptor in before.descriptors.items()})
+        with after.claim("15020", host, 15020):
+            after.let_go()
+            before.close()
+            socket.create_connection((host, 15020)).close()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((host, 15053))
+        after.close()

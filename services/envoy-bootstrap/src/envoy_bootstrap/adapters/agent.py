@@ -235,9 +235,10 @@ class Agent:
     async def _listen(self, runtime: Any) -> None:
         # The status port is the lock of the workload's address: two Envoys on one address would share traffic silently.
         host, port = self._config.listen_host, self._config.proxy.status_port
-        app, socket = status_app(self._sources(runtime)), self._sockets.claim("status", host, port)
+        app, socket = status_app(self._sources(runtime)), self._sockets.claim(f"status {host}:{port}", host, port)
         await self._public.enter_async_context(listening(app, host, port, listener=socket))
         await self.names.start(self._public, self._sockets)
+        self._sockets.let_go()
 
     async def _close_public(self) -> None:
         await self._public.aclose()

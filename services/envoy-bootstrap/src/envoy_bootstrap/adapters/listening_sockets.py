@@ -3,6 +3,7 @@
 A socket that is handed on is never closed in between, so no connection is refused while one agent follows another.
 """
 
+import os
 import socket
 from collections.abc import Mapping
 
@@ -31,6 +32,12 @@ class ListeningSockets:
         held.setblocking(False)
         self._held[name] = held
         return held.dup()
+
+    def let_go(self) -> None:
+        """Close what the agent of before listened on and this one has no use for: nobody would ever answer there."""
+        for descriptor in self._inherited.values():
+            os.close(descriptor)
+        self._inherited.clear()
 
     @property
     def descriptors(self) -> Mapping[str, int]:
