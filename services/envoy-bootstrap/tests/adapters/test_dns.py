@@ -16,6 +16,7 @@ import pytest
 from envoy_bootstrap.adapters.dns_proxy import DnsProxy
 from envoy_bootstrap.adapters.dns_upstream import DnsUpstream
 from envoy_bootstrap.adapters.listening_sockets import ListeningSockets
+from envoy_bootstrap.adapters.own_addresses import own_addresses
 from envoy_bootstrap.core.addresses import HostPort
 from meshcore._generated.istio.networking.nds.v1 import nds_pb2
 from meshcore.testing import addresses
@@ -138,9 +139,10 @@ async def test_without_a_table_nothing_is_answered_and_the_workload_is_not_ready
 
 
 async def test_whoever_asks_from_elsewhere_is_not_answered() -> None:
-    proxy = DnsProxy(DnsUpstream([]), ["10.0.0.7", "fd00::7"])
-    assert [proxy.may_ask(host) for host in ("127.0.0.1", "127.1.2.3", "::1", "10.0.0.7", "fd00::7")] == [True] * 5
-    assert [proxy.may_ask(host) for host in ("10.0.0.8", "fd00::8", "192.0.2.1", "fe80::1%eth0")] == [False] * 4
+    proxy = DnsProxy(DnsUpstream([]), ["192.0.2.7", "2001:db8::7"])
+    own = ("127.0.0.1", "127.1.2.3", "::1", "192.0.2.7", "2001:db8::7", *own_addresses())
+    assert [proxy.may_ask(host) for host in own] == [True] * len(own)
+    assert [proxy.may_ask(host) for host in ("192.0.2.8", "2001:db8::8", "fe80::1%eth0")] == [False] * 3
 
 
 async def test_name_servers_that_do_not_answer_are_a_failure_of_the_server_and_others_are_asked() -> None:

@@ -15,6 +15,7 @@ from meshcore import metrics
 from meshcore.runtime import tasks
 
 from envoy_bootstrap.adapters.dns_upstream import DnsUpstream
+from envoy_bootstrap.adapters.own_addresses import is_of_this_machine
 from envoy_bootstrap.core import dns_answers
 from envoy_bootstrap.core.name_lookup import NameLookup
 
@@ -51,9 +52,10 @@ class DnsProxy:
             transport.close()
 
     def may_ask(self, host: str) -> bool:
-        """Whether this is the workload itself. With capture it asks from its own address, not from a loopback one."""
+        """Whether this is the workload itself. With capture it asks from an address of its own, not a loopback one:
+        from that of whichever interface leads to the name server, which may be none that it is known by."""
         plain = host.partition("%")[0]
-        return plain in self._own or ipaddress.ip_address(plain).is_loopback
+        return plain in self._own or ipaddress.ip_address(plain).is_loopback or is_of_this_machine(plain)
 
     async def answer(self, wire: bytes, *, datagram: bool) -> bytes | None:
         """The bytes to send back; None for none."""

@@ -1,4 +1,4 @@
-"""The addresses of this workload where nobody says them: those that packets to elsewhere would leave from."""
+"""Which addresses are this workload's: where nobody says them, those that packets to elsewhere would leave from."""
 
 import socket
 
@@ -17,3 +17,21 @@ def own_addresses() -> tuple[str, ...]:
         except OSError:  # no route of that family
             continue
     return tuple(address for address in found if address not in ("0.0.0.0", "::", "127.0.0.1", "::1"))
+
+
+def is_of_this_machine(address: str) -> bool:
+    """Whether an interface of this network namespace has it: nobody can be bound to any other address. Nothing is sent.
+
+    Where the kernel lets everybody bind anything (`ip_nonlocal_bind`) it cannot be told, and nothing is.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return _can_be_bound(family, address) and not _can_be_bound(family, dict(_ELSEWHERE)[family])
+
+
+def _can_be_bound(family: socket.AddressFamily, address: str) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
