@@ -1,6 +1,7 @@
 """The files for a workload outside of the cluster."""
 
 import json
+import subprocess
 
 import yaml
 from meshcore.model.load import parse_object
@@ -46,6 +47,16 @@ def test_the_mesh_s_proxy_config_carries_the_group_s_probe():
     assert config["discoveryAddress"] == OPTIONS.pilot
     assert config["readinessProbe"]["httpGet"] == {"port": 8080, "path": "/health"}
     assert "readinessProbe" not in yaml.safe_load(files(probe=None)["mesh.yaml"])["defaultConfig"]
+
+
+def test_no_word_of_a_group_is_a_word_of_the_shell_that_reads_it(tmp_path):
+    odd = "a'; touch " + str(tmp_path / "mark") + "; echo '$(id) \\"
+    text = files(template={"serviceAccount": "reviews", "network": odd})["cluster.env"]
+    (tmp_path / "cluster.env").write_text(text)
+    script = '. ./cluster.env; printf %s "$ISTIO_META_NETWORK"'
+    said = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (said.stdout, said.stderr) == (odd, "")
+    assert not (tmp_path / "mark").exists()
 
 
 def test_names_that_dns_does_not_know_are_in_the_hosts_file():

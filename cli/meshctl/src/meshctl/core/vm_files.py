@@ -38,7 +38,7 @@ def vm_files(group: WorkloadGroup, config_map: Mapping[str, Any], options: VmOpt
     environment = _environment(group, str(mesh.get("trustDomain") or "cluster.local"), options)
     defaults = mesh.get("defaultConfig") or {}
     return {
-        "cluster.env": "".join(f"{name}='{value}'\n" for name, value in sorted(environment.items())),
+        "cluster.env": "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(environment.items())),
         "mesh.yaml": yaml.safe_dump({"defaultConfig": _proxy_config(group, defaults, options)}, sort_keys=True),
         "hosts": _hosts(options),
     }
@@ -57,7 +57,7 @@ def _environment(group: WorkloadGroup, trust_domain: str, options: VmOptions) ->
         "CA_ADDR": options.citadel,
         "ISTIO_INBOUND_PORTS": "*",
         "ISTIO_LOCAL_EXCLUDE_PORTS": NOT_CAPTURED,
-        "ISTIO_METAJSON_LABELS": json.dumps(labels, sort_keys=True, separators=(",", ":")).replace("'", "\\u0027"),
+        "ISTIO_METAJSON_LABELS": json.dumps(labels, sort_keys=True, separators=(",", ":")),
         "ISTIO_META_CLUSTER_ID": options.cluster_id,
         "ISTIO_META_DNS_CAPTURE": "true" if options.capture_dns else "false",
         "ISTIO_META_MESH_ID": trust_domain,
@@ -76,6 +76,12 @@ def _environment(group: WorkloadGroup, trust_domain: str, options: VmOptions) ->
     if options.internal_ip:
         environment["INSTANCE_IP"] = options.internal_ip
     return {name: value for name, value in environment.items() if value}
+
+
+def _quoted(value: str) -> str:
+    """One word of a shell's: the file is read by one, as root, before istio-iptables, and a WorkloadGroup says much."""
+    inner = value.replace("'", "'\\''")
+    return f"'{inner}'"
 
 
 def _proxy_config(group: WorkloadGroup, defaults: Mapping[str, Any], options: VmOptions) -> dict[str, Any]:
