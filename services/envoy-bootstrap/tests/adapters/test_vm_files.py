@@ -51,6 +51,14 @@ def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, environment: str,
     assert said in "\n".join((caught.value.detail, *map(str, caught.value.violations)))
 
 
+@pytest.mark.parametrize("name", ["cluster.env", "mesh.yaml"])
+def test_a_file_that_is_no_text_is_named(tmp_path: Path, name: str) -> None:
+    write(tmp_path)
+    (tmp_path / name).write_bytes(b"A='\xff'\n")
+    with pytest.raises(MeshError, match=f"{name} cannot be read"):
+        vm_environment(tmp_path, {})
+
+
 def test_missing_files_are_named_all_at_once(tmp_path: Path) -> None:
     with pytest.raises(MeshError) as caught:
         vm_environment(tmp_path, {})

@@ -33,7 +33,7 @@ def vm_environment(folder: Path, environment: Mapping[str, str]) -> dict[str, st
 def _variables(path: Path) -> dict[str, str]:
     """Lines `NAME=value`, the value quoted as a shell would read it."""
     found, wrong = {}, []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(_text(path).splitlines(), 1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
@@ -51,9 +51,16 @@ def _variables(path: Path) -> dict[str, str]:
     return found
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MeshError(ErrorCode.INVALID, f"{path} cannot be read: {error}") from None
+
+
 def _default_config(path: Path) -> object:
     try:
-        document = yaml.safe_load(path.read_text())
+        document = yaml.safe_load(_text(path))
     except yaml.YAMLError as error:
         raise MeshError(ErrorCode.INVALID, f"{path} is not YAML: {error}") from None
     config = document.get("defaultConfig", {}) if isinstance(document, dict) else None

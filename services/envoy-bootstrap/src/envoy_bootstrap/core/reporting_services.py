@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshcore.durations import parse_duration
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.xds.names import ACCESS_LOG_CLUSTER, SDS_CLUSTER
 
@@ -162,8 +163,16 @@ def _keepalive(settings: Mapping[str, Any]) -> dict[str, int] | None:
         ("interval", "keepalive_interval"),
     ):
         if theirs in settings:
-            made[ours] = int(float(str(settings[theirs]).removesuffix("s")))
+            made[ours] = _whole(theirs, settings[theirs])
     return made or None
+
+
+def _whole(name: str, value: Any) -> int:
+    text = str(value)
+    try:
+        return int(text) if text.isdigit() else int(parse_duration(text).total_seconds())
+    except ValueError as error:
+        raise MeshError(ErrorCode.INVALID, f"tcpKeepalive.{name}: {error}") from None
 
 
 def _service(settings: Mapping[str, Any], host_ip: str) -> RemoteService | None:
