@@ -88,8 +88,15 @@ def _as_proxy(config: CaptureConfig) -> Iterator[None]:
         yield
         return
     before = os.getegid()
-    os.setegid(int(group))
-    os.seteuid(int(user))
+    try:
+        os.setegid(int(group))
+        os.seteuid(int(user))
+    except PermissionError:
+        os.setegid(before)
+        detail = (
+            f"the validation cannot become user {user} and group {group}: it needs SETUID and SETGID, or to be they"
+        )
+        raise MeshError(ErrorCode.FAILED_PRECONDITION, detail) from None
     try:
         yield
     finally:
