@@ -81,6 +81,13 @@ def test_a_container_may_do_no_more_than_it_needs(name):
         assert "cap_add" not in service
 
 
+def test_what_holds_a_network_namespace_does_not_come_back_without_the_redirection():
+    captures = {name: one for name, one in COMPOSE["services"].items() if name.endswith("-capture")}
+    held = {name: one["network_mode"].removeprefix("service:") for name, one in captures.items()}
+    assert held == {name: name.removesuffix("-capture") for name in captures}
+    assert {COMPOSE["services"][name]["restart"] for name in (*held, *held.values())} == {"no"}
+
+
 def test_the_default_profile_needs_no_image_for_observing():
     profiles = {name: service.get("profiles", []) for name, service in COMPOSE["services"].items()}
     assert [name for name, named in profiles.items() if named == ["observability"]] == ["prometheus", "grafana"]
