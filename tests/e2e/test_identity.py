@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from mesh import Mesh
 from meshcore._generated.istio.v1.auth import ca_pb2, ca_pb2_grpc
+from meshcore.errors import MeshError
+from meshctl.adapters.enrolment import Enrolment, GalleyAccess, unfinished
+from meshctl.core.workloads import Workload, WorkloadsFile
 
 
 def first_answer(mesh: Mesh, node_id: str, namespace: str, account: str) -> discovery_pb2.DeltaDiscoveryResponse:
@@ -61,6 +65,19 @@ def test_a_workloads_token_opens_a_stream_for_it_and_for_nobody_else(mesh: Mesh)
         with pytest.raises(grpc.RpcError) as caught:
             ask(namespace, bearer)
         assert caught.value.code() is code
+
+
+def test_a_workload_without_an_account_keeps_no_other_from_its_token(mesh: Mesh, tmp_path: Path) -> None:
+    galley = GalleyAccess(
+        f"https://{mesh.stack.galley}:8081", mesh.layout.root_certificate, str(mesh.layout.admin_token)
+    )
+    nobody, client = (Workload(name, service_account=name) for name in ("nobody", "client"))
+    enrolment = Enrolment(galley, tmp_path, WorkloadsFile(str(tmp_path), (), (nobody, client)))
+    with pytest.raises(MeshError, match="nobody"):
+        list(enrolment.refresh(time.time()))
+    assert unfinished(tmp_path, (nobody, client), time.time()) == ("nobody",)
+    token = tmp_path / "client" / "token"
+    assert (token.read_text().count("."), token.stat().st_mode & 0o777) == (2, 0o440)
 
 
 def test_a_proxy_that_claims_another_namespace_is_refused(mesh: Mesh) -> None:

@@ -9,9 +9,11 @@ Files belong to the group of their folder and may be read by it: the agent runs 
 
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from meshcore.errors import ErrorCode, MeshError
 
 from meshctl.adapters.config_api import ConfigApi, open_config_api
 from meshctl.adapters.config_files import read_documents
@@ -50,10 +52,11 @@ class Enrolment:
         with self._galley.open() as api:
             return tuple(f"{body['kind']} {body['metadata']['name']}" for body in wanted if api.create_missing(body))
 
-    def refresh(self, now: float) -> tuple[str, ...]:
-        """Write what is missing or no longer fresh at `now` (Unix time); the names of those that got a token.
+    def refresh(self, now: float) -> Iterator[str]:
+        """Write what is missing or no longer fresh at `now` (Unix time); yields each name that got a token.
 
-        Raises MeshError while Galley gives none; what was written before stays.
+        Raises MeshError while Galley gives none, and for a workload that gets none after all others have theirs; what
+        was written before stays.
         """
         root = Path(self._galley.root_file).read_bytes()
         stale = []
@@ -64,16 +67,25 @@ class Enrolment:
             _once(folder / "state-key", secrets.token_hex(STATE_KEY_BYTES).encode())
             if _age(folder / "token", now) > mesh_objects.TOKEN_SECONDS / 2:
                 stale.append(workload)
-        return self._write_tokens(stale)
+        yield from self._write_tokens(stale)
 
-    def _write_tokens(self, workloads: Sequence[Workload]) -> tuple[str, ...]:
+    def _write_tokens(self, workloads: Sequence[Workload]) -> Iterator[str]:
         if not workloads:
-            return ()
+            return
+        refused: MeshError | None = None
         with self._galley.open() as api:
             for workload in workloads:
-                token = api.workload_token(workload.namespace, workload.service_account)
+                try:
+                    token = api.workload_token(workload.namespace, workload.service_account)
+                except MeshError as error:
+                    if error.code is ErrorCode.UNAVAILABLE:
+                        raise
+                    refused = refused or error
+                    continue
                 _replace(self._directory / workload.name / "token", token.encode())
-        return tuple(workload.name for workload in workloads)
+                yield workload.name
+        if refused is not None:
+            raise refused
 
 
 def unfinished(directory: Path, workloads: Iterable[Workload], now: float) -> tuple[str, ...]:
