@@ -119,6 +119,27 @@ async def test_envoy_is_replaced_with_a_changed_bootstrap_without_a_failed_reque
         assert [path.name for path in directory.iterdir() if path.suffix != ".json"] == []
 
 
+async def test_an_end_does_not_wait_until_an_old_envoy_is_drained(directory: Path) -> None:
+    with addresses.claim() as claim:
+        render = [answering(claim.address(1), "old")]
+        async with supervised(directory, render) as supervisor:
+            await until(lambda: ready(supervisor))
+            old = supervisor.envoy
+            assert old is not None
+            async with tasks.background(supervisor.replace(timedelta(hours=1)), name="replacement") as replacement:
+                await until(lambda: truth(supervisor.envoy is not old))
+                new = supervisor.envoy
+                assert new is not None
+                async with asyncio.timeout(15):
+                    await supervisor.stop(timedelta(), timedelta())
+                    await replacement
+            assert old.ended
+            assert new.ended
+            with pytest.raises(MeshError, match="the proxy is ending"):
+                await supervisor.replace(DRAIN)
+        assert [path.name for path in directory.iterdir() if path.suffix != ".json"] == []
+
+
 async def test_an_envoy_that_crashes_while_it_is_replaced_has_one_successor(directory: Path) -> None:
     with addresses.claim() as claim:
         render = [answering(claim.address(1), "old")]

@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 from meshcore import metrics
 from meshcore.errors import ErrorCode, MeshError
+from meshcore.runtime import tasks
 from meshcore.tls import write_private
 
 from envoy_bootstrap.adapters.bootstrap_source import ADMIN_SOCKET
@@ -62,7 +63,9 @@ class Supervisor:
         self._alone = True
         self._current: EnvoyProcess | None = None
         self._replacing = asyncio.Lock()
-        self._stopping = False
+        self._ending = asyncio.Event()
+        self._outlived: EnvoyProcess | None = None
+        """The Envoy that was still drained beside its successor when the end came."""
         self.crashed = asyncio.Event()
         """Set when Envoy ends by itself; whoever waits for it clears it."""
 
@@ -95,17 +98,17 @@ class Supervisor:
             self._remove_left_behind()
         attempt = 0
         loop = asyncio.get_running_loop()
-        while not self._stopping:
+        while not self._ending.is_set():
             started = loop.time()
             async with self._replacing:
                 # a replacement may have had the lock: its Envoy is there now, or the end has come
-                if self._stopping:
+                if self._ending.is_set():
                     return
                 if self._current is None:
                     self._current = await self._start()
                 envoy = self._current
             status = await envoy.wait()
-            if self._stopping:
+            if self._ending.is_set():
                 return
             if envoy is not self._current:
                 continue  # replaced on purpose; the new one is watched now
@@ -124,9 +127,11 @@ class Supervisor:
         """Start another Envoy beside the running one, then drain and end the old one: no request fails.
 
         Both listen on the same addresses (SO_REUSEPORT). When the new one is not ready in time it is ended and the old
-        one was never touched: UNAVAILABLE.
+        one was never touched: UNAVAILABLE. An end that comes meanwhile does not wait for the drain.
         """
         async with self._replacing:
+            if self._ending.is_set():
+                raise MeshError(ErrorCode.UNAVAILABLE, "the proxy is ending")
             old = self._current
             new = await self._start()
             try:
@@ -140,7 +145,15 @@ class Supervisor:
             self._current = new
             if old is not None:
                 shortest, longest = outlasting(drain)
-                await old.drain(longest.total_seconds(), shortest=shortest.total_seconds())
+                drain_old = old.drain(longest.total_seconds(), shortest=shortest.total_seconds())
+                async with (
+                    tasks.background(drain_old, name="envoy drain") as drained,
+                    tasks.background(self._ending.wait(), name="envoy end") as ending,
+                ):
+                    await asyncio.wait({drained, ending}, return_when=asyncio.FIRST_COMPLETED)
+                    if not drained.done():
+                        self._outlived = old
+                        return
                 await old.quit()
                 self._forget(old.epoch)
 
@@ -151,7 +164,7 @@ class Supervisor:
 
         `callers_know` says that no caller will choose this workload any more: then idle connections are not waited for.
         """
-        self._stopping = True
+        self._ending.set()
         async with self._replacing:
             envoy, self._current = self._current, None
             if envoy is not None:
@@ -162,6 +175,9 @@ class Supervisor:
                     )
                 await envoy.quit()
                 self._forget(envoy.epoch)
+            if self._outlived is not None:
+                await self._outlived.quit()
+                self._forget(self._outlived.epoch)
         if self._alone:
             self._remove_left_behind()
 
