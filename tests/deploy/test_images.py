@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from envoy_bootstrap.adapters.foreign_sds import FOLDER
+from envoy_bootstrap.adapters.secret_sockets import FILES_SOCKET
+from envoy_bootstrap.core.mounted import CREDENTIALS
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "deploy/docker/Dockerfile").read_text()
@@ -79,6 +82,13 @@ def test_a_container_may_do_no_more_than_it_needs(name):
     else:
         assert not service["user"].startswith("0")
         assert "cap_add" not in service
+
+
+def test_the_proxy_looks_for_certificates_and_sockets_where_pods_have_them():
+    body = re.split(r"(?m)^FROM ", DOCKERFILE.split(" AS proxy\n", 1)[1])[0]
+    template = (ROOT / "services/injector/src/injector/core/templates/sidecar.yaml.j2").read_text()
+    for place in (str(FOLDER), CREDENTIALS, str(FILES_SOCKET.parent)):
+        assert f"mountPath: {Path(re.search('(?m)^WORKDIR (.*)$', body)[1]) / place}\n" in template
 
 
 def test_what_holds_a_network_namespace_does_not_come_back_without_the_redirection():
