@@ -136,6 +136,9 @@ def test_a_native_sidecar_starts_before_the_users_init_steps():
     assert names(injected, "initContainers") == ["istio-init", "istio-proxy", "migrate"]
     assert names(injected, "containers") == ["app"]
     assert proxy(injected)["restartPolicy"] == "Always"
+    # it outlives the application: callers are told to go as soon as the pod ends
+    stop = proxy(injected)["lifecycle"]["preStop"]["exec"]["command"]
+    assert stop[-4:] == ["request", "--debug-port=15020", "POST", "drain"]
 
 
 def test_an_application_that_must_wait_starts_behind_the_proxy():

@@ -67,7 +67,7 @@ class PodFacts:
 
     @property
     def metrics_port(self) -> int:
-        """Port of the merged metrics: the mesh's status port, also where a pod wants no probes."""
+        """Port at which the agent has the merged metrics and takes orders, also where a pod wants no probes."""
         return int(self.proxy_config.get("statusPort") or 15020)
 
     @property
@@ -138,6 +138,7 @@ def template_context(
         "native_sidecar": facts.native_sidecar,
         "hold_application": facts.hold_application,
         "status_port": facts.status_port,
+        "agent_port": facts.metrics_port,
         "traffic": _traffic(given, proxy, facts.status_port),
         "legacy_localhost": (config.mesh.get("inboundTrafficPolicy") or {}).get("mode") == "LOCALHOST",
         "readiness": {
