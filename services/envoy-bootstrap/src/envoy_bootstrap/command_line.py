@@ -45,7 +45,7 @@ def _add_proxy(proxy: argparse.ArgumentParser) -> None:
 
 def _add_wait(wait: argparse.ArgumentParser) -> None:
     """Istio's words and defaults."""
-    wait.add_argument("--url", default="http://localhost:15021/healthz/ready")
+    wait.add_argument("--url", default="", help="http://localhost:15021/healthz/ready, or the workload's own address")
     wait.add_argument("--timeoutSeconds", dest="timeout", type=float, default=60.0)
     wait.add_argument("--requestTimeoutMillis", dest="request_timeout", type=float, default=500.0)
     wait.add_argument("--periodMillis", dest="period", type=float, default=500.0)

@@ -42,8 +42,10 @@ async def test_nobody_there(mesh: Any) -> None:
     assert (code, said) == (1, "the proxy is not ready after 0.3 s: it does not answer\n")
 
 
-async def test_requests_reach_envoys_admin_interface(mesh: Any) -> None:
+async def test_commands_find_the_proxy_by_what_the_workload_is_told(mesh: Any) -> None:
     workload = await mesh.start_ready("front", 1)
+    own = {"ISTIO_META_INTERCEPTION_MODE": "NONE", "INSTANCE_IP": workload.ip}
+    assert await command("wait", "--timeoutSeconds", "30", **own) == (0, "", "")
     code, out, _ = await command("request", "GET", "server_info", STATE_DIR=str(workload.state))
     assert code == 0
     assert '"state": "LIVE"' in out

@@ -18,15 +18,24 @@ from envoy_bootstrap.core.proxy_config import ProxyConfig
 
 _MAX_BODY = 1 << 28
 _MAX_READINESS = 1 << 16
+_READINESS_PORT = 15021
 
 
 def run_client(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     """The exit status of `wait` or `request`."""
     if options.command == "wait":
         millis = {"request_timeout": options.request_timeout / 1000, "period": options.period / 1000}
-        return asyncio.run(wait(options.url, timeout=options.timeout, **millis))
+        return asyncio.run(wait(options.url or _readiness(environment), timeout=options.timeout, **millis))
     admin = Path(environment.get("STATE_DIR") or ProxyConfig().config_path) / ADMIN_SOCKET
     return asyncio.run(request(options.method, options.path, port=options.debug_port, admin=admin))
+
+
+def _readiness(environment: Mapping[str, str]) -> str:
+    """Where a workload that captures nothing listens at its own address (`AgentConfig.listen_host`)."""
+    host = "localhost"
+    if environment.get("ISTIO_META_INTERCEPTION_MODE") == "NONE":
+        host = (environment.get("INSTANCE_IPS") or environment.get("INSTANCE_IP") or host).split(",")[0].strip()
+    return f"http://{f'[{host}]' if ':' in host else host}:{_READINESS_PORT}/healthz/ready"
 
 
 async def wait(url: str, *, timeout: float, request_timeout: float, period: float) -> int:
