@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
@@ -179,7 +180,7 @@ class Agent:
         """Files that somebody mounts, or Citadel; only what Citadel has issued is kept for a restart without it."""
         config = self._config
         metadata = config.node["metadata"]
-        files = mounted_files(forced=config.file_mounted, metadata=metadata, exists=lambda path: Path(path).exists())
+        files = mounted_files(forced=config.file_mounted, metadata=metadata, exists=os.path.exists)
         if files is not None:
             _log.info("the certificate is that of files", chain=files.chain)
             use = self.identity.use_mounted
