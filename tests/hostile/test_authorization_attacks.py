@@ -379,6 +379,34 @@ async def test_attack_38_a_provider_is_asked_about_its_own_rules_only(block: Cla
     assert asked == []
 
 
+async def test_attack_38_of_several_providers_each_is_asked_about_its_own_rules_in_every_spelling(
+    block: Claim, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def answer(head: str) -> bytes:
+        asked.append(head.split(" ")[1])
+        return ANSWERS["no" if head.startswith("GET /ab") else "yes"][0]
+
+    providers = [_yaml(PROVIDER % (name, f", pathPrefix: /{name}-")) for name in ("a", "ab")]
+    several = {"proxyMetadata": {"PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS": "true"}}
+    mesh = {"extensionProviders": providers, "defaultConfig": several}
+    one = policy("[{to: [{operation: {hosts: [shop.example, both.example]}}]}]", "CUSTOM", "x", ASK % "a")
+    two = policy("[{to: [{operation: {hosts: [other.example, both.example]}}]}]", "CUSTOM", "y", ASK % "ab")
+    async with guarded(block, tmp_path, one + two, mesh, judge_with(answer)) as door:
+        for host in ("shop.example", "u@shop.example:80"):
+            assert (await door.ask("/x", host=host)).status == 200, host
+        assert asked == ["/a-/x"] * 2
+        for host in ("other.example", "u@other.example:80"):
+            assert (await door.ask("/x", host=host)).status == REFUSED, host
+        assert asked[2:] == ["/ab-/x"] * 2
+        for host in ("both.example", "BOTH.example.:80"):
+            assert (await door.ask("/x", host=host)).status == REFUSED, host
+        assert asked[4:] == ["/a-/x", "/ab-/x"] * 2
+        assert (await door.ask("/x", host="third.example")).status == 200
+    assert len(asked) == 8
+
+
 async def test_attack_38_a_request_is_asked_about_in_every_spelling(block: Claim, tmp_path: Path) -> None:
     mesh = {"extensionProviders": [_yaml(PROVIDER % ("judge", ""))]}
     rules = policy(

@@ -56,9 +56,10 @@ def _filters(text: str, case: Mapping[str, Any]) -> list[Any]:
     found = authorization_of(work)
     if found is None:
         return []
-    if case["for"] == "tcp":
-        return list(found.tcp_first if case.get("custom_builder") else found.tcp_then)
-    return list(found.first if case.get("custom_builder") else found.then)
+    is_tcp = case["for"] == "tcp"
+    if case.get("custom_builder"):
+        return [one for item in (found.tcp_custom if is_tcp else found.custom) for one in item.filters]
+    return list(found.tcp_then if is_tcp else found.then)
 
 
 def _parsed(document: Any) -> Any:

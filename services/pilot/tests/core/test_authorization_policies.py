@@ -140,6 +140,18 @@ def test_who_is_asked_must_be_allowed_too(says):
     assert says(ask + policy("{rules: [{}]}", name="allow")).decision is Decision.ASKED
 
 
+def test_of_several_providers_all_must_allow_where_the_mesh_lets_a_workload_have_them(says):
+    judge = "envoyExtAuthzGrpc: {service: web.shop.svc.cluster.local, port: 8080}"
+    providers = f"extensionProviders: [{{name: judge, {judge}}}, {{name: jury, {judge}}}]"
+    ask = policy("{action: CUSTOM, provider: {name: judge}, rules: [{}]}", name="ask")
+    ask += policy("{action: CUSTOM, provider: {name: jury}, rules: [{}]}", name="ask-too")
+    assert says(mesh_config(f"{{{providers}}}") + ask).denied
+    switch = 'defaultConfig: {proxyMetadata: {PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS: "true"}}'
+    found = says(mesh_config(f"{{{switch}, {providers}}}") + ask)
+    assert found.decision is Decision.ASKED
+    assert found.why == "shop/ask rule 0 asks the provider judge, and shop/ask-too rule 0 asks the provider jury"
+
+
 def test_what_runs_dry_is_only_told(says):
     found = says(policy("{action: DENY, rules: [{}]}", annotations="{istio.io/dry-run: 'true'}"))
     assert (found.decision, found.notes) == (Decision.ALLOWED, ("dry run: shop/p rule 0 would deny it",))

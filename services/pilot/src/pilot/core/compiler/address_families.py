@@ -11,6 +11,7 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.listener.v3 import listener_pb2
 from meshcore.model.mesh_config import MeshConfig
 
+from pilot.core.compiler.istiod_switches import is_switched_on
 from pilot.core.compiler.messages import socket_address
 from pilot.core.ip_families import IpFamilies
 from pilot.core.registry import Endpoint
@@ -86,7 +87,7 @@ ONE_FAMILY = Families()
 
 def is_dual_stack(mesh: MeshConfig) -> bool:
     """Whether proxies with both families use both."""
-    return mesh.default_config.proxy_metadata.get(DUAL_STACK, "").lower() in ("true", "1")
+    return is_switched_on(mesh, DUAL_STACK)
 
 
 def listen_on(listener: listener_pb2.Listener, addresses: Addresses, port: int) -> None:

@@ -17,6 +17,7 @@ from pilot.core.compiler.address_families import ANYWHERE
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
 from pilot.core.compiler.gateway_tls import ends_here
+from pilot.core.compiler.istiod_switches import is_switched_on
 from pilot.core.config import Config
 from pilot.core.proxy import Interception
 from pilot.core.registry import Port, Service
@@ -83,7 +84,7 @@ def _service_of(sidecar: Config[Sidecar]) -> Service:
 
 def ends_tls(mesh: MeshConfig) -> bool:
     """Whether `tls` of an ingress listener counts; by default it does not, as in Istio."""
-    return mesh.default_config.proxy_metadata.get(_TLS_FLAG, "").lower() in ("true", "1")
+    return is_switched_on(mesh, _TLS_FLAG)
 
 
 def _ingress(listener: IngressListener, interception: Interception, ends_tls: bool) -> Ingress:

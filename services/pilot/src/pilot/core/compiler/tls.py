@@ -20,6 +20,7 @@ from meshcore.model.tls_words import CIPHER_SUITES, USED_CURVES
 from meshcore.xds.names import ROOT_CERTIFICATE, WORKLOAD_CERTIFICATE
 from meshcore.xds.secret_names import file_key_pair, file_root
 
+from pilot.core.compiler.istiod_switches import is_switched_on
 from pilot.core.compiler.messages import any_of, boolean
 from pilot.core.compiler.sds import ca_of, key_pair_of, sds_secret
 
@@ -97,7 +98,7 @@ def prefixes_of_callers(mesh: MeshConfig) -> list[str]:
 
     Istiod's variable PILOT_SKIP_VALIDATE_TRUST_DOMAIN says so; here `defaultConfig.proxyMetadata` has it.
     """
-    if mesh.default_config.proxy_metadata.get(_SKIPS_DOMAINS, "").lower() in ("true", "1"):
+    if is_switched_on(mesh, _SKIPS_DOMAINS):
         return []
     return [f"spiffe://{domain}/" for domain in domains_of_callers(mesh)]
 

@@ -69,7 +69,7 @@ def admission(chain: Any, asked: Asked) -> Admission:
         made = _enforced(config, seen)
         if made is not None:
             # What an authorizer is asked stands until a rule denies: who it lets in must pass the others too.
-            found = made if made.denied or found.decision is not Decision.ASKED else found
+            found = made if made.denied or found.decision is not Decision.ASKED else _asked_too(found, made)
         if found.denied:
             break
     return replace(found, notes=tuple(notes))
@@ -139,6 +139,15 @@ def _custom(rules: Any, asked: Asked) -> Admission | None:
     found = _RULE.match(name)
     provider = found["provider"] if found is not None else ""
     return Admission(Decision.ASKED, f"{_label(name)} asks the provider {provider}", _label(name), (_ref(name),))
+
+
+def _asked_too(found: Admission, made: Admission) -> Admission:
+    """Where one authorizer is asked, and perhaps another: both must let in."""
+    if made.decision is not Decision.ASKED or made.rule == found.rule:
+        return found
+    return replace(
+        found, why=f"{found.why}, and {made.why}", configs=tuple(dict.fromkeys((*found.configs, *made.configs)))
+    )
 
 
 def _shadow(config: Any, asked: Asked) -> Iterator[str]:

@@ -17,7 +17,7 @@ from meshcore.model.authorization_policy import Action
 from meshcore.xds.names import VIRTUAL_INBOUND
 from meshcore.xds.types import LISTENER_TYPE
 
-from pilot.core.compiler.authorization.ext_authz import Provider, custom_filters, custom_spellings, provider_name
+from pilot.core.compiler.authorization.ext_authz import Custom, Provider, custom_filters, provider_name
 from pilot.core.compiler.authorization.filters import Filter, action_filter, spelling_filter
 from pilot.core.compiler.authorization.policies import Policies, Policy, is_dry_run, policies_of
 from pilot.core.compiler.authorization.providers import provider_of
@@ -25,6 +25,7 @@ from pilot.core.compiler.authorization.rules import looks_at_hosts
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.filter_order import HttpSlot, insert
+from pilot.core.compiler.istiod_switches import is_switched_on
 from pilot.core.compiler.messages import any_of
 from pilot.core.compiler.repacking import repacked
 from pilot.core.compiler.tls import trust_domains
@@ -37,18 +38,19 @@ _Manager = http_connection_manager_pb2.HttpConnectionManager
 _HOLE = f"{VIRTUAL_INBOUND}-blackhole"
 _ENFORCED = (Action.AUDIT, Action.DENY, Action.ALLOW)
 """The order in which a request meets them, behind CUSTOM."""
+SEVERAL_PROVIDERS = "PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS"
+"""Whether each provider that CUSTOM policies of one workload name is asked; without it two of them deny."""
 
 
 @dataclass(frozen=True, eq=False)
 class Authorization:
-    """The filters of one class, in order: `first` before the JWT filter, `then` behind it, each behind those for other
+    """The filters of one class, in order: `custom` before the JWT filter, `then` behind it, behind those for other
     spellings of the same; and those for connections of bytes."""
 
-    first_spellings: tuple[Any, ...]
-    first: tuple[Any, ...]
+    custom: tuple[Custom, ...]
     then_spellings: tuple[Any, ...]
     then: tuple[Any, ...]
-    tcp_first: tuple[Any, ...]
+    tcp_custom: tuple[Custom, ...]
     tcp_then: tuple[Any, ...]
     policies: tuple[Policy, ...]
     reads_hosts: bool
@@ -72,16 +74,18 @@ def authorization_problems(work: Compilation) -> Iterator[Diagnostic]:
     """CUSTOM policies whose provider cannot be asked: they deny, or, on connections of bytes, do nothing."""
     policies = policies_of(work)
     custom = policies.doing(Action.CUSTOM) if policies is not None else ()
-    providers = {name: provider_of(work, name) for name in sorted(set(map(provider_name, custom)))}
+    real = [policy for policy in custom if not is_dry_run(policy)]
+    providers = {name: provider_of(work, name) for name in sorted(set(map(provider_name, real)))}
+    too_many = len(providers) > 1 and not is_switched_on(work.mesh, SEVERAL_PROVIDERS)
     for policy in custom:
-        provider = providers[provider_name(policy)]
-        if is_dry_run(policy):
+        provider = providers.get(provider_name(policy))
+        if is_dry_run(policy) or provider is None:
             text = "A CUSTOM policy cannot be run dry: it does nothing."
         elif provider.problem:
             text = (
                 f"The provider {provider.name} cannot be asked, so what the rules match is denied: {provider.problem}."
             )
-        elif len(providers) > 1:
+        elif too_many:
             text = f"A workload has one provider, and here are {', '.join(providers)}: what the rules match is denied."
         else:
             continue
@@ -98,10 +102,13 @@ def authorization_of(work: Compilation) -> Authorization | None:
     usable = tuple((item.name, item.cluster, item.problem) for item in providers)
     key = ("authorization", Same(policies), Same(work.mesh), usable)
     domains = trust_domains(work.mesh)
-    return work.memo(key, lambda: _filters_of(policies, providers, domains))
+    several = is_switched_on(work.mesh, SEVERAL_PROVIDERS)
+    return work.memo(key, lambda: _filters_of(policies, providers, domains, several=several))
 
 
-def _filters_of(policies: Policies, providers: Sequence[Provider], domains: Sequence[str]) -> Authorization:
+def _filters_of(
+    policies: Policies, providers: Sequence[Provider], domains: Sequence[str], *, several: bool
+) -> Authorization:
     custom = [policy for policy in policies.doing(Action.CUSTOM) if not is_dry_run(policy)]
 
     def enforced(*, is_tcp: bool) -> list[Filter]:
@@ -110,11 +117,10 @@ def _filters_of(policies: Policies, providers: Sequence[Provider], domains: Sequ
 
     spellings = spelling_filter(policies.doing(Action.DENY), domains)
     return Authorization(
-        first_spellings=tuple(custom_spellings(custom, providers, domains)),
+        custom=tuple(custom_filters(custom, providers, domains, is_tcp=False, several=several)),
         then_spellings=(spellings,) if spellings is not None else (),
-        first=tuple(custom_filters(custom, providers, domains, is_tcp=False)),
         then=tuple(enforced(is_tcp=False)),
-        tcp_first=tuple(custom_filters(custom, providers, domains, is_tcp=True)),
+        tcp_custom=tuple(custom_filters(custom, providers, domains, is_tcp=True, several=several)),
         tcp_then=tuple(enforced(is_tcp=True)),
         policies=policies.found,
         reads_hosts=any(looks_at_hosts(rule) for policy in policies.found for rule in policy.object.spec.rules or ()),
@@ -140,7 +146,8 @@ def _guard(filters: Any, found: Authorization) -> None:
     for item in filters:
         if item.typed_config.Is(_Manager.DESCRIPTOR):
             manager = _Manager.FromString(item.typed_config.value)
-            made = [(HttpSlot.CUSTOM_AUTHORIZATION, one) for one in (*found.first_spellings, *found.first)]
+            custom = [one for item in found.custom for one in (*item.spellings, *item.filters)]
+            made = [(HttpSlot.CUSTOM_AUTHORIZATION, one) for one in custom]
             made += [(HttpSlot.RBAC, one) for one in (*found.then_spellings, *found.then)]
             insert(manager.http_filters, made)
             if found.reads_hosts:
@@ -150,4 +157,5 @@ def _guard(filters: Any, found: Authorization) -> None:
             return
     behind = list(filters)
     del filters[:]
-    filters.extend([*found.tcp_first, *found.tcp_then, *behind])
+    custom = [one for item in found.tcp_custom for one in item.filters]
+    filters.extend([*custom, *found.tcp_then, *behind])

@@ -1,8 +1,9 @@
 """CUSTOM policies: an RBAC filter marks what a provider of the mesh config is to be asked about, and ext_authz asks.
 
 The mark is the name of the matching rule, which ext_authz looks for with the provider's name in it. The name ends with
-a sign of its own, so that provider `a` is never asked about the rules of `ab`. A provider that cannot be used, or two
-of them, deny what the rules match (security.md §7). Pure.
+a sign of its own, so that provider `a` is never asked about the rules of `ab`. A provider that cannot be used denies
+what the rules match (security.md §7), and so do two of them unless the mesh lets a workload have several: then each
+has its own mark and its own filter, by the names of the providers, and whoever is let in by all of them passes. Pure.
 """
 
 from collections.abc import Iterable, Sequence
@@ -58,31 +59,50 @@ class Provider:
         return isinstance(self.settings, ExtAuthzHttp)
 
 
+@dataclass(frozen=True, eq=False)
+class Custom:
+    """The filters of the CUSTOM policies of one provider, or of all that are refused together, in order: those for
+    other spellings of a request (see `spelling_filter`), which mark or refuse as those behind them do."""
+
+    spellings: tuple[Filter, ...]
+    filters: tuple[Filter, ...]
+
+
 def custom_filters(
-    policies: Sequence[Policy], providers: Sequence[Provider], domains: Sequence[str], *, is_tcp: bool
-) -> list[Filter]:
-    """The filters of CUSTOM policies; `providers` are those that they name."""
-    rules = _marked(policies, domains, is_tcp=is_tcp)
-    if not providers:
-        return []
-    if _is_refused(providers):
-        return [_refusing(rules, is_tcp=is_tcp)]
-    provider = providers[0]
+    policies: Sequence[Policy], providers: Sequence[Provider], domains: Sequence[str], *, is_tcp: bool, several: bool
+) -> list[Custom]:
+    """What CUSTOM policies make; `providers` are those that they name, and `several` says that each may be asked."""
+    if len(providers) > 1 and not several:
+        return [_refused(policies, domains, is_tcp=is_tcp)]
+    return [
+        _of_provider([policy for policy in policies if provider_name(policy) == one.name], one, domains, is_tcp=is_tcp)
+        for one in providers
+    ]
+
+
+def _of_provider(policies: Sequence[Policy], provider: Provider, domains: Sequence[str], *, is_tcp: bool) -> Custom:
+    if provider.problem:
+        return _refused(policies, domains, is_tcp=is_tcp)
     if is_tcp and provider.is_http:
-        return []
-    return [_marking(rules, is_tcp=is_tcp), _tcp_filter(provider) if is_tcp else _http_filter(provider)]
+        return Custom((), ())
+    marking, spellings = _rules(policies, domains, is_tcp=is_tcp)
+    asking = _tcp_filter(provider) if is_tcp else _http_filter(provider)
+    return Custom(
+        tuple(_marking(rules, is_tcp=is_tcp) for rules in spellings), (_marking(marking, is_tcp=is_tcp), asking)
+    )
 
 
-def custom_spellings(policies: Sequence[Policy], providers: Sequence[Provider], domains: Sequence[str]) -> list[Filter]:
-    """What marks requests in other spellings (see `spelling_filter`), or refuses them, before `custom_filters` do."""
-    rules = _marked(policies, domains, is_tcp=False, wide=True)
-    if not rules:
-        return []
-    return [_refusing(rules, is_tcp=False) if _is_refused(providers) else _marking(rules, is_tcp=False)]
+def _refused(policies: Sequence[Policy], domains: Sequence[str], *, is_tcp: bool) -> Custom:
+    refusing, spellings = _rules(policies, domains, is_tcp=is_tcp)
+    return Custom(tuple(_refusing(rules, is_tcp=is_tcp) for rules in spellings), (_refusing(refusing, is_tcp=is_tcp),))
 
 
-def _is_refused(providers: Sequence[Provider]) -> bool:
-    return len(providers) > 1 or bool(providers[0].problem)
+def _rules(
+    policies: Sequence[Policy], domains: Sequence[str], *, is_tcp: bool
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The rules, and those for other spellings where there are any."""
+    wide = {} if is_tcp else _marked(policies, domains, is_tcp=False, wide=True)
+    return _marked(policies, domains, is_tcp=is_tcp), [wide] if wide else []
 
 
 def _marking(rules: dict[str, Any], *, is_tcp: bool) -> Filter:
