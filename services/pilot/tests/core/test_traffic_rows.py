@@ -122,6 +122,7 @@ UNANSWERED = {
         "authorization/authorizer-before-policies": 2,
         "authorization/authorizer-over-grpc": 4,
         "authorization/authorizer-over-http": 4,
+        "authorization/several-authorizers": 9,
     },
     "the handshake decides": {
         "authentication/foreign-trust-domain": 1,
