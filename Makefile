@@ -80,7 +80,7 @@ bench-ca: setup
 
 # What Pilot's engine costs with many services and proxies; nothing else should use the machine meanwhile.
 bench-scale: setup
-	$(BIN)/python bench/scale.py $(ARGS)
+	$(BIN)/python -m bench.scale $(ARGS)
 
 demo: setup
 	$(BIN)/python -m meshctl demo $(ARGS)

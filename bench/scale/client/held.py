@@ -1,0 +1,149 @@
+"""What proxies hold: an immutable set of resources of one type, kept once for all proxies that hold the same."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
+from weakref import WeakValueDictionary, ref
+
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.service.discovery.v3 import discovery_pb2
+from meshcore.xds.references import references
+from meshcore.xds.resource import PackedResource
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
+
+FOLLOWED = {CLUSTER_TYPE: ENDPOINT_TYPE, LISTENER_TYPE: ROUTE_TYPE}
+"""Which type is subscribed to by the names that resources of a type mention."""
+_REMEMBERED_MESSAGES = 4096
+_SMALL = 4096
+_NOTHING: frozenset[str] = frozenset()
+
+
+class Resource(NamedTuple):
+    """One resource: its version, a digest of name, version and bytes, and the names that it mentions."""
+
+    version: str
+    digest: int
+    named: frozenset[str]
+
+
+class Message:
+    """A response as it came, read once."""
+
+    __slots__ = ("ack", "came", "gone", "kind")
+
+    def __init__(self, data: bytes) -> None:
+        response = discovery_pb2.DeltaDiscoveryResponse.FromString(data)
+        self.kind: str = response.type_url
+        self.came = {one.name: _resource(self.kind, one) for one in response.resources}
+        self.gone = tuple(response.removed_resources)
+        self.ack = discovery_pb2.DeltaDiscoveryRequest(
+            type_url=self.kind, response_nonce=response.nonce
+        ).SerializeToString()
+
+
+def _resource(kind: str, one: discovery_pb2.Resource) -> Resource:
+    body = one.resource.value
+    text = f"{one.name}\0{one.version}\0".encode()
+    digest = int.from_bytes(blake2b(text + body, digest_size=8).digest())
+    return Resource(one.version, digest, _named(kind, body) if kind in FOLLOWED else _NOTHING)
+
+
+@lru_cache(maxsize=50_000)
+def _named(kind: str, body: bytes) -> frozenset[str]:
+    if kind == CLUSTER_TYPE:
+        cluster = cluster_pb2.Cluster.FromString(body)
+        eds = cluster.type == cluster.EDS
+        return frozenset({cluster.eds_cluster_config.service_name or cluster.name}) if eds else _NOTHING
+    found = references(PackedResource(kind, "", "", body))
+    return frozenset(name for to, name in found if to == FOLLOWED[kind])
+
+
+_messages: dict[bytes, Message] = {}
+
+
+def message_of(data: bytes) -> Message:
+    """The message; the same object for the same bytes, as long as not too many others came in between."""
+    key = data if len(data) < _SMALL else blake2b(data, digest_size=16).digest()
+    known = _messages.get(key)
+    if known is None:
+        if len(_messages) >= _REMEMBERED_MESSAGES:
+            _messages.clear()
+        known = _messages[key] = Message(data)
+    return known
+
+
+class Step(NamedTuple):
+    """What a message made of what was held: names of the followed type that are new, and that nobody mentions now."""
+
+    after: Held
+    new: frozenset[str]
+    lost: frozenset[str]
+
+
+class Held:
+    """Resources of one type by name; `digest` is the same for the same resources, in every process."""
+
+    __slots__ = ("__weakref__", "_last_step", "_last_without", "_named", "digest", "hello", "resources")
+
+    def __init__(self, resources: dict[str, Resource], digest: int) -> None:
+        self.resources = resources
+        self.digest = digest
+        self.hello: tuple[frozenset[str], bytes] | None = None
+        """The first request of a stream for this, with the names that it asks for."""
+        self._named: frozenset[str] | None = None
+        self._last_step: tuple[Message, ref[Held], frozenset[str], frozenset[str]] | None = None
+        self._last_without: tuple[frozenset[str], ref[Held]] | None = None
+
+    @property
+    def named(self) -> frozenset[str]:
+        """All names that the resources mention."""
+        if self._named is None:
+            self._named = _NOTHING.union(*(one.named for one in self.resources.values()))
+        return self._named
+
+    def after(self, message: Message) -> Step:
+        """What is held after a message; worked out once for all proxies that take the same step."""
+        last = self._last_step
+        if last is not None and last[0] is message and (known := last[1]()) is not None:
+            return Step(known, last[2], last[3])
+        after = self._changed(message.kind, message.came, message.gone)
+        new = lost = _NOTHING
+        if message.kind in FOLLOWED:
+            new, lost = after.named - self.named, self.named - after.named
+        self._last_step = (message, ref(after), new, lost)
+        return Step(after, new, lost)
+
+    def without(self, kind: str, names: frozenset[str]) -> Held:
+        """What is held when nobody is interested in some names any more."""
+        last = self._last_without
+        if last is not None and last[0] == names and (known := last[1]()) is not None:
+            return known
+        after = self._changed(kind, {}, tuple(names))
+        self._last_without = (names, ref(after))
+        return after
+
+    def _changed(self, kind: str, came: dict[str, Resource], gone: tuple[str, ...]) -> Held:
+        digest = self.digest
+        for name, one in came.items():
+            before = self.resources.get(name)
+            digest ^= one.digest if before is None else before.digest ^ one.digest
+        for name in gone:
+            if name not in came and (before := self.resources.get(name)) is not None:
+                digest ^= before.digest
+        if digest == self.digest:
+            return self
+        known = _known.get((kind, digest))
+        if known is None:
+            after = self.resources | came
+            for name in gone:
+                if name not in came:
+                    after.pop(name, None)
+            known = _known[kind, digest] = Held(after, digest)
+        return known
+
+
+_known: WeakValueDictionary[tuple[str, int], Held] = WeakValueDictionary()
+EMPTY = Held({}, 0)
+EMPTY.hello = (_NOTHING, b"")

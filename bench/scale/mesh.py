@@ -1,0 +1,155 @@
+"""NATS, Galley, Citadel and Pilot as users start them, on a stack of its own, and what Pilot has spent."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+from meshcore.errors import MeshError
+from meshctl.adapters.config_api import ConfigApi
+from meshctl.adapters.demo_stack import wait_for_receipt
+from meshctl.adapters.loopback import lock_free_stack
+from meshctl.adapters.pilot_api import PilotApi
+from meshctl.adapters.stack_client import stack_status
+from meshctl.core.layout import Layout
+from meshctl.core.receipts import Convergence
+from meshctl.core.topology import ADMIN_PORT, CONFIG_API_PORT, XDS_PLAINTEXT_PORT, XDS_PORT, Stack
+
+from bench.scale.spent import Spent
+
+BATCH = 400
+
+
+class Mesh:
+    """`meshctl up`, of this checkout or of another one at `server` that is set up; `workers` is Pilot's."""
+
+    def __init__(self, server: Path | None = None, workers: int = 1) -> None:
+        _many_files()
+        self._lock = lock_free_stack(first=2)
+        self.stack = Stack(self._lock.number)
+        self._python = sys.executable if server is None else str(server.absolute() / ".venv" / "bin" / "python")
+        self._workers = workers
+        self._home = tempfile.mkdtemp(prefix="mesh-bench-")
+        self.layout = Layout(f"{self._home}/meshcore/stack-{self.stack.number}")
+        state = {"XDG_STATE_HOME": self._home, "MESHCORE_STACK": str(self.stack.number)}
+        self._environment = os.environ | state | self._lock.environment
+        self._open = contextlib.ExitStack()
+        self.turns = count()
+        """Numbers of changes, so that none is what there is already."""
+
+    def meshctl(self, *arguments: str) -> None:
+        """Runs the command line on this stack."""
+        command = [self._python, "-m", "meshctl", *arguments]
+        subprocess.run(
+            command,
+            env=self._environment,
+            pass_fds=self._lock.descriptors,
+            check=True,
+            stdout=sys.stderr,
+            cwd=self._home,
+        )
+
+    def __enter__(self) -> Mesh:
+        self._open.callback(shutil.rmtree, self._home, ignore_errors=True)
+        self._open.callback(self._lock.release)
+        self._open.callback(self.meshctl, "down")
+        try:
+            self.meshctl("up", "--timeout", "120", "--pilot-workers", str(self._workers))
+            token = Path(self.layout.admin_token).read_text().strip()
+            root = Path(self.layout.root_certificate).read_text()
+            galley = f"https://{self.stack.galley}:{CONFIG_API_PORT}"
+            self.config = self._open.enter_context(ConfigApi(galley, root, token, timeout=60))
+            self.pilot_api = PilotApi(f"http://{self.stack.pilot()}:{ADMIN_PORT}", token, timeout=60)
+            self._open.enter_context(self.pilot_api)
+            self._changes = self._open.enter_context(
+                httpx.Client(
+                    base_url=f"http://{self.stack.galley}:{ADMIN_PORT}",
+                    headers={"authorization": f"Bearer {token}"},
+                    trust_env=False,
+                    timeout=120,
+                )
+            )
+        except BaseException:
+            self._open.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def target(self, transport: str) -> str:
+        """Where Pilot serves ADS."""
+        return f"{self.stack.pilot()}:{XDS_PORT if transport == 'mtls' else XDS_PLAINTEXT_PORT}"
+
+    def change(self, changes: Sequence[Mapping[str, Any]]) -> int:
+        """Writes one change set (`operation` and `object` each); its revision."""
+        answer = self._changes.post("/api/v1/changesets", json={"changes": list(changes)})
+        assert answer.is_success, answer.text[:2000]
+        return int(answer.json()["revision"])
+
+    def feed(self, made: Sequence[dict[str, Any]]) -> None:
+        """Writes many objects, and waits until Pilot has seen them."""
+        revision = 0
+        for start in range(0, len(made), BATCH):
+            revision = self.change([{"operation": "apply", "object": one} for one in made[start : start + BATCH]])
+        if revision:
+            self.receipt(revision)
+
+    def receipt(self, revision: int, seconds: float = 120) -> Convergence:
+        """The receipt of a revision that everybody has acknowledged."""
+        found = wait_for_receipt(self.pilot_api, revision, seconds)
+        assert found.complete, found
+        return found
+
+    def pid(self, name: str = "pilot") -> int:
+        """Of a service; 0 while it does not run."""
+        return next(int(one["pid"] or 0) for one in stack_status(self.layout)["services"] if one["name"] == name)
+
+    def pilot(self) -> Spent:
+        """Pilot with its workers."""
+        return Spent(self.pid())
+
+    def own_processes(self) -> set[int]:
+        """The supervisor, which is the parent of all others."""
+        settings = json.loads(Path(self.layout.settings).read_text())
+        return {int(settings["supervisor"]), os.getpid()}
+
+    def kill_pilot(self) -> None:
+        """At once; the supervisor starts it again."""
+        os.kill(self.pid(), signal.SIGKILL)
+
+    def pilot_after(self, pid: int, seconds: float = 60) -> Spent:
+        """The Pilot that follows the one of this pid, as soon as it runs."""
+        deadline = time.monotonic() + seconds
+        while True:
+            if (found := self.pid()) not in (0, pid):
+                return Spent(found)
+            assert time.monotonic() < deadline, "Pilot was not started again"
+            time.sleep(0.05)
+
+    def unsettled(self) -> int:
+        """How many proxies have not acknowledged all that they asked Pilot for; -1 while it does not answer."""
+        try:
+            rows = self.pilot_api.sync_status()
+        except MeshError:
+            return -1
+        return sum(any(kind.get("pending") for kind in row.get("resources", {}).values()) for row in rows)
+
+
+def _many_files() -> None:
+    """As many connections as the machine allows, for all that is started from here."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,77 @@
+"""The parts of a run, each with every figure that it measures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.scale import curves, storms
+from bench.scale.changes import Figures, measure_kind, measure_rate
+from bench.scale.fed_objects import CHANGES
+from bench.scale.mesh import Mesh
+from bench.scale.profiles import Profile
+from bench.scale.proxies import Proxies, proxies_of
+
+IDLE_SECONDS = 10.0
+
+
+def cold_start(mesh: Mesh, clients: Proxies, profile: Profile, certificates: Path | None) -> Figures:
+    """With a process of one impatient proxy."""
+    with proxies_of(clients.target, 1, certificates, "--longest-pause", "0.01") as single:
+        return storms.cold_start(mesh, single)
+
+
+def changes(mesh: Mesh, clients: Proxies, profile: Profile, _: Path | None) -> Figures:
+    """Connecting, every kind of change, and changes as fast as they go."""
+    figures = storms.connect(mesh, clients, profile.proxies)
+    for name in CHANGES:
+        figures |= measure_kind(mesh, clients, name, profile.turns)
+        told(name, figures[f"{name}_last_p50_milliseconds"], "ms")
+    return figures | measure_rate(mesh, clients, profile.seconds, profile.proxies)
+
+
+def reconnect(mesh: Mesh, clients: Proxies, profile: Profile, _: Path | None) -> Figures:
+    """More proxies than before, all of which have to come back."""
+    more = storms.connect(mesh, clients, profile.reconnecting, profile.proxies) if profile.more else {}
+    figures = {f"more_{name}": value for name, value in more.items()}
+    return figures | storms.reconnect(mesh, clients, profile.reconnecting)
+
+
+def proxies(mesh: Mesh, clients: Proxies, profile: Profile, _: Path | None) -> Figures:
+    """The curve over proxies."""
+    return curves.by_proxies(mesh, clients, profile)
+
+
+def services(mesh: Mesh, clients: Proxies, profile: Profile, _: Path | None) -> Figures:
+    """The curve over services."""
+    return curves.by_services(mesh, clients, profile)
+
+
+def idle(mesh: Mesh, clients: Proxies, profile: Profile, _: Path | None) -> Figures:
+    """Many proxies to which nothing happens."""
+    return storms.idle(mesh, clients, profile.idle_proxies, IDLE_SECONDS)
+
+
+PARTS: dict[str, Callable[[Mesh, Proxies, Profile, Path | None], Figures]] = {
+    "cold_start": cold_start,
+    "changes": changes,
+    "reconnect": reconnect,
+    "proxies": proxies,
+    "services": services,
+    "idle": idle,
+}
+
+
+def measure(mesh: Mesh, clients: Proxies, profile: Profile, certificates: Path | None) -> Figures:
+    """All parts of a profile, over one transport."""
+    figures: Figures = {}
+    for name in profile.parts:
+        told(name)
+        figures |= PARTS[name](mesh, clients, profile, certificates)
+    return figures | {"client_mebibytes": clients.ask("usage")["mebibytes"]}
+
+
+def told(name: str, value: float | None = None, unit: str = "") -> None:
+    """How far a run is, for who waits for it."""
+    print(f"  {name}" if value is None else f"    {name} {value:.1f} {unit}", file=sys.stderr, flush=True)

@@ -1,0 +1,85 @@
+"""What came of runs: a file, and medians with their spread."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.scale.profiles import Profile
+
+FOLDER = Path(__file__).parents[1] / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run with one transport; `conditions` are the load average at its end and what else computed meanwhile."""
+
+    server: str
+    transport: str
+    number: int
+    figures: dict[str, float]
+    conditions: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Median:
+    """Of all runs with the same server and transport."""
+
+    median: float
+    least: float
+    most: float
+
+
+def conditions(others: Mapping[str, float]) -> dict[str, Any]:
+    """How busy the machine was."""
+    return {"load_average": round(os.getloadavg()[0], 2), "others_processors": dict(others)}
+
+
+def medians(runs: Sequence[Run]) -> dict[str, dict[str, Median]]:
+    """By server and transport, then by figure."""
+    groups: dict[str, list[dict[str, float]]] = {}
+    for run in runs:
+        groups.setdefault(f"{run.server} {run.transport}".strip(), []).append(run.figures)
+    return {
+        name: {figure: _median([one[figure] for one in group]) for figure in group[0]} for name, group in groups.items()
+    }
+
+
+def _median(values: Sequence[float]) -> Median:
+    return Median(statistics.median(values), min(values), max(values))
+
+
+def print_figures(found: Mapping[str, Mapping[str, Median]]) -> None:
+    """A table of one column for each group."""
+    names = list(found)
+    width = max(len(name) for name in names) + 2
+    print(f"{'':<44}" + "".join(f"{name:>{max(34, width)}}" for name in names))
+    for figure in next(iter(found.values())):
+        cells = (found[name][figure] for name in names)
+        texts = (f"{one.median:.2f} ({one.least:.2f} to {one.most:.2f})" for one in cells)
+        print(f"{figure:<44}" + "".join(f"{text:>{max(34, width)}}" for text in texts))
+
+
+def save(name: str, profile: Profile, runs: Sequence[Run]) -> str:
+    """The path of the file, relative to the checkout."""
+    now = datetime.now(UTC)
+    document = {
+        "name": name,
+        "time": now.isoformat(timespec="seconds"),
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+        "profile": asdict(profile),
+        "medians": {group: {key: asdict(one) for key, one in found.items()} for group, found in medians(runs).items()},
+        "runs": [asdict(run) for run in runs],
+    }
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{name}-{now:%Y%m%dT%H%M%SZ}.json"
+    path.write_text(json.dumps(document, indent=1) + "\n")
+    return f"bench/results/{path.name}"

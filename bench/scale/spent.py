@@ -1,0 +1,69 @@
+"""What processes have spent: processor time and memory, and who else uses the machine."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import psutil
+
+MEBIBYTE = 1 << 20
+_TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Spent:
+    """A process with its children, as /proc shows them now."""
+
+    def __init__(self, pid: int) -> None:
+        self.pids = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+
+    def cpu_seconds(self) -> float:
+        """All threads, for themselves and in the kernel; in steps of 10 ms."""
+        return sum(int(fields[11]) + int(fields[12]) for fields in map(_stat, self.pids)) / _TICK
+
+    def resident_mebibytes(self) -> float:
+        """Now."""
+        return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids) * _PAGE / MEBIBYTE
+
+    def started(self) -> float:
+        """When the first of them was started, by CLOCK_MONOTONIC; good to 10 ms."""
+        return int(_stat(self.pids[0])[19]) / _TICK
+
+    def files(self) -> int:
+        """Open file descriptors."""
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.pids)
+
+
+def _stat(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+class Others:
+    """What other processes of the machine computed meanwhile, by name, in processors."""
+
+    def __init__(self) -> None:
+        self._before = _all_times()
+
+    def since(self, seconds: float, own: set[int]) -> dict[str, float]:
+        """The three that took most, besides `own` and their children."""
+        taken: Counter[str] = Counter()
+        ours = own | {child.pid for pid in own if psutil.pid_exists(pid) for child in _children(pid)}
+        for pid, (name, spent) in _all_times().items():
+            if pid not in ours:
+                taken[name] += spent - self._before.get(pid, (name, 0.0))[1]
+        return {name: round(spent / seconds, 2) for name, spent in taken.most_common(3) if spent / seconds > 0.01}
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def _all_times() -> dict[int, tuple[str, float]]:
+    found = {}
+    for one in psutil.process_iter(["name", "cpu_times"]):
+        times = one.info["cpu_times"]
+        if times is not None:
+            found[one.pid] = (str(one.info["name"]), times.user + times.system)
+    return found
