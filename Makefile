@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 MEMBERS := libs/meshcore services/galley services/pilot services/citadel services/injector services/envoy-bootstrap cli/meshctl
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-compose test-capture test-kubectl test-kubernetes has-engine has-root has-api-server conformance crds faults soak bench bench-ca bench-scale lint golden lock clean
+.PHONY: setup demo test test-compose test-capture test-kubectl test-kubernetes has-engine has-root has-api-server conformance crds faults soak bench bench-ca bench-scale bench-compare bench-page lint golden lock clean
 
 setup: $(STAMP)
 
@@ -81,6 +81,15 @@ bench-ca: setup
 # What Pilot's engine costs with many services and proxies; nothing else should use the machine meanwhile.
 bench-scale: setup
 	$(BIN)/python -m bench.scale $(ARGS)
+
+# Which figures of two results differ; without A and B, of the newest two of one name.
+bench-compare: setup
+	$(BIN)/python -m bench.scale.compare $(A) $(B) $(ARGS)
+
+# Tables and plots of the newest results, in docs/performance.md.
+bench-page: setup
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r bench/requirements.lock
+	$(BIN)/python -m bench.scale.page $(ARGS)
 
 demo: setup
 	$(BIN)/python -m meshctl demo $(ARGS)

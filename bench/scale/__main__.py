@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from bench.scale.mesh import Mesh
 from bench.scale.parts import measure, told
 from bench.scale.profiles import PROFILES, Profile
 from bench.scale.proxies import proxies_of
-from bench.scale.results import Run, conditions, medians, print_figures, save
+from bench.scale.results import FOLDER, Run, conditions, medians, print_figures, save
 from bench.scale.spent import Others
 
 
@@ -34,18 +36,25 @@ def fed_mesh(server: Path | None, profile: Profile) -> Iterator[tuple[Mesh, Path
 def run_all(options: argparse.Namespace, profile: Profile) -> Iterator[Run]:
     """Every server with every transport, `runs` times; who comes first changes from one to the next."""
     servers = [Path(one) for one in options.server] or [None]
+    ways = [(server, transport) for server in servers for transport in options.transports.split(",")]
     for number in range(options.runs):
-        turn = -1 if number % 2 else 1
-        for server in servers[::turn]:
-            with fed_mesh(server, profile) as (mesh, folder, fed):
-                for transport in options.transports.split(",")[::turn]:
-                    secure = folder if transport == "mtls" else None
-                    told(f"run {number + 1} of {options.runs}: {server or 'this checkout'}, {transport}")
-                    others, began = Others(), time.monotonic()
-                    with proxies_of(mesh.target(transport), profile.classes, secure) as clients:
-                        figures = fed | measure(mesh, clients, profile, secure)
-                        else_ran = others.since(time.monotonic() - began, {*mesh.own_processes(), clients.pid})
-                    yield Run(str(server or ""), transport, number, figures, conditions(else_ran))
+        for server, transport in ways[:: -1 if number % 2 else 1]:
+            told(f"run {number + 1} of {options.runs}: {server or 'this checkout'}, {transport}")
+            yield _run(server, transport, number, profile)
+
+
+def _run(server: Path | None, transport: str, number: int, profile: Profile) -> Run:
+    others, began = Others(), time.monotonic()
+    with fed_mesh(server, profile) as (mesh, folder, fed):
+        secure = folder if transport == "mtls" else None
+        with proxies_of(mesh.target(transport), profile.classes, secure) as clients:
+            figures = fed | measure(mesh, clients, profile, secure)
+            else_ran = others.since(time.monotonic() - began, {*mesh.own_processes(), clients.pid})
+    return Run(server.name if server else "", transport, number, figures, conditions(else_ran))
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
 
 
 def main() -> None:
@@ -54,16 +63,21 @@ def main() -> None:
     parser.add_argument("--profile", choices=sorted(PROFILES), default="table")
     for name in ("services", "proxies", "classes", "reconnecting", "turns", "workers", "envoys", "idle-proxies"):
         parser.add_argument(f"--{name}", type=int, help="other than the profile's")
+    for name in ("proxy-steps", "service-steps"):
+        parser.add_argument(f"--{name}", type=_steps, help="sizes of a curve, between commas")
+    parser.add_argument("--parts", type=lambda text: tuple(text.split(",")), help="other than the profile's")
     parser.add_argument("--seconds", type=float, help="of changes as fast as they go")
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--transports", default="plaintext,mtls")
     parser.add_argument("--server", action="append", default=[], help="a checkout that is set up; several alternate")
-    parser.add_argument("--name", default="scale", help="of the result file")
+    parser.add_argument("--name", help="of the result file [default: scale-PROFILE]")
+    parser.add_argument("--output", type=Path, default=FOLDER, help="where the result file goes")
     options = parser.parse_args()
     profile = PROFILES[options.profile].with_options(vars(options))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # what runs is taken down first
     runs = list(run_all(options, profile))
     print_figures(medians(runs))
-    print(save(options.name, profile, runs))
+    print(save(options.name or f"scale-{options.profile}", profile, runs, options.output))
 
 
 if __name__ == "__main__":

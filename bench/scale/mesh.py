@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from meshcore.errors import MeshError
 from meshctl.adapters.config_api import ConfigApi
 from meshctl.adapters.demo_stack import wait_for_receipt
@@ -28,6 +29,7 @@ from meshctl.core.layout import Layout
 from meshctl.core.receipts import Convergence
 from meshctl.core.topology import ADMIN_PORT, CONFIG_API_PORT, XDS_PLAINTEXT_PORT, XDS_PORT, Stack
 
+from bench.scale.client.node import namespace_of
 from bench.scale.spent import Spent
 
 BATCH = 400
@@ -139,6 +141,28 @@ class Mesh:
                 return Spent(found)
             assert time.monotonic() < deadline, "Pilot was not started again"
             time.sleep(0.05)
+
+    def start_envoys(self, envoys: int, classes: int) -> None:
+        """Sidecars without applications, each an agent with an Envoy, until they are ready."""
+        lines = [
+            f'[[workload]]\nname = "envoy-{number}"\nnamespace = "{namespace_of(number % classes)}"\n'
+            for number in range(envoys)
+        ]
+        path = Path(self._home) / "workloads.toml"
+        path.write_text("\n".join(lines))
+        self.meshctl("up", "--timeout", "300", "--workloads", str(path))
+
+    def envoys(self) -> list[Spent]:
+        """The Envoys of the sidecars."""
+        settings = json.loads(Path(self.layout.settings).read_text())
+        children = psutil.Process(int(settings["supervisor"])).children(recursive=True)
+        return [Spent(child.pid) for child in children if child.name() == "envoy"]
+
+    def rejects(self) -> float:
+        """Messages that Pilot was refused so far."""
+        page = httpx.get(f"http://{self.stack.pilot()}:{ADMIN_PORT}/metrics", trust_env=False).text
+        lines = (line for line in page.splitlines() if line.startswith("pilot_total_xds_rejects_total"))
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
 
     def unsettled(self) -> int:
         """How many proxies have not acknowledged all that they asked Pilot for; -1 while it does not answer."""

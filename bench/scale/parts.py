@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,6 @@ from bench.scale.fed_objects import CHANGES
 from bench.scale.mesh import Mesh
 from bench.scale.profiles import Profile
 from bench.scale.proxies import Proxies, proxies_of
-
-IDLE_SECONDS = 10.0
 
 
 def cold_start(mesh: Mesh, clients: Proxies, profile: Profile, certificates: Path | None) -> Figures:
@@ -40,6 +39,7 @@ def reconnect(mesh: Mesh, clients: Proxies, profile: Profile, _: Path | None) ->
 
 def proxies(mesh: Mesh, clients: Proxies, profile: Profile, _: Path | None) -> Figures:
     """The curve over proxies."""
+    clients.ask("proxies", 0)
     return curves.by_proxies(mesh, clients, profile)
 
 
@@ -50,7 +50,21 @@ def services(mesh: Mesh, clients: Proxies, profile: Profile, _: Path | None) -> 
 
 def idle(mesh: Mesh, clients: Proxies, profile: Profile, _: Path | None) -> Figures:
     """Many proxies to which nothing happens."""
-    return storms.idle(mesh, clients, profile.idle_proxies, IDLE_SECONDS)
+    clients.ask("proxies", 0)
+    return storms.idle(mesh, clients, profile.idle_proxies, profile.seconds)
+
+
+def envoys(mesh: Mesh, clients: Proxies, profile: Profile, _: Path | None) -> Figures:
+    """Real Envoys beside the simulated proxies; a receipt waits for all of them."""
+    storms.connect(mesh, clients, profile.proxies)
+    began = time.monotonic()
+    mesh.start_envoys(profile.envoys, profile.classes)
+    figures = {"ready_seconds": time.monotonic() - began}
+    for name in ("endpoint", "virtual_service"):
+        figures |= measure_kind(mesh, clients, name, profile.turns)
+    memory = [one.resident_mebibytes() for one in mesh.envoys()]
+    figures |= {"mebibytes_each": sum(memory) / len(memory), "rejects": mesh.rejects()}
+    return {f"envoys_{name}": value for name, value in figures.items()}
 
 
 PARTS: dict[str, Callable[[Mesh, Proxies, Profile, Path | None], Figures]] = {
@@ -60,6 +74,7 @@ PARTS: dict[str, Callable[[Mesh, Proxies, Profile, Path | None], Figures]] = {
     "proxies": proxies,
     "services": services,
     "idle": idle,
+    "envoys": envoys,
 }
 
 

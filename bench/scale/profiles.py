@@ -41,8 +41,20 @@ _SMALL = {"classes": 10, "turns": 5, "seconds": 3.0}
 PROFILES = {
     "table": Profile(),
     "quick": Profile(services=200, proxies=200, reconnecting=400, **_SMALL),  # type: ignore[arg-type]
-    "tiny": Profile(services=20, proxies=20, classes=4, reconnecting=20, turns=1, seconds=0.3),
+    "tiny": Profile(
+        ("cold_start", "changes", "reconnect", "proxies", "idle", "services"),
+        services=20,
+        proxies=20,
+        classes=4,
+        reconnecting=30,
+        turns=1,
+        seconds=0.3,
+        idle_proxies=40,
+        proxy_steps=(10, 20),
+        service_steps=(20, 40),
+    ),
     "proxies": Profile(("proxies",), turns=10, seconds=5.0),
     "services": Profile(("services",), services=100, classes=10, turns=10),
     "idle": Profile(("idle",)),
+    "envoys": Profile(("envoys",), envoys=20),
 }

@@ -36,6 +36,10 @@ class Median:
     least: float
     most: float
 
+    def __str__(self) -> str:
+        spread = "" if self.least == self.most else f" ({self.least:.2f} to {self.most:.2f})"
+        return f"{self.median:.2f}{spread}"
+
 
 def conditions(others: Mapping[str, float]) -> dict[str, Any]:
     """How busy the machine was."""
@@ -63,12 +67,12 @@ def print_figures(found: Mapping[str, Mapping[str, Median]]) -> None:
     print(f"{'':<44}" + "".join(f"{name:>{max(34, width)}}" for name in names))
     for figure in next(iter(found.values())):
         cells = (found[name][figure] for name in names)
-        texts = (f"{one.median:.2f} ({one.least:.2f} to {one.most:.2f})" for one in cells)
+        texts = map(str, cells)
         print(f"{figure:<44}" + "".join(f"{text:>{max(34, width)}}" for text in texts))
 
 
-def save(name: str, profile: Profile, runs: Sequence[Run]) -> str:
-    """The path of the file, relative to the checkout."""
+def save(name: str, profile: Profile, runs: Sequence[Run], folder: Path = FOLDER) -> Path:
+    """The path of the file."""
     now = datetime.now(UTC)
     document = {
         "name": name,
@@ -79,7 +83,42 @@ def save(name: str, profile: Profile, runs: Sequence[Run]) -> str:
         "medians": {group: {key: asdict(one) for key, one in found.items()} for group, found in medians(runs).items()},
         "runs": [asdict(run) for run in runs],
     }
-    FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"{name}-{now:%Y%m%dT%H%M%SZ}.json"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}-{now:%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(document, indent=1) + "\n")
-    return f"bench/results/{path.name}"
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A file, read."""
+
+    name: str
+    time: str
+    processors: int
+    python: str
+    profile: dict[str, Any]
+    runs: tuple[Run, ...]
+
+    @property
+    def medians(self) -> dict[str, dict[str, Median]]:
+        """By server and transport, then by figure."""
+        return medians(self.runs)
+
+    @property
+    def repeats(self) -> int:
+        """How often each server and transport was measured."""
+        return 1 + max(run.number for run in self.runs)
+
+    @property
+    def load(self) -> tuple[float, float]:
+        """The least and the largest load average at the end of a run."""
+        loads = [float(run.conditions["load_average"]) for run in self.runs]
+        return min(loads), max(loads)
+
+
+def load(path: Path) -> Result:
+    """What `save` has written."""
+    found = json.loads(path.read_text())
+    runs = tuple(Run(**run) for run in found["runs"])
+    return Result(found["name"], found["time"], found["processors"], found["python"], found["profile"], runs)

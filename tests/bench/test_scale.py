@@ -1,0 +1,62 @@
+"""The harness of `make bench-scale` on a mesh that is small: every figure is there, and what reads results can."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CHANGES = ("endpoint", "virtual_service", "service_added", "mesh_policy")
+PROXIES = 20
+
+
+def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"bench.scale{module}", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    done = run("", "--profile", "tiny", "--parts", "changes,reconnect", "--output", str(folder))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(folder.iterdir())
+
+
+def test_both_transports_are_measured(result):
+    runs = json.loads(result.read_text())["runs"]
+    assert [run["transport"] for run in runs] == ["plaintext", "mtls"]
+    for found in runs:
+        figures = found["figures"]
+        for change in CHANGES:
+            # Each change concerns all proxies, and each of them has acknowledged it in the time of the measurement.
+            assert figures[f"{change}_pushes"] >= PROXIES
+            assert 0 <= figures[f"{change}_p50_milliseconds"] <= figures[f"{change}_last_max_milliseconds"]
+            assert figures[f"{change}_push_bytes"] > 0
+        assert figures["connect_ended_streams"] == 0
+        assert figures["sustained_pushes_per_second"] > 0
+        assert figures["reconnect_seconds"] > 0
+
+
+def test_a_result_is_no_different_from_itself(result):
+    done = run(".compare", str(result), str(result))
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2
+
+
+def test_a_result_that_is_slower_is_called_so(result, tmp_path):
+    slower = json.loads(result.read_text())
+    for found in slower["runs"]:
+        found["figures"]["endpoint_p50_milliseconds"] += 10_000
+    path = tmp_path / "slower.json"
+    path.write_text(json.dumps(slower))
+    done = run(".compare", str(result), str(path))
+    words = [line.split() for line in done.stdout.splitlines()[2:]]
+    assert [(line[0], line[1], line[-1]) for line in words] == [
+        ("plaintext", "endpoint_p50_milliseconds", "worse"),
+        ("mtls", "endpoint_p50_milliseconds", "worse"),
+    ]
