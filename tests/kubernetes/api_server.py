@@ -17,6 +17,7 @@ from meshcore.tls.identity import CHAIN_FILE, KEY_FILE, ROOT_FILE, save_identity
 
 PORT = 6443
 TOKEN = "the-admin-token-of-a-test"
+CITADEL_TOKEN = "the-token-of-citadel-in-a-test"
 _START_WITHIN = 300.0
 
 
@@ -32,7 +33,7 @@ class ApiServer:
         self._server: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
         save_identity(directory, self.ca.issue(None, ips=("127.0.0.1", address)))
-        (directory / "tokens.csv").write_text(f"{TOKEN},admin,admin,system:masters\n")
+        (directory / "tokens.csv").write_text(f"{TOKEN},admin,admin,system:masters\n{CITADEL_TOKEN},citadel,citadel\n")
         signing = rsa.generate_private_key(65537, 2048)
         pem = signing.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
         (directory / "accounts.key").write_bytes(pem)
@@ -40,13 +41,16 @@ class ApiServer:
     @property
     def kubeconfig(self) -> Path:
         """A kubeconfig of an administrator."""
-        path = self.directory / "kubeconfig"
+        return self.kubeconfig_of(TOKEN, self.directory / "kubeconfig")
+
+    def kubeconfig_of(self, token: str, path: Path) -> Path:
+        """A kubeconfig of whoever has this token."""
         cluster = {"server": self.url, "certificate-authority": str(self.directory / ROOT_FILE)}
         content = {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "test", "cluster": cluster}],
-            "users": [{"name": "test", "user": {"token": TOKEN}}],
+            "users": [{"name": "test", "user": {"token": token}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
             "current-context": "test",
         }

@@ -79,6 +79,7 @@ def test_an_authority_tells_why_its_files_are_refused():
         "signer": CERTIFICATE,
         "intermediates": [CERTIFICATE],
         "roots": [CERTIFICATE],
+        "registered_roots": [],
         "foreign_roots": [],
         "revocation_lists": 2,
         "bundle_digest": "d1",

@@ -1,16 +1,24 @@
 """Citadel's settings: `CITADEL_` and the field's name in capitals, or Istio's own name where it has one."""
 
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 from meshcore.authentication.settings import Audiences, Networks, ProofSettings, split_list, told_as
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.runtime import GoDuration
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from citadel.core.sealing import parse_keks
+
+
+class ExternalCa(StrEnum):
+    """Istio's word for a certificate authority outside."""
+
+    NONE = ""
+    KUBERNETES = "ISTIOD_RA_KUBERNETES_API"
 
 
 class CitadelSettings(ProofSettings):
@@ -56,6 +64,16 @@ class CitadelSettings(ProofSettings):
         True, validation_alias=AliasChoices("CITADEL_MULTIROOT_MESH", "ISTIO_MULTIROOT_MESH", "multiroot_mesh")
     )
     """Whether a reload of the plugged-in authority may add or take away roots."""
+    external_ca: ExternalCa = Field(ExternalCa.NONE, validation_alias=told_as("CITADEL", "external_ca"))
+    """Who signs workloads' certificates in place of Citadel."""
+    k8s_signer: str = Field("", validation_alias=told_as("CITADEL", "k8s_signer"))
+    """The signer of the Kubernetes API of `kubeconfig` for workloads that name none."""
+    cert_signer_domain: str = Field("", validation_alias=told_as("CITADEL", "cert_signer_domain"))
+    """What precedes the name of a signer that a workload asks for; unset: it may ask for none."""
+    external_ca_root: Path = Path("./etc/external-ca-cert/root-cert.pem")
+    """Roots of `k8s_signer`, where MeshConfig names none."""
+    signer_timeout: GoDuration = timedelta(seconds=60)
+    """How long a signer may take."""
     root_ttl: GoDuration = Field(
         timedelta(hours=87600), validation_alias=AliasChoices("CITADEL_SELF_SIGNED_CA_CERT_TTL", "root_ttl")
     )
@@ -87,6 +105,15 @@ class CitadelSettings(ProofSettings):
     """`namespace/service-account` of gateways and proxies without an agent that may have Secrets of their namespace."""
     mesh_config_map: str = "istio"
     """ConfigMap of the root namespace that holds MeshConfig."""
+
+    @model_validator(mode="after")
+    def _signers_can_be_asked(self) -> "CitadelSettings":
+        if self.external_ca is ExternalCa.KUBERNETES:
+            if self.kubeconfig is None:
+                raise ValueError("EXTERNAL_CA needs CITADEL_KUBECONFIG: the Kubernetes API whose signers are asked")
+            if not (self.k8s_signer or self.cert_signer_domain):
+                raise ValueError("EXTERNAL_CA needs K8S_SIGNER or CERT_SIGNER_DOMAIN: the signers that are asked")
+        return self
 
     @property
     def identity(self) -> Path:

@@ -23,6 +23,18 @@ def test_what_a_mesh_config_says():
     assert mesh_config_key("istio-system", "istio") == ("", "configmaps", "istio-system", "istio")
 
 
+def test_roots_are_of_the_signers_that_their_entries_name():
+    first, second = make_ca("first"), make_ca("second")
+    entries = [
+        {"pem": first.root_pem.decode(), "certSigners": ["a.example/x", "a.example/y"]},
+        {"pem": second.root_pem.decode(), "certSigners": ["a.example/y"]},
+    ]
+    found = mesh_settings(config_map(caCertificates=entries))
+    both = (first.certificate, second.certificate)
+    assert found.signer_roots == {"a.example/x": both[:1], "a.example/y": both}
+    assert (found.foreign_roots, found.problems) == (both, ())
+
+
 @pytest.mark.parametrize(
     "config_map",
     [

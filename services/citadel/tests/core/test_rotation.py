@@ -53,6 +53,12 @@ def test_signing_waits_until_no_leaf_of_the_old_root_is_presented():
     assert waiting(Phase.SIGNING, [HOLDER], now=NOW + DAY) == ()
 
 
+def test_nobody_waits_for_leaves_of_signers_outside_to_be_anybody_elses():
+    elsewhere = {"signer": "0" * 64}
+    assert waiting(Phase.SIGNING, [replace(HOLDER, **elsewhere)], [replace(LEAF, **elsewhere)]) == ()
+    assert len(waiting(Phase.DISTRIBUTING, [replace(HOLDER, **elsewhere)], [replace(LEAF, **elsewhere)])) == 2
+
+
 @pytest.mark.parametrize("phase", Phase)
 def test_leaves_that_nobody_follows_the_bundle_with_count_too_but_not_twice(phase):
     assert [one.name for one in waiting(phase, [], [LEAF])] == [f"{LEAF.identity} serial b2"]

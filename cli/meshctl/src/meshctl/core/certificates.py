@@ -69,6 +69,7 @@ def authority_lines(authority: Document, now: datetime) -> list[str]:
     ]
     lines += [f"intermediate  {_certificate(one, now)}" for one in authority["intermediates"]]
     lines += [f"root          {_certificate(one, now)}" for one in authority["roots"]]
+    lines += [f"signer's root {_certificate(one, now)}" for one in authority["registered_roots"]]
     lines += [f"foreign root  {_certificate(one, now)}" for one in authority["foreign_roots"]]
     if authority["revocation_lists"]:
         lines.append(f"revocation    {authority['revocation_lists']} lists")

@@ -22,7 +22,10 @@ Admin = Annotated[Caller, Depends(require(Role.ADMIN))]
 
 
 class AuthorityDocument(BaseModel):
-    """What signs, and what is trusted. `refusal` says why the files of a plugged-in authority are not in use."""
+    """What signs, and what is trusted: its own roots, those of workloads' signers, and foreign ones by peers alone.
+
+    `refusal` says why the files of a plugged-in authority are not in use.
+    """
 
     trust_domain: str
     kind: Literal["self-signed", "plugged-in"]
@@ -31,6 +34,7 @@ class AuthorityDocument(BaseModel):
     signer: CertificateDocument
     intermediates: list[CertificateDocument]
     roots: list[CertificateDocument]
+    registered_roots: list[CertificateDocument]
     foreign_roots: list[CertificateDocument]
     revocation_lists: int
     bundle_digest: str
@@ -117,6 +121,7 @@ def authority_router(
             signer=described(authority.certificate),
             intermediates=[described(one) for one in authority.intermediates],
             roots=[described(one) for one in authority.roots],
+            registered_roots=[described(one) for one in authority.registered],
             foreign_roots=[described(one) for one in authority.foreign],
             revocation_lists=len(authority.revoked),
             bundle_digest=authority.bundle_digest,

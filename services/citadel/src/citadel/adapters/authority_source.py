@@ -83,7 +83,7 @@ class RootFollower:
     async def refresh(self) -> StoredRoots | None:
         """Use what the database has now."""
         roots = await self._store.load()
-        if roots is not None and roots.authority.bundle_pem != self._in_force.current.bundle_pem:
+        if roots is not None and roots.authority.roots != self._in_force.current.roots:
             self._in_force.replace(roots.authority, await active_signers(self._store.engine))
             _log.info("authority in use", key_id=roots.authority.key_id, roots=len(roots.authority.roots))
         return roots

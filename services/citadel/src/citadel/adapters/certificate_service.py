@@ -12,6 +12,9 @@ from citadel.adapters import telemetry
 from citadel.adapters.authentication import CallerAuthenticator
 from citadel.adapters.caller_limits import CallerLimits
 from citadel.adapters.issuer import Issuer
+from citadel.adapters.registration_authority import RegistrationAuthority
+from citadel.core.caller import AuthenticatedCaller, serial_text
+from citadel.core.issuance import IssuedSvid
 from citadel.core.members import is_of_control_plane
 from citadel.core.profile import SERVICE, Profile, granted_ttl
 from citadel.core.refusal import Reason, SigningRefused, impersonation_refused
@@ -19,11 +22,12 @@ from citadel.core.signing_request import parse_signing_request
 
 METHOD = "/istio.v1.auth.IstioCertificateService/CreateCertificate"
 _IMPERSONATED = "ImpersonatedIdentity"
+_SIGNER = "CertSigner"
 _log = structlog.get_logger("certificates")
 
 
 class CertificateService:
-    """Authenticates, reads the public key, issues, answers; decides nothing itself."""
+    """Authenticates, reads the request, has it signed, answers; decides nothing itself."""
 
     def __init__(
         self,
@@ -32,12 +36,14 @@ class CertificateService:
         workload: Profile,
         root_namespace: str,
         limits: CallerLimits,
+        registration: RegistrationAuthority | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._issuer = issuer
         self._workload = workload
         self._root_namespace = root_namespace
         self._limits = limits
+        self._registration = registration
 
     @property
     def handlers(self) -> dict[str, Handler]:
@@ -67,16 +73,24 @@ class CertificateService:
         if impersonated is not None and impersonated.string_value:
             raise impersonation_refused()
         self._limits.take(str(caller.identity))
-        public_key = parse_signing_request(request.csr)
-        profile = SERVICE if is_of_control_plane(caller, self._root_namespace) else self._workload
-        ttl = granted_ttl(profile, request.validity_duration)
-        issued = await self._issuer.issue(caller, public_key, profile, ttl, call.peer.address)
+        issued = await self._issue(caller, request, call.peer.address)
         _log.info(
             "certificate issued",
             identity=str(caller.identity),
             proof=caller.proof.value,
-            serial=f"{issued.template.serial:032x}",
+            serial=serial_text(issued.template.serial),
             not_after=issued.template.not_after.isoformat(),
             peer=call.peer.address,
         )
         return ca_pb2.IstioCertificateResponse(cert_chain=[*issued.chain, issued.bundle])
+
+    async def _issue(self, caller: AuthenticatedCaller, request: Any, peer: str) -> IssuedSvid:
+        """By a signer outside where there is one, for workloads; else by this authority."""
+        of_control_plane = is_of_control_plane(caller, self._root_namespace)
+        profile = SERVICE if of_control_plane else self._workload
+        ttl = granted_ttl(profile, request.validity_duration)
+        if self._registration is None or of_control_plane:
+            return await self._issuer.issue(caller, parse_signing_request(request.csr), profile, ttl, peer)
+        signer = request.metadata.fields.get(_SIGNER)
+        asked = "" if signer is None else str(signer.string_value)
+        return await self._registration.issue(caller, request.csr, asked, profile, ttl, peer)

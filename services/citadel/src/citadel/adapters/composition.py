@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from cryptography import x509
 from meshcore.authentication.composition import start_call_proofs
 from meshcore.bus.connection import BusSettings
 from meshcore.errors import ErrorCode, MeshError
@@ -30,20 +31,24 @@ from citadel.adapters.database import open_database
 from citadel.adapters.gateway_secrets import GatewaySecrets
 from citadel.adapters.holders import Holders
 from citadel.adapters.issuer import Issuer
+from citadel.adapters.kubernetes_signers import ASK_TIMEOUT, KubernetesSigners
 from citadel.adapters.ledger import Ledger
 from citadel.adapters.mesh_config import MeshConfigWatch
 from citadel.adapters.namespace_keeper import NamespaceKeeper
 from citadel.adapters.own_certificate import keep_current
 from citadel.adapters.plugged_in_files import PluggedInFiles
+from citadel.adapters.registration_authority import RegistrationAuthority, SignerNames
 from citadel.adapters.root_rotation import RootRotation
 from citadel.adapters.root_store import RootStore
-from citadel.adapters.secret_discovery import SecretDiscovery
+from citadel.adapters.secret_discovery import FirstRoot, SecretDiscovery
 from citadel.adapters.signers import active_signers
 from citadel.adapters.trust_bundles import TrustBundle
 from citadel.core.authority import Authority
+from citadel.core.caller import AuthenticatedCaller
+from citadel.core.members import is_of_control_plane
 from citadel.core.mesh_settings import MeshSettings, mesh_config_key
 from citadel.core.profile import workload_profile
-from citadel.settings import CitadelSettings
+from citadel.settings import CitadelSettings, ExternalCa
 
 _SWEEP_EVERY = 3600
 LARGEST_MESSAGE = 256 * 1024
@@ -78,8 +83,12 @@ async def compose(runtime: Runtime[CitadelSettings]) -> None:
         keeper = NamespaceKeeper(access, in_force, issuer, trust_domain, root_namespace, pairs)
         runtime.spawn("namespaces", keeper.run)
     authenticator = _authenticator(runtime, identity, in_force)
+    registration = await _registration(runtime, engine, in_force, ledger)
     if settings.nats_url is not None:
-        runtime.spawn("mesh config", _mesh_config(settings, settings.nats_url, authenticator, in_force).run)
+        obey = registration.obey if registration is not None else lambda found: in_force.trust(found.foreign_roots)
+        runtime.spawn("mesh config", _mesh_config(settings, settings.nats_url, authenticator, obey).run)
+    elif registration is not None:
+        registration.obey(MeshSettings())
     routers = [
         admin_router(trust_domain, in_force, bundle, ledger),
         authority_router(trust_domain, in_force, engine, rotation, refusal),
@@ -87,9 +96,11 @@ async def compose(runtime: Runtime[CitadelSettings]) -> None:
     ]
     await serve_admin(runtime, routers, identity=identity)
     limits = CallerLimits(settings.requests_per_second, settings.requests_burst)
-    secrets = SecretDiscovery(authenticator, bundle, holders, _gateway_secrets(runtime, identity))
+    secrets = SecretDiscovery(
+        authenticator, bundle, holders, _gateway_secrets(runtime, identity), _first_root(registration, root_namespace)
+    )
     handlers = {
-        **CertificateService(authenticator, issuer, workload, root_namespace, limits).handlers,
+        **CertificateService(authenticator, issuer, workload, root_namespace, limits, registration).handlers,
         **AuditService(authenticator, access_log, settings.audit_rate).handlers,
         **secrets.handlers,
     }
@@ -144,6 +155,32 @@ def _authenticator(
     return CallerAuthenticator(settings.trust_domain, settings.root_namespace, in_force, proofs)
 
 
+async def _registration(
+    runtime: Runtime[CitadelSettings], engine: AsyncEngine, in_force: AuthorityInForce, ledger: Ledger
+) -> RegistrationAuthority | None:
+    """What has workloads' certificates signed elsewhere, where that is wanted."""
+    settings = runtime.settings
+    if settings.external_ca is ExternalCa.NONE or settings.kubeconfig is None:
+        return None
+    client = await runtime.enter("signers", Access.of_kubeconfig(settings.kubeconfig).client(ASK_TIMEOUT))
+    names = SignerNames(settings.k8s_signer, settings.cert_signer_domain)
+    signers = KubernetesSigners(client, settings.signer_timeout)
+    registration = RegistrationAuthority(signers, names, settings.external_ca_root, in_force, engine, ledger)
+    registration.load()
+    runtime.spawn("registration", registration.follow)
+    runtime.log.info("workloads' certificates are a signer's", signer=names.default, domain=names.domain)
+    return registration
+
+
+def _first_root(registration: RegistrationAuthority | None, root_namespace: str) -> FirstRoot:
+    def first_root(caller: AuthenticatedCaller) -> x509.Certificate | None:
+        if registration is None or is_of_control_plane(caller, root_namespace):
+            return None
+        return registration.first_root(caller)
+
+    return first_root
+
+
 def _gateway_secrets(runtime: Runtime[CitadelSettings], identity: LiveIdentity) -> GatewaySecrets | None:
     settings = runtime.settings
     if settings.galley_address is None or not settings.secret_readers:
@@ -154,7 +191,7 @@ def _gateway_secrets(runtime: Runtime[CitadelSettings], identity: LiveIdentity) 
 
 
 def _mesh_config(
-    settings: CitadelSettings, url: str, authenticator: CallerAuthenticator, in_force: AuthorityInForce
+    settings: CitadelSettings, url: str, authenticator: CallerAuthenticator, trust: Callable[[MeshSettings], None]
 ) -> MeshConfigWatch:
     bus = BusSettings(
         url=url,
@@ -166,7 +203,7 @@ def _mesh_config(
 
     def obey(found: MeshSettings) -> None:
         authenticator.aliases = found.aliases
-        in_force.trust(found.foreign_roots)
+        trust(found)
 
     key = mesh_config_key(settings.root_namespace, settings.mesh_config_map)
     return MeshConfigWatch(bus, last_copy, settings.trust_domain, key, obey)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, event, inspect, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-NEWEST = "0003"
+NEWEST = "0004"
 _WAL_TRIES = 50
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x63697461  # any constant of our own: replicas that start together migrate one after the other

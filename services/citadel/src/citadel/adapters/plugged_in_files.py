@@ -15,7 +15,8 @@ from meshcore.runtime.file_stamp import FileStamp, file_stamp
 
 from citadel.adapters import telemetry
 from citadel.core.authority import Authority
-from citadel.core.plugged_in import EVERY_FILE, check_replacement, is_plugged_in, read_authority, refused
+from citadel.core.chain import refused
+from citadel.core.plugged_in import EVERY_FILE, check_replacement, is_plugged_in, read_authority
 
 LOOK_EVERY = 0.5
 DEBOUNCE = 0.1

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import structlog
+from cryptography import x509
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.grpc_server import Call, Handler, Streaming
 from meshcore.runtime import tasks
@@ -42,6 +43,14 @@ MOST_REMEMBERED = 64
 _log = structlog.get_logger("sds")
 
 
+FirstRoot = Callable[[AuthenticatedCaller], x509.Certificate | None]
+"""The root that a holder's certificates lead to; None for the mesh's own."""
+
+
+def _own_root(_: AuthenticatedCaller) -> None:
+    return None
+
+
 class SecretDiscovery:
     """Serves `ROOTCA`, and the roots of others, over delta and state-of-the-world streams.
 
@@ -54,8 +63,10 @@ class SecretDiscovery:
         bundle: TrustBundle,
         holders: Holders,
         secrets: GatewaySecrets | None = None,
+        first_root: FirstRoot = _own_root,
     ) -> None:
         self._authenticator = authenticator
+        self._first_root = first_root
         self._bundle = bundle
         self._holders = holders
         self._secrets = secrets
@@ -76,7 +87,8 @@ class SecretDiscovery:
         session = AdsSession(front, self._frames[front])
         receipts = _Receipts(self._holders, caller)
         revoked = partial(self._authenticator.is_revoked, call.peer)
-        await _Stream(call, front, session, self._bundle, receipts, self._secrets, revoked).run()
+        first_root = partial(self._first_root, caller)
+        await _Stream(call, front, session, self._bundle, receipts, self._secrets, revoked, first_root).run()
 
 
 class _Receipts:
@@ -118,8 +130,10 @@ class _Stream:
         receipts: _Receipts,
         secrets: GatewaySecrets | None,
         is_revoked: Callable[[], bool],
+        first_root: Callable[[], x509.Certificate | None],
     ) -> None:
         self._call = call
+        self._first_root = first_root
         self._is_revoked = is_revoked
         self._parse = front.parse
         self._session = session
@@ -208,15 +222,19 @@ class _Stream:
     def _has_already(self, request: Request) -> None:
         """Who comes back with the present version is not sent it again, and has it."""
         version = request.initial_versions.get(ROOT_NAME)
-        if version and version == self._bundle.resources.of_type(SECRET_TYPE)[ROOT_NAME].version:
+        if version and version == self._roots.of_type(SECRET_TYPE)[ROOT_NAME].version:
             self._receipts.acknowledged(self._bundle.digest)
+
+    @property
+    def _roots(self) -> ResourceSet:
+        return self._bundle.resources(self._first_root())
 
     def _retarget(self) -> tuple[Effect, ...]:
         """What the stream is to have now."""
         self._revision += 1
         self._digests[self._revision] = self._bundle.digest
         self._digests.pop(self._revision - MOST_REMEMBERED, None)
-        target = self._bundle.resources
+        target = self._roots
         if self._secrets is not None and self._asked:
             served = self._secrets.resources(self._receipts.caller.identity, self._asked)
             target = ResourceSet.of((*target.of_type(SECRET_TYPE).values(), *served.values()))

@@ -30,21 +30,30 @@ class Authority:
     """Roots of other authorities that peers trust as well; nobody proves anything to this one with them."""
     revoked: tuple[x509.CertificateRevocationList, ...] = ()
     """A list for every authority of the chain, or none at all."""
+    registered: tuple[x509.Certificate, ...] = ()
+    """Roots of signers that it has workloads' certificates signed by: the mesh's own as much as its own roots."""
 
     @cached_property
     def bundle_pem(self) -> str:
-        """The trust bundle: every root of its own, one after the other."""
-        return "".join(to_pem(root) for root in dict.fromkeys(self.roots))
+        """The trust bundle: every root of the mesh, one after the other, its own first."""
+        return self.bundle_from(None)
+
+    def bundle_from(self, first: x509.Certificate | None) -> str:
+        """The same for a holder whose certificates lead to `first`, which then comes first; None: to its own."""
+        ordered = (() if first is None else (first,)) + self.roots + self.registered
+        return "".join(to_pem(root) for root in dict.fromkeys(ordered))
 
     @cached_property
     def foreign_pem(self) -> str:
         """Roots that only peers of workloads trust besides."""
-        return "".join(to_pem(root) for root in dict.fromkeys(self.foreign) if root not in self.roots)
+        of_mesh = {*self.roots, *self.registered}
+        return "".join(to_pem(root) for root in dict.fromkeys(self.foreign) if root not in of_mesh)
 
     @cached_property
     def bundle_digest(self) -> str:
-        """What receipts name the bundle by."""
-        return hashlib.sha256(self.bundle_pem.encode()).hexdigest()[:16]
+        """What receipts name the bundle by: its own roots, since these are what a rotation replaces."""
+        own = "".join(to_pem(root) for root in dict.fromkeys(self.roots))
+        return hashlib.sha256(own.encode()).hexdigest()[:16]
 
     @cached_property
     def intermediates_pem(self) -> tuple[str, ...]:

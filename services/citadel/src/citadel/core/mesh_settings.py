@@ -1,11 +1,11 @@
 """What Citadel reads of MeshConfig: whether it agrees about the trust domain, and whom peers trust besides. Pure.
 
 The trust domain is a parameter of `init`, baked into every certificate; a MeshConfig that names another one is
-reported, not obeyed. `trustDomainAliases` and `caCertificates` (`pem`) are obeyed.
+reported, not obeyed. `trustDomainAliases` and `caCertificates` (`pem`, `certSigners`) are obeyed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -22,6 +22,9 @@ class MeshSettings:
     trust_domain: str | None = None
     aliases: frozenset[str] = frozenset()
     foreign_roots: tuple[x509.Certificate, ...] = ()
+    """Every root of `caCertificates`."""
+    signer_roots: Mapping[str, tuple[x509.Certificate, ...]] = field(default_factory=dict)
+    """Those of them that are of a signer, by its name."""
     problems: tuple[str, ...] = ()
 
 
@@ -43,11 +46,16 @@ def mesh_settings(config_map: Mapping[str, Any] | None) -> MeshSettings:
         return MeshSettings()
     named, aliases = document.get("trustDomain"), document.get("trustDomainAliases")
     roots: dict[x509.Certificate, None] = {}
+    signer_roots: dict[str, tuple[x509.Certificate, ...]] = {}
     problems: list[str] = []
     entries = document.get("caCertificates")
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
         try:
-            roots |= dict.fromkeys(x509.load_pem_x509_certificates(str(entry["pem"]).encode()))
+            found = x509.load_pem_x509_certificates(str(entry["pem"]).encode())
+            signers = entry.get("certSigners") or ()
+            for signer in signers if isinstance(signers, list) else ():
+                signer_roots[str(signer)] = tuple(dict.fromkeys((*signer_roots.get(str(signer), ()), *found)))
+            roots |= dict.fromkeys(found)
         except (KeyError, TypeError):
             problems.append(f"caCertificates[{index}] has no pem, and SPIFFE bundle endpoints are not asked")
         except ValueError:
@@ -56,5 +64,6 @@ def mesh_settings(config_map: Mapping[str, Any] | None) -> MeshSettings:
         named if isinstance(named, str) and named else None,
         frozenset(name for name in aliases if isinstance(name, str)) if isinstance(aliases, list) else frozenset(),
         tuple(roots),
+        signer_roots,
         tuple(problems),
     )

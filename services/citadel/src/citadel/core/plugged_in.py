@@ -9,16 +9,22 @@ of a key is ever quoted. Whoever uses one keeps the last good one then, and neve
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from meshcore.errors import ErrorCode, MeshError
-from meshcore.pem import count_certificates
 
 from citadel.core.authority import Authority, SigningKey
+from citadel.core.chain import (
+    check_may_sign,
+    check_order,
+    check_root,
+    is_issued_by,
+    is_valid_at,
+    read_certificates,
+    refused,
+)
 from citadel.core.revocation import read_lists
 from citadel.core.signing_request import LARGEST_RSA, SMALLEST_RSA
 
@@ -44,11 +50,6 @@ CRL_FILE = "ca-crl.pem"
 EVERY_FILE = (*ISTIO_FILES.needed, *TLS_FILES.needed, CRL_FILE)
 
 
-def refused(file: str, reason: str) -> MeshError:
-    """The one shape of a refusal."""
-    return MeshError(ErrorCode.FAILED_PRECONDITION, f"{file}: {reason}")
-
-
 def is_plugged_in(files: Mapping[str, bytes]) -> bool:
     """Whether there is anything that means to be an authority."""
     return any(name in files for name in (*ISTIO_FILES.needed, *TLS_FILES.needed))
@@ -61,20 +62,20 @@ def read_authority(files: Mapping[str, bytes], now: datetime) -> Authority:
     missing = [name for name in names.needed if not files.get(name, b"").strip()]
     if missing:
         raise refused(", ".join(missing), "missing or empty: a plugged-in authority needs " + ", ".join(names.needed))
-    signers = _certificates(names.certificate, files)
+    signers = read_certificates(names.certificate, files[names.certificate])
     signer = signers[0]
-    chain = _certificates(names.chain, files) if names.chain else signers
-    roots = tuple(dict.fromkeys(_certificates(names.root, files)))
+    chain = read_certificates(names.chain, files[names.chain]) if names.chain else signers
+    roots = tuple(dict.fromkeys(read_certificates(names.root, files[names.root])))
     key = _key(names.key, files[names.key])
     _check_signer(names, signer, key)
     for root in roots:
-        _check_root(names.root, root)
+        check_root(names.root, root)
     path = _path(names, signer, chain, roots)
     for file, certificate in ((names.certificate, signer), *((names.chain or names.certificate, c) for c in path[1:])):
-        if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
+        if not is_valid_at(certificate, now):
             raise refused(file, f"a certificate is not valid now (until {certificate.not_valid_after_utc:%Y-%m-%d})")
-    own = next(root for root in roots if _issued_by(path[-1], root))
-    if not own.not_valid_before_utc <= now < own.not_valid_after_utc:
+    own = next(root for root in roots if is_issued_by(path[-1], root))
+    if not is_valid_at(own, now):
         raise refused(names.root, "the root that the chain leads to is not valid now")
     intermediates = tuple(certificate for certificate in path if certificate not in roots)
     lists = (
@@ -90,8 +91,8 @@ def _with_chain_of_a_root(files: Mapping[str, bytes]) -> Mapping[str, bytes]:
     certificate = files.get(names.certificate, b"")
     if files.get(names.chain, b"-").strip() or not files.get(names.root, b"").strip() or not certificate.strip():
         return files
-    signer = _certificates(names.certificate, files)[0]
-    if not _issued_by(signer, signer):
+    signer = read_certificates(names.certificate, files[names.certificate])[0]
+    if not is_issued_by(signer, signer):
         return files
     root = certificate + b"\n" + files[names.root]
     return {**files, names.chain: certificate, names.root: root}
@@ -115,17 +116,6 @@ def check_replacement(former: Sequence[x509.Certificate], roots: Sequence[x509.C
         )
 
 
-def _certificates(file: str, files: Mapping[str, bytes]) -> list[x509.Certificate]:
-    try:
-        found = x509.load_pem_x509_certificates(files[file])
-    except ValueError:
-        found = []
-    # The reader passes over a block that is cut off; here that is half of a bundle.
-    if not found or count_certificates(files[file]) != len(found):
-        raise refused(file, "is not made of whole PEM certificates")
-    return found
-
-
 def _key(file: str, pem: bytes) -> SigningKey:
     try:
         key = serialization.load_pem_private_key(pem, None)
@@ -141,28 +131,7 @@ def _key(file: str, pem: bytes) -> SigningKey:
 def _check_signer(names: FileNames, signer: x509.Certificate, key: SigningKey) -> None:
     if signer.public_key() != key.public_key():
         raise refused(names.key, f"is not the key of the certificate in {names.certificate}")
-    _check_may_sign(names.certificate, signer)
-
-
-def _check_root(file: str, root: x509.Certificate) -> None:
-    _check_may_sign(file, root)
-    if not _issued_by(root, root):
-        raise refused(file, f"{root.subject.rfc4514_string()} is not self-signed, so it is no root")
-
-
-def _check_may_sign(file: str, certificate: x509.Certificate) -> None:
-    try:
-        ca = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound as error:
-        # A certificate without a key usage may be used for everything (RFC 5280, 4.2.1.3).
-        if error.oid != x509.KeyUsage.oid:
-            raise refused(file, "a certificate has no basic constraints, so it may not sign others") from None
-        return
-    except ValueError:
-        raise refused(file, "a certificate has extensions that cannot be read") from None
-    if not ca or not usage.key_cert_sign:
-        raise refused(file, "a certificate may not sign others: it is a leaf, not an authority's")
+    check_may_sign(names.certificate, signer)
 
 
 def _path(
@@ -175,18 +144,7 @@ def _path(
         if signer not in roots:
             raise refused(file, f"does not begin with the certificate of {names.certificate}")
         path = [signer]
-    for number, (lower, upper) in enumerate(pairwise(path), 1):
-        if not _issued_by(lower, upper):
-            raise refused(file, f"certificate {number + 1} did not sign certificate {number}: is the order right?")
-        _check_may_sign(file, upper)
-    if not any(_issued_by(path[-1], root) for root in roots):
+    check_order(file, path)
+    if not any(is_issued_by(path[-1], root) for root in roots):
         raise refused(names.root, f"no root in it has signed the last certificate of {file}")
     return tuple(path)
-
-
-def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError):
-        return False
-    return True

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from citadel.core.authority import Authority
+from citadel.core.authority import Authority, key_id_of
 
 SEEN_LATELY = timedelta(seconds=90)
 """How long ago a holder whose stream is open may have been noted last; replicas note theirs every 30 s."""
@@ -131,7 +131,7 @@ def _of_holder(phase: Phase, authority: Authority, holder: Holder, now: datetime
         if is_connected(holder, now):
             return Outstanding(name, "has not confirmed the bundle with the new root", holder.not_after, False)
         return Outstanding(name, _absence(holder, now), holder.not_after, now >= holder.not_after)
-    if holder.signer == authority.key_id or now >= holder.not_after:
+    if holder.signer != _retiring(authority) or now >= holder.not_after:
         return None
     return Outstanding(name, "still presents a certificate of the old root", holder.not_after, False)
 
@@ -139,11 +139,16 @@ def _of_holder(phase: Phase, authority: Authority, holder: Holder, now: datetime
 def _of_leaf(phase: Phase, authority: Authority, leaf: Leaf) -> Outstanding | None:
     took_part = {
         Phase.DISTRIBUTING: leaf.bundle == authority.bundle_digest,
-        Phase.SIGNING: leaf.signer == authority.key_id,
+        Phase.SIGNING: leaf.signer != _retiring(authority),
     }
     if took_part[phase]:
         return None
     return Outstanding(f"{leaf.identity} serial {leaf.serial}", _follows_nothing(leaf), leaf.not_after, False)
+
+
+def _retiring(authority: Authority) -> str:
+    """Key of the root that goes when its leaves are gone; those of signers outside stay what they are."""
+    return key_id_of(authority.roots[-1])
 
 
 def _absence(holder: Holder, now: datetime) -> str:

@@ -96,6 +96,7 @@ class Agent:
             ttl=config.secret_ttl,
             rsa_key_size=config.rsa_key_size,
             cluster_id=config.cluster_id,
+            signer=str(config.node["metadata"].get("CERT_SIGNER", "")),
         )
         self.identity = WorkloadIdentity(citadel.issue, ratio=config.grace_ratio, jitter=config.grace_jitter)
         self._root_file = Path(config.root_file)

@@ -42,7 +42,8 @@ _RETRIED = frozenset(
         grpc.StatusCode.UNAVAILABLE,
     }
 )
-_CALL_TIMEOUT = 5.0
+_CALL_TIMEOUT = 15.0
+"""Seconds of a try: a signer outside may take some, and a try that is given up begins from the start there."""
 
 
 class CitadelClient:
@@ -58,6 +59,7 @@ class CitadelClient:
         ttl: timedelta,
         rsa_key_size: int | None,
         cluster_id: str,
+        signer: str = "",
     ) -> None:
         self._address = address
         self._identity = identity
@@ -66,6 +68,7 @@ class CitadelClient:
         self._ttl = ttl
         self._rsa_key_size = rsa_key_size
         self._cluster_id = cluster_id
+        self._signer = signer
 
     async def issue(self, current: ServiceIdentity | None) -> ServiceIdentity:
         """A new key with its certificate; UNAVAILABLE after five tries, UNAUTHENTICATED when refused.
@@ -77,7 +80,7 @@ class CitadelClient:
         request = ca_pb2.IstioCertificateRequest(
             csr=build_csr(key, self._identity), validity_duration=int(self._ttl.total_seconds())
         )
-        request.metadata.fields["CertSigner"].CopyFrom(struct_pb2.Value(string_value=""))
+        request.metadata.fields["CertSigner"].CopyFrom(struct_pb2.Value(string_value=self._signer))
         if current is not None and current.not_after > datetime.now(UTC):
             try:
                 elements = await self._retried(request, current)
