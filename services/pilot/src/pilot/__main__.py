@@ -23,7 +23,7 @@ async def build(runtime: Runtime[PilotSettings]) -> None:
     else:
         memos = CompileCache()
         compile_class = partial(compile_resources, cache=memos)
-        serving = await start_serving(runtime, compile_class, affects, identity, Refreshing(memos))
+        serving = await start_serving(runtime, compile_class, affects, identity, Refreshing(memos), memos.forget)
         source = serving.source
     if settings.worker < 0:
         # A worker has no admin API, so it does without the time and memory of the web framework.

@@ -122,7 +122,11 @@ def document(kind: str, namespace: str, name: str, variant: int) -> dict[str, An
                 "subsets": [{"name": "v1", "labels": {"app": app}}],
                 "trafficPolicy": {
                     "loadBalancer": {
-                        "simple": ("RANDOM", "ROUND_ROBIN")[variant % 2],
+                        **(
+                            {"consistentHash": {"httpHeaderName": f"x-{variant}"}}
+                            if variant % 4 == 3
+                            else {"simple": ("RANDOM", "ROUND_ROBIN")[variant % 2]}
+                        ),
                         **({"localityLbSetting": {"failoverPriority": ["tier", "app=a"]}} if variant % 3 == 1 else {}),
                     },
                     "outlierDetection": {"consecutive5xxErrors": 3},

@@ -162,9 +162,11 @@ class ResourceSet:
 def _kept(old: Resources, new: Resources) -> Resources:
     if old is new:
         return old
-    merged = {name: _as_sent(old.get(name), resource) for name, resource in new.items()}
-    same = len(old) == len(merged) and all(old.get(name) is resource for name, resource in merged.items())
-    return old if same else MappingProxyType(merged)
+    others = {name: resource for name, resource in new.items() if old.get(name) is not resource}
+    sent = {name: _as_sent(old.get(name), resource) for name, resource in others.items()}
+    if len(old) == len(new) and all(old.get(name) is resource for name, resource in sent.items()):
+        return old
+    return MappingProxyType({**new, **sent}) if sent else new
 
 
 def _as_sent(old: PackedResource | None, new: PackedResource) -> PackedResource:

@@ -32,7 +32,7 @@ from pilot.adapters.status_writer import StatusWriter
 from pilot.adapters.worker_metrics import WorkerMetrics
 from pilot.adapters.workers import WorkerPool, end_with_parent
 from pilot.core.admission import Admission
-from pilot.core.compiling import Affects, Compile, Refresh, never
+from pilot.core.compiling import Affects, Compile, Forget, Refresh, never, nothing
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
 from pilot.settings import PilotSettings
@@ -66,12 +66,13 @@ async def start_serving(
     affects: Affects,
     identity: LiveIdentity | None,
     refresh: Refresh = never,
+    forget: Forget = nothing,
 ) -> Serving:
     """Start the parts; the ADS ports open once the first complete snapshot is there."""
     settings = runtime.settings
     debounce = Debounce(settings.debounce_after.total_seconds(), settings.debounce_max.total_seconds())
     hub = Hub(
-        Engine(compile_class, affects, debounce, refresh=refresh),
+        Engine(compile_class, affects, debounce, refresh=refresh, forget=forget),
         Admission(settings.push_throttle, settings.max_requests_per_second),
     )
     runtime.readiness.expect("feed", "ads")

@@ -13,6 +13,13 @@ Affects = Callable[[Change, ProxyClass, MeshSnapshot], bool]
 Refresh = Callable[[MeshSnapshot, ResourceSet, MeshSnapshot, ProxyClass], ResourceSet | None]
 """What compiling the second snapshot gives, from what the first gave; None where that takes a whole compile."""
 
+Forget = Callable[[ProxyClass], None]
+"""Of a class that nobody is of any more nothing has to be remembered."""
+
 
 def never(before: MeshSnapshot, made: ResourceSet, after: MeshSnapshot, one: ProxyClass) -> None:
     """A `Refresh` that always compiles."""
+
+
+def nothing(one: ProxyClass) -> None:
+    """A `Forget` of what remembers nothing."""

@@ -22,7 +22,7 @@ from meshcore.xds.session import AdsSession, Front
 
 from pilot.core import secret_needs
 from pilot.core.compiler.envoy_filter.bootstrap import with_bootstrap
-from pilot.core.compiling import Affects, Compile, Refresh, never
+from pilot.core.compiling import Affects, Compile, Forget, Refresh, never, nothing
 from pilot.core.debounce import Debounce
 from pilot.core.impact import keys_affect, registry_affects
 from pilot.core.isolation import HeldBack, Isolation
@@ -67,6 +67,7 @@ class Engine:
     """Whether a first complete snapshot was applied."""
     compiles: int = 0
     refresh: Refresh = never
+    forget: Forget = nothing
     refreshes: int = 0
     """Classes that were given other endpoints without a compile."""
     secrets: SecretBook = field(default_factory=SecretBook)
@@ -384,6 +385,7 @@ class Engine:
             del self._members[proxy_class]
             if proxy_class is not None:
                 self._classes.pop(proxy_class, None)
+                self.forget(proxy_class)
                 self.broken.pop(proxy_class, None)
                 self._sets.forget(proxy_class)
                 self.isolation.forget(proxy_class)

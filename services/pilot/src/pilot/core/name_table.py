@@ -24,14 +24,13 @@ class NameTables:
     """The tables of a process: agents that see the same share one, as long as nothing of it changes."""
 
     def __init__(self) -> None:
-        self._cache = CompileCache(_CAPACITY)
+        self._cache = CompileCache(_CAPACITY, owners=_CAPACITY)
 
     def of(self, snapshot: MeshSnapshot, proxy: Proxy) -> ResourceSet:
         """The table for the agent of a proxy."""
         work = Compilation(snapshot, classify(proxy, snapshot.selection), self._cache)
         services = work.scope.services
-        headless = work.memo(("headless", Same(services)), lambda: tuple(one for one in services if one.headless))
-        endpoints = tuple(Same(work.endpoints(one)) for one in headless)
+        endpoints = tuple(Same(work.endpoints(one)) for one in services.headless)
         key = ("names", work.proxy_class.families, Same(services), endpoints, *crossing_key(work))
         return work.memo(key, lambda: name_table(work))
 

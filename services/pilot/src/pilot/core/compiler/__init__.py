@@ -4,19 +4,22 @@
 `Diagnostic` in the result. Output is deterministic: names sorted, bytes canonical, whatever the order of arrival. Pure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import chain
 from types import MappingProxyType
 
-from meshcore.xds.resource import ResourceSet
+from meshcore.xds.resource import PackedResource, Resources, ResourceSet
 
 from pilot.core.compiler.authentication import authenticated, authentication_problems
 from pilot.core.compiler.authorization import authorization_problems, authorized
-from pilot.core.compiler.cache import CompileCache
+from pilot.core.compiler.cache import Before, CompileCache
 from pilot.core.compiler.catch_all import catch_all_clusters
-from pilot.core.compiler.compliance import compliant
+from pilot.core.compiler.compliance import compliant, is_demanding
 from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.egress_listeners import egress_plan
 from pilot.core.compiler.envoy_filter import Patched, patched
+from pilot.core.compiler.envoy_filter.patches import patches_of
 from pilot.core.compiler.extensions import extended, extension_problems
 from pilot.core.compiler.gateway_clusters import gateway_clusters
 from pilot.core.compiler.gateway_listeners import gateway_listeners
@@ -32,7 +35,7 @@ from pilot.core.compiler.listeners_inbound import inbound_listeners
 from pilot.core.compiler.listeners_outbound import outbound_listeners, route_names
 from pilot.core.compiler.outbound_plan import plan
 from pilot.core.compiler.own_certificates import with_own_certificates
-from pilot.core.compiler.parts import clusters_and_endpoints
+from pilot.core.compiler.parts import Parts, all_parts
 from pilot.core.compiler.proxy_headers import with_proxy_headers
 from pilot.core.compiler.refresh import Refreshing
 from pilot.core.compiler.request_audit import audited
@@ -44,34 +47,35 @@ from pilot.core.snapshot import MeshSnapshot
 
 __all__ = ["CompileCache", "Refreshing", "compile_resources"]
 
+_NOTHING: Mapping[str, PackedResource] = MappingProxyType({})
+
 
 def compile_resources(
     snapshot: MeshSnapshot, proxy_class: ProxyClass, cache: CompileCache | None = None
 ) -> ResourceSet:
     """Everything that proxies of this class are to have in this mesh; `cache` only makes it faster."""
     work = Compilation(snapshot, proxy_class, cache if cache is not None else CompileCache())
-    by_type: dict[str, dict[str, Compiled]] = {}
     if proxy_class.generator == GRPC_GENERATOR:
-        made = Patched((*grpc_resources(work), *grpc_servers(work)), ())
-    else:
-        plain = with_proxy_headers(work, with_own_certificates(work, _compile(work)))
-        secured = authorized(work, authenticated(work, plain))
-        made = patched(work, compliant(work, audited(work, observed(work, extended(work, secured)))))
-    problems = set(made.diagnostics)
-    for item in made.compiled:
-        problems.update(item.diagnostics)
-        by_type.setdefault(item.resource.type_url, {}).setdefault(item.resource.name, item)
-    resources = {
-        type_url: MappingProxyType({name: named[name].resource for name in sorted(named)})
-        for type_url, named in by_type.items()
-    }
-    secrets = frozenset(name for named in by_type.values() for item in named.values() for name in item.secrets)
-    return ResourceSet(MappingProxyType(resources), tuple(sorted(problems.union(_problems(work)))), secrets)
+        return _joined(work, None, Patched((*grpc_resources(work), *grpc_servers(work)), ()))
+    parts = all_parts(work)
+    if not _reshapes_clusters(work):
+        return _joined(work, parts, _secured(work, _but_services(work)))
+    of_services = chain.from_iterable(part.compiled for part in parts.parts)
+    return _joined(work, None, _secured(work, chain(of_services, _but_services(work))))
 
 
-def _compile(work: Compilation) -> Iterator[Compiled]:
-    for service in work.scope.services:
-        yield from clusters_and_endpoints(work, service)
+def _secured(work: Compilation, compiled: Iterable[Compiled]) -> Patched:
+    plain = with_proxy_headers(work, with_own_certificates(work, compiled))
+    secured = authorized(work, authenticated(work, plain))
+    return patched(work, compliant(work, audited(work, observed(work, extended(work, secured)))))
+
+
+def _reshapes_clusters(work: Compilation) -> bool:
+    """Whether what is made of a service does not stay as it is made."""
+    return work.proxy_class.certificates is not None or is_demanding(work) or bool(patches_of(work).by_target)
+
+
+def _but_services(work: Compilation) -> Iterator[Compiled]:
     yield from inbound_clusters(work)
     yield from catch_all_clusters(work)
     yield from outbound_listeners(work)
@@ -81,6 +85,34 @@ def _compile(work: Compilation) -> Iterator[Compiled]:
         yield from gateway_clusters(work)
         yield from gateway_listeners(work)
         yield from gateway_routes(work)
+
+
+def _joined(work: Compilation, parts: Parts | None, made: Patched) -> ResourceSet:
+    """All by type and name; of two of one name the first counts."""
+    problems = set(made.diagnostics)
+    secrets: set[str] = set()
+    by_type: dict[str, dict[str, PackedResource]] = {}
+    for item in made.compiled:
+        problems.update(item.diagnostics)
+        secrets.update(item.secrets)
+        by_type.setdefault(item.resource.type_url, {}).setdefault(item.resource.name, item.resource)
+    if parts is not None:
+        problems |= parts.diagnostics
+        secrets |= parts.secrets
+        for type_url, named in parts.named.items():
+            if named:
+                by_type.setdefault(type_url, {})
+    resources = {}
+    for type_url, others in by_type.items():
+        named = parts.named.get(type_url, _NOTHING) if parts is not None else _NOTHING
+        inputs = (named, *others.values())
+        resources[type_url] = work.newest(("joined", type_url), inputs, partial(_sorted, named, others))
+    return ResourceSet(MappingProxyType(resources), tuple(sorted(problems.union(_problems(work)))), frozenset(secrets))
+
+
+def _sorted(named: Mapping[str, PackedResource], others: Mapping[str, PackedResource], _: Before) -> Resources:
+    every = {**others, **named}
+    return MappingProxyType({name: every[name] for name in sorted(every)})
 
 
 def _problems(work: Compilation) -> Iterator[Diagnostic]:

@@ -4,16 +4,22 @@ result.
 Large frozen inputs (a service, a rule, a tuple of endpoints) are compared by identity: a snapshot keeps what did not
 change, so the same object means the same input, and an equal but new object costs one more build. A key holds its
 inputs alive, so an identity cannot be reused while the memo stands.
+
+What is small and looked for again and again is a memo, of which many are kept. What is as large as the mesh (an index
+of all hosts, all clusters of a class) is kept in its newest form alone, from which the next one is made.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from operator import is_
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
 DEFAULT_CAPACITY = 200_000
 """Memos kept before the least recently used ones go."""
+_OWNERS = 10_000
+"""Owners of newest forms that are remembered, if nobody says which are gone."""
 
 
 class Same:
@@ -39,12 +45,29 @@ def same(*items: object) -> tuple[Same, ...]:
     return tuple(Same(item) for item in items)
 
 
+class Newest(NamedTuple):
+    """What was built last, and of what: `key` compared by value, `inputs` by identity."""
+
+    key: Hashable
+    inputs: tuple[object, ...]
+    value: Any
+
+    def is_of(self, key: Hashable, inputs: tuple[object, ...]) -> bool:
+        """Whether it would be built the same again."""
+        return len(self.inputs) == len(inputs) and all(map(is_, self.inputs, inputs)) and self.key == key
+
+
+Before = Newest | None
+
+
 class CompileCache:
     """What was built before, for one process; not thread-safe. `hits` and `misses` count since the start."""
 
-    def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
+    def __init__(self, capacity: int = DEFAULT_CAPACITY, owners: int = _OWNERS) -> None:
         self._memos: OrderedDict[Hashable, Any] = OrderedDict()
         self._capacity = capacity
+        self._owners = owners
+        self._newest: OrderedDict[Hashable, dict[Hashable, Newest]] = OrderedDict()
         self.hits = 0
         self.misses = 0
 
@@ -65,3 +88,35 @@ class CompileCache:
         self.hits += 1
         self._memos.move_to_end(key)
         return found
+
+    def newest(
+        self,
+        owner: Hashable,
+        what: Hashable,
+        inputs: tuple[object, ...],
+        build: Callable[[Before], T],
+        key: Hashable = None,
+    ) -> T:
+        """The result of `build` for these inputs; of each owner and `what` the last one alone is kept.
+
+        `build` must depend on nothing but `key` and `inputs`. It is given the one before, to make the new one of it:
+        None where there is none, or one of another key.
+        """
+        kept = self._newest.get(owner)
+        if kept is None:
+            kept = self._newest[owner] = {}
+            if len(self._newest) > self._owners:
+                self._newest.popitem(last=False)
+        before = kept.get(what)
+        if before is not None and before.is_of(key, inputs):
+            self.hits += 1
+            found: T = before.value
+            return found
+        self.misses += 1
+        made = build(before if before is not None and before.key == key else None)
+        kept[what] = Newest(key, inputs, made)
+        return made
+
+    def forget(self, owner: Hashable) -> None:
+        """Nobody asks for this owner any more."""
+        self._newest.pop(owner, None)

@@ -24,10 +24,15 @@ _FIPS_CIPHERS = (
 )
 
 
+def is_demanding(work: Compilation) -> bool:
+    """Whether the mesh has a policy."""
+    return work.mesh.compliance_policy is not CompliancePolicy.NONE
+
+
 def compliant(work: Compilation, compiled: Iterable[Compiled]) -> Iterator[Compiled]:
     """The resources with what the policy of the mesh demands, whoever made them."""
     policy = work.mesh.compliance_policy
-    if policy is CompliancePolicy.NONE:
+    if not is_demanding(work):
         yield from compiled
         return
     yield from with_tls_contexts(work, compiled, "compliance", policy, partial(_enforce, policy))

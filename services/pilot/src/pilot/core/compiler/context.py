@@ -3,32 +3,39 @@
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from meshcore.hosts import resolve_short_host
+from meshcore.hosts import host_matches, is_wildcard, resolve_short_host
 from meshcore.model.mesh_config import CONFIG_MAP_NAME, ROOT_NAMESPACE, MeshConfig
 from meshcore.xds.origin import Origins, distinct
 from meshcore.xds.resource import PackedResource
 
 from pilot.core.compiler.address_families import Families, is_dual_stack
-from pilot.core.compiler.cache import CompileCache, Same
+from pilot.core.compiler.cache import Before, CompileCache, Same
+from pilot.core.compiler.clients import Client, client_of
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.peer_authentication import NamespaceMtls
 from pilot.core.proxy import ProxyClass
 from pilot.core.registry import Endpoint, Port, Service
 from pilot.core.registry.endpoint import topology_labels
+from pilot.core.registry.service import ServiceKey
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.visibility.destination_rules import (
+    NO_SPACE,
     RuleSpace,
     ServiceRule,
+    Spaces,
+    changed_hosts,
     foreign_space,
     merge_rules,
     own_space,
     rules_for,
 )
-from pilot.core.visibility.scoping import Scope, scope_for, visible_services
+from pilot.core.visibility.scoping import Scope, all_routes, scope_for, seen, visible_services
+from pilot.core.visibility.seen import PublicRoutes, SeenServices, public_services
 
 T = TypeVar("T")
+_NO_RULES: Spaces = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,16 @@ class Compilation:
         return Families(self.proxy_class.families, is_dual_stack(self.mesh))
 
     @cached_property
+    def client(self) -> Client:
+        """The class as it calls for itself."""
+        return client_of(self.proxy_class)
+
+    @cached_property
+    def own_suffix(self) -> str:
+        """How the hosts of the class's own namespace end, of which it knows short forms."""
+        return f".{self.proxy_class.namespace}.svc.{self.proxy_class.domain}"
+
+    @cached_property
     def mesh_origins(self) -> Origins:
         """The object with the mesh config; nothing while the mesh has its defaults."""
         found = self.snapshot.configs.get("ConfigMap", {}).get((ROOT_NAMESPACE, CONFIG_MAP_NAME))
@@ -73,28 +90,15 @@ class Compilation:
 
     @cached_property
     def scope(self) -> Scope:
-        """What this class sees."""
+        """What this class sees; the same object while its services, routes and Sidecars stay."""
         snapshot, one = self.snapshot, self.proxy_class
-        key = (
-            "scope",
-            one.type,
-            one.namespace,
-            one.labels,
-            one.captures_dns,
-            one.families,
-            Same(snapshot.registry.by_host),
-            Same(snapshot.by_namespace.get("VirtualService")),
-            Same(snapshot.by_namespace.get("Sidecar")),
-            Same(snapshot.mesh_config),
+        inputs = (
+            snapshot.registry.by_host,
+            snapshot.by_namespace.get("VirtualService"),
+            snapshot.by_namespace.get("Sidecar"),
+            snapshot.mesh_config,
         )
-        return self.cache.memo(key, lambda: scope_for(snapshot, one, self._services))
-
-    def _services(self) -> tuple[Service, ...]:
-        """Services without a Sidecar's say: the same tuple while neither they nor the mesh config change."""
-        snapshot, one = self.snapshot, self.proxy_class
-        traits = (one.namespace, one.captures_dns, one.families)
-        key = ("services", traits, Same(snapshot.registry.by_host), Same(snapshot.mesh_config))
-        return self.cache.memo(key, lambda: visible_services(snapshot, one))
+        return self.newest("scope", inputs, lambda _: scope_for(snapshot, one, _Remembered(self)))
 
     def memo(self, key: Hashable, build: Callable[[], T]) -> T:
         """See CompileCache."""
@@ -107,15 +111,53 @@ class Compilation:
         rules = self.snapshot.by_namespace.get("DestinationRule")
         return one.namespace, one.labels, Same(rules), Same(self.mesh)
 
+    def newest(
+        self, what: Hashable, inputs: tuple[object, ...], build: Callable[[Before], T], key: Hashable = None
+    ) -> T:
+        """See CompileCache: what is this class's own."""
+        return self.cache.newest(self.proxy_class, what, inputs, build, key)
+
+    def newest_of_all(
+        self, what: Hashable, inputs: tuple[object, ...], build: Callable[[Before], T], key: Hashable = None
+    ) -> T:
+        """What classes share."""
+        return self.cache.newest(None, what, inputs, build, key)
+
     @cached_property
-    def _rules(self) -> dict[tuple[str, str], ServiceRule]:
-        """Filled as services are asked for; it is a memo of its own."""
-        return self.cache.memo(("rules", *self.rules_key), dict)
+    def rules(self) -> dict[ServiceKey, ServiceRule]:
+        """The DestinationRules of services as this class sees them, filled as they are asked for. Another object when
+        any rule of the mesh has changed; the rules that did not are in it."""
+        return self.newest("rules", (self.rule_spaces, self.mesh), self._rules_after)
+
+    @property
+    def rule_spaces(self) -> Spaces:
+        """All DestinationRules; the same object while they stay."""
+        return self.snapshot.by_namespace.get("DestinationRule", _NO_RULES)
+
+    def _rules_after(self, before: Before) -> dict[ServiceKey, ServiceRule]:
+        changed = self.changed_rules(before)
+        if before is None or changed is None:
+            return {}
+        exact = {host for host in changed if not is_wildcard(host)}
+        wide = changed - exact
+        return {
+            key: rule
+            for key, rule in before.value.items()
+            if key[0] not in exact and not (wide and any(host_matches(pattern, key[0]) for pattern in wide))
+        }
+
+    def changed_rules(self, before: Before) -> frozenset[str] | None:
+        """The hosts of the rules that are others than when `before` was built, whose first inputs are all rules and the
+        mesh config; None when that says too little."""
+        if before is None or before.inputs[1] is not self.mesh:
+            return None
+        then, now = cast(Spaces, before.inputs[0]), self.rule_spaces
+        return self.newest_of_all("changed rules", (then, now), lambda _: changed_hosts(then, now))
 
     def rule(self, service: Service) -> ServiceRule:
         """The DestinationRule of a service as this class sees it; the same object while its configs stay."""
-        place = (service.host, service.namespace)
-        found = self._rules.get(place)
+        key = service.key
+        found = self.rules.get(key)
         if found is None:
             rules = rules_for(
                 service.host,
@@ -125,8 +167,7 @@ class Compilation:
                 self._own_space,
                 self._foreign_space,
             )
-            found = self.cache.memo(("rule", *map(Same, rules)), lambda: merge_rules(rules))
-            self._rules[place] = found
+            found = self.rules[key] = self.cache.memo(("rule", *map(Same, rules)), lambda: merge_rules(rules))
         return found
 
     def _own_space(self) -> RuleSpace:
@@ -136,6 +177,8 @@ class Compilation:
 
     def _foreign_space(self, owner: str) -> RuleSpace:
         rules, mesh, namespace = self.snapshot.destination_rules(owner), self.mesh, self.proxy_class.namespace
+        if not rules:
+            return NO_SPACE
         key = ("foreign-rules", Same(rules), Same(mesh), namespace)
         return self.cache.memo(key, lambda: foreign_space(rules, mesh, namespace))
 
@@ -174,3 +217,29 @@ def packed(
 ) -> Compiled:
     """Pack one message with the config objects that made it; see `PackedResource.pack`."""
     return Compiled(PackedResource.pack(type_url, name, message, distinct(origins), beside), diagnostics)
+
+
+class _Remembered:
+    """What scopes are made of, found once for all classes that see the same."""
+
+    def __init__(self, work: Compilation) -> None:
+        self._work = work
+
+    def services(self) -> SeenServices:
+        """See `Seen`."""
+        work, snapshot, one = self._work, self._work.snapshot, self._work.proxy_class
+        by_host, mesh = snapshot.registry.by_host, snapshot.mesh_config
+        public = work.newest_of_all("public services", (by_host, mesh), lambda _: public_services(by_host, mesh))
+        visible = visible_services(snapshot, public, one.namespace)
+        what = ("services", one.families, one.captures_dns)
+        if visible is public.services:
+            return work.newest_of_all(what, (visible,), lambda _: SeenServices(seen(visible, one)))
+        # Most namespaces have none of their own; of those that do, the classes of one share.
+        inputs = (by_host, mesh)
+        return work.newest_of_all((*what, one.namespace), inputs, lambda _: SeenServices(seen(visible, one)))
+
+    def routes(self) -> PublicRoutes:
+        """See `Seen`."""
+        work, snapshot = self._work, self._work.snapshot
+        inputs = (snapshot.by_namespace.get("VirtualService"), snapshot.mesh_config)
+        return work.newest_of_all("public routes", inputs, lambda _: all_routes(snapshot))

@@ -14,9 +14,9 @@ from meshcore.protocol import Protocol
 from meshcore.xds.names import service_route_name
 from meshcore.xds.origin import ConfigRef, Origins, distinct
 
-from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation
 from pilot.core.compiler.dynamic_dns import is_dynamic
+from pilot.core.compiler.host_rules import routes_of_bytes
 from pilot.core.compiler.tcp_routes import TcpTarget, distinct_networks, tcp_targets
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.registry import Port, Resolution, Service
@@ -167,22 +167,20 @@ class _Making:
 
 
 def plan(work: Compilation) -> Plan:
-    """The listeners of a class whose traffic is captured."""
+    """The listeners of a class whose traffic is captured; classes that see the same share them.
+
+    HTTP depends on the ports of services alone. Bytes depend on their rules, too, and on VirtualServices: with one for
+    bytes, which leads anywhere, on all of them.
+    """
     scope, one = work.scope, work.proxy_class
-    headless = work.memo(
-        ("headless", Same(scope.services)), lambda: tuple(item for item in scope.services if item.headless)
-    )
-    key = (
-        "outbound-plan",
-        work.rules_key,
-        one.domain,
-        Same(scope.services),
-        tuple(map(Same, scope.virtual_services)),
-        tuple(Same(work.endpoints(item)) for item in headless),
-        work.families,
-        *((listener.port.number if listener.port else 0, hosts) for listener, hosts in scope.ports),
-    )
-    return work.memo(key, lambda: _plan(work))
+    services = scope.services
+    routes = routes_of_bytes(work)
+    ports = tuple((listener.port.number if listener.port else 0, hosts) for listener, hosts in scope.ports)
+    key = (one.type, one.domain, work.families, ports, (one.namespace, one.labels) if routes else ())
+    rules = (work.rules, *routes) if routes else tuple(work.rule(service) for service in services.of_bytes)
+    endpoints = tuple(work.endpoints(service) for service in services.headless)
+    inputs = (services, work.mesh, *rules, None, *endpoints)
+    return work.newest_of_all(("outbound plan", key), inputs, lambda _: _plan(work))
 
 
 def _plan(work: Compilation) -> Plan:

@@ -1,16 +1,61 @@
-"""What a class has of one service alone: clusters, assignments, and what gRPC asks for by name. Pure."""
+"""What a class has of services alone: clusters, assignments, and what gRPC asks for by name. Pure.
 
-from collections.abc import Hashable
-from functools import partial
+Of all services together the newest form is kept, and what did not change of it is taken over: a changed service costs
+what it makes, not what the mesh has.
+"""
 
-from pilot.core.compiler.cache import Same
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from operator import attrgetter
+from typing import NamedTuple
+
+from meshcore.xds.resource import PackedResource
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE
+
+from pilot.core.compiler.cache import Before, Same
 from pilot.core.compiler.clusters import outbound_clusters
 from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.endpoints import crossing_key, endpoint_resources
 from pilot.core.compiler.gateway_clusters import passed_parts, passing_servers
 from pilot.core.compiler.grpc_clients import grpc_parts
+from pilot.core.diagnostics import Diagnostic
 from pilot.core.proxy import GRPC_GENERATOR, ProxyType
-from pilot.core.registry import Service
+from pilot.core.registry import Endpoint, Service
+from pilot.core.visibility.destination_rules import ServiceRule
+from pilot.core.visibility.seen import SeenServices
+
+_NO_ENDPOINTS: tuple[Endpoint, ...] = ()
+
+
+class Part(NamedTuple):
+    """What one service makes, and what of it is told beside."""
+
+    compiled: tuple[Compiled, ...]
+    diagnostics: frozenset[Diagnostic]
+    secrets: frozenset[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What all services of a scope make: one part for each, with what it was made of."""
+
+    services: SeenServices
+    rules: tuple[ServiceRule, ...]
+    endpoints: tuple[tuple[Endpoint, ...], ...]
+    parts: tuple[Part, ...]
+    named: Mapping[str, Mapping[str, PackedResource]]
+    """By type, then by name."""
+
+    @cached_property
+    def diagnostics(self) -> frozenset[Diagnostic]:
+        """What of the config could not be honoured."""
+        return frozenset[Diagnostic]().union(*map(attrgetter("diagnostics"), self.parts))
+
+    @cached_property
+    def secrets(self) -> frozenset[str]:
+        """What is asked for beside."""
+        return frozenset[str]().union(*map(attrgetter("secrets"), self.parts))
 
 
 def service_parts(work: Compilation, service: Service) -> tuple[Compiled, ...]:
@@ -19,23 +64,100 @@ def service_parts(work: Compilation, service: Service) -> tuple[Compiled, ...]:
     if one.generator == GRPC_GENERATOR:
         return tuple(grpc_parts(work, service))
     passed = passed_parts(work, passing_servers(work), service) if one.type is ProxyType.ROUTER else ()
-    return (*clusters_and_endpoints(work, service), *passed)
+    return (*_part(work, _traits(work), service, work.rule(service), work.endpoints(service)).compiled, *passed)
 
 
-def clusters_and_endpoints(work: Compilation, service: Service) -> tuple[Compiled, ...]:
-    """Its clusters and their assignments: one look-up while nothing about the service changes."""
-    key = ("service", *_traits(work), Same(service), Same(work.rule(service)), Same(work.endpoints(service)))
-    return work.memo(key, partial(_made, work, service))
+def all_parts(work: Compilation) -> Parts:
+    """The clusters of all services in scope, and their assignments; classes that have the same share them."""
+    services, registered = work.scope.services, work.snapshot.registry.endpoints
+    traits = _traits(work)
+
+    def build(_: Before) -> Parts:
+        known = work.rules.get
+        rules = tuple(known(key) or work.rule(service) for key, service in zip(services.keys, services, strict=True))
+        rules = work.newest_of_all("rules of services", rules, lambda _: rules)
+        ends = work.newest_of_all("endpoints of services", (services, registered), partial(_endpoints, work))
+        what = partial(_all_parts, work, traits, rules, ends)
+        return work.newest_of_all(("parts", traits), (services, rules, ends), what)
+
+    return work.newest("parts", (services, work.rules, registered), build, traits)
 
 
-def _made(work: Compilation, service: Service) -> tuple[Compiled, ...]:
-    return (*outbound_clusters(work, service), *endpoint_resources(work, service))
+def _endpoints(work: Compilation, _: Before) -> tuple[tuple[Endpoint, ...], ...]:
+    registered = work.snapshot.registry.endpoints
+    return tuple(registered.get(key, _NO_ENDPOINTS) for key in work.scope.services.keys)
 
 
-def _traits(work: Compilation) -> tuple[Hashable, ...]:
-    """Everything else that they depend on."""
+def _all_parts(
+    work: Compilation,
+    traits: Same,
+    rules: tuple[ServiceRule, ...],
+    endpoints: tuple[tuple[Endpoint, ...], ...],
+    before: Before,
+) -> Parts:
+    services = work.scope.services
+    old: Parts | None = None if before is None else before.value
+    build = partial(_part, work, traits)
+    if old is None:
+        parts = tuple(map(build, services, rules, endpoints))
+        return Parts(services, rules, endpoints, parts, _named(parts))
+    kept = dict(zip(map(id, old.services), zip(old.rules, old.endpoints, old.parts, strict=True), strict=True))
+    made: list[Part] = []
+
+    def part(service: Service, rule: ServiceRule, ends: tuple[Endpoint, ...]) -> Part:
+        found = kept.get(id(service))
+        if found is not None and found[0] is rule and found[1] is ends:
+            return found[2]
+        made.append(build(service, rule, ends))
+        return made[-1]
+
+    parts = tuple(map(part, services, rules, endpoints))
+    return Parts(services, rules, endpoints, parts, _renamed(old, parts, made))
+
+
+def _named(parts: Iterable[Part]) -> dict[str, dict[str, PackedResource]]:
+    found: dict[str, dict[str, PackedResource]] = {CLUSTER_TYPE: {}, ENDPOINT_TYPE: {}}
+    for part in parts:
+        for item in part.compiled:
+            found[item.resource.type_url].setdefault(item.resource.name, item.resource)
+    return found
+
+
+def _renamed(old: Parts, parts: tuple[Part, ...], made: Sequence[Part]) -> Mapping[str, Mapping[str, PackedResource]]:
+    """Names belong to one service: what is not replaced stays, and a type of which nothing changes stays as it is."""
+    now = set(map(id, parts))
+    gone = [part for part in old.parts if id(part) not in now]
+    if not gone and not made:
+        return old.named
+    before, after = _named(gone), _named(made)
+    found: dict[str, Mapping[str, PackedResource]] = {}
+    for type_url, named in old.named.items():
+        lost = before[type_url].keys() - after[type_url].keys()
+        same = not lost and all(named.get(name) is item for name, item in after[type_url].items())
+        if same:
+            found[type_url] = named
+            continue
+        found[type_url] = {name: item for name, item in named.items() if name not in lost} | after[type_url]
+    return found
+
+
+def _part(
+    work: Compilation, traits: Same, service: Service, rule: ServiceRule, endpoints: tuple[Endpoint, ...]
+) -> Part:
+    """One look-up while nothing about the service changes."""
+    return work.memo(("service", traits, Same(service), Same(rule), Same(endpoints)), partial(_made, work, service))
+
+
+def _made(work: Compilation, service: Service) -> Part:
+    compiled = (*outbound_clusters(work, service), *endpoint_resources(work, service))
+    problems = frozenset(problem for item in compiled for problem in item.diagnostics)
+    return Part(compiled, problems, frozenset(name for item in compiled for name in item.secrets))
+
+
+def _traits(work: Compilation) -> Same:
+    """Stands for everything else that they depend on: one object for equal traits."""
     one = work.proxy_class
-    return (
+    traits: tuple[Hashable, ...] = (
         one.type,
         one.interception,
         one.bind_address,
@@ -46,3 +168,4 @@ def _traits(work: Compilation) -> tuple[Hashable, ...]:
         Same(work.snapshot.mtls_policies),
         *crossing_key(work),
     )
+    return Same(work.memo(("traits", traits), lambda: traits))

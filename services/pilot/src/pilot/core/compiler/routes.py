@@ -1,239 +1,229 @@
 """Route configurations: one per outbound HTTP port, one per sniffed service, one for the HTTP proxy. Pure.
 
-A virtual host depends on its service, its VirtualService and the destinations of that; its bytes are kept, and a route
-configuration is joined from them.
+A route configuration is joined from the bytes of its virtual hosts. Of a class the newest ones are kept, and of them
+every virtual host that no change concerns.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import cache, partial
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from itertools import chain
+from typing import cast
 
-from envoy.config.route.v3 import route_components_pb2, route_pb2
-from google.protobuf import duration_pb2
-from meshcore.hosts import is_wildcard, most_specific
-from meshcore.model import VirtualService
-from meshcore.model.mesh_config import MeshConfig
+from envoy.config.route.v3 import route_pb2
+from meshcore.hosts import host_matches, is_wildcard
 from meshcore.protocol import Protocol
 from meshcore.xds import wire
-from meshcore.xds.names import (
-    ALLOW_ANY_DYNAMIC_DNS_CLUSTER,
-    BLACK_HOLE_CLUSTER,
-    HTTP_PROXY_ROUTE,
-    PASSTHROUGH_CLUSTER,
-    outbound_cluster,
-    service_route_name,
-    virtual_host_name,
-)
-from meshcore.xds.origin import VIRTUAL_HOST_METADATA, ConfigRef, Origins, distinct, metadata_field
+from meshcore.xds.names import BLACK_HOLE_CLUSTER, HTTP_PROXY_ROUTE, PASSTHROUGH_CLUSTER, service_route_name
 from meshcore.xds.types import ROUTE_TYPE
 
-from pilot.core.compiler.cache import Same
-from pilot.core.compiler.clients import Client, client_of
+from pilot.core.compiler.cache import Before, Newest
 from pilot.core.compiler.context import Compilation, Compiled, packed
-from pilot.core.compiler.destinations import Chosen, resolve
-from pilot.core.compiler.domains import Caller, domains_of, with_port
-from pilot.core.compiler.host_rules import host_rules
 from pilot.core.compiler.messages import boolean, uint32
-from pilot.core.compiler.persistent_sessions import keep_session
-from pilot.core.compiler.virtual_service import Rules, default_route, destinations_of, http_routes, survivors_of
-from pilot.core.config import Config
-from pilot.core.diagnostics import Diagnostic
+from pilot.core.compiler.virtual_hosts import HostPart, catch_all, service_host, unknown_hosts
 from pilot.core.proxy import Interception
 from pilot.core.registry import Port, Resolution, Service
-from pilot.core.visibility.scoping import route_hosts
+from pilot.core.visibility.scoping import Scope, route_hosts
 
 MAX_DIRECT_RESPONSE = 1 << 20
-_HOST = route_components_pb2.VirtualHost
-_SERVICES = frozenset({"Service", "ServiceEntry"})
+_MANY = 100
+"""Hosts that may be concerned by a change before all are looked at again."""
+Places = Sequence[tuple[Service, Port]]
 
 
-@dataclass
-class _Hosts:
-    """The virtual hosts of one route configuration, in the making."""
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """A route configuration with what it is made of."""
 
-    taken: set[str] = field(default_factory=set)
-    named: dict[str, bytes] = field(default_factory=dict)
-    origins: list[ConfigRef] = field(default_factory=list)
-    problems: list[Diagnostic] = field(default_factory=list)
-    ruled: dict[tuple[int, str], Config[VirtualService]] = field(default_factory=dict)
-    """VirtualServices that have services here, by port and path."""
+    places: Places
+    of_services: tuple[HostPart, ...]
+    """One for each place."""
+    others: tuple[HostPart, ...]
+    """Hosts that no service has, and what becomes of the rest."""
+    contested: bool
+    """Whether some virtual host does not have all that it asks for."""
+    compiled: Compiled
 
-    def add(self, name: str, domains: Iterable[str], body: bytes, origins: Origins = ()) -> None:
-        """The first of a name wins, and the first to ask for a domain gets it."""
-        free = [domain for domain in dict.fromkeys(map(str.lower, domains)) if domain not in self.taken]
-        if name in self.named or not free:
-            return
-        self.taken.update(free)
-        made = wire.text(1, name) + b"".join(wire.text(2, domain) for domain in free) + body
-        if origins:
-            # A service keeps its revision over changes that it does not show, which another Pilot need not have seen:
-            # these bytes must be the same in both.
-            written = tuple(item.unversioned if item.kind in _SERVICES else item for item in origins)
-            made += metadata_field(VIRTUAL_HOST_METADATA, written)
-        self.named[name] = made
-        self.origins.extend(origins)
+    @cached_property
+    def concerned_by(self) -> frozenset[str]:
+        """The hosts by which those of services are what they are."""
+        own = frozenset(service.host for service, _ in self.places)
+        return own.union(*(part.uses for part in self.of_services if part.uses))
 
 
-def port_routes(work: Compilation, number: int) -> Compiled:
-    """The route configuration of a captured port."""
-    hosts = _Hosts()
-    imported = work.scope.hosts_on(number)
-    for service in work.scope.services:
-        if imported is not None and service.host not in imported:
-            continue
-        port = service.port(number)
-        if (
-            port is not None
-            and (_is_routed(port) or imported is not None)
-            and service.resolution is not Resolution.ALIAS
-        ):
-            _add_service(work, hosts, service, port, proxy=False)
-    _add_unknown_hosts(work, hosts, number, proxy=False)
-    return _finished(work, str(number), hosts, catch_all=True, ignore_port=True)
-
-
-def proxy_routes(work: Compilation, name: str = HTTP_PROXY_ROUTE) -> Compiled:
-    """The route configuration of the HTTP proxy, or of a socket: every HTTP port of every service, told apart by the
-    host's port."""
-    hosts = _Hosts()
-    for service in work.scope.services:
-        for port in service.ports:
-            if _is_routed(port) and service.resolution is not Resolution.ALIAS:
-                _add_service(work, hosts, service, port, proxy=True)
-    _add_unknown_hosts(work, hosts, 80, proxy=True)
-    return _finished(work, name, hosts, catch_all=True, ignore_port=False)
+def route_resources(work: Compilation, names: Iterable[str]) -> Iterator[Compiled]:
+    """The route configurations of these names; see `listeners_outbound.route_names`."""
+    scope, one = work.scope, work.proxy_class
+    ports = tuple((listener.port.number if listener.port else 0, hosts) for listener, hosts in scope.ports)
+    traits = (one.domain, one.search, one.interception is Interception.NONE, scope.unknown, ports)
+    wanted = sorted(set(names))
+    spaces = work.rule_spaces
+    kept = work.newest("routes", (spaces, work.mesh, scope), partial(_all, work, wanted), traits)
+    for name in wanted:
+        if name not in kept:
+            kept[name] = _made(work, name, None, None)
+        if (found := kept[name]) is not None:
+            yield found.compiled
 
 
 def service_routes(work: Compilation, service: Service, port: Port) -> Compiled:
     """The route configuration of one sniffed port on the service's own address."""
-    hosts = _Hosts()
-    _add_service(work, hosts, service, port, proxy=False, only=True)
-    return _finished(work, service_route_name(service.host, port.number), hosts, catch_all=False, ignore_port=True)
+    part = service_host(work, service, port, proxy=False, only=True)
+    name = service_route_name(service.host, port.number)
+    return _joined(work, name, (part,), ignore_port=True, contested=False)
+
+
+def _all(work: Compilation, names: Iterable[str], before: Before) -> dict[str, _Kept | None]:
+    concerned = None if before is None else _concerned(work, before)
+    known: dict[str, _Kept | None] = {} if before is None or concerned is None else before.value
+    return {name: _made(work, name, known.get(name), concerned) for name in names}
+
+
+def _concerned(work: Compilation, before: Newest) -> frozenset[str] | None:
+    """The hosts of services that may have other virtual hosts than before; None when it is simpler to look at all."""
+    then, now = cast(Scope, before.inputs[2]), work.scope
+    rules = work.changed_rules(before)
+    if rules is None or then.services.aliases or now.services.aliases:
+        return None
+    patterns = set(rules)
+    found: set[str] = set()
+    if then.services is not now.services:
+        old, new = set(map(id, then.services)), set(map(id, now.services))
+        found.update(service.host for service in now.services if id(service) not in old)
+        found.update(service.host for service in then.services if id(service) not in new)
+    old, new = set(map(id, then.virtual_services)), set(map(id, now.virtual_services))
+    for config in (*then.virtual_services, *now.virtual_services):
+        if id(config) not in old or id(config) not in new:
+            patterns.update(route_hosts(config, work.proxy_class.domain))
+    for pattern in patterns:
+        if is_wildcard(pattern):
+            found.update(host for host in now.services.by_host if host_matches(pattern, host))
+        else:
+            found.add(pattern)
+    return frozenset(found) if len(found) <= _MANY else None
+
+
+def _made(work: Compilation, name: str, known: _Kept | None, concerned: frozenset[str] | None) -> _Kept | None:
+    is_proxy = name == HTTP_PROXY_ROUTE or name.startswith("unix://")
+    number = 80 if is_proxy else int(name) if name.isdigit() else 0
+    if not number:
+        return _of_one_service(work, name, known, concerned)
+    places = _all_places(work) if is_proxy else _places_on(work, number)
+    build = partial(service_host, work, proxy=is_proxy)
+    if known is None or concerned is None:
+        parts = tuple(build(service, port) for service, port in places)
+    elif places is known.places and concerned.isdisjoint(known.concerned_by):
+        parts = known.of_services
+    else:
+        old = {
+            (id(service), port.number): part
+            for (service, port), part in zip(known.places, known.of_services, strict=True)
+            if service.host not in concerned and (not part.uses or concerned.isdisjoint(part.uses))
+        }
+        parts = tuple(old.get((id(service), port.number)) or build(service, port) for service, port in places)
+    others = (*unknown_hosts(work, number, parts, proxy=is_proxy), catch_all(_unknown(work)))
+    if known is not None and parts is known.of_services and others == known.others:
+        return known
+    contested = _is_contested(parts, others, known)
+    made = _joined(work, name, (*parts, *others), ignore_port=not is_proxy, contested=contested)
+    return _Kept(places, parts, others, contested, made)
+
+
+def _of_one_service(
+    work: Compilation, name: str, known: _Kept | None, concerned: frozenset[str] | None
+) -> _Kept | None:
+    host, _, number = name.rpartition(":")
+    service = work.scope.by_host[host]
+    port = service.port(int(number))
+    if port is None:
+        return None
+    same = known is not None and known.places[0][0] is service
+    if known is not None and same and concerned is not None and concerned.isdisjoint(known.concerned_by):
+        return known
+    part = service_host(work, service, port, proxy=False, only=True)
+    made = _joined(work, name, (part,), ignore_port=True, contested=False)
+    return _Kept(((service, port),), (part,), (), False, made)
+
+
+def _all_places(work: Compilation) -> Places:
+    """The HTTP proxy has every HTTP port of every service, told apart by the host's port."""
+    services = work.scope.services
+
+    def build(_: Before) -> Places:
+        return tuple((one, port) for one in services for port in one.ports if _is_routed(port) and not _is_alias(one))
+
+    return work.newest_of_all("places", (services,), build)
+
+
+def _places_on(work: Compilation, number: int) -> Places:
+    """A captured port has the services with HTTP there, or those alone that a Sidecar imports on it."""
+    services, imported = work.scope.services, work.scope.hosts_on(number)
+    if imported is None:
+        return work.newest_of_all(
+            ("places", number),
+            (services,),
+            lambda _: tuple(
+                place for place in services.on_port.get(number, ()) if _is_routed(place[1]) and not _is_alias(place[0])
+            ),
+        )
+    return work.newest(
+        ("places", number),
+        (services,),
+        lambda _: tuple(
+            place for place in services.on_port.get(number, ()) if place[0].host in imported and not _is_alias(place[0])
+        ),
+        imported,
+    )
 
 
 def _is_routed(port: Port) -> bool:
     return port.protocol.is_http or port.protocol is Protocol.AUTO
 
 
-def _add_service(
-    work: Compilation, hosts: _Hosts, service: Service, port: Port, *, proxy: bool, only: bool = False
-) -> None:
-    config = _config_for(work, service.host, port.number)
-    body, problems = _routes_of(work, service, port, config)
-    if config is not None:
-        hosts.ruled[port.number, config.path] = config
-    one = work.proxy_class
-    aliases = [item for item in work.scope.services if item.alias_of == service.host] if _has_aliases(work) else []
-    domains = ("*",) if only else domains_of(service, aliases, Caller(one.namespace, one.domain, one.search))
-    if proxy:
-        domains = with_port(domains, port.number)
-    hosts.add(virtual_host_name(service.host, port.number), domains, body, _makers(work, service, port, config))
-    hosts.problems.extend(problems)
+def _is_alias(service: Service) -> bool:
+    return service.resolution is Resolution.ALIAS
 
 
-def _makers(work: Compilation, service: Service, port: Port, config: Config[VirtualService] | None) -> Origins:
-    """What a service's virtual host is made of: its VirtualService, or the rule that says how to hash, and itself."""
-    if config is not None:
-        return *config.refs, service.ref
-    rule = work.rule(service)
-    settings = rule.policy_of(port.number).load_balancer
-    hashing = rule.makers() if settings is not None and settings.consistent_hash is not None else ()
-    return (*hashing, service.ref)
+def _unknown(work: Compilation) -> str:
+    unknown = work.scope.unknown
+    uncaptured = work.proxy_class.interception is Interception.NONE
+    # nothing was dialled that could be passed on to
+    return BLACK_HOLE_CLUSTER if uncaptured and unknown == PASSTHROUGH_CLUSTER else unknown
 
 
-def _has_aliases(work: Compilation) -> bool:
-    scope = work.scope
-    return work.memo(("aliases", Same(scope)), lambda: any(item.alias_of for item in scope.services))
+def _is_contested(parts: tuple[HostPart, ...], others: tuple[HostPart, ...], known: _Kept | None) -> bool:
+    """Whether some name or domain is asked for twice."""
+    if known is not None and len(parts) == len(known.of_services) and others == known.others:
+        pairs = zip(parts, known.of_services, strict=True)
+        if all(new is old or (new.name, new.domains) == (old.name, old.domains) for new, old in pairs):
+            return known.contested
+    every = (*parts, *others)
+    domains = set[str]().union(*(part.domains for part in every))
+    return len(domains) < sum(len(part.domains) for part in every) or len({one.name for one in every}) < len(every)
 
 
-def _routes_of(
-    work: Compilation, service: Service, port: Port, config: Config[VirtualService] | None
-) -> tuple[bytes, tuple[Diagnostic, ...]]:
-    mesh = work.mesh
-    if config is None:
-        rule = work.rule(service)
-        key = ("default-route", service.host, port.number, service.session, Same(rule), Same(mesh))
-        return work.memo(key, lambda: (_default_body(service, port, rule.policy_of(port.number), mesh), ()))
-    return _rules_of(work, config, port.number)
-
-
-def _config_for(work: Compilation, host: str, port: int) -> Config[VirtualService] | None:
-    """The first VirtualService of which some rule counts for this class on this port; others leave the host alone."""
-    client = client_of(work.proxy_class)
-    return next((config for config in host_rules(work).of(host).http if _counts(config, port, client)), None)
-
-
-def _counts(config: Config[VirtualService], port: int, client: Client) -> bool:
-    return any(kept is not None for kept in survivors_of(config, port, client))
-
-
-def _rules_of(work: Compilation, config: Config[VirtualService], port: int) -> tuple[bytes, tuple[Diagnostic, ...]]:
-    mesh = work.mesh
-    survivors = survivors_of(config, port, client_of(work.proxy_class))
-    destinations = {(item.host, item.subset): resolve(work, item, config.namespace) for item in destinations_of(config)}
-    key: tuple[object, ...] = ("routes", Same(config), port, survivors, Same(mesh))
-    key += tuple((*place, found.host, Same(found.service), Same(found.rule)) for place, found in destinations.items())
-
-    def build() -> tuple[bytes, tuple[Diagnostic, ...]]:
-        made, problems = http_routes(Rules(config, port, survivors, destinations), mesh)
-        return _body(made), problems
-
-    return work.memo(key, build)
-
-
-def _default_body(service: Service, port: Port, policy: object, mesh: MeshConfig) -> bytes:
-    cluster = outbound_cluster(port.number, "", service.host)
-    settings = getattr(policy, "load_balancer", None)
-    chosen = Chosen(cluster, settings.consistent_hash if settings else None)
-    made = default_route(cluster, f"{service.host}:{port.number}/*", mesh, chosen)
-    keep_session(made, service)
-    return _body([made])
-
-
-def _body(routes: list[route_components_pb2.Route]) -> bytes:
-    """All of a virtual host but its name and domains, which come first in the wire form."""
-    made: bytes = _HOST(routes=routes, include_request_attempt_count=True).SerializeToString(deterministic=True)
-    return made
-
-
-def _add_unknown_hosts(work: Compilation, hosts: _Hosts, number: int, *, proxy: bool) -> None:
-    """A VirtualService may name hosts that no registry has; they are served on port 80, and on the ports of services
-    that it names beside them (Istio's rule)."""
-    rules, domain = host_rules(work), work.proxy_class.domain
-    wanted = [(host, number) for host in (*rules.exact, *rules.wildcard)] if number == 80 else []
-    for (port, path), beside in hosts.ruled.items():
-        for host in route_hosts(beside, domain):
-            config = _config_for(work, host, port)
-            if config is not None and config.path == path:
-                wanted.append((host, port))
-    for host, port in dict.fromkeys(wanted):
-        config = _config_for(work, host, port)
-        if host in work.scope.by_host or config is None or _covers_known(host, work):
-            continue
-        body, problems = _rules_of(work, config, port)
-        domains = with_port((host,), port) if proxy else (host,)
-        hosts.add(virtual_host_name(host, port), domains, body, config.refs)
-        hosts.problems.extend(problems)
-
-
-def _covers_known(host: str, work: Compilation) -> bool:
-    """A wildcard that stands for services of the registry is no host of its own."""
-    return is_wildcard(host) and any(most_specific((host,), known) for known in work.scope.by_host)
-
-
-def _finished(work: Compilation, name: str, hosts: _Hosts, *, catch_all: bool, ignore_port: bool) -> Compiled:
-    if catch_all:
-        uncaptured = work.proxy_class.interception is Interception.NONE
-        unknown = work.scope.unknown
-        if uncaptured and unknown == PASSTHROUGH_CLUSTER:  # nothing was dialled that could be passed on to
-            unknown = BLACK_HOLE_CLUSTER
-        key, body = _catch_all(unknown)
-        hosts.add(key, ("*",), body)
-    bodies = [hosts.named[key] for key in sorted(hosts.named)]
-    joined = b"".join(wire.chunk(2, body) for body in bodies)
+def _joined(
+    work: Compilation, name: str, parts: tuple[HostPart, ...], *, ignore_port: bool, contested: bool
+) -> Compiled:
+    kept = _settled(parts) if contested else {part.name: (part, part.laid_out) for part in parts}
+    joined = b"".join([kept[key][1] for key in sorted(kept)])
     made = wire.text(1, name) + joined + _settings(ignore_port)
-    origins = distinct(hosts.origins) or work.mesh_origins
-    return packed(ROUTE_TYPE, name, made, tuple(dict.fromkeys(hosts.problems)), beside=origins)
+    problems = tuple(dict.fromkeys(chain.from_iterable(part.problems for part in parts if part.problems)))
+    # Each object once: in one snapshot it has one revision.
+    origins = tuple(dict(chain.from_iterable(part.made_of for part, _ in kept.values())).values()) or work.mesh_origins
+    return packed(ROUTE_TYPE, name, made, problems, beside=origins)
+
+
+def _settled(parts: tuple[HostPart, ...]) -> dict[str, tuple[HostPart, bytes]]:
+    """The first of a name wins, and the first to ask for a domain gets it."""
+    taken: set[str] = set()
+    named: dict[str, tuple[HostPart, bytes]] = {}
+    for part in parts:
+        free = [domain for domain in part.domains if domain not in taken]
+        if part.name not in named and free:
+            taken.update(free)
+            named[part.name] = part, part.laid_out_with(free)
+    return named
 
 
 @cache
@@ -248,46 +238,5 @@ def _settings(ignore_port: bool) -> bytes:
 
 def unknown_routes(unknown: str) -> route_pb2.RouteConfiguration:
     """The routes of requests that no captured port is for."""
-    name, body = _catch_all(unknown)
-    made = wire.text(1, name) + wire.chunk(2, wire.text(1, name) + wire.text(2, "*") + body) + _settings(True)
-    return route_pb2.RouteConfiguration.FromString(made)
-
-
-_CATCH_ALL = {BLACK_HOLE_CLUSTER: "block_all", ALLOW_ANY_DYNAMIC_DNS_CLUSTER: "allow_any_dynamic_dns"}
-
-
-@cache
-def _catch_all(unknown: str) -> tuple[str, bytes]:
-    """What becomes of hosts that nobody knows: passed on to that cluster, or 502."""
-    allow = unknown != BLACK_HOLE_CLUSTER
-    name = _CATCH_ALL.get(unknown, "allow_any")
-    route = route_components_pb2.Route(name=name, match=route_components_pb2.RouteMatch(prefix="/"))
-    if allow:
-        route.route.cluster = unknown
-        route.route.timeout.CopyFrom(duration_pb2.Duration())
-    else:
-        route.direct_response.status = 502
-    return name, _body([route])
-
-
-def route_resources(work: Compilation, names: Iterable[str]) -> Iterator[Compiled]:
-    """The route configurations of these names; see `listeners_outbound.route_names`."""
-    scope, one = work.scope, work.proxy_class
-    ports = tuple((listener.port.number if listener.port else 0, hosts) for listener, hosts in scope.ports)
-    traits = (one.domain, one.search, one.interception is Interception.NONE, scope.unknown, ports, work.rules_key)
-    for name in sorted(set(names)):
-        key = (ROUTE_TYPE, name, traits, Same(scope.services), tuple(map(Same, scope.virtual_services)))
-        made = work.memo(key, partial(_route_resource, work, name))
-        if made is not None:
-            yield made
-
-
-def _route_resource(work: Compilation, name: str) -> Compiled | None:
-    if name == HTTP_PROXY_ROUTE or name.startswith("unix://"):
-        return proxy_routes(work, name)
-    if name.isdigit():
-        return port_routes(work, int(name))
-    host, _, number = name.rpartition(":")
-    service = work.scope.by_host[host]
-    port = service.port(int(number))
-    return service_routes(work, service, port) if port is not None else None
+    rest = catch_all(unknown)
+    return route_pb2.RouteConfiguration.FromString(wire.text(1, rest.name) + rest.laid_out + _settings(True))

@@ -30,6 +30,8 @@ from pilot.core.config import Config, exported
 from pilot.core.diagnostics import Diagnostic
 
 Rules = tuple[Config[DestinationRule], ...]
+Spaces = Mapping[str, Rules]
+"""By namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,9 @@ class RuleSpace(NamedTuple):
         return self.wildcard[pattern] if pattern is not None else ()
 
 
+NO_SPACE = RuleSpace({}, {})
+
+
 def own_space(rules: Rules, labels: Mapping[str, str]) -> RuleSpace:
     """The rules of the client's own namespace: selectors must match its labels."""
     return _space(rule for rule in rules if _selects(rule, labels))
@@ -133,6 +138,19 @@ def rules_for(
         if found := foreign(space).best(host):
             return found
     return ()
+
+
+def changed_hosts(before: Spaces, after: Spaces) -> frozenset[str]:
+    """The hosts, wildcards among them, of all rules that one of the two has and the other has not."""
+    hosts = set()
+    for namespace in before.keys() | after.keys():
+        old, new = before.get(namespace, ()), after.get(namespace, ())
+        if old is not new:
+            then, now = set(map(id, old)), set(map(id, new))
+            for rule in (*old, *new):
+                if id(rule) not in then or id(rule) not in now:
+                    hosts.add(resolve_short_host(rule.object.spec.host.lower(), rule.namespace))
+    return frozenset(hosts)
 
 
 def merge_rules(rules: Rules) -> ServiceRule:

@@ -5,8 +5,9 @@ for one host the class's own namespace wins, then Kubernetes, then the oldest. V
 namespace, then those exported to it by name, then public ones, each by age (Istio: push context, sidecar scope).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from meshcore.hosts import host_matches, hosts_overlap, resolve_short_host
 from meshcore.labels import selects
@@ -15,22 +16,29 @@ from meshcore.model.mesh_config import MeshOutboundMode
 from meshcore.model.sidecar import EgressListener, OutboundMode
 from meshcore.xds.names import ALLOW_ANY_DYNAMIC_DNS_CLUSTER, BLACK_HOLE_CLUSTER, PASSTHROUGH_CLUSTER, outbound_cluster
 
-from pilot.core.config import PUBLIC, Config, exported
-from pilot.core.gateway_name import MESH_GATEWAY
+from pilot.core.config import Config, exported, oldest_first
 from pilot.core.proxy import ProxyClass, ProxyType
 from pilot.core.registry import Service
 from pilot.core.registry.service import ServiceKey
 from pilot.core.senders import destination_hosts
 from pilot.core.snapshot import MeshSnapshot
+from pilot.core.visibility.seen import (
+    PublicRoutes,
+    PublicServices,
+    Routes,
+    SeenServices,
+    in_order,
+    public_routes,
+    public_services,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Scope:
     """What a class of proxies is compiled from; `services` are the oldest first."""
 
-    services: tuple[Service, ...]
-    by_host: Mapping[str, Service]
-    virtual_services: tuple[Config[VirtualService], ...]
+    services: SeenServices
+    virtual_services: Routes
     """Bound to the mesh, in the order of precedence."""
     sidecar: Config[Sidecar] | None
     unknown: str
@@ -38,6 +46,15 @@ class Scope:
     Sidecar's egress proxy, or into the black hole."""
     ports: tuple[tuple[EgressListener, frozenset[str]], ...] = ()
     """The Sidecar's egress listeners with a port, and the hosts that each imports."""
+    ahead: Routes = ()
+    """Of the VirtualServices those that come before what everybody sees, where no Sidecar chooses."""
+    behind: PublicRoutes | None = None
+    """What everybody sees; None where a Sidecar chooses."""
+
+    @property
+    def by_host(self) -> Mapping[str, Service]:
+        """The services by their hosts."""
+        return self.services.by_host
 
     @property
     def looks_up_any(self) -> bool:
@@ -86,45 +103,65 @@ def virtual_service_is_visible(snapshot: MeshSnapshot, config: Config[VirtualSer
     return exported(targets, config.namespace, namespace)
 
 
-def scope_for(
-    snapshot: MeshSnapshot, proxy_class: ProxyClass, visible: Callable[[], tuple[Service, ...]] | None = None
-) -> Scope:
-    """The scope of that class; `visible` may give what `visible_services` would, remembered."""
+class Seen(Protocol):
+    """What scopes are made of; a memo of it gives the same objects again."""
+
+    def services(self) -> SeenServices:
+        """What `visible_services` gives."""
+
+    def routes(self) -> PublicRoutes:
+        """What `public_routes` gives."""
+
+
+class Looking:
+    """A `Seen` without a memory."""
+
+    def __init__(self, snapshot: MeshSnapshot, proxy_class: ProxyClass) -> None:
+        self._snapshot = snapshot
+        self._class = proxy_class
+
+    def services(self) -> SeenServices:
+        """See `Seen`."""
+        mesh = self._snapshot.mesh_config
+        public = public_services(self._snapshot.registry.by_host, mesh)
+        return SeenServices(seen(visible_services(self._snapshot, public, self._class.namespace), self._class))
+
+    def routes(self) -> PublicRoutes:
+        """See `Seen`."""
+        return all_routes(self._snapshot)
+
+
+def scope_for(snapshot: MeshSnapshot, proxy_class: ProxyClass, known: Seen | None = None) -> Scope:
+    """The scope of that class; `known` may give what is looked for otherwise."""
+    found = known if known is not None else Looking(snapshot, proxy_class)
     namespace = proxy_class.namespace
     sidecar = None
     if proxy_class.type is ProxyType.SIDECAR:
         sidecar = sidecar_for(snapshot, namespace, proxy_class.label_map)
-    routes = _mesh_routes(snapshot, namespace)
-    if sidecar is not None and sidecar.object.spec.egress:
-        services, routes, ports = _imported(sidecar, _visible_hosts(snapshot, namespace), routes, namespace)
-        ordered = _seen(_ordered(services), proxy_class)
-    else:
-        ports = ()
-        ordered = visible() if visible is not None else visible_services(snapshot, proxy_class)
-    return Scope(
-        ordered,
-        {service.host: service for service in ordered},
-        tuple(routes),
-        sidecar,
-        _unknown(snapshot, sidecar),
-        ports,
-    )
+    everybody = found.routes().of_mesh
+    ahead, behind = _parted(snapshot, everybody, namespace)
+    routes = (*ahead, *behind)
+    if sidecar is None or not sidecar.object.spec.egress:
+        return Scope(found.services(), routes, sidecar, _unknown(snapshot, sidecar), (), ahead, everybody)
+    services, kept, ports = _imported(sidecar, _visible_hosts(snapshot, namespace), routes, namespace)
+    ordered = SeenServices(seen(in_order(services), proxy_class))
+    return Scope(ordered, tuple(kept), sidecar, _unknown(snapshot, sidecar), ports)
 
 
-def visible_services(snapshot: MeshSnapshot, proxy_class: ProxyClass) -> tuple[Service, ...]:
-    """Everything that a class sees without a Sidecar, oldest first, one service per host."""
-    namespace = proxy_class.namespace
-    found = _ordered(_chosen(found, namespace) for found in _visible_hosts(snapshot, namespace).values())
-    return _seen(found, proxy_class)
+def visible_services(snapshot: MeshSnapshot, public: PublicServices, namespace: str) -> tuple[Service, ...]:
+    """Everything that a namespace sees, oldest first, one service per host: the public ones themselves, if it sees no
+    others."""
+    others = []
+    for services in public.others.values():
+        visible = tuple(service for service in services if service_is_visible(snapshot, service, namespace))
+        if visible:
+            others.append(_chosen(visible, namespace))
+    return in_order((*public.services, *others)) if others else public.services
 
 
-def _seen(services: tuple[Service, ...], one: ProxyClass) -> tuple[Service, ...]:
+def seen(services: Iterable[Service], one: ProxyClass) -> tuple[Service, ...]:
     """With the addresses that count for the class."""
     return tuple(service.seen_by(one.families, given=one.captures_dns) for service in services)
-
-
-def _ordered(services: Iterable[Service]) -> tuple[Service, ...]:
-    return tuple(sorted(services, key=lambda service: (service.age, service.host)))
 
 
 def route_hosts(config: Config[VirtualService], domain: str) -> tuple[str, ...]:
@@ -148,27 +185,27 @@ def _chosen(services: tuple[Service, ...], namespace: str) -> Service:
     )
 
 
-def visible_routes(snapshot: MeshSnapshot, namespace: str) -> list[Config[VirtualService]]:
+def all_routes(snapshot: MeshSnapshot) -> PublicRoutes:
+    """The VirtualServices of a mesh."""
+    return public_routes(snapshot.by_namespace.get("VirtualService", {}), snapshot.mesh_config)
+
+
+def visible_routes(snapshot: MeshSnapshot, namespace: str) -> Routes:
     """Every VirtualService with hosts that a namespace sees, in the order of precedence."""
-    own, named, public = [], [], []
-    for owner in snapshot.by_namespace.get("VirtualService", {}):
-        for config in snapshot.virtual_services(owner):
-            spec = config.object.spec
-            if not spec.hosts or not virtual_service_is_visible(snapshot, config, namespace):
-                continue
-            targets = spec.export_to or snapshot.mesh_config.default_virtual_service_export_to
-            if owner == namespace:
-                own.append(config)
-            elif PUBLIC in targets:
-                public.append(config)
-            else:
-                named.append(config)
-    return [config for part in (own, named, public) for config in sorted(part, key=lambda item: item.age)]
+    ahead, behind = _parted(snapshot, all_routes(snapshot), namespace)
+    return (*ahead, *behind)
 
 
-def _mesh_routes(snapshot: MeshSnapshot, namespace: str) -> list[Config[VirtualService]]:
-    routes = visible_routes(snapshot, namespace)
-    return [item for item in routes if not item.object.spec.gateways or MESH_GATEWAY in item.object.spec.gateways]
+def _parted(snapshot: MeshSnapshot, known: PublicRoutes, namespace: str) -> tuple[Routes, Routes]:
+    """The namespace's own and those that are exported to it by name; those of everybody else."""
+    own = [config for config in known.private if config.namespace == namespace]
+    if namespace in snapshot.by_namespace.get("VirtualService", {}):
+        own += [config for config in known.public if config.namespace == namespace]
+    named = (config for config in known.private if config.namespace != namespace)
+    ahead = (
+        config for config in (*oldest_first(own), *named) if virtual_service_is_visible(snapshot, config, namespace)
+    )
+    return tuple(ahead), tuple(config for config in known.public if config.namespace != namespace)
 
 
 def _unknown(snapshot: MeshSnapshot, sidecar: Config[Sidecar] | None) -> str:
@@ -194,7 +231,7 @@ _UNKNOWN = {
 def _imported(
     sidecar: Config[Sidecar],
     candidates: Mapping[str, tuple[Service, ...]],
-    routes: list[Config[VirtualService]],
+    routes: Routes,
     namespace: str,
 ) -> tuple[list[Service], list[Config[VirtualService]], tuple[tuple[EgressListener, frozenset[str]], ...]]:
     """Services and routes that some egress listener names; a listener with a port imports that port only."""
