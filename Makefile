@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 MEMBERS := libs/meshcore services/galley services/pilot services/citadel services/injector services/envoy-bootstrap cli/meshctl
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-compose test-capture test-kubectl test-kubernetes has-engine has-root has-api-server conformance crds faults soak bench bench-ca bench-scale bench-compare bench-page lint golden lock clean
+.PHONY: setup demo test test-compose test-capture test-kubectl test-kubernetes has-engine has-root has-api-server conformance crds faults properties soak bench bench-ca bench-scale bench-compare bench-page lint golden lock clean
 
 setup: $(STAMP)
 
@@ -65,10 +65,15 @@ conformance: setup
 faults: setup
 	FAULT_ROUNDS=$${FAULT_ROUNDS:-200} FAULT_SEED=$${FAULT_SEED:-$$RANDOM} $(PYTEST) tests/faults -s -p no:xdist $(ARGS)
 
-# The long form of tests/properties: other drawn configs than those of `make test`. SOAK_SEED=N repeats a run.
+# The long form of tests/properties: other drawn configs than those of `make test`. PROPERTY_SEED=N repeats a run.
+properties: setup
+	@seed=$${PROPERTY_SEED:-$$RANDOM}; echo "PROPERTY_SEED=$$seed"; \
+		PROPERTY_EXAMPLES=$${PROPERTY_EXAMPLES:-1000} PROPERTY_SEED=$$seed $(PYTEST) tests/properties -s -p no:xdist $(ARGS)
+
+# Pilot while config and proxies come and go: what grows, what is refused, what differs from a fresh start. SEED=N repeats a run.
+SECONDS := 1200
 soak: setup
-	@seed=$${SOAK_SEED:-$$RANDOM}; echo "SOAK_SEED=$$seed"; \
-		SOAK_EXAMPLES=$${SOAK_EXAMPLES:-1000} SOAK_SEED=$$seed $(PYTEST) tests/properties -s -p no:xdist $(ARGS)
+	$(BIN)/python -m bench.scale.soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 # What 10,000 config objects cost; docs/performance.md says how it is measured.
 bench: setup

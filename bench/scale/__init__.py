@@ -11,6 +11,8 @@ spent.py         what processes have spent
 fed_objects.py   the services, and the changes to them
 certificates.py  certificates of the mesh's root for the simulated proxies
 client/          the simulated proxies: a process of its own, for any ADS server
+churn.py         changes without an end
+soak.py          what grows, and what differs, under them: `make soak`
 proxies.py       that process, seen from here
 results.py       result files
 compare.py       two of them side by side

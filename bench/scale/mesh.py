@@ -52,17 +52,19 @@ class Mesh:
         self.turns = count()
         """Numbers of changes, so that none is what there is already."""
 
-    def meshctl(self, *arguments: str) -> None:
-        """Runs the command line on this stack."""
+    def meshctl(self, *arguments: str) -> str:
+        """Runs the command line on this stack; what it prints."""
         command = [self._python, "-m", "meshctl", *arguments]
-        subprocess.run(
+        done = subprocess.run(
             command,
             env=self._environment,
             pass_fds=self._lock.descriptors,
             check=True,
-            stdout=sys.stderr,
+            stdout=subprocess.PIPE,
+            text=True,
             cwd=self._home,
         )
+        return done.stdout
 
     def __enter__(self) -> Mesh:
         self._open.callback(shutil.rmtree, self._home, ignore_errors=True)

@@ -10,7 +10,7 @@ from bench.scale.fed_objects import endpoint_changed
 from bench.scale.mesh import Mesh
 from bench.scale.proxies import Proxies
 
-WAIT = 300.0
+WAIT = 600.0
 
 
 def connect(mesh: Mesh, clients: Proxies, proxies: int, before: int = 0) -> Figures:

@@ -1,6 +1,6 @@
-"""How many examples are drawn: few and always the same ones, or many others in a long run (`make soak`).
+"""How many examples are drawn: few and always the same ones, or many others in a long run (`make properties`).
 
-`SOAK_EXAMPLES` and `SOAK_SEED` make it a long run.
+`PROPERTY_EXAMPLES` and `PROPERTY_SEED` make it a long run.
 """
 
 import os
@@ -9,10 +9,10 @@ from typing import Any
 
 from hypothesis import seed, settings
 
-EXAMPLES = int(os.environ.get("SOAK_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "20"))
 LIMIT = 120 + 10 * EXAMPLES
 """Seconds: a long run takes what it takes."""
-_SEED = os.environ.get("SOAK_SEED")
+_SEED = os.environ.get("PROPERTY_SEED")
 
 
 def examples(count: int, **more: Any) -> Callable[[Any], Any]:

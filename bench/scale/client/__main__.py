@@ -61,6 +61,10 @@ class Process:
                 return self._arrivals()
             case "again":
                 return await self._again(int(more[0]))
+            case "broken":
+                for place in self._drawn(int(more[0])):
+                    self._proxies[place].interrupt()
+                return {}
             case "held":
                 return self._held()
             case "usage":
@@ -77,12 +81,16 @@ class Process:
         return {"began": began}
 
     async def _again(self, count: int) -> object:
-        fresh = [Proxy(self._crowd, proxy.number) for proxy in self._proxies[:count]]
-        for proxy in self._proxies[:count]:
-            proxy.stop()
-        self._proxies[:count] = fresh
+        fresh = []
+        for place in self._drawn(count):
+            self._proxies[place].stop()
+            self._proxies[place] = Proxy(self._crowd, self._proxies[place].number)
+            fresh.append(self._proxies[place])
         await asyncio.gather(*(proxy.connect() for proxy in fresh))
         return {}
+
+    def _drawn(self, count: int) -> list[int]:
+        return self._crowd.draw.sample(range(len(self._proxies)), min(count, len(self._proxies)))
 
     async def _complete(self, seconds: float) -> object:
         waiting = set(self._proxies)

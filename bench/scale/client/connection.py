@@ -59,9 +59,17 @@ class Call:
         self._stream_taken = self._connection_taken = 0
         self._over = False
 
+    @property
+    def goes_on(self) -> bool:
+        """Until it is closed or has ended."""
+        return not self._over
+
     def began(self, wire: Wire) -> None:
         """The connection stands."""
         self._wire = wire
+        if self._over:
+            wire.abort()
+            return
         self._flush()
 
     def send(self, *messages: bytes) -> None:

@@ -21,7 +21,8 @@ _NOTHING: frozenset[str] = frozenset()
 
 
 class Resource(NamedTuple):
-    """One resource: its version, a digest of name, version and bytes, and the names that it mentions."""
+    """One resource: its version, a digest of name and version (bytes may say more than a version: where config came
+    from), and the names that it mentions."""
 
     version: str
     digest: int
@@ -45,8 +46,7 @@ class Message:
 
 def _resource(kind: str, one: discovery_pb2.Resource) -> Resource:
     body = one.resource.value
-    text = f"{one.name}\0{one.version}\0".encode()
-    digest = int.from_bytes(blake2b(text + body, digest_size=8).digest())
+    digest = int.from_bytes(blake2b(f"{one.name}\0{one.version}".encode(), digest_size=8).digest())
     return Resource(one.version, digest, _named(kind, body) if kind in FOLLOWED else _NOTHING)
 
 

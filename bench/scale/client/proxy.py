@@ -105,6 +105,12 @@ class Proxy:
             return PlainWire(call)
         return SecureWire(call, crowd.contexts[self.number % crowd.classes], crowd.host)
 
+    def interrupt(self) -> None:
+        """Lose the connection, as if a network had."""
+        if self._call is not None and self._call.goes_on:
+            self._call.close()
+            self._come_back()
+
     def stop(self) -> None:
         """Leave, for good."""
         self._stopped = True
@@ -149,9 +155,12 @@ class Proxy:
     def _ended(self, reason: str) -> None:
         self._crowd.ends[reason] = self._crowd.ends.get(reason, 0) + 1
         if not self._stopped:
-            longest = min(self._crowd.longest_pause, FIRST_PAUSE * 2**self._tries)
-            self._tries = min(self._tries + 1, 10)
-            asyncio.get_running_loop().call_later(self._crowd.draw.uniform(0, longest), self._again)
+            self._come_back()
+
+    def _come_back(self) -> None:
+        longest = min(self._crowd.longest_pause, FIRST_PAUSE * 2**self._tries)
+        self._tries = min(self._tries + 1, 10)
+        asyncio.get_running_loop().call_later(self._crowd.draw.uniform(0, longest), self._again)
 
     def _again(self) -> None:
         if not self._stopped:
