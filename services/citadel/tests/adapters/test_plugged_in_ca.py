@@ -1,6 +1,7 @@
 """A Citadel whose authority is plugged in: used, changed while it runs, and never replaced by one of its own."""
 
 import asyncio
+import ssl
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from meshcore.errors import MeshError
 from meshcore.runtime import tasks
 from meshcore.testing import openssl
-from meshcore.testing.authorities import Authority, crl_pem, make_authority
+from meshcore.testing.authorities import Authority, crl_pem, issue_below, make_authority
 from meshcore.tls import LiveIdentity, ServiceIdentity, load_identity, renewal
 from meshcore.xds.types import SECRET_TYPE
 
@@ -89,6 +90,22 @@ async def test_leaves_lead_through_the_intermediate_to_the_root_and_so_do_the_se
     openssl.accepts(pilot.chain.decode(), pilot.key.pem.decode(), ROOT.pem.decode())
     shown = (await citadel.get("/api/v1/ca")).json()
     assert (shown["kind"], shown["refusal"]) == ("plugged-in", "")
+
+
+async def test_an_operators_certificate_of_the_same_root_is_served(
+    identity_directory, issuer, start_citadel, folder, sign, tmp_path
+):
+    shown = issue_below(FIRST, ROOT, None)
+    (tmp_path / "tls.crt").write_bytes(shown.chain)
+    (tmp_path / "tls.key").write_bytes(shown.key.pem)
+    settings = {"plugged_in_dir": folder, "serving_certificate": tmp_path, "cert_provider": "custom"}
+    async with start_citadel(identity_directory, issuer, **settings) as citadel:
+        context = ssl.create_default_context(cadata=ROOT.pem.decode())
+        _, writer = await asyncio.open_connection("127.0.0.1", citadel.port, ssl=context, server_hostname="localhost")
+        seen = x509.load_der_x509_certificate(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
+        writer.close()
+        assert seen == shown.certificate
+        assert leaf_of(await citadel.create(sign(KEY), token=issuer.token())).issuer == FIRST.certificate.subject
 
 
 async def test_another_intermediate_is_used_without_a_restart_and_holders_of_the_former_one_renew(

@@ -41,12 +41,15 @@ def settings_of(tmp_path, address, ca, **more):
 
 
 async def test_webhook_and_mcp_are_served_and_mcp_over_xds_is_not(tmp_path, address):
-    ca = make_ca()
-    trust = ssl.create_default_context(cadata=ca.root_pem.decode())
+    ca, operators = make_ca(), make_ca("the operator's")
+    shown = operators.issue(None, ips=[address])
+    (tmp_path / "tls.crt").write_bytes(shown.chain)
+    (tmp_path / "tls.key").write_bytes(shown.key.pem)
+    trust = ssl.create_default_context(cadata=operators.root_pem.decode())
     mtls = {"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": {"name": "a"}, "spec": {}}
     request = {"uid": "u", "operation": "CREATE", "namespace": "shop", "object": mtls}
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-    async with running(settings_of(tmp_path, address, ca), build) as runtime:
+    async with running(settings_of(tmp_path, address, ca, serving_certificate=tmp_path), build) as runtime:
         async with httpx.AsyncClient(verify=trust) as client:
             answer = (await client.post(f"https://{address}:15017/validate", json=review)).json()
             assert answer["response"] == {"uid": "u", "allowed": True}

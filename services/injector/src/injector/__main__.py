@@ -9,6 +9,7 @@ from meshcore.http import listening, serve_admin
 from meshcore.runtime import Runtime, run
 from meshcore.tls import LiveIdentity, ssl_server_context
 from meshcore.tls.renewal import keep_current
+from meshcore.tls.serving_certificate import serving_identity
 
 from injector.adapters.debug import debug_router
 from injector.adapters.mesh_feed import MeshFeed
@@ -52,9 +53,8 @@ async def build(runtime: Runtime[InjectorSettings]) -> None:
         requests_burst=settings.requests_burst,
         request_timeout=settings.request_timeout.total_seconds(),
     )
-    await runtime.enter(
-        "webhook", listening(webhook, settings.host, settings.webhook_port, ssl_server_context(identity))
-    )
+    context = ssl_server_context(serving_identity(runtime, identity))
+    await runtime.enter("webhook", listening(webhook, settings.host, settings.webhook_port, context))
     await serve_admin(runtime, [debug_router(mesh)], identity=identity)
 
 

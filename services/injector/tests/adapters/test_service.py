@@ -36,8 +36,12 @@ def last_copy(path, text):
     write_last_copy(path, StateCopy("store", 1, 7, str(digest), {kv_key(*key): record}))
 
 
-async def test_with_nats_away_the_last_copy_decides(tmp_path, address):
-    ca = make_ca()
+@pytest.mark.parametrize("operators", [False, True], ids=["its own certificate", "the operator's"])
+async def test_with_nats_away_the_last_copy_decides(tmp_path, address, operators):
+    ca, shown_by = make_ca(), make_ca("the operator's")
+    shown = shown_by.issue(None, ips=[address])
+    (tmp_path / "tls.crt").write_bytes(shown.chain)
+    (tmp_path / "tls.key").write_bytes(shown.key.pem)
     write_identity(tmp_path / "identity", ca.issue("spiffe://cluster.local/ns/istio-system/sa/injector", ips=[address]))
     template = "templates: {sidecar: 'spec: {containers: [{name: istio-proxy, image: from-the-last-copy}]}'}"
     last_copy(tmp_path / "state" / "mesh-config.json", template)
@@ -47,8 +51,9 @@ async def test_with_nats_away_the_last_copy_decides(tmp_path, address):
         identity_dir=tmp_path / "identity",
         state_dir=tmp_path / "state",
         nats_url=f"nats://{address}:4222",
+        serving_certificate=tmp_path if operators else None,
     )
-    trust = ssl.create_default_context(cadata=ca.root_pem.decode())
+    trust = ssl.create_default_context(cadata=(shown_by if operators else ca).root_pem.decode())
     pod = {"metadata": {"name": "front"}, "spec": {"containers": [{"name": "app", "image": "a"}]}}
     request = {"uid": "u", "kind": {"kind": "Pod"}, "namespace": "shop", "object": pod}
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}

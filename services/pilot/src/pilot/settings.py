@@ -31,7 +31,7 @@ class PilotSettings(ProofSettings):
     """ADS without TLS, on a loopback address only; a negative number turns it off."""
     plaintext_host: str = "127.0.0.1"
     """Where the plaintext port listens when `host` is no loopback address."""
-    serving_certificate: Path = Path("./var/run/secrets/istiod/tls")
+    serving_certificate: Path | None = Path("./var/run/secrets/istiod/tls")
     """Folder with a serving certificate (`tls.crt`, `tls.key`) for ADS; without any, Citadel's is served."""
     token_audiences: Audiences = Field(("istio-ca",), validation_alias=told_as("PILOT", "token_audiences"))
     cluster_id: str = Field("Kubernetes", validation_alias=told_as("PILOT", "cluster_id"))

@@ -1,16 +1,13 @@
 """The operator's serving certificate: clients see it, by its own root, and Pilot goes on believing its own."""
 
 import asyncio
-from types import SimpleNamespace
 
-import pytest
-from meshcore.errors import ErrorCode, MeshError
 from meshcore.runtime import tasks
 from meshcore.testing.ads_client import AdsClient, node
 from meshcore.testing.identity import make_ca
 from meshcore.tls import LiveIdentity, ServiceIdentity, grpc_channel_credentials
+from meshcore.tls.serving_certificate import serving_identity
 from meshcore.xds.types import LISTENER_TYPE
-from pilot.adapters.serving_certificate import serving_identity
 from pilot.settings import PilotSettings
 
 from .conftest import serving
@@ -28,7 +25,6 @@ class Started:
 
     def __init__(self, folder):
         self.settings = PilotSettings(serving_certificate=folder)
-        self.log = SimpleNamespace()
         self.spawned = []
 
     def spawn(self, name, start):
@@ -63,16 +59,3 @@ async def test_the_operators_certificate_is_served_and_followed(ca, tmp_path):
         async with asyncio.timeout(30):
             await replaced.wait()
         assert await is_served(mesh.secure, client_of(ca, second))
-
-
-def test_without_files_its_own_is_served(ca, tmp_path):
-    own = LiveIdentity(ca.issue(PILOT))
-    assert serving_identity(Started(tmp_path), own) is own
-
-
-def test_files_that_make_no_pair_are_refused_at_the_start(ca, tmp_path):
-    write(tmp_path, ca.issue(None), key=ca.issue(None))
-    with pytest.raises(MeshError) as refused:
-        serving_identity(Started(tmp_path), LiveIdentity(ca.issue(PILOT)))
-    assert refused.value.code is ErrorCode.FAILED_PRECONDITION
-    assert "PRIVATE" not in refused.value.detail

@@ -6,7 +6,17 @@
 
 from meshcore.runtime.readiness import Condition, Readiness
 from meshcore.runtime.service import Runtime, running, serve
-from meshcore.runtime.settings import GoDuration, ServiceSettings
+from meshcore.runtime.settings import CertProvider, GoDuration, ServiceSettings
 from meshcore.runtime.start import run
 
-__all__ = ["Condition", "GoDuration", "Readiness", "Runtime", "ServiceSettings", "run", "running", "serve"]
+__all__ = [
+    "CertProvider",
+    "Condition",
+    "GoDuration",
+    "Readiness",
+    "Runtime",
+    "ServiceSettings",
+    "run",
+    "running",
+    "serve",
+]

@@ -5,6 +5,7 @@ the start fails naming the field and its variable.
 """
 
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -19,6 +20,15 @@ GoDuration = Annotated[
     PlainSerializer(format_duration, return_type=str),
 ]
 """A duration written as Go and Istio write it."""
+
+
+class CertProvider(StrEnum):
+    """Whose certificate a service serves with; Istio's words."""
+
+    ISTIOD = "istiod"
+    """The operator's where there are files of one, else Citadel's."""
+    CUSTOM = "custom"
+    """The operator's; without it nothing starts."""
 
 
 class ServiceSettings(BaseSettings):
@@ -38,6 +48,9 @@ class ServiceSettings(BaseSettings):
     admin_port: int = 15014
     identity_dir: Path | None = None
     """This service's directory of what `citadel init` wrote; without it the service has no identity."""
+    serving_certificate: Path | None = None
+    """Folder with a serving certificate of the operator's (`tls.crt`, `tls.key`), read again when it changes."""
+    cert_provider: CertProvider = CertProvider.ISTIOD
     state_dir: Path | None = None
     """Where this service keeps what must survive a restart; made with mode 0700."""
     trust_domain: str = "cluster.local"

@@ -72,10 +72,10 @@ def make_authority(
     return Authority(name, own, builder.sign(above, hashes.SHA256()), issuer)
 
 
-def issue_below(between: Authority, root: TestCa, spiffe: str) -> ServiceIdentity:
-    """A leaf of an authority below the root of `make_ca`, with that authority in its chain."""
+def issue_below(between: Authority, root: TestCa | Authority, spiffe: str | None) -> ServiceIdentity:
+    """A leaf of an authority below that root, with that authority in its chain."""
     made = TestCa(between.key, between.certificate).issue(spiffe)  # type: ignore[arg-type]
-    return ServiceIdentity(made.key, made.chain + between.pem, root.root_pem)
+    return ServiceIdentity(made.key, made.chain + between.pem, root.root_pem if isinstance(root, TestCa) else root.pem)
 
 
 def crl_pem(

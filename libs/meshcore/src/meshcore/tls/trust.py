@@ -53,8 +53,16 @@ class Bundle:
 
 def leads_to_first(chain: bytes, roots: bytes) -> bool:
     """Whether a chain (PEM, leaf first, roots may follow) leads to the first root: if not, another one signs now."""
-    first = x509.load_pem_x509_certificates(roots)[0]
-    return any(_issued_by(one, first) for one in x509.load_pem_x509_certificates(chain) if one.subject != one.issuer)
+    return _leads_to(chain, x509.load_pem_x509_certificates(roots)[0])
+
+
+def leads_to_any(chain: bytes, roots: bytes) -> bool:
+    """Whether it leads to one of the roots."""
+    return any(_leads_to(chain, root) for root in x509.load_pem_x509_certificates(roots))
+
+
+def _leads_to(chain: bytes, root: x509.Certificate) -> bool:
+    return any(_issued_by(one, root) for one in x509.load_pem_x509_certificates(chain) if one.subject != one.issuer)
 
 
 def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

@@ -14,6 +14,7 @@ from meshcore.http import serve_admin
 from meshcore.http.kubeconfig import Access
 from meshcore.runtime import Runtime
 from meshcore.tls import LiveIdentity, ssl_server_context, write_private
+from meshcore.tls.serving_certificate import serving_identity
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from citadel.adapters import telemetry
@@ -104,7 +105,7 @@ async def compose(runtime: Runtime[CitadelSettings]) -> None:
         **AuditService(authenticator, access_log, settings.audit_rate).handlers,
         **secrets.handlers,
     }
-    context = ssl_server_context(identity, client_certificates="optional")
+    context = ssl_server_context(serving_identity(runtime, identity, of_mesh=True), client_certificates="optional")
     port = await runtime.enter(
         "certificates", serving(handlers, settings.host, settings.port, context, largest_message=LARGEST_MESSAGE)
     )

@@ -21,6 +21,7 @@ from meshcore.http.problem import install
 from meshcore.rate import TokenBucket
 from meshcore.runtime import Runtime
 from meshcore.tls import LiveIdentity, ssl_server_context
+from meshcore.tls.serving_certificate import serving_identity
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from galley.core.admission_review import Verdict, decide, parse_review, unreadable
@@ -99,7 +100,8 @@ async def start_webhook(runtime: Runtime[GalleySettings], naming: Naming, identi
         requests_burst=settings.requests_burst,
         request_timeout=settings.request_timeout.total_seconds(),
     )
-    served = listening(app, settings.host, settings.webhook_port, ssl_server_context(identity))
+    context = ssl_server_context(serving_identity(runtime, identity))
+    served = listening(app, settings.host, settings.webhook_port, context)
     runtime.ports["webhook"] = await runtime.enter("webhook", served)
 
 

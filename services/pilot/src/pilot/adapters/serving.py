@@ -11,6 +11,7 @@ from meshcore.distribution.events import FullState
 from meshcore.http.kubeconfig import Access
 from meshcore.runtime import Runtime
 from meshcore.tls import LiveIdentity
+from meshcore.tls.serving_certificate import serving_identity
 
 from pilot.adapters.address_writer import AddressWriter
 from pilot.adapters.answers import LocalAnswers, Source
@@ -27,7 +28,6 @@ from pilot.adapters.registered import Registered
 from pilot.adapters.secret_rights_source import SecretRightsSource
 from pilot.adapters.secret_source import SecretSource
 from pilot.adapters.servers import AdsServers
-from pilot.adapters.serving_certificate import serving_identity
 from pilot.adapters.status_writer import StatusWriter
 from pilot.adapters.worker_metrics import WorkerMetrics
 from pilot.adapters.workers import WorkerPool, end_with_parent
