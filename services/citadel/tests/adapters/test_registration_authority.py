@@ -250,6 +250,18 @@ async def test_lives_that_are_too_long_or_shorter_than_signers_give_are_refused(
     assert api.created == []
 
 
+async def test_before_roots_are_told_the_authority_is_not_ready_which_agents_try_again(
+    api, identity_directory, issuer, start_citadel, settings, sign, tmp_path
+):
+    settings |= {"external_ca_root": tmp_path / "none.pem", "nats_url": "nats://127.0.0.1:1"}
+    async with start_citadel(identity_directory, issuer, **settings) as citadel, asyncio.timeout(60):
+        code, said = await citadel.refusal(sign(KEY, OWN_NAME), token=issuer.token())
+        counted = (await citadel.get("/metrics")).text
+    assert (code, "Istio CA is not ready" in said) == ("INTERNAL", True)
+    assert 'citadel_server_csr_sign_err_count{error="CA_NOT_READY"} 1.0' in counted
+    assert api.created == []
+
+
 async def test_another_replica_and_a_restart_know_who_signed(
     api, identity_directory, issuer, start_citadel, settings, sign, monkeypatch
 ):

@@ -5,6 +5,7 @@ client or messages. The profile is Istio's, field by field (security/pkg/pki/uti
 """
 
 import asyncio
+import base64
 import random
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, SignatureAlgorithmOID
+from meshcore.errors import MeshError
 from meshcore.testing import openssl
 
 FRONT = "spiffe://cluster.local/ns/shop/sa/front"
@@ -162,4 +164,26 @@ async def test_a_stock_client_outlasts_a_restart(identity_directory, issuer, sta
 
     asking = asyncio.ensure_future(client.sign(stock_request(KEYS["P256"]), 0))
     chain, root = await again()
+    assert chain.endswith(root)
+
+
+async def test_an_authority_that_cannot_have_its_key_is_away_and_a_stock_client_comes_again(
+    identity_directory, issuer, start_citadel, stock_messages
+):
+    """Istio's CA_NOT_READY: here nobody listens before the key is there, which is tried again as well."""
+    async with start_citadel(identity_directory, issuer) as citadel:
+        await citadel.runtime.readiness.wait()
+        port = citadel.port
+    other_key = base64.b64encode(bytes(32)).decode()
+    with pytest.RaisesGroup(pytest.RaisesExc(MeshError, match="key-encryption key")):
+        async with start_citadel(identity_directory, issuer, port=port, kek=other_key):
+            pytest.fail("it started")
+    client = StockClient(citadel, stock_messages, issuer.token())
+    with pytest.raises(grpc.aio.AioRpcError) as away:
+        await client.sign(stock_request(KEYS["P256"]), 0)
+    assert away.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert away.value.code() in RETRIED
+    async with start_citadel(identity_directory, issuer, port=port) as returned:
+        await returned.runtime.readiness.wait()
+        chain, root = await client.sign(stock_request(KEYS["P256"]), 0)
     assert chain.endswith(root)

@@ -30,6 +30,7 @@ from citadel.adapters.authority_in_force import AuthorityInForce
 from citadel.adapters.authority_source import plugged_in_authority
 from citadel.adapters.database import open_database
 from citadel.adapters.issuer import Issuer
+from citadel.adapters.istio_root import IstioRoot
 from citadel.adapters.ledger import Ledger
 from citadel.adapters.plugged_in_files import PluggedInFiles
 from citadel.adapters.private_files import kept_current, new_token, private_directory, written_once
@@ -60,6 +61,8 @@ class InitOptions:
     state_keys: tuple[str, ...] = ()
     plugged_in: Path | None = None
     """Folder of an authority to use in place of a root of Citadel's own."""
+    istio_root: IstioRoot | None = None
+    """Where the root of an istiod is looked for before one is made."""
 
     @property
     def database(self) -> str:
@@ -123,7 +126,8 @@ class _FirstStart:
             return plugged_in
         store = RootStore(engine, lambda: keks)
         options = self.options
-        roots = await store.ensure(self.installation.trust_domain, options.root_ttl, options.root_algorithm)
+        former = None if options.istio_root is None else options.istio_root.read
+        roots = await store.ensure(self.installation.trust_domain, options.root_ttl, options.root_algorithm, former)
         return roots.authority
 
     async def _identity(self, issuer: Issuer, authority: Authority, name: str, profile: Profile) -> None:

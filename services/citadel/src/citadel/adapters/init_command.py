@@ -13,6 +13,7 @@ from meshcore.durations import parse_duration
 from meshcore.errors import MeshError
 
 from citadel.adapters.first_start import InitOptions, initialise
+from citadel.adapters.istio_root import IstioRoot
 from citadel.adapters.private_files import give_to
 from citadel.core.members import Installation, InstallProfile, parse_extra_name
 
@@ -38,14 +39,18 @@ def _options(arguments: argparse.Namespace) -> InitOptions:
     extra: dict[str, tuple[str, ...]] = {}
     for service, names in (parse_extra_name(text) for text in arguments.san):
         extra[service] = (*extra.get(service, ()), *names)
+    installation = Installation(
+        trust_domain=arguments.trust_domain,
+        profile=InstallProfile(arguments.profile),
+        stack=arguments.stack,
+        extra_names=extra,
+    )
+    istio_root = None
+    if arguments.istio_root is not None:
+        istio_root = IstioRoot(arguments.istio_root, installation.root_namespace, arguments.use_cacerts)
     return InitOptions(
         directory=arguments.dir,
-        installation=Installation(
-            trust_domain=arguments.trust_domain,
-            profile=InstallProfile(arguments.profile),
-            stack=arguments.stack,
-            extra_names=extra,
-        ),
+        installation=installation,
         root_ttl=arguments.root_ttl,
         root_algorithm=arguments.root_key,
         database_url=arguments.database_url,
@@ -53,6 +58,7 @@ def _options(arguments: argparse.Namespace) -> InitOptions:
         nats_store=arguments.nats_store,
         state_keys=tuple(arguments.state_key),
         plugged_in=arguments.ca_dir,
+        istio_root=istio_root,
     )
 
 
@@ -75,6 +81,19 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=os.environ.get("ROOT_CA_DIR"),
         help="folder of a plugged-in authority (ROOT_CA_DIR): ca-cert.pem, ca-key.pem, root-cert.pem, cert-chain.pem",
+    )
+    parser.add_argument(
+        "--istio-root",
+        type=Path,
+        metavar="KUBECONFIG",
+        default=os.environ.get("CITADEL_ISTIO_ROOT"),
+        help="go on with the root of the istiod of this cluster (CITADEL_ISTIO_ROOT): istio-ca-secret, or cacerts",
+    )
+    parser.add_argument(
+        "--use-cacerts",
+        action="store_true",
+        default=os.environ.get("USE_CACERTS_FOR_SELF_SIGNED_CA", "").lower() == "true",
+        help="istiod has its root in cacerts (USE_CACERTS_FOR_SELF_SIGNED_CA)",
     )
     parser.add_argument("--database-url", default=os.environ.get("CITADEL_DATABASE_URL"))
     parser.add_argument("--nats-dir", help="where the NATS server sees its sub-directory")

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from citadel.adapters.audit_log import CITADEL, note
 from citadel.adapters.signers import note_signer
 from citadel.adapters.tables import authority as table
 from citadel.adapters.tables import issuance, rotation
-from citadel.core.authority import Authority, SigningKey, check_authority, make_root, renewed_root, to_pem
+from citadel.core.authority import Authority, SigningKey, check_authority, make_root, next_root, renewed_root, to_pem
 from citadel.core.rotation import Phase, authority_of
 from citadel.core.sealing import NONCE_BYTES, seal, unseal
 
@@ -100,16 +100,29 @@ class RootStore:
             await note(connection, CITADEL, "key sealed again", f"{slot}: under another key-encryption key")
         return root
 
-    async def ensure(self, trust_domain: str, ttl: timedelta, algorithm: str = "ecdsa") -> StoredRoots:
-        """The roots, made now if there are none; of several that start at once one makes it and all get that one."""
+    async def ensure(
+        self,
+        trust_domain: str,
+        ttl: timedelta,
+        algorithm: str = "ecdsa",
+        former: Callable[[], Awaitable[Authority | None]] | None = None,
+    ) -> StoredRoots:
+        """The roots; if there are none, that of the `former` authority or, without one, a root that is made now.
+
+        Of several that start at once one makes it and all get that one.
+        """
         existing = await self.load()
         if existing is not None:
             return existing
-        root = make_root(new_signing_key(algorithm), trust_domain, ttl, datetime.now(UTC), new_serial())
+        root = None if former is None else await former()
+        done = "root made" if root is None else "root taken over"
+        if root is None:
+            root = make_root(new_signing_key(algorithm), trust_domain, ttl, datetime.now(UTC), new_serial())
+        check_authority(root)
         try:
             async with self.engine.begin() as connection:
                 await self._insert(connection, ROOT_SLOT, root)
-                await note(connection, CITADEL, "root made", _described(root))
+                await note(connection, CITADEL, done, _described(root))
         except IntegrityError:
             other = await self.load()
             if other is None:
@@ -151,9 +164,8 @@ class RootStore:
         if roots is None:
             raise MeshError(ErrorCode.FAILED_PRECONDITION, "there is no root yet")
         kind = algorithm or ("rsa" if isinstance(roots.root.key, rsa.RSAPrivateKey) else "ecdsa")
-        name = roots.root.certificate.subject.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)[0].value
         now = datetime.now(UTC)
-        successor = make_root(new_signing_key(kind), str(name), ttl, now, new_serial())
+        successor = next_root(roots.root, new_signing_key(kind), ttl, now, new_serial())
         values = {
             "id": 1,
             "phase": Phase.DISTRIBUTING.value,

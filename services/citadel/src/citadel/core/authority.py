@@ -108,6 +108,11 @@ def renewed_root(authority: Authority, ttl: timedelta, now: datetime, serial: in
     return _self_signed(authority.key, authority.certificate.subject, ttl, now, serial)
 
 
+def next_root(authority: Authority, key: SigningKey, ttl: timedelta, now: datetime, serial: int) -> Authority:
+    """What follows a root: the same name with another key."""
+    return _self_signed(key, authority.certificate.subject, ttl, now, serial)
+
+
 def _self_signed(key: SigningKey, name: x509.Name, ttl: timedelta, now: datetime, serial: int) -> Authority:
     begin = now.replace(microsecond=0)
     certificate = (
