@@ -1,4 +1,4 @@
-"""Runs, and what came of them: `make bench-scale ARGS="--profile full --runs 5"`."""
+"""Runs, and what came of them: `make bench-scale ARGS="--profile table --runs 5"`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from bench.scale.certificates import write_certificates
 from bench.scale.changes import Figures
 from bench.scale.fed_objects import documents
 from bench.scale.mesh import Mesh
-from bench.scale.parts import measure, told
+from bench.scale.parts import measure
 from bench.scale.profiles import PROFILES, Profile
+from bench.scale.progress import told
 from bench.scale.proxies import proxies_of
 from bench.scale.results import FOLDER, Run, conditions, medians, print_figures, save
 from bench.scale.spent import Others
@@ -73,6 +74,8 @@ def main() -> None:
     parser.add_argument("--name", help="of the result file [default: scale-PROFILE]")
     parser.add_argument("--output", type=Path, default=FOLDER, help="where the result file goes")
     options = parser.parse_args()
+    if len({Path(one).name for one in options.server}) < len(options.server):
+        parser.error("the folders of the servers need different names")
     profile = PROFILES[options.profile].with_options(vars(options))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # what runs is taken down first
     runs = list(run_all(options, profile))

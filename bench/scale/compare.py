@@ -1,4 +1,5 @@
-"""Two results side by side: `make bench-compare A=FILE B=FILE`; without them, the two newest of the same name.
+"""Two results side by side: `make bench-compare A=FILE B=FILE`; the two servers of one result with A alone; without
+files, the two newest results of the same name.
 
 A figure counts as changed only where the spreads of its runs do not meet; with one run each, nothing can be said, so
 then every difference above a tenth is shown as a guess.
@@ -10,7 +11,7 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.scale.results import FOLDER, Median, Result, load
@@ -62,6 +63,17 @@ def newest_two(name: str) -> tuple[Path, Path]:
     return found[-2], found[-1]
 
 
+def by_server(both: Result) -> tuple[Result, Result]:
+    """The halves of a result of two servers; SystemExit when there are not two."""
+    servers = list(dict.fromkeys(run.server for run in both.runs))
+    if len(servers) != 2:
+        sys.exit(f"{both.name} is of {len(servers)} server(s), not of two")
+    before, after = (
+        replace(both, name=one, runs=tuple(run for run in both.runs if run.server == one)) for one in servers
+    )
+    return before, after
+
+
 def main() -> None:
     """Print what differs."""
     parser = argparse.ArgumentParser(prog="bench.scale.compare", description=__doc__)
@@ -69,11 +81,15 @@ def main() -> None:
     parser.add_argument("--name", default="scale-table")
     parser.add_argument("--all", action="store_true", help="figures that did not change, too")
     options = parser.parse_args()
-    if len(options.results) not in (0, 2):
+    if len(options.results) > 2:
         parser.error("two results are compared")
-    before, after = map(load, options.results or newest_two(options.name))
+    if len(options.results) == 1:
+        before, after = by_server(load(options.results[0]))
+    else:
+        before, after = map(load, options.results or newest_two(options.name))
     for one in (before, after):
-        print(f"{one.time}  {one.repeats} runs, load average {one.load[0]:.1f} to {one.load[1]:.1f}, {one.profile}")
+        loads = f"load average {one.load[0]:.1f} to {one.load[1]:.1f}"
+        print(f"{one.name} {one.time}: {one.repeats} runs, {loads}, {one.profile}")
     for one in differences(before, after):
         if one.word or options.all:
             figures = f"{one.before.median:12.2f} -> {one.after.median:12.2f} {one.percent:+8.1f} %"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from bench.scale.changes import Figures, measure_kind, measure_rate
 from bench.scale.fed_objects import CHANGES
 from bench.scale.mesh import Mesh
 from bench.scale.profiles import Profile
+from bench.scale.progress import told
 from bench.scale.proxies import Proxies, proxies_of
 
 
@@ -85,8 +85,3 @@ def measure(mesh: Mesh, clients: Proxies, profile: Profile, certificates: Path |
         told(name)
         figures |= PARTS[name](mesh, clients, profile, certificates)
     return figures | {"client_mebibytes": clients.ask("usage")["mebibytes"]}
-
-
-def told(name: str, value: float | None = None, unit: str = "") -> None:
-    """How far a run is, for who waits for it."""
-    print(f"  {name}" if value is None else f"    {name} {value:.1f} {unit}", file=sys.stderr, flush=True)

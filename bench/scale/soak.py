@@ -24,7 +24,7 @@ from pathlib import Path
 from bench.scale.certificates import write_certificates
 from bench.scale.churn import Churn
 from bench.scale.mesh import Mesh
-from bench.scale.parts import told
+from bench.scale.progress import told
 from bench.scale.proxies import Proxies, proxies_of
 from bench.scale.results import FOLDER
 

@@ -8,6 +8,7 @@ import time
 from bench.scale.changes import Figures
 from bench.scale.fed_objects import endpoint_changed
 from bench.scale.mesh import Mesh
+from bench.scale.progress import told
 from bench.scale.proxies import Proxies
 
 WAIT = 600.0
@@ -21,6 +22,8 @@ def connect(mesh: Mesh, clients: Proxies, proxies: int, before: int = 0) -> Figu
     began = clients.ask("proxies", proxies)["began"]
     found = clients.complete(proxies, WAIT)
     arrivals = clients.ask("arrivals")
+    for why, count in arrivals["ends"].items():
+        told(f"{count} streams ended while they connected: {why}")
     took = found["last"] - began
     joined = proxies - before
     cpu = pilot.cpu_seconds() - spent

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.scale.page import BEGIN, END, filled, lines
+from bench.scale.results import load
+from bench.scale.targets import TARGETS
+
 ROOT = Path(__file__).parents[2]
 CHANGES = ("endpoint", "virtual_service", "service_added", "mesh_policy")
 PROXIES = 20
@@ -46,6 +50,34 @@ def test_a_result_is_no_different_from_itself(result):
     done = run(".compare", str(result), str(result))
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 2
+
+
+def test_two_servers_of_one_result_are_compared(result, tmp_path):
+    both = json.loads(result.read_text())
+    faster = json.loads(result.read_text())["runs"]
+    for found in faster:
+        found["server"] = "other"
+        found["figures"]["sustained_pushes_per_second"] *= 2
+    both["runs"] += faster
+    path = tmp_path / "both.json"
+    path.write_text(json.dumps(both))
+    done = run(".compare", str(path))
+    words = [line.split() for line in done.stdout.splitlines()[2:]]
+    assert [(line[:3], line[-2:]) for line in words] == [
+        (["other", transport, "sustained_pushes_per_second"], ["perhaps", "better"])
+        for transport in ("plaintext", "mtls")
+    ]
+
+
+def test_the_page_says_how_every_target_stands(result):
+    text = filled(f"before\n{BEGIN}\nold\n{END}\nafter", "\n".join(lines([load(result)])))
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    for target in TARGETS:
+        assert any(target.label in row for row in rows), target.label
+    assert sum(row.startswith("| one endpoint |") for row in rows) == 2
+    assert text.startswith("before")
+    assert text.endswith("after")
+    assert "old" not in text.splitlines()
 
 
 def test_a_result_that_is_slower_is_called_so(result, tmp_path):
