@@ -14,6 +14,8 @@ METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregated
 STREAM_WINDOW, CONNECTION_WINDOW = 16 << 20, 24 << 20
 STREAM = 1
 _PREFIX = 5
+_SMALL = 4096
+"""Bytes that are copied faster than they are looked at in place."""
 _LARGEST_HEADERS = 64 * 1024
 
 
@@ -54,7 +56,9 @@ class Call:
         self._out.open(STREAM, 0, False)
         self._wire: Wire | None = None
         self._input = b""
-        self._content = bytearray()
+        self._pieces: list[bytes | memoryview] = []
+        self._size, self._wanted = 0, _PREFIX
+        """Content that is no whole message yet, its bytes, and how many of them are needed to go on."""
         self._headers: list[bytes] = []
         self._stream_taken = self._connection_taken = 0
         self._over = False
@@ -101,12 +105,13 @@ class Call:
             end = offset + frames.HEAD_SIZE + (upper << 8 | lower)
             if end > size:
                 break
-            payload = data[offset + frames.HEAD_SIZE : end]
-            offset = end
-            if kind == frames.DATA:
-                self._data(payload)
+            begin, offset = offset + frames.HEAD_SIZE, end
+            if kind != frames.DATA:
+                self._other(kind, flags, stream, data[begin:end])
+            elif end - begin < _SMALL:
+                self._data(data[begin:end])
             else:
-                self._other(kind, flags, stream, payload)
+                self._data(memoryview(data)[begin:end])
         self._input = data[offset:]
         if self._out.output and not self._over:
             self._flush()
@@ -116,7 +121,7 @@ class Call:
             self._wire.write(bytes(self._out.output))
             self._out.output.clear()
 
-    def _data(self, payload: bytes) -> None:
+    def _data(self, payload: bytes | memoryview) -> None:
         self._stream_taken += len(payload)
         self._connection_taken += len(payload)
         if self._stream_taken > STREAM_WINDOW // 2:
@@ -125,14 +130,21 @@ class Call:
         if self._connection_taken > CONNECTION_WINDOW // 2:
             self._out.output += frames.window_update(0, self._connection_taken)
             self._connection_taken = 0
-        if not self._content and len(payload) >= _PREFIX and len(payload) == _whole(payload):
-            self._received(payload[_PREFIX:])
+        if not self._pieces and len(payload) >= _PREFIX and len(payload) == _whole(payload):
+            self._received(bytes(payload[_PREFIX:]))
             return
-        self._content += payload
-        while len(self._content) >= _PREFIX and len(self._content) >= (whole := _whole(self._content)):
-            message = bytes(memoryview(self._content)[_PREFIX:whole])
-            del self._content[:whole]
-            self._received(message)
+        self._pieces.append(payload)
+        self._size += len(payload)
+        if self._size >= self._wanted:
+            self._take_pieces()
+
+    def _take_pieces(self) -> None:
+        """Messages that came in several frames, or several in one."""
+        content, place = b"".join(self._pieces), 0
+        while (left := len(content) - place) >= (wanted := _whole(content, place) if left >= _PREFIX else _PREFIX):
+            self._received(content[place + _PREFIX : place + wanted])
+            place += wanted
+        self._pieces, self._size, self._wanted = [content[place:]] if left else [], left, wanted
 
     def _other(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == frames.SETTINGS and not flags & frames.ACK:
@@ -162,8 +174,9 @@ class Call:
         return f"status {found.get('grpc-status', '?')} {found.get('grpc-message', '')}".strip()
 
 
-def _whole(content: bytes | bytearray) -> int:
-    return _PREFIX + int.from_bytes(content[1:_PREFIX])
+def _whole(content: bytes | memoryview, place: int = 0) -> int:
+    """Bytes of the message that begins there, with its prefix."""
+    return _PREFIX + int.from_bytes(content[place + 1 : place + _PREFIX])
 
 
 class PlainWire(asyncio.Protocol):
