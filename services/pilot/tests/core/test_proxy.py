@@ -101,6 +101,30 @@ def test_a_named_target_port_is_looked_up_in_the_pods_ports(objects):
     assert [item.target for item in classify(parse_node(described), snapshot.selection).served] == [9000]
 
 
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: web-1, namespace: shop, labels: {app: web, tier: TIER}}
+spec: {containers: [{name: main}]}
+---
+"""
+
+
+def test_a_proxy_is_labelled_as_its_pod_is_now_not_as_it_said_when_it_started(objects):
+    said = node("10.1.0.1", "web-1", LABELS={"app": "old", "tier": "old"}, STATIC_LABELS={"tier": "mine", "x": 1})
+    for tier in ("gold", "silver"):
+        snapshot = MeshSnapshot.of(objects(POD.replace("TIER", tier) + MESH))
+        one = classify(parse_node(said), snapshot.selection)
+        assert dict(one.labels) == {"tier": tier}
+        assert {item.service.host for item in one.served} == {"web.shop.svc.cluster.local", "listed.example"}
+    unlabelled = POD.replace(", tier: TIER", "")
+    snapshot = MeshSnapshot.of(objects(unlabelled + MESH))
+    assert dict(classify(parse_node(said), snapshot.selection).labels) == {"tier": "mine"}
+    registers = {**said, "metadata": {**said["metadata"], "AUTO_REGISTER_GROUP": "web"}}
+    assert dict(classify(parse_node(registers), snapshot.selection).labels) == {"tier": "old"}
+    assert dict(classify(parse_node(said), MeshSnapshot.of(objects(MESH)).selection).labels) == {"tier": "old"}
+
+
 def test_registered_replicas_are_endpoints_of_one_class(objects):
     registered = [RegisteredWorkload(f"web-{i}", "shop", "web", f"10.1.0.{i}") for i in (1, 2)]
     snapshot = MeshSnapshot.of(objects(MESH)).with_registered(registered)

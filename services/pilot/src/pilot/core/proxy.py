@@ -139,7 +139,7 @@ class ProxyClass:
 
 @dataclass(frozen=True)
 class Proxy:
-    """One proxy: `id` is `pod.namespace`, as debug pages show it. Labels are the node's own."""
+    """One proxy: `id` is `pod.namespace`, as debug pages show it. Labels are the node's own, of when it started."""
 
     id: str
     type: ProxyType
@@ -271,9 +271,10 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
     place = selection.places.get(proxy.id, UNKNOWN_PLACE) if proxy.type is not ProxyType.WAYPOINT else UNKNOWN_PLACE
     node = place.node or _text(proxy.metadata, "NODE_NAME")
     labels = {HOST_LABEL: node} if node else {}
-    labels |= {**(group_labels(group) if group else {}), **proxy.labels}
+    own = proxy.labels if proxy.auto_register_group else selection.labels_of(proxy.id, proxy.labels, proxy.metadata)
+    labels |= {**(group_labels(group) if group else {}), **own}
     ports = {**(group.spec.template.ports if group else {}), **proxy.pod_ports}
-    own = proxy.interception is Interception.NONE and bool(proxy.app_address)
+    on_own = proxy.interception is Interception.NONE and bool(proxy.app_address)
     bare = proxy.generator == GRPC_GENERATOR
     read = selection.read_keys | {TLS_MODE_LABEL} if bare else selection.read_keys
     return ProxyClass(
@@ -292,7 +293,7 @@ def classify(proxy: Proxy, selection: Selection) -> ProxyClass:
         generator=proxy.generator,
         served=tuple(sorted(set(_served(proxy, selection, labels, ports)))),
         instance_ips=proxy.instance_ips if bare or proxy.interception is Interception.NONE else (),
-        app_address=proxy.app_address if own else "",
+        app_address=proxy.app_address if on_own else "",
         http_proxy_port=proxy.http_proxy_port,
         status_port=proxy.status_port,
         unprivileged=proxy.unprivileged and proxy.type is ProxyType.ROUTER,

@@ -66,6 +66,19 @@ class Selection:
     groups: Mapping[tuple[str, str], WorkloadGroup] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
     """Where the pods run, by the ids of their proxies."""
+    pod_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What the pods are labelled now, by the ids of their proxies."""
+
+    def labels_of(self, pod: str, said: Mapping[str, str], metadata: Mapping[str, Any]) -> Mapping[str, str]:
+        """The labels of a proxy that has said these when it started: as its pod is labelled now, with what its
+        environment adds; what was said where no pod is known (xds.md, node metadata)."""
+        live = self.pod_labels.get(pod)
+        if live is None:
+            return said
+        fixed = metadata.get("STATIC_LABELS")
+        return (
+            {**{str(key): str(value) for key, value in fixed.items()}, **live} if isinstance(fixed, Mapping) else live
+        )
 
     def with_keys(self, labels: Iterable[str], place: Iterable[str], metadata: Iterable[str]) -> "Selection":
         """With these labels read by selectors, these by failover, and these keys of metadata."""
@@ -174,10 +187,15 @@ def updated_selection(selection: Selection, before: Registry, after: Registry) -
     listing = [key for key in changed if _lists(before, key) or _lists(after, key)]
     if listing:
         by_address = _readdressed(by_address, listing, after)
-    parts = selecting, by_address, after.groups, after.pods.places
-    if parts == (selection.selecting, selection.by_address, selection.groups, selection.places):
-        return selection
-    return replace(selection, selecting=selecting, by_address=by_address, groups=parts[2], places=parts[3])
+    made = replace(
+        selection,
+        selecting=selecting,
+        by_address=by_address,
+        groups=after.groups,
+        places=after.pods.places,
+        pod_labels=after.pods.labels,
+    )
+    return selection if made == selection else made
 
 
 def _differs(before: Registry, after: Registry, key: ServiceKey) -> bool:

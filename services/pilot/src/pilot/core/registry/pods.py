@@ -62,6 +62,8 @@ class Pods:
     """By namespace and name; without an address, which slices know."""
     places: Mapping[str, Place] = field(default_factory=dict)
     """By the proxy's id (`pod.namespace`): pods whose place is known."""
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By the proxy's id: what each pod is labelled now, which may differ from what its proxy said when it started."""
     pods: Mapping[Name, Pod] = field(default_factory=dict)
     localities: Mapping[str, Locality] = field(default_factory=dict)
     """By the name of the node."""
@@ -141,6 +143,7 @@ class PodsUpdate:
         return Pods(
             described,
             before.places if described is before.described else _places(described),
+            before.labels if described is before.described else _labels(described),
             self._pods,
             self._localities,
             self._listed,
@@ -205,6 +208,10 @@ def _places(described: Mapping[Name, Workload]) -> Mapping[str, Place]:
         for (namespace, name), item in described.items()
         if item.node or any(item.locality)
     }
+
+
+def _labels(described: Mapping[Name, Workload]) -> Mapping[str, Mapping[str, str]]:
+    return {f"{name}.{namespace}": item.labels for (namespace, name), item in described.items()}
 
 
 def nodes_of(part: EndpointSlice | Endpoints) -> Iterator[str | None]:
