@@ -5,6 +5,7 @@ The numbers are those of the project's list of attacks. 31 to 33 (tokens) are te
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -297,6 +298,17 @@ async def test_attack_37_a_policy_of_many_values_takes_nothing_from_the_others(b
         assert (await door.ask("/admin")).status == REFUSED
 
 
+LONG = "a" * 40_000
+EXPRESSIONS = [
+    [{"from": [{"source": {"principals": [f"*{LONG}"]}}]}],
+    [{"from": [{"source": {"namespaces": [LONG]}}]}],
+    [{"when": [{"key": "source.namespace", "values": [f"*{LONG}*"]}]}],
+    [{"to": [{"operation": {"hosts": [LONG]}}]}],
+    [{"when": [{"key": "request.headers[x]", "values": [LONG]}]}],
+]
+"""Values of which Envoy's regular expressions would be larger than it takes."""
+
+
 @pytest.mark.parametrize(
     "rules",
     [
@@ -309,14 +321,33 @@ async def test_attack_37_a_policy_of_many_values_takes_nothing_from_the_others(b
         [{"to": [{"operation": {"ports": ["70000"]}}]}],
         [{"when": [{"key": "request.header[x]", "values": ["a"]}]}],
         [{"when": [{"key": "destination.ip", "values": ["a"]}]}],
+        *EXPRESSIONS,
     ],
 )
 def test_attack_37_what_envoy_would_refuse_is_refused_before(rules: list[object]) -> None:
     metadata = {"name": "p", "namespace": "shop"}
     body = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": metadata}
-    document = Document({**body, "spec": {"rules": rules}}, "in.yaml", 1)
-    (verdict,) = validate_documents([document])
-    assert not verdict.valid
+    refused = {**body, "spec": {"action": "DENY", "rules": rules}}
+    fine = {**body, "spec": {"action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/admin"]}}]}]}}
+    verdicts = validate_documents([Document("in.yaml", 1, item) for item in (refused, fine)])
+    assert [verdict.valid for verdict in verdicts] == [False, True]
+    assert {error.field.split("[")[0] for error in verdicts[0].errors} == {"spec.rules"}
+
+
+@pytest.mark.parametrize("rules", EXPRESSIONS)
+async def test_attack_37_an_expression_that_is_too_large_takes_nothing_from_the_others(
+    block: Claim, tmp_path: Path, rules: list[object]
+) -> None:
+    """Of a policy that nobody has checked: it denies more than it says, and the listener stands."""
+    async with guarded(
+        block, tmp_path, policy(json.dumps(rules)) + policy("[{to: [{operation: {paths: [/b]}}]}]", name="q")
+    ) as door:
+        assert (await door.ask("/b")).status == REFUSED
+        assert (await door.ask("/a")).status == REFUSED
+    allowing = policy(json.dumps(rules), "ALLOW") + policy("[{to: [{operation: {paths: [/b]}}]}]", "ALLOW", "q")
+    async with guarded(block, tmp_path, allowing) as door:
+        assert (await door.ask("/b")).status == 200
+        assert (await door.ask("/a")).status == REFUSED
 
 
 PROVIDER = "{name: %s, envoyExtAuthzHttp: {service: judge.shop.svc.cluster.local, port: 8000, timeout: 0.3s%s}}"

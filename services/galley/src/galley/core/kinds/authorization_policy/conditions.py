@@ -4,6 +4,7 @@ import re
 
 from meshcore.model.authorization_policy import Action, Condition
 
+from galley.core.kinds.authorization_policy.long_values import check_length
 from galley.core.rules.names import check_subnet
 from galley.core.rules.report import Report
 
@@ -46,6 +47,7 @@ def check_condition(report: Report, path: str, condition: Condition, action: Act
     for name, values in (("values", condition.values), ("notValues", condition.not_values)):
         for index, value in enumerate(values):
             _check_value(report, f"{path}.{name}[{index}]", key, value)
+            check_length(report, f"{path}.{name}[{index}]", key, value, action)
 
 
 def _check_value(report: Report, path: str, key: str, value: str) -> None:

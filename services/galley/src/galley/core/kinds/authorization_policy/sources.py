@@ -4,6 +4,7 @@ import re
 
 from meshcore.model.authorization_policy import Action, Source
 
+from galley.core.kinds.authorization_policy.long_values import check_length
 from galley.core.rules.names import check_subnet
 from galley.core.rules.report import Report
 
@@ -30,6 +31,7 @@ def check_source(report: Report, path: str, source: Source | None, action: Actio
                 report.error(f"{where}[{index}]", "the value is empty", "a value")
             elif check is not None:
                 check(report, f"{where}[{index}]", value)
+            check_length(report, f"{where}[{index}]", positive, value, action)
 
 
 def is_tcp_source(source: Source) -> bool:

@@ -42,7 +42,7 @@ def _check_rule(report: Report, path: str, rule: Rule, action: Action) -> None:
     if rule.to is not None and not rule.to:
         report.error(f"{path}.to", "no operation", "at least one operation, or no to")
     for index, target in enumerate(rule.to or ()):
-        check_operation(report, f"{path}.to[{index}].operation", target.operation)
+        check_operation(report, f"{path}.to[{index}].operation", target.operation, action)
     for index, condition in enumerate(rule.when):
         check_condition(report, f"{path}.when[{index}]", condition, action)
     if action is Action.DENY:

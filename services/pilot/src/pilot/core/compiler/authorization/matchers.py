@@ -12,12 +12,16 @@ from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.path.match.uri_template.v3 import uri_template_match_pb2
 from envoy.type.matcher.v3 import metadata_pb2, path_pb2, regex_pb2, string_pb2, value_pb2
 from meshcore.path_template import envoy_template
+from meshcore.regular_expression import regex_fault
 
+from pilot.core.compiler.authorization.unfit import Unfit
 from pilot.core.compiler.messages import any_of
 
 Text: TypeAlias = string_pb2.StringMatcher
 Value: TypeAlias = value_pb2.ValueMatcher
 ANY_TEXT = ".+"
+_SURELY_SMALL = 4096
+"""Characters of an expression of ours that Envoy takes whatever they are: each is a handful of RE2's instructions."""
 _SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
 
 
@@ -27,7 +31,9 @@ def quoted(text: str) -> str:
 
 
 def regex(expression: str) -> Text:
-    """An expression for all of the text."""
+    """An expression for all of the text; `Unfit` when Envoy would refuse the whole listener for its size."""
+    if len(expression) > _SURELY_SMALL and (fault := regex_fault(expression)):
+        raise Unfit(f"as a regular expression {fault}")
     return Text(safe_regex=regex_pb2.RegexMatcher(regex=expression))
 
 
