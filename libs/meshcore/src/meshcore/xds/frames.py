@@ -131,7 +131,7 @@ class Frames:
     serials only grow.
     """
 
-    def __init__(self, budget: int = 64 << 20) -> None:
+    def __init__(self, budget: int = 96 << 20) -> None:
         self._budget = budget
         self._used = 0
         self._serial = 0

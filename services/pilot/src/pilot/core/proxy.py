@@ -254,12 +254,13 @@ def parse_node(node: Message | Mapping[str, Any]) -> Proxy:
     )
 
 
-def _document(node: Message) -> Mapping[str, Any]:
+def _document(node: Any) -> Mapping[str, Any]:
+    """What is read of it: the rest, 500 names of extensions in the case of Envoy, would take forty times as long."""
     try:
-        found: dict[str, Any] = json_format.MessageToDict(node, preserving_proto_field_name=True)
+        metadata, locality = map(json_format.MessageToDict, (node.metadata, node.locality))
     except json_format.SerializeToJsonError as error:
         raise _invalid(f"the node has no JSON form: {error}") from None
-    return found
+    return {"id": node.id, "metadata": metadata, "locality": locality}
 
 
 def classify(proxy: Proxy, selection: Selection) -> ProxyClass:

@@ -4,7 +4,7 @@ A route configuration is joined from the bytes of its virtual hosts. Of a class 
 every virtual host that no change concerns.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from itertools import chain
@@ -24,11 +24,20 @@ from pilot.core.compiler.virtual_hosts import HostPart, catch_all, service_host,
 from pilot.core.proxy import Interception
 from pilot.core.registry import Port, Resolution, Service
 from pilot.core.visibility.scoping import Scope, route_hosts
+from pilot.core.visibility.seen import Routes, changed_routes
 
 MAX_DIRECT_RESPONSE = 1 << 20
 _MANY = 100
 """Hosts that may be concerned by a change before all are looked at again."""
-Places = Sequence[tuple[Service, Port]]
+
+
+class Places(tuple[tuple[Service, Port], ...]):
+    """The ports of services that a route configuration is for, in the order of services."""
+
+    @cached_property
+    def hosts(self) -> frozenset[str]:
+        """Of the services."""
+        return frozenset(service.host for service, _ in self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +56,7 @@ class _Kept:
     @cached_property
     def concerned_by(self) -> frozenset[str]:
         """The hosts by which those of services are what they are."""
-        own = frozenset(service.host for service, _ in self.places)
-        return own.union(*(part.uses for part in self.of_services if part.uses))
+        return self.places.hosts.union(*[part.uses for part in self.of_services if part.uses])
 
 
 def route_resources(work: Compilation, names: Iterable[str]) -> Iterator[Compiled]:
@@ -91,16 +99,23 @@ def _concerned(work: Compilation, before: Newest) -> frozenset[str] | None:
         old, new = set(map(id, then.services)), set(map(id, now.services))
         found.update(service.host for service in now.services if id(service) not in old)
         found.update(service.host for service in then.services if id(service) not in new)
-    old, new = set(map(id, then.virtual_services)), set(map(id, now.virtual_services))
-    for config in (*then.virtual_services, *now.virtual_services):
-        if id(config) not in old or id(config) not in new:
-            patterns.update(route_hosts(config, work.proxy_class.domain))
+    for config in _changed_routes(work, then, now):
+        patterns.update(route_hosts(config, work.proxy_class.domain))
     for pattern in patterns:
         if is_wildcard(pattern):
             found.update(host for host in now.services.by_host if host_matches(pattern, host))
         else:
             found.add(pattern)
     return frozenset(found) if len(found) <= _MANY else None
+
+
+def _changed_routes(work: Compilation, then: Scope, now: Scope) -> Routes:
+    """The VirtualServices that are others; of what everybody sees it is looked up once, whoever has others ahead."""
+    old, new = then.behind, now.behind
+    if old is None or new is None:
+        return changed_routes(then.virtual_services, now.virtual_services)
+    public = work.newest_of_all("changed routes", (old, new), lambda _: changed_routes(old.public, new.public))
+    return (*public, *changed_routes(then.ahead, now.ahead))
 
 
 def _made(work: Compilation, name: str, known: _Kept | None, concerned: frozenset[str] | None) -> _Kept | None:
@@ -114,6 +129,13 @@ def _made(work: Compilation, name: str, known: _Kept | None, concerned: frozense
         parts = tuple(build(service, port) for service, port in places)
     elif places is known.places and concerned.isdisjoint(known.concerned_by):
         parts = known.of_services
+    elif places is known.places:
+        parts = tuple(
+            part
+            if service.host not in concerned and (not part.uses or concerned.isdisjoint(part.uses))
+            else build(service, port)
+            for (service, port), part in zip(places, known.of_services, strict=True)
+        )
     else:
         old = {
             (id(service), port.number): part
@@ -142,15 +164,16 @@ def _of_one_service(
         return known
     part = service_host(work, service, port, proxy=False, only=True)
     made = _joined(work, name, (part,), ignore_port=True, contested=False)
-    return _Kept(((service, port),), (part,), (), False, made)
+    return _Kept(Places(((service, port),)), (part,), (), False, made)
 
 
 def _all_places(work: Compilation) -> Places:
     """The HTTP proxy has every HTTP port of every service, told apart by the host's port."""
     services = work.scope.services
 
-    def build(_: Before) -> Places:
-        return tuple((one, port) for one in services for port in one.ports if _is_routed(port) and not _is_alias(one))
+    def build(before: Before) -> Places:
+        every = ((one, port) for one in services for port in one.ports)
+        return _kept(before, (place for place in every if _is_routed(place[1]) and not _is_alias(place[0])))
 
     return work.newest_of_all("places", (services,), build)
 
@@ -158,22 +181,24 @@ def _all_places(work: Compilation) -> Places:
 def _places_on(work: Compilation, number: int) -> Places:
     """A captured port has the services with HTTP there, or those alone that a Sidecar imports on it."""
     services, imported = work.scope.services, work.scope.hosts_on(number)
+
+    def build(before: Before) -> Places:
+        every = services.on_port.get(number, ())
+        of_port = (one for one in every if (_is_routed(one[1]) if imported is None else one[0].host in imported))
+        return _kept(before, (place for place in of_port if not _is_alias(place[0])))
+
+    what = ("places", number)
     if imported is None:
-        return work.newest_of_all(
-            ("places", number),
-            (services,),
-            lambda _: tuple(
-                place for place in services.on_port.get(number, ()) if _is_routed(place[1]) and not _is_alias(place[0])
-            ),
-        )
-    return work.newest(
-        ("places", number),
-        (services,),
-        lambda _: tuple(
-            place for place in services.on_port.get(number, ()) if place[0].host in imported and not _is_alias(place[0])
-        ),
-        imported,
-    )
+        return work.newest_of_all(what, (services,), build)
+    return work.newest(what, (services,), build, imported)
+
+
+def _kept(before: Before, places: Iterable[tuple[Service, Port]]) -> Places:
+    """The places of before, where they are the same."""
+    made = Places(places)
+    old: Places | None = None if before is None else before.value
+    same = old is not None and len(old) == len(made)
+    return old if old and same and all(a is b for (a, _), (b, _) in zip(old, made, strict=True)) else made
 
 
 def _is_routed(port: Port) -> bool:

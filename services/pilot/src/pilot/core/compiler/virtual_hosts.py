@@ -55,6 +55,8 @@ class HostPart:
     """Whose rules it has."""
     uses: frozenset[str] = _NO_HOSTS
     """Other hosts by which it is what it is: the destinations of its rules."""
+    has_company: bool = False
+    """Whether its VirtualService is for other hosts, too."""
 
     @cached_property
     def made_of(self) -> tuple[tuple[ConfigRef, ConfigRef], ...]:
@@ -108,11 +110,7 @@ def unknown_hosts(work: Compilation, number: int, known: Iterable[HostPart], *, 
     that it names beside them (Istio's rule). `known` are those of services."""
     rules, domain, by_host = host_rules(work), work.proxy_class.domain, work.scope.by_host
     wanted = [(host, number) for host in (*rules.exact, *rules.wildcard) if host not in by_host] if number == 80 else []
-    ruled = {
-        (part.port, part.config.path): part.config
-        for part in known
-        if part.config and len(part.config.object.spec.hosts) > 1
-    }
+    ruled = {(part.port, part.config.path): part.config for part in known if part.has_company and part.config}
     for (port, path), beside in ruled.items():
         for host in route_hosts(beside, domain):
             config = None if host in by_host else _config_for(work, host, port)
@@ -141,7 +139,9 @@ def _part(
     written = tuple(item.unversioned if item.kind in _SERVICES else item for item in origins)
     body = routes.body + metadata_field(VIRTUAL_HOST_METADATA, written)
     asked = tuple(dict.fromkeys(map(str.lower, domains)))
-    return HostPart(virtual_host_name(host, port), asked, body, origins, routes.problems, port, config, routes.uses)
+    company = config is not None and len(config.object.spec.hosts) > 1
+    name = virtual_host_name(host, port)
+    return HostPart(name, asked, body, origins, routes.problems, port, config, routes.uses, company)
 
 
 @dataclass(frozen=True, eq=False)

@@ -200,12 +200,12 @@ def _parted(snapshot: MeshSnapshot, known: PublicRoutes, namespace: str) -> tupl
     """The namespace's own and those that are exported to it by name; those of everybody else."""
     own = [config for config in known.private if config.namespace == namespace]
     if namespace in snapshot.by_namespace.get("VirtualService", {}):
-        own += [config for config in known.public if config.namespace == namespace]
+        own += known.of(namespace)
     named = (config for config in known.private if config.namespace != namespace)
     ahead = (
         config for config in (*oldest_first(own), *named) if virtual_service_is_visible(snapshot, config, namespace)
     )
-    return tuple(ahead), tuple(config for config in known.public if config.namespace != namespace)
+    return tuple(ahead), known.of_others(namespace)
 
 
 def _unknown(snapshot: MeshSnapshot, sidecar: Config[Sidecar] | None) -> str:

@@ -90,6 +90,18 @@ class PublicRoutes:
     private: Routes
 
     @cached_property
+    def _owners(self) -> tuple[str, ...]:
+        return tuple(config.namespace for config in self.public)
+
+    def of(self, namespace: str) -> Routes:
+        """Those of one namespace among the public ones."""
+        return tuple(config for config, owner in zip(self.public, self._owners, strict=True) if owner == namespace)
+
+    def of_others(self, namespace: str) -> Routes:
+        """Those of all others."""
+        return tuple(config for config, owner in zip(self.public, self._owners, strict=True) if owner != namespace)
+
+    @cached_property
     def of_mesh(self) -> "PublicRoutes":
         """Those alone that are bound to the mesh."""
         return PublicRoutes(tuple(filter(_is_of_mesh, self.public)), tuple(filter(_is_of_mesh, self.private)))
@@ -106,6 +118,12 @@ def public_routes(spaces: Mapping[str, Routes], mesh: MeshConfig) -> PublicRoute
                 targets = spec.export_to or mesh.default_virtual_service_export_to
                 (public if PUBLIC in targets else private).append(config)
     return PublicRoutes(oldest_first(public), oldest_first(private))
+
+
+def changed_routes(before: Routes, after: Routes) -> Routes:
+    """Those that one of the two has and the other has not."""
+    then, now = set(map(id, before)), set(map(id, after))
+    return tuple(config for config in (*before, *after) if id(config) not in then or id(config) not in now)
 
 
 def _is_of_mesh(config: Config[VirtualService]) -> bool:
