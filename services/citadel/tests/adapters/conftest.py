@@ -1,6 +1,7 @@
 """A Citadel in this process over real TLS, with an issuer of workload tokens beside it."""
 
 import asyncio
+import base64
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, struct_pb2
 from meshcore.http import listening
 from meshcore.runtime import running
+from meshcore.testing.addresses import claim
+from meshcore.testing.galley import GalleyProcess
+from meshcore.testing.galley import running as serving
 from meshcore.testing.identity import TestCa
 from meshcore.testing.postgres import postgres_server
 from meshcore.tls import (
@@ -324,6 +328,14 @@ def in_force(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AuthorityInForce]:
 def start_citadel() -> Callable[..., contextlib.AbstractAsyncContextManager[Citadel]]:
     """For tests that need other settings, or more than one life of the service."""
     return citadel_running
+
+
+@pytest.fixture
+def galley(tmp_path: Path) -> Iterator[GalleyProcess]:
+    """A real config API, which speaks Kubernetes and keeps Secrets."""
+    kek = {"GALLEY_KEK": base64.b64encode(bytes(32)).decode()}
+    with claim() as block, serving(GalleyProcess(tmp_path / "galley", block.address(), settings=kek)) as process:
+        yield process
 
 
 @pytest.fixture(name="stock_messages")

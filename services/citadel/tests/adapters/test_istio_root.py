@@ -4,7 +4,6 @@ import base64
 from datetime import timedelta
 
 import pytest
-import yaml
 from citadel.adapters.first_start import InitOptions, initialise
 from citadel.adapters.init_command import init
 from citadel.adapters.istio_root import IstioRoot
@@ -13,10 +12,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from meshcore.errors import MeshError
-from meshcore.testing.addresses import claim
 from meshcore.testing.authorities import Authority, make_authority
-from meshcore.testing.galley import TOKEN, GalleyProcess, running
+from meshcore.testing.galley import TOKEN
 from meshcore.testing.identity import TestCa, make_ca
+from meshcore.testing.kubeconfig import write_kubeconfig
 
 FRONT = "spiffe://cluster.local/ns/shop/sa/front"
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -25,24 +24,9 @@ SECRETS = "/api/v1/namespaces/istio-system/secrets"
 
 
 @pytest.fixture
-def galley(tmp_path):
-    kek = {"GALLEY_KEK": base64.b64encode(bytes(32)).decode()}
-    with claim() as block, running(GalleyProcess(tmp_path / "galley", block.address(), settings=kek)) as process:
-        yield process
-
-
-@pytest.fixture
 def options(tmp_path):
     def options(url, ca_pem, *, use_cacerts=False):
-        ca = base64.b64encode(ca_pem).decode()
-        document = {
-            "current-context": "one",
-            "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
-            "clusters": [{"name": "one", "cluster": {"server": url, "certificate-authority-data": ca}}],
-            "users": [{"name": "one", "user": {"token": TOKEN}}],
-        }
-        path = tmp_path / "kubeconfig"
-        path.write_text(yaml.safe_dump(document))
+        path = write_kubeconfig(tmp_path / "kubeconfig", url, ca_pem, TOKEN)
         root = IstioRoot(path, "istio-system", use_cacerts)
         return InitOptions(tmp_path / "identity", Installation("cluster.local"), timedelta(days=365), istio_root=root)
 

@@ -5,37 +5,21 @@ import base64
 from dataclasses import replace
 
 import pytest
-import yaml
 from citadel.adapters import namespace_keeper
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from meshcore.testing import openssl
-from meshcore.testing.addresses import claim
 from meshcore.testing.authorities import crl_pem, make_authority
-from meshcore.testing.galley import TOKEN, GalleyProcess, running
+from meshcore.testing.galley import TOKEN
+from meshcore.testing.kubeconfig import write_kubeconfig
 
 FRONT = "spiffe://cluster.local/ns/shop/sa/front"
 
 
 @pytest.fixture
-def galley(tmp_path):
-    kek = {"GALLEY_KEK": base64.b64encode(bytes(32)).decode()}
-    with claim() as block, running(GalleyProcess(tmp_path / "galley", block.address(), settings=kek)) as process:
-        yield process
-
-
-@pytest.fixture
 def settings(tmp_path, galley, monkeypatch):
     monkeypatch.setattr(namespace_keeper, "LOOK_EVERY", 0.2)
-    ca = base64.b64encode(galley.ca.root_pem).decode()
-    document = {
-        "current-context": "one",
-        "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
-        "clusters": [{"name": "one", "cluster": {"server": galley.url, "certificate-authority-data": ca}}],
-        "users": [{"name": "one", "user": {"token": TOKEN}}],
-    }
-    path = tmp_path / "kubeconfig"
-    path.write_text(yaml.safe_dump(document))
+    path = write_kubeconfig(tmp_path / "kubeconfig", galley.url, galley.ca.root_pem, TOKEN)
     return {"kubeconfig": path, "keep_namespaces": True, "key_and_cert_secrets": True}
 
 

@@ -1,20 +1,18 @@
 """Every way to prove who one is, and what proves nothing. Numbers of attacks are those of docs/security-tests.md."""
 
 import asyncio
-import base64
 import ipaddress
 from datetime import UTC, datetime, timedelta
 
 import jwt
 import pytest
-import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from meshcore.http import listening
 from meshcore.runtime import tasks
-from meshcore.testing.addresses import claim
-from meshcore.testing.galley import TOKEN, GalleyProcess, running
+from meshcore.testing.galley import TOKEN
 from meshcore.testing.identity import make_ca
+from meshcore.testing.kubeconfig import write_kubeconfig
 from meshcore.tls import Bundle, ServiceIdentity, TrustFollower
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse
@@ -176,26 +174,6 @@ async def test_a_forwarded_certificate_counts_from_named_gateways_only(
                 assert await other.call(sign(KEY), *header) == REFUSED
 
 
-@pytest.fixture
-def galley(tmp_path):
-    with claim() as block, running(GalleyProcess(tmp_path / "galley", block.address())) as process:
-        yield process
-
-
-def kubeconfig(path, url, ca_pem: bytes | None, token: str):
-    cluster = {"server": url}
-    if ca_pem is not None:
-        cluster["certificate-authority-data"] = base64.b64encode(ca_pem).decode()
-    document = {
-        "current-context": "one",
-        "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
-        "clusters": [{"name": "one", "cluster": cluster}],
-        "users": [{"name": "one", "user": {"token": token}}],
-    }
-    path.write_text(yaml.safe_dump(document))
-    return path
-
-
 async def workload_token(galley, *audiences):
     async with galley.client() as client:
         for path, name in (("/api/v1/namespaces", "shop"), ("/api/v1/namespaces/shop/serviceaccounts", "front")):
@@ -207,10 +185,10 @@ async def workload_token(galley, *audiences):
 
 async def test_an_api_server_vouches_for_tokens(tmp_path, galley, identity_directory, issuer, start_citadel, sign):
     """Attacks 6 and 10: by TokenReview at our own config API; what it does not know, or cannot be asked, is nobody."""
-    config = kubeconfig(tmp_path / "kubeconfig", galley.url, galley.ca.root_pem, TOKEN)
+    config = write_kubeconfig(tmp_path / "kubeconfig", galley.url, galley.ca.root_pem, TOKEN)
     remote = tmp_path / "remote"
     remote.mkdir()
-    kubeconfig(remote / "west.kubeconfig", galley.url, galley.ca.root_pem, TOKEN)
+    write_kubeconfig(remote / "west.kubeconfig", galley.url, galley.ca.root_pem, TOKEN)
     good = bearer(await workload_token(galley, "istio-ca"))
     only = {"token_issuer": None, "kubeconfig": config, "remote_kubeconfigs": remote}
     async with start_citadel(identity_directory, issuer, **only) as citadel:
@@ -241,7 +219,7 @@ async def test_a_token_is_reviewed_by_the_cluster_that_its_bearer_names_and_by_n
     configs = {name: tmp_path / name for name in answering}
     for name, token in answering.items():
         configs[name].mkdir()
-        kubeconfig(configs[name] / "west.kubeconfig", galley.url, galley.ca.root_pem, token)
+        write_kubeconfig(configs[name] / "west.kubeconfig", galley.url, galley.ca.root_pem, token)
     west = ("clusterid", "west")
     for local, remote, here, there in (("token", "other", FRONT, None), ("other", "token", None, FRONT)):
         only = {
@@ -260,7 +238,7 @@ async def test_a_token_is_reviewed_by_the_cluster_that_its_bearer_names_and_by_n
 async def test_the_oidc_issuer_is_asked_before_the_api_server(
     tmp_path, galley, identity_directory, issuer, start_citadel, sign
 ):
-    config = kubeconfig(tmp_path / "kubeconfig", galley.url, galley.ca.root_pem, TOKEN)
+    config = write_kubeconfig(tmp_path / "kubeconfig", galley.url, galley.ca.root_pem, TOKEN)
     async with start_citadel(identity_directory, issuer, kubeconfig=config) as citadel:
         await citadel.runtime.readiness.wait()
         for token, proof in (
@@ -289,7 +267,7 @@ async def test_answers_that_are_none_prove_nobody(tmp_path, identity_directory, 
 
     app = Starlette(routes=[Route("/apis/authentication.k8s.io/v1/tokenreviews", answer, methods=["POST"])])
     async with listening(app, "127.0.0.1", 0) as port:
-        config = kubeconfig(tmp_path / "kubeconfig", f"http://127.0.0.1:{port}", None, "x")
+        config = write_kubeconfig(tmp_path / "kubeconfig", f"http://127.0.0.1:{port}", None, "x")
         async with start_citadel(identity_directory, issuer, token_issuer=None, kubeconfig=config) as citadel:
             for _ in answers:
                 assert await citadel.call(sign(KEY), bearer("t")) == REFUSED

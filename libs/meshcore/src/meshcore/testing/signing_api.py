@@ -22,13 +22,13 @@ from threading import Condition, Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from meshcore.testing.authorities import Authority
 from meshcore.testing.identity import make_ca
+from meshcore.testing.kubeconfig import write_kubeconfig
 
 PATH = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 TOKEN = "the-token-of-citadel-at-the-api"
@@ -59,17 +59,9 @@ class SigningApi:
     _events: list[tuple[int, str, Object]] = field(default_factory=list)
     _controllers: list[Thread] = field(default_factory=list)
 
-    def write_kubeconfig(self, path: Path, token: str = TOKEN) -> Path:
+    def write_kubeconfig(self, path: Path) -> Path:
         """A kubeconfig of Citadel's."""
-        ca = base64.b64encode(self.ca_pem).decode()
-        content = {
-            "current-context": "one",
-            "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
-            "clusters": [{"name": "one", "cluster": {"server": self.url, "certificate-authority-data": ca}}],
-            "users": [{"name": "one", "user": {"token": token}}],
-        }
-        path.write_text(yaml.safe_dump(content))
-        return path
+        return write_kubeconfig(path, self.url, self.ca_pem, TOKEN)
 
     def note(self, kind: str, document: Object) -> None:
         """A new version of an object, which watchers see."""
