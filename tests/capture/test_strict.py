@@ -60,6 +60,7 @@ def test_attack_25_strict_refuses_plaintext_on_every_port(mesh):
             # of the agent and of Envoy themselves: what a kubelet and Prometheus ask in plaintext
             assert status(address, 15021, "healthz/ready") == "200"
             assert status(address, 15020, "healthz/ready") == "200"
+            assert status(address, 15090, "stats/prometheus") == "200"
         wait_until("plaintext is taken again", lambda: status(address, 8080) == "200")
 
 

@@ -383,6 +383,25 @@ async def test_attack_38_nobody_there_denies_unless_it_is_to_fail_open(block: Cl
             assert (await door.ask()).status == wanted, more
 
 
+async def test_attack_38_a_provider_whose_name_is_not_known_denies_what_it_would_be_asked(
+    block: Claim, tmp_path: Path
+) -> None:
+    """The name of the service is nobody's; or it is that of a ServiceEntry, and DNS does not know it."""
+    entry = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: away, namespace: shop}
+spec: {hosts: [nobody.invalid], ports: [{number: 8000, name: http, protocol: HTTP}], resolution: DNS}
+---
+"""
+    rules = policy("[{to: [{operation: {paths: [/asked]}}]}]", "CUSTOM", more=ASK % "judge")
+    for config, name in (("", "nobody.shop.svc.cluster.local"), (entry, "nobody.invalid")):
+        provider = {"name": "judge", "envoyExtAuthzHttp": {"service": name, "port": 8000}}
+        async with guarded(block, tmp_path, config + rules, {"extensionProviders": [provider]}) as door:
+            assert (await door.ask("/asked")).status == REFUSED, name
+            assert (await door.ask("/other")).status == 200, name
+
+
 @pytest.mark.parametrize("port", [8001, 0, 99999])
 async def test_attack_38_a_provider_that_is_not_there_denies_what_it_would_be_asked(
     block: Claim, tmp_path: Path, port: int

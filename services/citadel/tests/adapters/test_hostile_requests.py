@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import ipaddress
 from collections import Counter
 from datetime import timedelta
@@ -137,6 +138,44 @@ async def test_weak_and_odd_keys_are_refused_strong_ones_taken(citadel):
         request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, algorithm)
         leaf = leaf_of(await citadel.create(pem_of(request), token=token))
         assert leaf.public_key() == key.public_key()
+
+
+def der(tag: int, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    size = len(body)
+    return bytes([tag]) + (bytes([size]) if size < 128 else b"\x82" + size.to_bytes(2, "big")) + body
+
+
+def rsa_request(modulus: int, exponent: int, private: int) -> str:
+    """A request with such a key, rightly signed; libraries make none of these."""
+
+    def number(value: int) -> bytes:
+        return der(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+    def algorithm(last: int) -> bytes:
+        return der(0x30, der(0x06, bytes.fromhex("2a864886f70d0101") + bytes([last])), b"\x05\x00")
+
+    public = der(0x30, algorithm(1), der(0x03, b"\x00", der(0x30, number(modulus), number(exponent))))
+    asked = der(0x30, number(0), der(0x30), public, b"\xa0\x00")
+    digest = hashlib.sha256(asked).digest()
+    info = der(0x30, der(0x30, bytes.fromhex("0609608648016503040201"), b"\x05\x00"), der(0x04, digest))
+    size = (modulus.bit_length() + 7) // 8
+    padded = b"\x00\x01" + b"\xff" * (size - len(info) - 3) + b"\x00" + info
+    signature = pow(int.from_bytes(padded, "big"), private, modulus).to_bytes(size, "big")
+    text = base64.b64encode(der(0x30, asked, algorithm(11), der(0x03, b"\x00", signature))).decode()
+    return f"-----BEGIN CERTIFICATE REQUEST-----\n{text}\n-----END CERTIFICATE REQUEST-----\n"
+
+
+async def test_attack_4_keys_that_prove_nothing_are_refused(citadel):
+    """With an exponent of 1 everybody can sign; a modulus of 512 bits is broken in hours."""
+    made = rsa.generate_private_key(65537, 2048).private_numbers()
+    modulus = made.public_numbers.n
+    assert x509.load_pem_x509_csr(rsa_request(modulus, 65537, made.d).encode()).is_signature_valid
+    small = rsa.generate_private_key(65537, 1024).private_numbers().p
+    token = citadel.issuer.token()
+    for csr in (rsa_request(modulus, 1, 1), rsa_request(small, 65537, pow(65537, -1, small - 1))):
+        assert (await citadel.refusal(csr, token=token))[0] == "INVALID_ARGUMENT"
+    assert await citadel.create(rsa_request(modulus, 65537, made.d), token=token)
 
 
 @pytest.mark.parametrize(

@@ -250,9 +250,49 @@ async def test_the_oidc_issuer_is_asked_before_the_api_server(
             assert max(rows, key=lambda row: row["issued_at"])["proof"] == proof
 
 
-async def test_answers_that_are_none_prove_nobody(tmp_path, identity_directory, issuer, start_citadel, sign):
+def review(name="system:serviceaccount:shop:front", groups=("system:serviceaccounts",), **more):
+    user = {"username": name, "groups": list(groups)}
+    return {"authenticated": True, "audiences": ["istio-ca"], "user": user} | more
+
+
+ODD_REVIEWS = [
+    review(authenticated=False),
+    review(authenticated="true"),
+    review("admin"),
+    review("admin", ["system:masters"]),
+    review(groups=[]),
+    review(groups=["system:serviceaccounts:shop"]),
+    review("system:serviceaccount:shop"),
+    review("system:serviceaccount:shop:front:x:y"),
+    review("system:serviceaccount:shop:front/../admin"),
+    review(audiences=[]),
+    review(audiences=["elsewhere"]),
+    review(error="the token has expired"),
+]
+"""Of tokens that are no service account's, or not for an authority (attack 6)."""
+
+
+async def test_a_review_of_the_usual_form_proves_somebody(tmp_path, identity_directory, issuer, start_citadel, sign):
+    """So that what the odd ones lack is what they are refused for."""
+    app = Starlette(
+        routes=[
+            Route(
+                "/apis/authentication.k8s.io/v1/tokenreviews",
+                lambda _: JSONResponse({"status": review()}, 201),
+                methods=["POST"],
+            )
+        ]
+    )
+    async with listening(app, "127.0.0.1", 0) as port:
+        config = write_kubeconfig(tmp_path / "kubeconfig", f"http://127.0.0.1:{port}", None, "x")
+        async with start_citadel(identity_directory, issuer, token_issuer=None, kubeconfig=config) as citadel:
+            assert uri_of(await citadel.call(sign(KEY), bearer("t"))) == FRONT
+
+
+async def test_attack_6_answers_that_are_none_prove_nobody(tmp_path, identity_directory, issuer, start_citadel, sign):
     """An API server that answers with anything else than a review: too much, nonsense, an error, a redirect."""
     answers = [
+        *(JSONResponse({"status": one}, 201) for one in ODD_REVIEWS),
         JSONResponse({"status": {"authenticated": True}}, 201),
         JSONResponse([], 201),
         PlainTextResponse("x" * 300_000, 201),

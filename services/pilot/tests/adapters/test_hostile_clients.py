@@ -1,5 +1,6 @@
 """What a client of ADS may throw at Pilot: it is refused or bounded, and the client beside it notices nothing."""
 
+import asyncio
 import math
 from types import MappingProxyType
 
@@ -78,6 +79,56 @@ async def test_attack_19_no_secret_is_had_on_the_plaintext_port(serve_mesh, work
             answer = discovery_pb2.DiscoveryResponse.FromString(await call.read())
             assert (answer.type_url, list(answer.resources)) == (SECRET_TYPE, [])
             call.cancel()
+
+
+async def test_attack_18_a_proven_proxy_has_the_secrets_that_its_config_refers_to_and_no_other(
+    serve_mesh, workload_credentials
+):
+    """Names of another namespace, that climb, of too many parts, of none: passed over, and what is its own comes."""
+    one, two = (make_ca().issue(None, dns=["shop.test"]) for _ in range(2))
+    odd = [
+        "kubernetes://bank/cert",
+        "kubernetes-gateway://bank/cert",
+        "kubernetes-gateway://shop/cert",
+        "kubernetes://../bank/cert",
+        "kubernetes://shop/../bank/cert",
+        "kubernetes://",
+        "kubernetes://a/b/c",
+        "configmap://bank/roots",
+        "invalid://",
+        "file-cert:/etc/shadow~/etc/shadow",
+        "",
+        "x" * 100_000,
+    ]
+    async with serve_mesh(compile_class=with_a_secret) as mesh:
+
+        def take(version, pair):
+            for space in ("bank", "shop"):
+                data = {"tls.crt": pair.chain, "tls.key": pair.key.pem}
+                mesh.hub.take_secret((space, "cert"), SecretState(version, data))
+
+        take("1", one)
+        async with AdsClient(mesh.secure, node("a", "shop"), workload_credentials(), types=[SECRET_TYPE]) as client:
+            await client.ask(SECRET_TYPE, [*odd, SECRET])
+            await client.until(lambda: SECRET in client.names(SECRET_TYPE))
+            take("2", two)
+            await client.until(lambda: two.key.pem in client.held[SECRET_TYPE][SECRET].body)
+            assert client.names(SECRET_TYPE) == {SECRET}
+            assert mesh.hub.engine.wanted_secrets().keys() == {("shop", "cert")}
+
+
+async def test_attack_42_half_a_tls_handshake_holds_up_nobody(secure_mesh, workload_credentials):
+    """Three hundred connections that say nothing, or half a hello, and stay."""
+    port = int(secure_mesh.secure.rpartition(":")[2])
+    half = [await asyncio.open_connection("127.0.0.1", port) for _ in range(300)]
+    for number, (_, writer) in enumerate(half):
+        writer.write(b"\x16\x03\x01\x02\x00\x01" * (number % 2))
+    async with AdsClient(secure_mesh.secure, node("a", "shop"), workload_credentials()) as client:
+        await client.until(lambda: client.names(LISTENER_TYPE))
+        await is_served(secure_mesh, client, "reviews")
+        assert len(secure_mesh.hub.engine.streams) == 1
+    for _, writer in half:
+        writer.transport.abort()
 
 
 def odd_metadata():

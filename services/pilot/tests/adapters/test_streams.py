@@ -114,7 +114,7 @@ async def test_a_client_that_takes_nothing_keeps_its_place_in_the_line_no_longer
         assert mesh.hub.engine.find("stuck.shop") is None
 
 
-async def test_silent_clients_hold_up_nobody(serve_mesh, workload_credentials):
+async def test_attack_42_silent_clients_hold_up_nobody(serve_mesh, workload_credentials):
     """Two that say nothing at all, and two that never answer what they are sent, where there are two places."""
     async with serve_mesh(push_throttle=2, first_config_timeout="10m") as mesh, contextlib.AsyncExitStack() as silent:
         for number in range(2):

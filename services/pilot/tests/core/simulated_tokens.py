@@ -74,10 +74,27 @@ def _required(config: Any, wanted: Any, path: str, headers: Mapping[str, str]) -
     for verdict, claims in verdicts:
         if verdict == _GOOD:
             return verdict, claims
+    if any(item.HasField("allow_missing") for item in items):
+        verdict, claims = _whoever_vouches(config, path, headers)
+        if verdict in (_GOOD, _MISSED):
+            return _GOOD, claims
     said = [verdict for verdict, _ in verdicts if verdict not in (_MISSED, _STRANGE)] or [verdicts[-1][0]]
-    if said[-1] == _MISSED and any(item.HasField("allow_missing") for item in items):
-        return _GOOD, {}
     return said[-1], {}
+
+
+def _whoever_vouches(config: Any, path: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, Any]]:
+    """Every token must be good for one of the providers that look where it is."""
+    places: dict[str, list[Any]] = {}
+    for provider in config.providers.values():
+        for token in _found(provider, path, headers):
+            places.setdefault(token, []).append(provider)
+    claims: Mapping[str, Any] = {}
+    for token, providers in places.items():
+        verdicts = [_verified(provider, token) for provider in providers]
+        verdict, claims = next((one for one in verdicts if one[0] != _STRANGE), verdicts[-1])
+        if verdict != _GOOD:
+            return verdict, {}
+    return (_GOOD, claims) if places else (_MISSED, {})
 
 
 def _provider(provider: Any, path: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, Any]]:
