@@ -27,6 +27,8 @@ def identity_of_review(answer: object, audiences: Collection[str], trust_domain:
     status = answer.get("status") if isinstance(answer, Mapping) else None
     if not isinstance(status, Mapping) or status.get("authenticated") is not True:
         raise TokenRefused("the API server does not know the token")
+    if status.get("error"):
+        raise TokenRefused("the API server could not check the token")
     named = status.get("audiences")
     if not isinstance(named, list) or not set(audiences) & {name for name in named if isinstance(name, str)}:
         raise TokenRefused("the token is for another audience")
