@@ -77,3 +77,16 @@ def test_an_absent_name_is_told_once():
     first = plan_transition(ENDPOINT_TYPE, NOTHING, NOTHING, some)
     assert first.removed == ("x",)
     assert plan_transition(ENDPOINT_TYPE, first.after, NOTHING, some).empty
+
+
+def test_who_comes_with_what_it_is_to_have_holds_the_target_and_all_who_come_with_the_same_hold_one_mapping():
+    frames, target = Frames(), resources(a="1", b="2")
+    versions = {name: one.version for name, one in target.items()}
+    assert frames.holdings(CLUSTER_TYPE, versions, target) is target
+    older = {"a": target["a"].version, "b": "older", "c": "gone"}
+    held = frames.holdings(CLUSTER_TYPE, older, target)
+    assert held["a"] is target["a"]
+    assert [(held[name].version, held[name].body) for name in "bc"] == [("older", b""), ("gone", b"")]
+    assert frames.holdings(CLUSTER_TYPE, dict(older), target) is held
+    assert frames.holdings(CLUSTER_TYPE, older, resources(a="1", b="2")) is not held
+    assert frames.holdings(CLUSTER_TYPE, {"a": versions["a"]}, target) == {"a": target["a"]}

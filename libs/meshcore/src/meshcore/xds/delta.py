@@ -1,7 +1,7 @@
 """The incremental front end: DeltaDiscoveryRequest in, DeltaDiscoveryResponse out. Pure."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from envoy.service.discovery.v3 import discovery_pb2
@@ -9,7 +9,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from meshcore.xds import wire
 from meshcore.xds.frames import Frames, Transition, plan_transition
 from meshcore.xds.request import Rejection, Request, Wish
-from meshcore.xds.resource import PackedResource, Resources
+from meshcore.xds.resource import Resources
 from meshcore.xds.subscription import Subscription
 from meshcore.xds.types import EXTENSION_CONFIG_TYPE, NAME_TABLE_TYPE, SECRET_TYPE
 
@@ -37,7 +37,7 @@ def first_wish(request: Request) -> Wish:
     A reconnecting client lists what it holds: unchanged resources are not sent again, and with nothing to say nothing
     is sent. The name table is always answered: that is how an agent learns that Pilot serves it.
     """
-    held = _known_versions(request.type_url, request.initial_versions)
+    held = request.initial_versions
     subscription = Subscription.first(request.type_url, request.subscribe)
     answer = request.type_url == NAME_TABLE_TYPE or (subscription.wildcard and not held)
     return Wish(subscription, held=held, answer=answer)
@@ -114,7 +114,3 @@ def content_version(move: Transition) -> str:
     for name in move.removed:
         digest.update(f"-{name}\0".encode())
     return digest.hexdigest()
-
-
-def _known_versions(type_url: str, versions: Mapping[str, str]) -> Resources:
-    return {name: PackedResource(type_url, name, version, b"") for name, version in versions.items()}

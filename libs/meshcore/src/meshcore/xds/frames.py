@@ -137,6 +137,7 @@ class Frames:
         self._serial = 0
         self._moves: OrderedDict[tuple[object, ...], tuple[Transition, Resources, Resources, int]] = OrderedDict()
         self._subscriptions: dict[Subscription, Subscription] = {}
+        self._holdings: OrderedDict[tuple[object, ...], tuple[Resources, Resources]] = OrderedDict()
         self._names = 0
         """How many names the subscriptions have together."""
         self.built = 0
@@ -154,6 +155,24 @@ class Frames:
         self._names += len(subscription.names)
         self._subscriptions[subscription] = subscription
         return subscription
+
+    def holdings(self, type_url: str, versions: Mapping[str, str], target: Resources) -> Resources:
+        """What a client holds that comes with these versions, the same mapping for all that come with the same: the
+        target, if it has that as it is. Of what the target has in another form nothing is known but the version."""
+        known = target.get
+        if len(versions) == len(target) and all(
+            (one := known(name)) is not None and one.version == version for name, version in versions.items()
+        ):
+            return target
+        key = (type_url, id(target), frozenset(versions.items()))
+        found = self._holdings.get(key)
+        if found is None:
+            made = {name: _holding(type_url, name, version, known(name)) for name, version in versions.items()}
+            # The target is kept with it: its id stays its own.
+            found = self._holdings[key] = (target, MappingProxyType(made))
+            if len(self._holdings) > _HOLDINGS:
+                self._holdings.popitem(last=False)
+        return found[1]
 
     def transition(
         self,
@@ -201,6 +220,11 @@ class Frames:
             self._used -= spent + (0 if old.frame is None else len(old.frame.data))
 
 
+def _holding(type_url: str, name: str, version: str, known: PackedResource | None) -> PackedResource:
+    return known if known is not None and known.version == version else PackedResource(type_url, name, version, b"")
+
+
+_HOLDINGS = 256
 _MOVE_COST = 512
 _NAME_COST = 192
 """Bytes for each name of what one client alone holds: of names that nothing has, or of a choice of its own."""

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from meshcore.xds.resource import NOTHING, Resources
 from meshcore.xds.subscription import Subscription
 
 LONGEST_REASON = 64 * 1024
@@ -46,7 +45,7 @@ class Wish:
     """Names to send even if the client has them."""
     answer: bool = False
     """Whether the request must be answered, with an empty message if need be."""
-    held: Resources = field(default_factory=lambda: NOTHING)
-    """First request only: what the client says it holds."""
+    held: Mapping[str, str] = field(default_factory=dict)
+    """First request only: what the client says it holds, the version of each name."""
     restart: bool = False
     """Forget what was sent before and send everything again."""

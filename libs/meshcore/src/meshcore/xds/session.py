@@ -208,7 +208,8 @@ class AdsSession:
         channel.force |= wish.force
         channel.answer = channel.answer or wish.answer
         if wish.held:
-            channel.held = channel.taken = wish.held
+            target = self._target.of_type(channel.type_url)
+            channel.held = channel.taken = self._frames.holdings(channel.type_url, wish.held, target)
             if channel.type_url == CLUSTER_TYPE:
                 clusters = self._target.of_type(CLUSTER_TYPE)
                 gone = (name for name in wish.held if name not in clusters)

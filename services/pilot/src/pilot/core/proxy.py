@@ -258,7 +258,7 @@ def _document(node: Any) -> Mapping[str, Any]:
     """What is read of it: the rest, 500 names of extensions in the case of Envoy, would take forty times as long."""
     try:
         metadata, locality = map(json_format.MessageToDict, (node.metadata, node.locality))
-    except json_format.SerializeToJsonError as error:
+    except (json_format.Error, ValueError) as error:
         raise _invalid(f"the node has no JSON form: {error}") from None
     return {"id": node.id, "metadata": metadata, "locality": locality}
 
