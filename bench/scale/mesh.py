@@ -113,10 +113,15 @@ class Mesh:
             self.receipt(revision)
 
     def receipt(self, revision: int, seconds: float = 120) -> Convergence:
-        """The receipt of a revision that everybody has acknowledged."""
-        found = wait_for_receipt(self.pilot_api, revision, seconds)
-        assert found.complete, found
-        return found
+        """The receipt of a revision that everybody has acknowledged; asked for again while some of Pilot is silent."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = wait_for_receipt(self.pilot_api, revision, max(0.0, deadline - time.monotonic()))
+            if found.complete:
+                return found
+            assert found.silent, found
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
 
     def pid(self, name: str = "pilot") -> int:
         """Of a service; 0 while it does not run."""
