@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import yaml
+from cryptography.hazmat.primitives.asymmetric import rsa
 from mesh import Mesh, wait_until
 from meshcore.testing.identity import TestCa, make_ca
 from tls_hosts import HOST, NAMESPACE, Client, applied, ask, bound, gateway, issue, key_pair, revoking, secret
@@ -77,6 +78,21 @@ def test_one_file_format_and_the_other(mesh: Mesh, root: TestCa, tmp_path: Path)
     with applied(mesh, generic, gateway("generic", [HOST], tls), bound("generic", HOST)):
         assert wait_until("an answer without a certificate", Client(mesh, root).answer)[0] == 200
         assert Client(mesh, root, own, tmp_path).get()[0] == 200
+
+
+def test_of_two_certificates_a_client_is_shown_the_one_that_it_can_verify(mesh: Mesh, root: TestCa) -> None:
+    rsa_pair = root.issue(None, dns=[HOST], ips=[], key=rsa.generate_private_key(65537, 2048))
+    pairs = {"ECDHE-ECDSA-AES256-GCM-SHA384": issue(root, HOST), "ECDHE-RSA-AES256-GCM-SHA384": rsa_pair}
+    names = ["both-ec", "both-rsa"]
+    secrets = [secret(name, key_pair(pair)) for name, pair in zip(names, pairs.values(), strict=True)]
+    tls = {"mode": "SIMPLE", "credentialNames": names}
+    with applied(mesh, *secrets, gateway("both", [HOST], tls), bound("both", HOST)):
+        client = Client(mesh, root)
+        assert wait_until("an answer over TLS", client.answer)[0] == 200
+        client.speak_no_newer_than(ssl.TLSVersion.TLSv1_2)
+        for suite, pair in pairs.items():
+            client.offer(suite)
+            assert client.shown() == pair.chain
 
 
 def test_a_secret_that_is_not_there_holds_nobody_else_back(mesh: Mesh, root: TestCa) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from meshcore.tls.identity import ServiceIdentity, save_identity
@@ -44,10 +44,11 @@ class TestCa:
         ips: Sequence[str] = ("127.0.0.1",),
         ttl: timedelta = _HOUR,
         not_before: datetime | None = None,
+        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None,
     ) -> ServiceIdentity:
         """A key pair with a leaf that names all of it; `not_before` may lie in the past for an expired one."""
         begin = not_before or datetime.now(UTC) - timedelta(minutes=2)
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [] if spiffe is None else [x509.UniformResourceIdentifier(spiffe)]
         names += [x509.DNSName(name) for name in dns]
         names += [x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips]
