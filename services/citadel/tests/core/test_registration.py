@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from citadel.core.authority import make_root
 from citadel.core.caller import AuthenticatedCaller, Proof
-from citadel.core.kubernetes_signer import approved, issued_pem, signer_name, signing_object
+from citadel.core.kubernetes_signer import approved, issued_pem, read_object, signer_name, signing_object
 from citadel.core.profile import workload_profile
 from citadel.core.refusal import Reason, SigningRefused
 from citadel.core.registration import check_answer, check_request, root_above
@@ -217,3 +217,26 @@ def test_what_becomes_of_an_object():
         said = {"status": {"conditions": [{"type": kind, "status": "True"}], "certificate": "QUJD"}}
         with pytest.raises(SigningRefused, match=f"{words}: no reason"):
             issued_pem(said)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        [],
+        {},
+        {"metadata": {"name": "a"}},
+        {"metadata": {"name": "a", "resourceVersion": 7}},
+        {"metadata": {"name": "a", "resourceVersion": "7"}, "status": ["x"]},
+        {"metadata": {"name": "a", "resourceVersion": "7"}, "status": {"conditions": {"a": 1}}},
+        {"metadata": {"name": "a", "resourceVersion": "7"}, "status": {"conditions": ["Approved"]}},
+    ],
+)
+def test_what_is_no_signing_request_is_refused(document):
+    with pytest.raises(SigningRefused, match="something else than a signing request"):
+        read_object(document)
+
+
+def test_a_certificate_that_is_no_text_is_refused():
+    with pytest.raises(SigningRefused, match="too large"):
+        issued_pem({"status": {"certificate": {"a": 1}}})

@@ -10,7 +10,7 @@ import httpx
 import structlog
 
 from citadel.core.caller import AuthenticatedCaller
-from citadel.core.kubernetes_signer import SIGNING_REQUESTS, approved, issued_pem, signing_object
+from citadel.core.kubernetes_signer import SIGNING_REQUESTS, approved, issued_pem, read_object, signing_object
 from citadel.core.refusal import Reason, SigningRefused
 
 ASK_TIMEOUT = httpx.Timeout(10.0)
@@ -40,7 +40,7 @@ class KubernetesSigners:
                 return await self._signed(wanted, caller)
         except TimeoutError:
             raise _failed(f"the signer {signer} has issued nothing within {self._timeout:g} s") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, OSError) as error:  # a file with a token may be gone, too
             _log.warning("the Kubernetes API cannot be asked for a certificate", error=type(error).__name__)
             raise _failed("the Kubernetes API cannot be asked") from None
 
@@ -88,7 +88,9 @@ class KubernetesSigners:
                     return None
                 if kind == "DELETED":
                     raise _failed("the signing request was deleted before it was signed")
-                if kind == "MODIFIED" and (pem := issued_pem(found)) is not None:
+                if kind == "ERROR":
+                    return None  # the server has forgotten that version, say
+                if kind in ("ADDED", "MODIFIED") and (pem := issued_pem(read_object(found))) is not None:
                     return pem
         return None
 
@@ -98,7 +100,7 @@ class KubernetesSigners:
     async def _delete(self, path: str) -> None:
         try:
             answer = await self._client.delete(path)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, OSError) as error:
             _log.warning("a signing request is left behind", path=path, error=type(error).__name__)
             return
         if not answer.is_success and answer.status_code != httpx.codes.NOT_FOUND:
@@ -114,11 +116,10 @@ def _read(answer: httpx.Response) -> _Object:
     try:
         document = answer.json()
     except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise _failed(f"the Kubernetes API answers with status {answer.status_code} and no object")
+        raise _failed(f"the Kubernetes API answers with status {answer.status_code} and no object") from None
     if answer.is_success:
-        return document
-    reason = str(document.get("reason") or "no reason")[:64]
-    _log.warning("the Kubernetes API refuses a signing request", reason=reason, said=str(document.get("message"))[:500])
+        return read_object(document)
+    told = document if isinstance(document, dict) else {}
+    reason = str(told.get("reason") or "no reason")[:64]
+    _log.warning("the Kubernetes API refuses a signing request", reason=reason, said=str(told.get("message"))[:500])
     raise _failed(f"the Kubernetes API refuses the signing request ({answer.status_code} {reason})")

@@ -19,6 +19,7 @@ LEAST_LIFE = timedelta(minutes=10)
 LARGEST_CHAIN = 64 * 1024
 """Bytes of PEM that a signer may answer with."""
 _USAGES = ("digital signature", "key encipherment", "server auth", "client auth")
+_NEEDED = ("name", "resourceVersion")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9./:]*[a-z0-9])?")
 _LONGEST_NAME = 571
 _LONGEST_REASON = 200
@@ -74,6 +75,17 @@ def approved(document: Document, identity: str) -> dict[str, Any]:
     return dict(document) | {"status": status | {"conditions": [*(status.get("conditions") or []), condition]}}
 
 
+def read_object(document: object) -> dict[str, Any]:
+    """What the API says an object is, once it has the parts that are looked at; CERT_GEN_ERROR when it has not."""
+    if isinstance(document, dict):
+        metadata, status = document.get("metadata"), document.get("status") or {}
+        conditions = status.get("conditions") or [] if isinstance(status, dict) else None
+        named = isinstance(metadata, dict) and all(isinstance(metadata.get(name), str) for name in _NEEDED)
+        if named and isinstance(conditions, list) and all(isinstance(one, dict) for one in conditions):
+            return document
+    raise SigningRefused(Reason.CERT_GEN_ERROR, "the Kubernetes API answers with something else than a signing request")
+
+
 def issued_pem(document: Document) -> bytes | None:
     """The chain of a signed object, None while nothing is decided; CERT_GEN_ERROR when it was denied or has failed."""
     status = document.get("status") or {}
@@ -89,9 +101,9 @@ def issued_pem(document: Document) -> bytes | None:
     encoded = status.get("certificate")
     if not encoded:
         return None
-    if len(encoded) > 2 * LARGEST_CHAIN:
+    if not isinstance(encoded, str) or len(encoded) > 2 * LARGEST_CHAIN:
         raise SigningRefused(Reason.CERT_GEN_ERROR, "the signer's answer is too large")
     try:
         return base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError, TypeError):
+    except (binascii.Error, ValueError):
         raise SigningRefused(Reason.CERT_GEN_ERROR, "the signer's answer is not base64") from None
