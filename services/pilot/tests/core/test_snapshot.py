@@ -13,6 +13,7 @@ from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.impact import affects
 from pilot.core.proxy import classify, parse_node
+from pilot.core.selection import concerned
 from pilot.core.snapshot import MeshSnapshot
 
 
@@ -87,6 +88,11 @@ def test_classes_depend_on_the_selection_only(steps):
         if before.selection is snapshot.selection:
             continue
         assert before.selection != snapshot.selection, "an equal selection is the same object"
+        may_move = concerned(before.selection, snapshot.selection)
+        for node in NODES:
+            proxy = parse_node(node)
+            same = classify(proxy, before.selection) == classify(proxy, snapshot.selection)
+            assert same or may_move(proxy)
 
 
 def test_what_did_not_change_stays_the_same_object():

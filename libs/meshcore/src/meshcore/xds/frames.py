@@ -65,60 +65,51 @@ def plan_transition(
     (a kept one that is forced is sent as it was: the client may be warming a cluster on it).
     A name that is wanted and does not exist is told once and remembered as absent.
     """
-    sends: list[PackedResource] = []
-    removed: list[str] = []
-    after: dict[str, PackedResource] = {}
-    adds = False
     wanted = target if subscription.wildcard else _named(subscription.names, target)
-    for name, resource in wanted.items():
-        old = held.get(name)
-        if old is None or old.version != resource.version or name in force:
-            sends.append(resource)
-            adds = adds or old is None or not old.exists
-        after[name] = resource
-    missing = [name for name in sorted(subscription.names) if name not in target]
-    if subscription.wildcard:
-        missing += [name for name, old in held.items() if name not in target and name not in subscription.names]
-    for name in missing:
+    others = () if held is wanted else (one for one in wanted.values() if held.get(one.name) is not one)
+    sends = [one for one in others if (old := held.get(one.name)) is None or old.version != one.version]
+    if force:
+        changed = {one.name for one in sends}
+        sends = [one for name, one in wanted.items() if name in changed or name in force]
+    adds = any((old := held.get(resource.name)) is None or not old.exists for resource in sends)
+    removed: list[str] = []
+    beside: dict[str, PackedResource] = {}
+    for name in _missing(held, target, subscription):
         old = held.get(name)
         if old is not None and old.exists and name in keep and (old.body or name not in force):
-            after[name] = old
+            beside[name] = old
             if name in force:
                 sends.append(old)
             continue
         if old is None or old.exists or name in force:
             removed.append(name)
         if name in subscription.names:
-            after[name] = absent(type_url, name)
-    identical = (
-        len(after) == len(target)
-        and all(resource.exists for resource in after.values())
-        and not any(name in after for name in keep)
-    )
+            beside[name] = absent(type_url, name)
     names = frozenset(resource.name for resource in sends)
-    return Transition(
-        type_url,
-        tuple(sends),
-        tuple(removed),
-        _canonical(held, target, after, identical, changed=bool(sends or removed)),
-        adds,
-        names,
-        names,
-    )
+    after = _after(held, wanted, beside, changed=bool(sends or removed))
+    return Transition(type_url, tuple(sends), tuple(removed), after, adds, names, names)
 
 
-def _canonical(
-    held: Resources, target: Resources, after: dict[str, PackedResource], identical: bool, *, changed: bool
-) -> Resources:
-    """`after` as a mapping that exists already where there is one, so that later moves are found by identity."""
-    if identical:
+def _missing(held: Resources, target: Resources, subscription: Subscription) -> list[str]:
+    """What is asked for and is not there; and, for who asks for everything, what was there."""
+    missing = sorted(subscription.names - target.keys()) if subscription.names else []
+    if subscription.wildcard and held is not target and (gone := held.keys() - target.keys() - subscription.names):
+        missing += [name for name in held if name in gone]
+    return missing
+
+
+def _after(held: Resources, wanted: Resources, beside: Mapping[str, PackedResource], *, changed: bool) -> Resources:
+    """A mapping that exists already where there is one, so that later moves are found by identity."""
+    if not beside and isinstance(wanted, MappingProxyType):
+        return wanted
+    after = {**wanted, **beside}
+    return held if not changed and len(after) == len(held) else MappingProxyType(after)
+
+
+def _named(names: frozenset[str], target: Resources) -> Resources:
+    """The target itself, if it has nothing else."""
+    if names >= target.keys():
         return target
-    if not changed and len(after) == len(held):
-        return held
-    return MappingProxyType(after)
-
-
-def _named(names: frozenset[str], target: Resources) -> Mapping[str, PackedResource]:
     if len(names) * 4 < len(target):
         return {name: target[name] for name in sorted(names) if name in target}
     return {name: resource for name, resource in target.items() if name in names}

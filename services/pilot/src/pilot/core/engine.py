@@ -36,6 +36,7 @@ from pilot.core.receipt import ReceiptLog
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.secret_rights import Account, SecretRights
 from pilot.core.secret_sets import SecretSets, beside
+from pilot.core.selection import concerned
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.stream import Stream
 
@@ -299,11 +300,10 @@ class Engine:
 
     def _made(self, known: _Compiled | None, one: ProxyClass) -> ResourceSet:
         """By other endpoints in what was made before, if nothing else changed; else compiled."""
-        if known is not None and one not in self.broken:
-            made = self.refresh(known.snapshot, known.made, self.snapshot, one)
-            if made is not None:
-                self.refreshes += 1
-                return made
+        fits = known is not None and one not in self.broken
+        if known and fits and (made := self.refresh(known.snapshot, known.made, self.snapshot, one)) is not None:
+            self.refreshes += 1
+            return made
         self.compiles += 1
         return self.compile(self.snapshot, one).sharing(known.made if known else None)
 
@@ -347,8 +347,9 @@ class Engine:
         self.generation += 1
         moved = set()
         if snapshot.selection is not selection:
+            may_move = concerned(selection, snapshot.selection)
             for stream in self.streams.values():
-                if stream.of_class is None:
+                if stream.of_class is None or not may_move(stream.proxy):
                     continue
                 proxy_class = classify(stream.proxy.as_envoy(), snapshot.selection)
                 if proxy_class != stream.of_class:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from meshcore.model import (
     AuthorizationPolicy,
@@ -87,6 +87,29 @@ class Selection:
         if wanted == (self.read_keys, self.place_keys, self.read_metadata):
             return self
         return replace(self, read_keys=wanted[0], place_keys=wanted[1], read_metadata=wanted[2])
+
+
+class Placed(Protocol):
+    """What of a proxy decides which services it serves."""
+
+    @property
+    def namespace(self) -> str: ...  # noqa: D102
+    @property
+    def instance_ips(self) -> tuple[str, ...]: ...  # noqa: D102
+
+
+def concerned(before: Selection, after: Selection) -> Callable[[Placed], bool]:
+    """Which proxies may be of another class after that step: those of some namespaces and addresses where only the
+    services that proxies serve are others; else all."""
+    if before == replace(after, selecting=before.selecting, by_address=before.by_address):
+        namespaces = _differing(before.selecting, after.selecting)
+        addresses = _differing(before.by_address, after.by_address)
+        return lambda proxy: proxy.namespace in namespaces or not addresses.isdisjoint(proxy.instance_ips)
+    return lambda proxy: True
+
+
+def _differing(before: Mapping[str, object], after: Mapping[str, object]) -> frozenset[str]:
+    return frozenset(key for key in before.keys() | after.keys() if before.get(key) is not after.get(key))
 
 
 def counted_keys(
