@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bench.scale.client.connection import Call
 
-_CHUNK = 256 * 1024
+_SLICE = 16 * 1024
+"""Bytes that go through OpenSSL at once: its buffers stay as large as they ever were."""
 
 
 def context_of(folder: Path, name: str) -> ssl.SSLContext:
@@ -36,8 +37,9 @@ class SecureWire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Decrypt; what it says goes to the call."""
-        self._incoming.write(data)
-        self._advance()
+        for place in range(0, len(data), _SLICE):
+            self._incoming.write(data[place : place + _SLICE])
+            self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """To the call."""
@@ -45,8 +47,9 @@ class SecureWire(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Encrypt and send."""
-        self._tls.write(data)
-        self._flush()
+        for place in range(0, len(data), _SLICE):
+            self._tls.write(data[place : place + _SLICE])
+            self._flush()
 
     def abort(self) -> None:
         """End at once."""
@@ -59,7 +62,7 @@ class SecureWire(asyncio.Protocol):
                 self._tls.do_handshake()
                 self._greeted = True
                 self._call.began(self)
-            while data := self._tls.read(_CHUNK):
+            while data := self._tls.read(_SLICE):
                 self._call.take(data)
             self._call.over("the server has closed TLS")
         except ssl.SSLWantReadError:
