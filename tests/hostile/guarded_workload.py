@@ -15,9 +15,12 @@ from typing import Any
 
 import yaml
 from envoy_bootstrap.core.runtime_layers import layered_runtime
+from meshcore.http2 import frames
+from meshcore.http2.hpack import Decoder, encode
 from meshcore.model.load import load_yaml_documents, parse_object
 from meshcore.testing.addresses import Claim
 from meshcore.testing.envoy import TestEnvoy, running_envoy
+from meshcore.testing.http2_client import FrameClient
 from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import compile_resources
 from pilot.core.proxy import classify, parse_node
@@ -86,6 +89,25 @@ class Door:
     ) -> Reply:
         """One request, whatever its parts are; `headers` are lines that end with CRLF."""
         return await self.send(request(target, method=method, host=host, headers=headers), port)
+
+    async def ask_http2(self, headers: tuple[tuple[str, str], ...], port: int = HTTP) -> int:
+        """One request of exactly these headers, without a body; its status, 0 when it gets no answer."""
+        client = await FrameClient.open(self.address, port, None)
+        block = encode(headers)
+        client.writer.write(frames.frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, 1, block))
+        decoder = Decoder(1 << 16)
+        try:
+            async with asyncio.timeout(_WITHIN):
+                while True:
+                    kind, _, stream, payload = await client.next()
+                    if (kind, stream) == (frames.HEADERS, 1):
+                        return int(dict(decoder.decode(payload))[":status"])
+                    if kind in (frames.RST_STREAM, frames.GOAWAY):
+                        return 0
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return 0
+        finally:
+            client.close()
 
 
 def request(

@@ -211,6 +211,58 @@ async def test_attack_30_methods_are_whole_and_known(block: Claim, tmp_path: Pat
         assert (await door.ask(method="HEAD")).status == REFUSED
 
 
+OPEN = ((":method", "GET"), (":scheme", "http"), (":path", "/open"), (":authority", "shop"))
+
+
+def changed(*headers: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    """The open request of HTTP/2 with these in place of its own, or behind them."""
+    other = dict(headers)
+    own = tuple((name, other.pop(name, value)) for name, value in OPEN)
+    return (*own, *other.items())
+
+
+HTTP2 = {
+    "as it is": (OPEN, 200),
+    "denied path": (changed((":path", "/admin")), REFUSED),
+    "fragment": (changed((":path", "/admin#x")), REFUSED),
+    "dots": (changed((":path", "/x/../admin")), REFUSED),
+    "no path of a request": (changed((":path", "admin")), 0),
+    "absolute form": (changed((":path", "http://shop/admin")), 0),
+    "two paths": ((*OPEN, (":path", "/admin")), 0),
+    "another request in the path": (changed((":path", "/open HTTP/1.1\r\n\r\nGET /admin")), 0),
+    "another request in the method": (changed((":method", "GET /admin HTTP/1.1\r\nx: ")), 0),
+    "a line in the host": (changed((":authority", "shop\r\nx-role: admin")), 0),
+    "a line in a header": (changed(("x-a", "b\r\nx-role: admin")), 0),
+    "a header in capitals": (changed(("X-Role", "admin")), 0),
+    "a header twice": ((*OPEN, ("x-role", "user"), ("x-role", "admin")), REFUSED),
+    "chunks": (changed(("transfer-encoding", "chunked")), 0),
+    "a denied host": (changed((":authority", "SHOP.example.:80")), REFUSED),
+    "a user before the host": (changed((":authority", "me@shop.example")), 0),
+    "a host in its header": ((*OPEN[:3], ("host", "shop.example")), REFUSED),
+    "the denied host, and another": (changed((":authority", "shop.example"), ("host", "other")), REFUSED),
+    "two hosts": ((*OPEN[:3], ("host", "other"), ("host", "shop.example")), 0),
+    "a denied method": (changed((":method", "POST")), REFUSED),
+    "a method in small letters": (changed((":method", "post")), REFUSED),
+    "a method in both": (changed((":method", "Post")), REFUSED),
+}
+"""Headers, and the status; 0 when the connection or the stream is ended instead."""
+
+
+async def test_attack_30_and_others_over_http2(block: Claim, tmp_path: Path) -> None:
+    """Attacks 27 to 30: what HTTP/1.1 cannot write."""
+    rules = policy(
+        "[{to: [{operation: {paths: [/admin]}}, {operation: {hosts: [shop.example]}}, {operation: {methods: [POST]}}]}]"
+    ) + policy('[{when: [{key: "request.headers[x-role]", values: [admin]}]}]', name="roles")
+    async with guarded(block, tmp_path, rules) as door:
+        for what, (headers, status) in HTTP2.items():
+            assert await door.ask_http2(headers) == status, what
+        # Of two hosts the application sees the one that was judged.
+        assert await door.ask_http2((*OPEN, ("host", "shop.example"))) == 200
+    allowing = policy("[{to: [{operation: {methods: [GET]}}]}]", "ALLOW")
+    async with guarded(block, tmp_path, allowing) as door:
+        assert [await door.ask_http2(changed((":method", one))) for one in ("GET", "get", "POST")] == [200, 403, 403]
+
+
 SMUGGLED = {
     "after a body of length 0": request(method="POST", headers="Content-Length: 0\r\n", keep=True) + request("/admin"),
     "behind an upgrade": request(headers="Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n", keep=True) + request("/admin"),

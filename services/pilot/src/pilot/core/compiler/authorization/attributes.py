@@ -128,6 +128,11 @@ def _host(value: str, place: Place) -> Permission:
     return Permission(header=header_matcher(AUTHORITY, value, ignore_case=True))
 
 
+def _method(value: str, place: Place) -> Permission:
+    # HTTP/2 carries a method as it is written, and many applications take `post` for POST.
+    return Permission(header=header_matcher(":method", value, ignore_case=place.wide))
+
+
 def _path(value: str, place: Place) -> Permission:
     if fault := template_fault(value):
         raise Unfit(fault)
@@ -196,7 +201,7 @@ def _filter_metadata(name: str, key: str) -> Attribute:
 
 
 HOST = _each(_host, of_request=True, only_http=True)
-METHOD = _each(lambda value, _: Permission(header=header_matcher(":method", value)), of_request=True, only_http=True)
+METHOD = _each(_method, of_request=True, only_http=True)
 PATH = _each(_path, of_request=True, only_http=True)
 PORT = _each(lambda value, _: _port(value), of_request=True)
 PRINCIPAL = _identity(lambda value, _: identities.principal(value), grpc_identities.principal)

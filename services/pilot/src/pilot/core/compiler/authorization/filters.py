@@ -79,9 +79,9 @@ def action_filter(policies: Sequence[Policy], action: Action, domains: Sequence[
 
 
 def spelling_filter(policies: Sequence[Policy], domains: Sequence[str]) -> Filter | None:
-    """What DENY rules of HTTP deny in other spellings: a host with a port or a name before it, a header that comes more
-    than once or is a list. Istio's filter, which stands before it, takes both as they are; None where nothing can
-    differ."""
+    """What DENY rules of HTTP deny in other spellings: a host with a port or a name before it, a method in small
+    letters, a header that comes more than once or is a list. Istio's filter, which stands behind it, takes all of them
+    as they are; None where nothing can differ."""
     real = [policy for policy in policies if not is_dry_run(policy)]
     rules = rules_of(real, Action.DENY, domains, is_tcp=False, wide=True)
     return rbac_filter(rbac(Action.DENY, rules), None, SHADOW_ALLOW, is_tcp=False) if rules else None

@@ -92,9 +92,9 @@ def never() -> rbac_pb2.Policy:
 
 
 def has_spellings(rule: Rule) -> bool:
-    """Whether it names hosts or values of headers, which can be written in more than one way."""
-    hosts = any(item.operation and any(host != "*" for host in item.operation.hosts) for item in rule.to or ())
-    return hosts or any(
+    """Whether it names hosts, methods or values of headers, which can be written in more than one way."""
+    operations = [item.operation for item in rule.to or () if item.operation is not None]
+    return any(text != "*" for one in operations for text in (*one.hosts, *one.methods)) or any(
         attributes.is_header(item.key) and any(text != "*" for text in item.values) for item in rule.when
     )
 
