@@ -7,6 +7,7 @@ import grpc
 import pytest
 import yaml
 from citadel.adapters import registration_authority
+from citadel.adapters.signers import active_signers, note_signer
 from citadel.core.mesh_settings import mesh_settings
 from citadel.settings import CitadelSettings
 from cryptography import x509
@@ -283,6 +284,14 @@ async def test_another_replica_and_a_restart_know_who_signed(
             await asyncio.sleep(0.05)
     async with start_citadel(*start, **settings) as third, asyncio.timeout(60):
         assert await third.create(sign(KEY, OWN_NAME), identity=held)
+
+
+async def test_signers_are_forgotten_when_they_expire(engines):
+    old = make_authority("old", not_before=datetime.now(UTC) - timedelta(days=2), ttl=timedelta(days=1))
+    async with engines[0].begin() as connection:
+        for one in (old, OTHER):
+            await note_signer(connection, one.certificate)
+    assert list((await active_signers(engines[1])).values()) == [OTHER.certificate]
 
 
 async def test_a_number_that_is_taken_is_refused(api, ask, refusal):

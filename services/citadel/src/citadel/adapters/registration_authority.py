@@ -73,6 +73,9 @@ class RegistrationAuthority:
         self._in_force = in_force
         self._engine = engine
         self._ledger = ledger
+        self._above: dict[str, x509.Certificate | None] = {}
+        """Roots by the keys of signers, as long as the authority is in its `_above_of`th state."""
+        self._above_of = -1
 
     def load(self) -> None:
         """Read the file of roots; FAILED_PRECONDITION when it is there and holds something else, or has gone."""
@@ -136,9 +139,12 @@ class RegistrationAuthority:
     def first_root(self, caller: AuthenticatedCaller) -> x509.Certificate | None:
         """The root that is to come first for this holder of a workload's certificate: of its signer, or the default
         one's, which then signs its next certificate."""
-        registered = self._in_force.current.registered
-        by_signer = root_above(caller.proof_signer, self._in_force.by_key, registered)
-        return by_signer or next(iter(self._roots(self._names.default)), None)
+        in_force, signer = self._in_force, caller.proof_signer
+        if self._above_of != in_force.generation:
+            self._above, self._above_of = {}, in_force.generation
+        if signer not in self._above:
+            self._above[signer] = root_above(signer, in_force.by_key, in_force.current.registered)
+        return self._above[signer] or next(iter(self._roots(self._names.default)), None)
 
     async def follow(self) -> None:
         """Look at the file and at what other replicas know, for ever; the last good roots stay."""

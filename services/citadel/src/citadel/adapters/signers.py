@@ -29,10 +29,12 @@ async def retire_signer(connection: AsyncConnection, key_id: str) -> None:
 
 
 async def active_signers(engine: AsyncEngine) -> Mapping[str, x509.Certificate]:
-    """By key id, without the retired ones."""
+    """By key id, without the retired ones, and those that have expired: nothing under them is believed any more."""
     async with engine.connect() as connection:
         rows = (await connection.execute(select(table).where(table.c.retired_at.is_(None)))).all()
-    return {row.key_id: x509.load_pem_x509_certificate(row.certificate.encode()) for row in rows}
+    found = {row.key_id: x509.load_pem_x509_certificate(row.certificate.encode()) for row in rows}
+    now = datetime.now(UTC)
+    return {key_id: one for key_id, one in found.items() if now < one.not_valid_after_utc}
 
 
 async def lock_active(connection: AsyncConnection, key_ids: Iterable[str]) -> frozenset[str]:
