@@ -235,6 +235,8 @@ HTTP2 = {
     "a line in a header": (changed(("x-a", "b\r\nx-role: admin")), 0),
     "a header in capitals": (changed(("X-Role", "admin")), 0),
     "a header twice": ((*OPEN, ("x-role", "user"), ("x-role", "admin")), REFUSED),
+    "cookies in two lines": ((*OPEN, ("cookie", "a=b"), ("cookie", "role=admin")), REFUSED),
+    "another cookie": ((*OPEN, ("cookie", "a=b"), ("cookie", "role=administrator")), 200),
     "chunks": (changed(("transfer-encoding", "chunked")), 0),
     "a denied host": (changed((":authority", "SHOP.example.:80")), REFUSED),
     "a user before the host": (changed((":authority", "me@shop.example")), 0),
@@ -253,9 +255,12 @@ async def test_attack_30_and_others_over_http2(block: Claim, tmp_path: Path) -> 
     rules = policy(
         "[{to: [{operation: {paths: [/admin]}}, {operation: {hosts: [shop.example]}}, {operation: {methods: [POST]}}]}]"
     ) + policy('[{when: [{key: "request.headers[x-role]", values: [admin]}]}]', name="roles")
+    rules += policy('[{when: [{key: "request.headers[Cookie]", values: [role=admin]}]}]', name="cookies")
     async with guarded(block, tmp_path, rules) as door:
         for what, (headers, status) in HTTP2.items():
             assert await door.ask_http2(headers) == status, what
+        for line in ("role=admin", "a=b; role=admin", "a=b, role=admin", "a=b\r\nCookie: role=admin"):
+            assert (await door.ask(headers=f"Cookie: {line}\r\n")).status == REFUSED, line
         # Of two hosts the application sees the one that was judged.
         assert await door.ask_http2((*OPEN, ("host", "shop.example"))) == 200
     allowing = policy("[{to: [{operation: {methods: [GET]}}]}]", "ALLOW")

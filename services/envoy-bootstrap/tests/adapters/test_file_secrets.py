@@ -186,3 +186,21 @@ def test_attack_20_a_file_outside_of_the_folders_is_not_read_and_told_with_its_f
             )
             == 1
         )
+
+
+def test_attack_20_what_is_in_a_file_that_is_no_pem_is_neither_served_nor_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file of somebody else's, and a key where a certificate is wanted."""
+    secret = "root:$6$whatever:19000:0:99999:7:::"
+    (tmp_path / "shadow").write_text(secret)
+    (tmp_path / "key.pem").write_bytes(CA.issue(None).key.pem)
+    offers: list[Mapping[str, Versioned]] = []
+    files = FileSecrets(offers.append, [str(tmp_path)])
+    shadow, key = f"{tmp_path}/shadow", f"{tmp_path}/key.pem"
+    files.asked([file_root(shadow), file_key_pair(shadow, shadow), file_key_pair(key, key), file_root(key)])
+    look(files, offers)
+    assert not offers or not set(offers[-1])
+    told = "".join(capsys.readouterr())
+    assert "file" in told
+    assert not [part for part in (secret, "$6$", "PRIVATE KEY", CA.root_pem.decode()[40:80]) if part in told]

@@ -160,7 +160,7 @@ def _header(name: str) -> Attribute:
         wide = place.wide and value != "*"
         # Envoy finds a name in any spelling, a gRPC library in small letters only.
         told = name if place.callers is None else name.lower()
-        return Principal(header=header_as(told, wide_list(value)) if wide else header_matcher(told, value))
+        return Principal(header=header_as(told, wide_list(told, value)) if wide else header_matcher(told, value))
 
     return _each(made, of_request=False, only_http=True, unknown_to_grpc=grpc_header_fault(name.lower()))
 
