@@ -50,9 +50,12 @@ def _config(chain: Any) -> Any:
 
 def _changed(config: Any) -> Iterator[str]:
     for provider in config.providers.values():
-        yield from (item.header_name.lower() for item in provider.claim_to_headers)
+        for name in (
+            *(item.header_name.lower() for item in provider.claim_to_headers),
+            provider.forward_payload_header.lower(),
+        ):
+            yield from (name, name.replace("-", "_"))
         yield from (item.name.lower() for item in provider.from_headers)
-        yield provider.forward_payload_header.lower()
         yield "authorization"
 
 

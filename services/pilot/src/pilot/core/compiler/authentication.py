@@ -4,9 +4,11 @@ Claims come in only through the filter: headers in which it hands claims on are 
 issuer's token the request brings, or none.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
 from envoy.config.listener.v3 import listener_pb2
@@ -15,6 +17,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from meshcore.model import RequestAuthentication
 from meshcore.xds.types import LISTENER_TYPE
 
+from pilot.core.compiler.authorization.matchers import quoted, regex
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.filter_order import HttpFilter, HttpSlot, insert
@@ -31,6 +34,8 @@ from pilot.core.proxy import ProxyType
 
 CLAIM_HEADERS = "meshcore.claim_headers"
 """The filter that takes off the headers in which claims are handed on."""
+_LONGEST_SPELLED = 1024
+"""Characters of a header's name of which other spellings are taken off; applications know none that is longer."""
 _Manager = http_connection_manager_pb2.HttpConnectionManager
 
 
@@ -102,9 +107,20 @@ def _removal(issuers: Iterable[Issuer]) -> HttpFilter | None:
     names |= {line(name).lower() for issuer in issuers if (name := issuer.rule.output_payload_to_header)}
     if not names:
         return None
-    removed = [mutation_rules_pb2.HeaderMutation(remove=name) for name in sorted(names)]
+    removed = [_removed(name) for name in sorted(names)]
     config = header_mutation_pb2.HeaderMutation(mutations=header_mutation_pb2.Mutations(request_mutations=removed))
     return HttpFilter(name=CLAIM_HEADERS, typed_config=any_of(config))
+
+
+def _removed(name: str) -> Any:
+    """With `_` for any `-` too: applications behind CGI and WSGI take both for one name."""
+    made = mutation_rules_pb2.HeaderMutation()
+    if re.search("[-_]", name) and len(name) <= _LONGEST_SPELLED:
+        pattern = "[-_]".join(map(quoted, re.split("[-_]", name)))
+        made.remove_on_match.key_matcher.CopyFrom(regex(pattern))
+    else:
+        made.remove = name
+    return made
 
 
 def _authenticate(item: Compiled, authentication: Authentication, gateway: bool) -> Compiled:
