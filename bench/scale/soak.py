@@ -35,9 +35,7 @@ GROWTH = 0.05
 LOOSE = 8
 """By how many the files or tasks of two samples may differ: requests of others are under way."""
 SAMPLES = 8
-"""As few samples say nothing about growth."""
-WARM = 3
-"""Samples at the beginning that do not count: memos and pools fill."""
+"""Fewer say nothing about growth. The first third of all does not count: memos and pools fill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +154,7 @@ def growth(samples: Sequence[Sample]) -> float:
 
 def judged(samples: Sequence[Sample]) -> Iterator[str]:
     """What has grown."""
-    warm = samples[WARM:]
+    warm = samples[len(samples) // 3 :]
     if len(warm) < SAMPLES:
         return
     if (share := growth(warm)) > GROWTH:

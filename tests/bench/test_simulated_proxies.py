@@ -119,6 +119,10 @@ async def test_a_proxy_answers_and_asks_as_envoy_does(server, ask):
     acknowledged, endpoints = await server.hears(2)
     assert (acknowledged.response_nonce, list(endpoints.resource_names_unsubscribe)) == ("n4", ["b-endpoints"])
 
+    # A response that crosses the request.
+    await server.answers.put(response(ENDPOINT_TYPE, "n5", assignments[1:]))
+    assert [one.response_nonce for one in await server.hears(1)] == ["n5"]
+
     await server.answers.put(None)
     again = {one.type_url: dict(one.initial_resource_versions) for one in await server.hears(3)}
     assert again == {

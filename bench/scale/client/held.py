@@ -15,6 +15,7 @@ from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE
 
 FOLLOWED = {CLUSTER_TYPE: ENDPOINT_TYPE, LISTENER_TYPE: ROUTE_TYPE}
 """Which type is subscribed to by the names that resources of a type mention."""
+NAMED_BY = {followed: kind for kind, followed in FOLLOWED.items()}
 _MOST_REMEMBERED = 256 << 20
 _OVERHEAD = 4096
 """Bytes of messages, and about what else is kept of one."""
@@ -105,7 +106,7 @@ class Held:
         self.hello: tuple[frozenset[str], bytes] | None = None
         """The first request of a stream for this, with the names that it asks for."""
         self._named: frozenset[str] | None = None
-        self._last_step: tuple[Message, ref[Held], frozenset[str], frozenset[str]] | None = None
+        self._last_step: _LastStep | None = None
         self._last_without: tuple[frozenset[str], ref[Held]] | None = None
 
     @property
@@ -115,16 +116,23 @@ class Held:
             self._named = _NOTHING.union(*(one.named for one in self.resources.values()))
         return self._named
 
-    def after(self, message: Message) -> Step:
-        """What is held after a message; worked out once for all proxies that take the same step."""
+    def after(self, message: Message, wanted: frozenset[str] | None) -> Step:
+        """What is held after a message; worked out once for all proxies that take the same step.
+
+        `wanted` are the names that are subscribed to (None: all). As in Envoy, what comes unasked is dropped: an answer
+        may cross the request that takes a name out of the subscription.
+        """
         last = self._last_step
-        if last is not None and last[0] is message and (known := last[1]()) is not None:
-            return Step(known, last[2], last[3])
-        after = self._changed(message.kind, message.came, message.gone)
+        if last is not None and last[0] is message and last[1] is wanted and (known := last[2]()) is not None:
+            return Step(known, last[3], last[4])
+        came = message.came
+        if wanted is not None and not came.keys() <= wanted:
+            came = {name: one for name, one in came.items() if name in wanted}
+        after = self._changed(message.kind, came, message.gone)
         new = lost = _NOTHING
         if message.kind in FOLLOWED:
             new, lost = after.named - self.named, self.named - after.named
-        self._last_step = (message, ref(after), new, lost)
+        self._last_step = (message, wanted, ref(after), new, lost)
         return Step(after, new, lost)
 
     def without(self, kind: str, names: frozenset[str]) -> Held:
@@ -156,6 +164,7 @@ class Held:
         return known
 
 
+_LastStep = tuple[Message, frozenset[str] | None, ref[Held], frozenset[str], frozenset[str]]
 _known: WeakValueDictionary[tuple[str, int], Held] = WeakValueDictionary()
 EMPTY = Held({}, 0)
 EMPTY.hello = (_NOTHING, b"")

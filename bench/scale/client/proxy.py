@@ -12,7 +12,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
 
 from bench.scale.client.connection import Call, PlainWire, opening
-from bench.scale.client.held import EMPTY, FOLLOWED, Held, message_of
+from bench.scale.client.held import EMPTY, FOLLOWED, NAMED_BY, Held, message_of
 from bench.scale.client.node import extensions, node
 from bench.scale.client.tls import SecureWire
 
@@ -133,7 +133,8 @@ class Proxy:
             return
         message = message_of(data)
         kind = message.kind
-        after, new, lost = self._holds(kind).after(message)
+        wanted = self._holds(NAMED_BY[kind]).named if kind in NAMED_BY else None
+        after, new, lost = self._holds(kind).after(message, wanted)
         self.held[kind] = after
         if new or lost:
             followed = FOLLOWED[kind]
