@@ -210,6 +210,31 @@ async def test_a_signer_that_says_nothing_is_given_up_in_time(
     assert api.objects == {}
 
 
+@pytest.mark.parametrize("approved", [False, True], ids=["while it is created", "while the signer is waited for"])
+async def test_who_hangs_up_leaves_nothing_at_the_api(api, citadel, sign, approved):
+    api.signers[DEFAULT] = keeps_silent
+    asking = asyncio.ensure_future(citadel.create(sign(KEY, OWN_NAME), token=citadel.issuer.token()))
+    await asyncio.to_thread(api.wait_until, lambda: api.created and bool(api.created[0]["status"]) >= approved)
+    asking.cancel()
+    await asyncio.to_thread(api.wait_until, lambda: not api.objects)
+    assert len(api.created) == 1
+
+
+async def test_many_at_once_each_get_their_own(api, citadel, sign):
+    keys = {f"front-{number}": ec.generate_private_key(ec.SECP256R1()) for number in range(40)}
+
+    async def own(account):
+        identity = f"spiffe://cluster.local/ns/shop/sa/{account}"
+        csr = sign(keys[account], x509.UniformResourceIdentifier(identity))
+        leaf = certificate((await citadel.create(csr, token=citadel.issuer.token("shop", account)))[0])
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert names.get_values_for_type(x509.UniformResourceIdentifier) == [identity]
+        assert leaf.public_key() == keys[account].public_key()
+
+    await asyncio.gather(*map(own, keys))
+    assert (len(api.created), api.objects) == (40, {})
+
+
 async def test_an_api_that_refuses_is_told_without_its_words(api, refusal, ask):
     api.refuse = 403
     code, said = await refusal()

@@ -80,6 +80,12 @@ class SigningApi:
             self.changed.wait_for(lambda: self.closing or later())
             return later()
 
+    def wait_until(self, condition: Callable[[], bool], within: float = 30.0) -> None:
+        """Wait for something that a change of objects brings about; TimeoutError when it does not come."""
+        with self.changed:
+            if not self.changed.wait_for(condition, timeout=within):
+                raise TimeoutError
+
     def create(self, document: Object) -> tuple[int, Object]:
         """POST of one object."""
         spec = document.get("spec") or {}

@@ -1,6 +1,7 @@
 """Has a request signed by a signer of a Kubernetes API: created, approved, waited for, deleted whatever comes of it."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping
 from datetime import timedelta
@@ -45,8 +46,8 @@ class KubernetesSigners:
             raise _failed("the Kubernetes API cannot be asked") from None
 
     async def _signed(self, wanted: Mapping[str, Any], caller: AuthenticatedCaller) -> bytes:
-        document = await self._ask("POST", SIGNING_REQUESTS, wanted)
-        path = f"{SIGNING_REQUESTS}/{document['metadata']['name']}"
+        document = await self._created(wanted)
+        path = _path_of(document)
         try:
             document = await self._approve(path, document, caller)
             while (pem := issued_pem(document)) is None:
@@ -58,6 +59,16 @@ class KubernetesSigners:
             return pem
         finally:
             await self._delete(path)
+
+    async def _created(self, wanted: Mapping[str, Any]) -> _Object:
+        """The new object; a caller that hangs up now leaves none there, though its name is not known yet."""
+        creating = asyncio.ensure_future(self._ask("POST", SIGNING_REQUESTS, wanted))
+        try:
+            return await asyncio.shield(creating)
+        except asyncio.CancelledError:
+            with contextlib.suppress(SigningRefused, httpx.HTTPError, OSError):
+                await self._delete(_path_of(await creating))
+            raise
 
     async def _approve(self, path: str, document: _Object, caller: AuthenticatedCaller) -> _Object:
         """Whoever else has written to the object meanwhile: it is read again."""
@@ -105,6 +116,10 @@ class KubernetesSigners:
             return
         if not answer.is_success and answer.status_code != httpx.codes.NOT_FOUND:
             _log.warning("a signing request is left behind", path=path, status=answer.status_code)
+
+
+def _path_of(document: Mapping[str, Any]) -> str:
+    return f"{SIGNING_REQUESTS}/{document['metadata']['name']}"
 
 
 def _failed(reason: str) -> SigningRefused:
