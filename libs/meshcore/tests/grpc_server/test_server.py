@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import BytesValue
 from meshcore.errors import ErrorCode, MeshError
-from meshcore.grpc_server import Streaming, Unary, heads, served, server, serving
+from meshcore.grpc_server import Bounds, Streaming, Unary, heads, served, serving
 from meshcore.http2 import Code, frames
 from meshcore.http2.frames import frame
 from meshcore.http2.hpack import encode
@@ -76,6 +76,12 @@ class Methods:
     async def deaf(self, call):
         await self.go_on.wait()
 
+    async def guarded(self, call):
+        await self.go_on.wait()
+        call.welcome()
+        await call.read()
+        await call.write(await call.read())
+
     async def lose(self, request, call):
         raise asyncio.CancelledError
 
@@ -95,34 +101,39 @@ class Methods:
             "/t/Talk": Streaming(self.talk),
             "/t/Lecture": Streaming(self.lecture),
             "/t/Deaf": Streaming(self.deaf),
+            "/t/Guarded": Streaming(self.guarded, guarded=True),
             "/t/LateRefusal": Streaming(self.late_refusal),
         }
 
 
 class Running:
-    def __init__(self, methods: Methods, port: int) -> None:
+    def __init__(self, methods: Methods, port: int, *, secure: bool) -> None:
         self.methods = methods
         self.port = port
+        self.secure = secure
 
     def channel(self, identity=None, **options):
         credentials = grpc_root_credentials(CA.root_pem) if identity is None else grpc_channel_credentials(identity)
         listed = [("grpc.use_local_subchannel_pool", 1), *options.items()]
+        if not self.secure:
+            return grpc.aio.insecure_channel(f"localhost:{self.port}", options=listed)
         return grpc.aio.secure_channel(f"localhost:{self.port}", credentials, options=listed)
 
     async def raw(self, settings: dict[int, int] | None = None) -> FrameClient:
-        return await FrameClient.open("localhost", self.port, ssl_root_context(CA.root_pem), settings)
+        context = ssl_root_context(CA.root_pem) if self.secure else None
+        return await FrameClient.open("localhost", self.port, context, settings)
 
 
 @contextlib.asynccontextmanager
-async def running(**limits) -> AsyncIterator[Running]:
+async def running(*, secure: bool = True, **limits) -> AsyncIterator[Running]:
     methods = Methods()
-    context = ssl_server_context(OWN, client_certificates="optional")
+    context = ssl_server_context(OWN, client_certificates="optional") if secure else None
     handlers = methods.handlers
     async with (
         asyncio.timeout(60),
-        serving(handlers, "localhost", 0, context, largest_message=LARGEST, **limits) as port,
+        serving(handlers, "localhost", 0, context, Bounds(message=LARGEST, **limits)) as port,
     ):
-        yield Running(methods, port)
+        yield Running(methods, port, secure=secure)
 
 
 async def ask(channel, method: str, value: bytes = b"", **how):
@@ -173,8 +184,9 @@ async def test_messages_may_be_compressed_and_never_grow_beyond_the_bound():
         assert (await refusal(channel, "Echo", bytes(1000), compression=grpc.Compression.Deflate))[0] == "UNIMPLEMENTED"
 
 
-async def test_streams_carry_many_messages_both_ways():
-    async with running() as found, found.channel() as channel:
+@pytest.mark.parametrize("secure", [True, False], ids=["tls", "plaintext"])
+async def test_streams_carry_many_messages_both_ways(secure):
+    async with running(secure=secure) as found, found.channel() as channel:
         stream = channel.stream_stream("/t/Talk")(timeout=30)
         for number in range(50):
             await stream.write(bytes([number]) * 40_000)
@@ -205,16 +217,41 @@ async def test_a_call_that_is_given_up_or_takes_too_long_is_given_up_here_too():
         raw.close()
 
 
-async def test_a_stop_lets_calls_finish_and_then_ends_what_is_left(monkeypatch):
-    monkeypatch.setattr(server, "GRACE", 0.2)
+async def test_a_stop_lets_calls_finish_and_then_ends_what_is_left():
     async with contextlib.AsyncExitStack() as stack:
-        found = await stack.enter_async_context(running())
+        found = await stack.enter_async_context(running(grace=0.2))
         channel = found.channel()
         deaf = channel.stream_stream("/t/Deaf")()
         assert await ask(channel, "Echo", b"x") == b"x"
         await stack.aclose()
         assert await deaf.code() is grpc.StatusCode.UNAVAILABLE
         await channel.close()
+
+
+@pytest.mark.parametrize("secure", [True, False], ids=["tls", "plaintext"])
+async def test_a_stop_tells_clients_to_go_and_why_their_streams_end(secure):
+    async with contextlib.AsyncExitStack() as stack:
+        found = await stack.enter_async_context(running(secure=secure, grace=0))
+        raw = await found.raw()
+        raw.call(1, "/t/Talk", b"x", ended=False)
+        await raw.until(frames.DATA, 1)
+        await stack.aclose()
+        assert (await raw.until(frames.GOAWAY, 0))[3][4:8] == Code.NO_ERROR.to_bytes(4)
+        assert b"\x0bgrpc-status\x0214" in (await raw.until(frames.HEADERS, 1))[3]
+        raw.close()
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        (("192.0.2.1", 4711), "192.0.2.1:4711"),
+        (("2001:db8::1", 4711, 0, 0), "[2001:db8::1]:4711"),
+        (None, "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_addresses_of_clients(remote, address):
+    assert served.address_of(remote) == address
 
 
 @pytest.mark.parametrize(
@@ -284,9 +321,8 @@ async def test_attack_12_a_thousand_calls_of_one_connection_make_nobody_wait_for
         raw.close()
 
 
-async def test_attack_12_who_never_takes_answers_is_sent_away_and_nothing_piles_up(monkeypatch):
-    monkeypatch.setattr(served, "STALLED_AFTER", 2)
-    async with running() as found, found.channel() as channel:
+async def test_attack_12_who_never_takes_answers_is_sent_away_and_nothing_piles_up():
+    async with running(stalled_after=2) as found, found.channel() as channel:
         stalled = [await found.raw({frames.INITIAL_WINDOW_SIZE: 0}) for _ in range(20)]
         for raw in stalled:
             for stream in range(1, 100, 2):
@@ -299,9 +335,8 @@ async def test_attack_12_who_never_takes_answers_is_sent_away_and_nothing_piles_
         assert await ask(channel, "Echo", b"x") == b"x"
 
 
-async def test_attack_12_for_who_does_not_read_nothing_piles_up_and_he_is_sent_away(monkeypatch):
-    monkeypatch.setattr(served, "STALLED_AFTER", 2)
-    async with running() as found, found.channel() as channel:
+async def test_attack_12_for_who_does_not_read_nothing_piles_up_and_he_is_sent_away():
+    async with running(stalled_after=2) as found, found.channel() as channel:
         raw = await found.raw({frames.INITIAL_WINDOW_SIZE: frames.LARGEST_WINDOW})
         raw.writer.transport.pause_reading()
         raw.writer.write(frames.window_update(0, frames.LARGEST_WINDOW - frames.FIRST_WINDOW))
@@ -327,8 +362,57 @@ async def test_attack_12_of_messages_that_nobody_reads_only_so_many_are_taken(co
         raw.close()
 
 
+async def test_attack_12_who_is_not_welcome_yet_says_what_one_window_holds():
+    async with running() as found:
+        raw = await found.raw()
+        raw.call(1, "/t/Guarded", ended=False)
+        content = b"\0" + (100_000).to_bytes(4) + bytes(100_000)
+        for begin in range(0, 65_000, 13_000):
+            raw.writer.write(frame(frames.DATA, 0, 1, content[begin : begin + 13_000]))
+        raw.writer.write(frame(frames.PING, 0, 0, bytes(8)))
+        while (said := await raw.next())[0] != frames.PING:
+            assert (said[0], said[2]) != (frames.WINDOW_UPDATE, 1), "before anybody has looked at the client"
+        found.methods.go_on.set()
+        await raw.until(frames.WINDOW_UPDATE, 1)
+        for begin in range(65_000, len(content), 16_384):
+            raw.writer.write(frame(frames.DATA, 0, 1, content[begin : begin + 16_384]))
+        assert (await raw.until(frames.DATA, 1))[3][:5] == content[:5]
+        raw.close()
+
+
+async def test_attack_12_of_all_connections_the_one_that_leaves_most_lying_is_ended():
+    async with running(held_in_all=100_000) as found, found.channel() as channel:
+        raws = [await found.raw() for _ in range(3)]
+        begun = frame(frames.DATA, 0, 1, b"\0\0\3\0\0" + bytes(16_000))
+        for raw, more in zip(raws, (0, 2, 1), strict=True):
+            raw.call(1, "/t/Deaf", ended=False)
+            raw.writer.write(begun + frame(frames.DATA, 0, 1, bytes(16_000)) * more)
+            raw.call(3, "/t/Echo")
+            await raw.until(frames.DATA, 3)
+        raws[0].call(5, "/t/Deaf", ended=False)
+        raws[0].writer.write(frame(frames.DATA, 0, 5, b"\0\0\3\0\0" + bytes(16_000)))
+        assert (await raws[1].until(frames.GOAWAY, 0))[3][4:8] == Code.ENHANCE_YOUR_CALM.to_bytes(4)
+        assert await ask(channel, "Echo", b"x") == b"x"
+        for raw in (raws[0], raws[2]):
+            raw.call(7, "/t/Echo")
+            await raw.until(frames.DATA, 7)
+        for raw in raws:
+            raw.close()
+
+
+async def test_who_takes_little_by_little_is_not_taken_for_one_who_takes_nothing():
+    async with running(stalled_after=3, ping_after=1) as found:
+        raw = await found.raw({frames.INITIAL_WINDOW_SIZE: 0})
+        raw.call(1, "/t/Lecture", ended=False)
+        for _ in range(3):
+            await raw.until(frames.PING, 0)
+            raw.writer.write(frames.window_update(1, 20_000))
+            await raw.until(frames.DATA, 1)
+        raw.close()
+
+
 async def test_attack_12_calls_that_are_only_begun_keep_nobody_out():
-    async with running(most_calls=2) as found, found.channel() as channel:
+    async with running(calls=2) as found, found.channel() as channel:
         raw = await found.raw()
         for stream in (1, 3):
             raw.writer.write(frame(frames.HEADERS, frames.END_HEADERS, stream, encode(HEADERS)))
@@ -341,9 +425,8 @@ async def test_attack_12_calls_that_are_only_begun_keep_nobody_out():
         raw.close()
 
 
-async def test_attack_12_connections_without_a_word_end_by_themselves(monkeypatch):
-    monkeypatch.setattr(served, "GREETING", 1)
-    async with running() as found:
+async def test_attack_12_connections_without_a_word_end_by_themselves():
+    async with running(greeting=1) as found:
         context = ssl_root_context(CA.root_pem)
         context.set_alpn_protocols(["h2"])
         reader, writer = await asyncio.open_connection("localhost", found.port, ssl=context)
@@ -351,10 +434,8 @@ async def test_attack_12_connections_without_a_word_end_by_themselves(monkeypatc
         writer.transport.abort()
 
 
-async def test_who_is_silent_is_asked_and_stays_while_he_answers(monkeypatch):
-    monkeypatch.setattr(served, "PING_AFTER", 1)
-    monkeypatch.setattr(served, "GONE_AFTER", 6)
-    async with running() as found, found.channel() as channel:
+async def test_who_is_silent_is_asked_and_stays_while_he_answers():
+    async with running(ping_after=1, gone_after=6) as found, found.channel() as channel:
         deaf = channel.stream_stream("/t/Deaf")()
         raw = await found.raw()
         assert (await raw.until(frames.PING, 0))[3] == b"meshcore"
@@ -365,7 +446,7 @@ async def test_who_is_silent_is_asked_and_stays_while_he_answers(monkeypatch):
 
 
 async def test_more_connections_and_calls_than_allowed_are_refused():
-    async with running(most_connections=2, most_calls=1) as found, found.channel() as one, found.channel() as two:
+    async with running(connections=2, calls=1) as found, found.channel() as one, found.channel() as two:
         async with tasks.background(ask(one, "Wait"), name="waits") as waits:
             await found.methods.waiting.wait()
             assert await refusal(two, "Echo") == ("RESOURCE_EXHAUSTED", "too many calls at once")

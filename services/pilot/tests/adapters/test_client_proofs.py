@@ -2,7 +2,6 @@
 trusted gateway tells. Galley is the issuer and the API server; clients are gRPC's, and an Envoy."""
 
 import ipaddress
-from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -20,7 +19,7 @@ from meshcore.testing.galley import TOKEN, GalleyProcess, running
 from meshcore.tls import grpc_root_credentials
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, LISTENER_TYPE
-from pilot.adapters.client_authentication import REFUSED, OfGrpc
+from pilot.adapters.client_authentication import REFUSED
 from real_envoy import VARIANTS, bootstrap
 
 AUDIENCES = ("istio-ca",)
@@ -155,11 +154,3 @@ async def test_a_trusted_gateway_tells_who_its_client_is(root, serve_mesh):
             await client.until(lambda client=client: client.ended or client.names(LISTENER_TYPE))
             assert (client.error is None) is served
             assert served or client.error.code() is grpc.StatusCode.UNAUTHENTICATED
-
-
-@pytest.mark.parametrize(
-    ("peer", "address"),
-    [("ipv4:192.0.2.1:4711", "192.0.2.1:4711"), ("ipv6:%5B2001:db8::1%5D:4711", "[2001:db8::1]:4711")],
-)
-def test_addresses_are_read_as_grpc_writes_them(peer, address):
-    assert OfGrpc().address(SimpleNamespace(peer=lambda: peer)) == address

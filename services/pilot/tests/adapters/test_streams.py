@@ -2,20 +2,21 @@
 
 import asyncio
 import contextlib
-import threading
 import time
 from datetime import timedelta
-from functools import partial
 
 import grpc
+import pytest
 from envoy.service.discovery.v3 import discovery_pb2
-from meshcore.runtime import tasks
+from meshcore.http2 import Code, frames
 from meshcore.testing.ads_client import METHOD, AdsClient, node
+from meshcore.testing.http2_client import FrameClient
+from meshcore.tls import ssl_client_context
 from meshcore.xds import delta
 from meshcore.xds.request import Request
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, LISTENER_TYPE
-from pilot.adapters.stream_runner import Channel, StreamRunner
+from pilot.adapters.stream_runner import StreamRunner
 from pilot.core.proxy import parse_node
 
 
@@ -136,53 +137,59 @@ async def test_attack_42_silent_clients_hold_up_nobody(serve_mesh, workload_cred
 class Talker:
     """A client that says something whenever it is listened to, and never stops."""
 
-    def __init__(self):
-        self.inbox = [None]
-        self.ended = False
-
-    async def read_into(self, wake):
-        await asyncio.Event().wait()
-
-    async def write(self, frame):
-        return None
+    ended = False
+    on_news = None
+    unread = 1
 
     def take(self):
-        return Request(type_url=CLUSTER_TYPE, nonce="stale")
+        return discovery_pb2.DeltaDiscoveryRequest(type_url=CLUSTER_TYPE, response_nonce="stale").SerializeToString()
+
+    def send(self, message):
+        return True
+
+    async def room(self):
+        return None
 
 
 async def test_a_client_that_never_stops_talking_ends_with_its_certificate(mesh):
     stream, wake = mesh.hub.connect(parse_node(node("a", "shop")), delta, "test")
     async with mesh.hub.admitted() as ticket, asyncio.timeout(10):
-        runner = StreamRunner(mesh.hub, stream, wake, Talker(), ticket, timedelta(seconds=30))
+        runner = StreamRunner(mesh.hub, stream, wake, Talker(), delta.parse, ticket, timedelta(seconds=30))
         assert await runner.run(Request(type_url=CLUSTER_TYPE), expires=time.monotonic()) == "age"
     mesh.hub.disconnect(stream)
 
 
-class Broken:
-    """A stream that reads as ended, and whose handler is cancelled while the event loop is held up."""
+class Ends:
+    """Remembers how streams ended."""
 
     def __init__(self):
-        self.handler = None
+        self.orderly = []
 
-    async def read(self):
-        loop = asyncio.get_running_loop()
+    async def began(self, stream):
+        return None
 
-        def held_up():
-            # From gRPC's thread over a future and a task of its own to the handler: three turns of the loop.
-            turns = partial(loop.call_soon, loop.call_soon, self.handler.cancel)
-            arrival = threading.Timer(0.15, loop.call_soon_threadsafe, (turns,))
-            arrival.start()
-            time.sleep(0.3)
-            arrival.join()
+    def ended(self, stream, *, orderly):
+        self.orderly.append(orderly)
 
-        loop.call_later(0.01, held_up)
-        return grpc.aio.EOF
+    def health(self, stream, *, healthy):
+        return None
 
 
-async def test_a_broken_stream_is_not_taken_for_an_orderly_end_by_a_busy_process():
-    context = Broken()
-    channel = Channel(context, delta.parse)
-    context.handler = tasks.create_task(channel.read_into(asyncio.Event()), name="reader")
-    await asyncio.wait([context.handler])
-    assert context.handler.cancelled()
-    assert not channel.ended
+@pytest.mark.parametrize("way", ["end", "reset", "abort"])
+async def test_only_a_client_that_says_so_has_ended_its_stream_in_good_order(serve_mesh, ca, reached, way):
+    ends = Ends()
+    context = ssl_client_context(ca.issue("spiffe://cluster.local/ns/shop/sa/default"))
+    async with serve_mesh(registrations=ends) as mesh:
+        client = await FrameClient.open("localhost", mesh.servers.secure_port, context)
+        request = discovery_pb2.DeltaDiscoveryRequest(node=node("a", "shop"), type_url=CLUSTER_TYPE)
+        client.call(1, METHOD, request.SerializeToString(), ended=False)
+        await reached(lambda: mesh.hub.engine.streams)
+        if way == "end":
+            client.writer.write(frames.frame(frames.DATA, frames.END_STREAM, 1))
+        elif way == "reset":
+            client.writer.write(frames.reset(1, Code.CANCEL))
+        else:
+            client.close()
+        await reached(lambda: ends.orderly)
+        assert ends.orderly == [way == "end"]
+        client.close()

@@ -4,14 +4,14 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from typing import Any, Protocol
 
 from cryptography import x509
 
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.grpc_server.heads import Head
-from meshcore.grpc_server.messages import PREFIX, Messages, framed
+from meshcore.grpc_server.messages import PREFIX, Messages
 from meshcore.http2.hpack import Headers
 
 ROOM = 64 * 1024
@@ -21,36 +21,55 @@ ROOM = 64 * 1024
 class Peer:
     """The other end of a connection. `remembered` is for those who serve it, as long as it is open."""
 
+    __slots__ = ("_chain", "_remembered", "_shown", "address")
+
     def __init__(self, address: str, shown: Sequence[bytes] = ()) -> None:
         self.address = address
-        self.remembered: dict[str, Any] = {}
+        self._remembered: dict[str, Any] | None = None
         self._shown = shown
+        self._chain: list[x509.Certificate] | None = None
 
-    @cached_property
+    @property
+    def remembered(self) -> dict[str, Any]:
+        """Empty at first."""
+        if self._remembered is None:
+            self._remembered = {}
+        return self._remembered
+
+    @property
     def chain(self) -> list[x509.Certificate]:
         """What its client certificate was verified by, leaf first; empty when it showed none. Parsed when asked for."""
-        return [x509.load_der_x509_certificate(one) for one in self._shown]
+        if self._chain is None:
+            self._chain = [x509.load_der_x509_certificate(one) for one in self._shown]
+            self._shown = ()
+        return self._chain
 
 
 class Way(Protocol):
     """What a call needs of its connection."""
 
-    def send(self, stream: int, data: bytes) -> bool:
-        """Send a message; False when it waits for room."""
+    def send(self, call: "Call", message: bytes) -> bool:
+        """Send a message; False when some of it waits for room."""
 
-    async def room(self, stream: int) -> None:
+    async def room(self, call: "Call") -> None:
         """Return when nothing waits any more."""
 
-    def consumed(self, stream: int, size: int, *, held: int) -> None:
+    def consumed(self, call: "Call", size: int, *, held: int) -> None:
         """So much content was taken; `held` is by how much more or less memory the call holds now."""
 
 
 class Call:
     """What a handler sees of a call."""
 
-    def __init__(self, way: Way, peer: Peer, head: Head, stream: int, largest: int) -> None:
+    __slots__ = (
+        *("_inbox", "_messages", "_unpaid", "_waiting", "_way", "_welcome", "answered", "deadline", "ended"),
+        *("handler", "head", "held", "on_news", "peer", "stream", "task"),
+    )
+
+    def __init__(self, way: Way, peer: Peer, head: Head, handler: "Handler", stream: int, largest: int) -> None:
         self.peer = peer
         self.head = head
+        self.handler = handler
         self.stream = stream
         self.ended = False
         """Whether the client has said all."""
@@ -59,12 +78,14 @@ class Call:
         self.task: asyncio.Task[Any] | None = None
         self.deadline: float | None = None
         self.held = 0
+        self.on_news: Callable[[], None] | None = None
+        """Called when a message has come, or the client has said all."""
         self._way = way
         self._messages = Messages(largest, head.encoding)
-        self._inbox: deque[bytes] = deque()
-        self._arrived: asyncio.Future[None] | None = None
+        self._inbox: deque[bytes] | None = None
         self._unpaid = 0
         self._waiting = 0
+        self._welcome = not (isinstance(handler, Streaming) and handler.guarded)
 
     @property
     def metadata(self) -> Headers:
@@ -72,46 +93,78 @@ class Call:
         return self.head.metadata
 
     @property
-    def inbox(self) -> deque[bytes]:
-        """Messages that nobody has read yet."""
-        return self._inbox
+    def unread(self) -> int:
+        """Messages that nobody has taken yet."""
+        return 0 if self._inbox is None else len(self._inbox)
 
     def feed(self, data: bytes, *, ended: bool) -> None:
         """Content has arrived; MeshError when it makes no sense."""
         messages = self._messages.add(data)
-        self._inbox.extend(messages)
-        self._waiting += sum(map(_size, messages))
+        if messages:
+            if self._inbox is None:
+                self._inbox = deque()
+            self._inbox.extend(messages)
+            self._waiting += sum(map(_size, messages))
         self.ended = ended
         self._unpaid += len(data)
         self._account()
         if ended and self._messages.partial:
             raise MeshError(ErrorCode.INTERNAL, "the last message is cut off")
-        if self._arrived is not None and not self._arrived.done():
-            self._arrived.set_result(None)
+        if self.on_news is not None and (messages or ended):
+            self.on_news()
+
+    def welcome(self) -> None:
+        """The client of a guarded stream may say more than its first window has room for."""
+        self._welcome = True
+        self._account()
 
     def _account(self) -> None:
         """Let the client send on while little waits here, or a message needs more to be whole."""
         before, self.held = self.held, self._waiting + self._messages.partial
-        paid = self._unpaid if self._waiting < ROOM else 0
+        paid = self._unpaid if self._welcome and self._waiting < ROOM else 0
         self._unpaid -= paid
-        self._way.consumed(self.stream, paid, held=self.held - before)
+        if paid or self.held != before:
+            self._way.consumed(self, paid, held=self.held - before)
 
-    async def read(self) -> bytes | None:
-        """The next message; None when there is none any more."""
-        while not self._inbox:
-            if self.ended:
-                return None
-            self._arrived = asyncio.get_running_loop().create_future()
-            await self._arrived
+    def take(self) -> bytes | None:
+        """The next message, if it has come."""
+        if self._inbox is None:
+            return None
         message = self._inbox.popleft()
+        if not self._inbox:
+            self._inbox = None
         self._waiting -= _size(message)
         self._account()
         return message
 
+    async def read(self) -> bytes | None:
+        """The next message; None when there is none any more."""
+        while self._inbox is None and not self.ended:
+            arrived = asyncio.get_running_loop().create_future()
+            self.on_news = partial(_arrive, arrived)
+            try:
+                await arrived
+            finally:
+                self.on_news = None
+        return self.take()
+
+    def send(self, message: bytes) -> bool:
+        """Send a message; False when some of it waits: `room` tells when there is room for the next."""
+        return self._way.send(self, message)
+
+    async def room(self) -> None:
+        """Return when everything is on its way, or the call is over."""
+        await self._way.room(self)
+
     async def write(self, message: bytes) -> None:
         """Send a message; returns when there is room for the next."""
-        if not self._way.send(self.stream, framed(message)):
-            await self._way.room(self.stream)
+        if not self.send(message):
+            await self.room()
+
+
+def _arrive(arrived: asyncio.Future[None]) -> None:
+    if not arrived.done():
+        arrived.set_result(None)
 
 
 def _size(message: bytes) -> int:
@@ -133,6 +186,9 @@ class Streaming:
     """Reads and writes as it likes; the stream ends when it returns."""
 
     serve: Callable[[Call], Awaitable[None]]
+    guarded: bool = False
+    """Whether a client may say no more than one window has room for until its handler calls `welcome`: so little lies
+    here for a client that nobody has looked at."""
 
 
 Handler = Unary | Streaming

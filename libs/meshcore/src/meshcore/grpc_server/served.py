@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import structlog
@@ -12,86 +10,57 @@ from meshcore.errors import GRPC_STATUS, ErrorCode, MeshError
 from meshcore.grpc_server import heads
 from meshcore.grpc_server.calls import Call, Handler, Peer, Streaming, Unary
 from meshcore.grpc_server.heads import Head, Malformed
-from meshcore.grpc_server.messages import framed
-from meshcore.grpc_server.turns import Turns
+from meshcore.grpc_server.messages import prefix
+from meshcore.grpc_server.service import Service
 from meshcore.http2 import Code, Connection, Flushed, Limits, Received, Requested, Reset, Violated
 from meshcore.http2.hpack import Headers
 from meshcore.runtime import tasks
 from meshcore.tls.peers import verified_chain
 
-PING_AFTER = 60
-GONE_AFTER = 80
-GREETING = 10
-STALLED_AFTER = 60
-"""Seconds: of silence until a ping, and until the end; for the first bytes; that a client may leave answers lie."""
-MOST_HELD = 4 * 1024 * 1024
-"""Bytes of messages that one connection may have lying here, unread or not whole."""
+AT_ONCE = 64 * 1024
+"""Bytes that the transport takes before it says that it has enough."""
+MOST_BACKLOG = 128 * 1024
+"""Bytes for a client that does not read beyond which it is not listened to either."""
+GOOD_PART = 16 * 1024
+"""Bytes that a client has to take of what lies for it to count as somebody who takes it."""
 TOO_MANY = "too many calls at once"
 _log = structlog.get_logger("grpc")
 
 
-@dataclass(slots=True)
-class Service:
-    """What all connections of a server share."""
-
-    handlers: Mapping[str, Handler]
-    largest_message: int
-    most_calls: int
-    most_streams: int
-    most_connections: int
-    turns: Turns
-    connections: "set[Served]"
-    calls: int = 0
-    streams: int = 0
-    """Unary calls and streams that are open."""
-    unsaid: "dict[Call, Served]" = field(default_factory=dict)
-    """Unary calls whose message has not come, the oldest first."""
-
-    def make_room_for(self, handler: Handler) -> bool:
-        """Whether one more may begin. A unary call may have the place of one that has not said what it asks: who only
-        begins calls keeps nobody out."""
-        if isinstance(handler, Streaming):
-            return self.streams < self.most_streams
-        if self.calls >= self.most_calls and self.unsaid:
-            oldest, connection = next(iter(self.unsaid.items()))
-            connection.refuse(oldest)
-        return self.calls < self.most_calls
-
-    def count(self, handler: Handler, change: int) -> None:
-        """One more, or one less."""
-        if isinstance(handler, Streaming):
-            self.streams += change
-        else:
-            self.calls += change
-
-
 class Served(asyncio.Protocol):
-    """A client's connection after its TLS handshake."""
+    """A client's connection, after its TLS handshake if there is one."""
+
+    __slots__ = (
+        *("_calls", "_connection", "_encrypted", "_greeted", "_known", "_paused", "_peer", "_ready", "_roomless"),
+        *("_seen", "_service", "_silent", "_stalled", "_transport", "held"),
+    )
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._connection = Connection(Limits())
+        self._connection = Connection(Limits(streams=service.bounds.streams_at_once))
         self._calls: dict[int, Call] = {}
-        self._ready: deque[Call] = deque()
+        self._ready: deque[Call] | None = None
         self._transport: asyncio.Transport | None = None
         self._peer = Peer("unknown")
         self._known: tuple[Headers, Head] | None = None
-        self._roomless: dict[int, asyncio.Future[None]] = {}
-        self._held = self._silent = self._stalled = 0
-        self._greeted = self._paused = False
-        self.gone = asyncio.Event()
+        self._roomless: dict[int, asyncio.Future[None]] | None = None
+        self.held = 0
+        """Bytes of messages that lie here."""
+        self._silent = self._stalled = self._seen = 0
+        self._greeted = self._paused = self._encrypted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """TLS stands."""
+        """There is somebody."""
         self._transport = cast(asyncio.Transport, transport)
-        if len(self._service.connections) >= self._service.most_connections:
-            _log.warning("connection refused", connections=len(self._service.connections))
+        if self._service.full:
+            _log.warning("connection refused", connections=self._service.bounds.connections)
             self._transport.abort()
             return
-        remote = transport.get_extra_info("peername")
-        address = f"{remote[0]}:{remote[1]}" if isinstance(remote, tuple) else "unknown"
-        self._peer = Peer(address, verified_chain(transport.get_extra_info("ssl_object")))
-        self._service.connections.add(self)
+        secured = transport.get_extra_info("ssl_object")
+        self._encrypted = secured is not None
+        self._peer = Peer(address_of(transport.get_extra_info("peername")), verified_chain(secured))
+        self._transport.set_write_buffer_limits(high=AT_ONCE)
+        self._service.joined(self)
         self._flush()
 
     def data_received(self, data: bytes) -> None:
@@ -99,7 +68,8 @@ class Served(asyncio.Protocol):
         self._greeted = True
         for event in self._connection.receive(data):
             if isinstance(event, Received):
-                self._received(event)
+                if (call := self._calls.get(event.stream)) is not None:
+                    self._feed(call, event.data, ended=event.ended)
             elif isinstance(event, Requested):
                 self._requested(event)
             elif isinstance(event, Reset):
@@ -110,45 +80,63 @@ class Served(asyncio.Protocol):
                 self._violated(event.reason)
         self._flush()
 
+    def break_off(self, reason: str) -> None:
+        """End the connection for what its client does."""
+        self._connection.break_off(Code.ENHANCE_YOUR_CALM, reason)
+        self._violated(reason)
+
     def _violated(self, reason: str) -> None:
         _log.info("connection ended", peer=self._peer.address, reason=reason)
-        self._flush()
-        if self._transport is not None:
-            self._transport.close()
+        self.close()
         self._drop_calls()
 
     def connection_lost(self, _: Exception | None) -> None:
         """What its calls were doing is given up."""
         self._transport = None
-        self._service.connections.discard(self)
+        self._service.left(self)
         self._drop_calls()
-        self.gone.set()
 
     def _drop_calls(self) -> None:
         for stream in tuple(self._calls):
             self._given_up(stream)
 
     def pause_writing(self) -> None:
-        """The client reads slowly: it is to ask no more until it has read, so that nothing piles up here."""
+        """The client reads slowly: what is for it waits where it costs least."""
         self._paused = True
-        if self._transport is not None:
-            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """The client has read: it may go on, and so may what waited for that."""
+        """The client has read: on it goes."""
         self._paused = False
         self._stalled = 0
-        if self._transport is not None:
+        self._flush()
+        if self._transport is not None and self._connection.backlog <= MOST_BACKLOG:
             self._transport.resume_reading()
-        for stream in tuple(self._roomless):
-            self._has_room(stream)
 
     def _flush(self) -> None:
-        output = self._connection.take_output()
-        if output and self._transport is not None:
-            self._transport.write(output)
+        """Write what there is, as long as the transport takes it."""
+        connection, transport = self._connection, self._transport
+        while connection.backlog and transport is not None:
+            if self._paused:
+                if connection.backlog > MOST_BACKLOG:
+                    # It asks, and does not take the answers.
+                    transport.pause_reading()
+                return
+            output = connection.take_output()
+            if len(output) == 1:
+                transport.write(output[0])
+            elif self._encrypted:
+                # Each piece by itself would be a record of TLS.
+                transport.write(b"".join(output))
+            else:
+                transport.writelines(output)
+            if connection.waits:
+                for event in connection.go_on():
+                    self._has_room(event.stream)
+            transport = self._transport
 
     def _requested(self, event: Requested) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
         known = self._known
         if known is not None and known[0] is event.headers:
             head = known[1]
@@ -170,38 +158,32 @@ class Served(asyncio.Protocol):
             self._begin(event, head, handler)
 
     def _begin(self, event: Requested, head: Head, handler: Handler) -> None:
-        call = Call(self, self._peer, head, event.stream, self._service.largest_message)
+        call = Call(self, self._peer, head, handler, event.stream, self._service.bounds.message)
         if head.timeout is not None:
             call.deadline = asyncio.get_running_loop().time() + head.timeout
         self._calls[event.stream] = call
-        self._service.count(handler, 1)
+        self._service.began(call, self)
         if isinstance(handler, Streaming):
             self._start(call)
-        else:
-            self._service.unsaid[call] = self
         if event.ended:
-            self._feed(call, b"")
+            self._feed(call, b"", ended=True)
 
-    def _received(self, event: Received) -> None:
-        call = self._calls.get(event.stream)
-        if call is not None:
-            self._feed(call, event.data, ended=event.ended)
-
-    def _feed(self, call: Call, data: bytes, *, ended: bool = True) -> None:
+    def _feed(self, call: Call, data: bytes, *, ended: bool) -> None:
         try:
             call.feed(data, ended=ended)
-            if self._held > MOST_HELD:
-                self._connection.break_off(Code.ENHANCE_YOUR_CALM, "too much is left lying")
-                self._violated("too much is left lying")
-            elif ended and call.task is None:
-                if len(call.inbox) != 1:
+            if self.held > self._service.bounds.held:
+                self.break_off("too much is left lying")
+            elif ended and isinstance(call.handler, Unary) and call.task is None:
+                if call.unread != 1:
                     raise MeshError(ErrorCode.INTERNAL, "the call has one message")
                 self._start(call)
         except MeshError as error:
             self._end(call, error.code, error.detail)
 
     def _start(self, call: Call) -> None:
-        self._service.unsaid.pop(call, None)
+        self._service.said(call)
+        if self._ready is None:
+            self._ready = deque()
         self._ready.append(call)
         self._service.turns.wants(self)
 
@@ -212,10 +194,13 @@ class Served(asyncio.Protocol):
             if call.stream in self._calls:
                 call.task = tasks.create_task(self._run(call), name="grpc call")
                 break
-        return bool(self._ready)
+        if self._ready:
+            return True
+        self._ready = None
+        return False
 
     async def _run(self, call: Call) -> None:
-        handler = self._service.handlers[call.head.method]
+        handler = call.handler
         status, detail = heads.OK, ""
         try:
             if isinstance(handler, Unary):
@@ -235,14 +220,19 @@ class Served(asyncio.Protocol):
 
     async def _run_unary(self, call: Call, handler: Unary) -> None:
         try:
-            request = handler.parse(call.inbox[0])
+            request = handler.parse(call.take() or b"")
         except Exception:  # noqa: BLE001 - protobuf's own error, whichever of its implementations is there
             raise MeshError(ErrorCode.INTERNAL, "the message is not readable") from None
-        answer = framed((await handler.serve(request, call)).SerializeToString())
+        answer = (await handler.serve(request, call)).SerializeToString()
         if call.stream in self._calls:
-            self._connection.headers(call.stream, heads.ANSWER)
-            self._connection.content(call.stream, answer)
+            self._answer(call, answer)
+
+    def _answer(self, call: Call, message: bytes) -> bool:
+        """Part of an answer, its first with the headers before it."""
+        if not call.answered:
             call.answered = True
+            self._connection.headers(call.stream, heads.ANSWER)
+        return self._connection.content(call.stream, prefix(message), message)
 
     def _finish(self, call: Call, status: int, detail: str) -> None:
         """Answer with a status; nothing for a call that is over."""
@@ -274,9 +264,8 @@ class Served(asyncio.Protocol):
     def _forget(self, stream: int) -> Call | None:
         call = self._calls.pop(stream, None)
         if call is not None:
-            self._service.unsaid.pop(call, None)
-            self._service.count(self._service.handlers[call.head.method], -1)
-            self._held -= call.held
+            self._service.ended(call)
+            self.held -= call.held
             self._has_room(stream)
         return call
 
@@ -285,52 +274,60 @@ class Served(asyncio.Protocol):
         if call is not None and call.task is not None:
             call.task.cancel()
 
-    def send(self, stream: int, data: bytes) -> bool:
-        """Part of an answer, its first with the headers before it."""
-        call = self._calls.get(stream)
-        if call is None:
+    def send(self, call: Call, message: bytes) -> bool:
+        """Send a message; False when some of it waits."""
+        if call.stream not in self._calls:
             return True
-        if not call.answered:
-            call.answered = True
-            self._connection.headers(stream, heads.ANSWER)
-        went = self._connection.content(stream, data)
+        went = self._answer(call, message)
         self._flush()
-        return went and not self._paused
+        return went or not self._connection.has_waiting(call.stream)
 
-    async def room(self, stream: int) -> None:
-        """Until everything of the stream is on its way, or the stream is over."""
+    async def room(self, call: Call) -> None:
+        """Until everything of the call is on its way, or it is over."""
+        if call.stream not in self._calls or not self._connection.has_waiting(call.stream):
+            return
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._roomless[stream] = waiting
+        if self._roomless is None:
+            self._roomless = {}
+        self._roomless[call.stream] = waiting
         try:
             await waiting
         finally:
-            self._roomless.pop(stream, None)
+            self._roomless.pop(call.stream, None)
 
     def _has_room(self, stream: int) -> None:
-        waiting = self._roomless.get(stream)
+        waiting = None if self._roomless is None else self._roomless.get(stream)
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
-    def consumed(self, stream: int, size: int, *, held: int) -> None:
-        """Content was taken: the client may send as much again."""
-        self._held += held
+    def consumed(self, call: Call, size: int, *, held: int) -> None:
+        """Content was taken: the client may send as much again. Nothing for a call that is over."""
+        if call.stream not in self._calls:
+            return
+        self.held += held
+        self._service.hold(held)
         if size:
-            self._connection.consumed(stream, size)
+            self._connection.consumed(call.stream, size)
             self._flush()
 
     def second_passed(self, now: float) -> None:
         """End what takes too long, and who is not there any more."""
-        connection = self._connection
+        connection, bounds = self._connection, self._service.bounds
         connection.second_passed()
         for call in [one for one in self._calls.values() if one.deadline is not None and one.deadline <= now]:
             self._end(call, ErrorCode.DEADLINE_EXCEEDED, "the call took too long")
         self._silent = 0 if connection.alive else self._silent + 1
         connection.alive = False
-        self._stalled = self._stalled + 1 if self._paused or connection.waits else 0
-        if self._silent == PING_AFTER:
+        lies = self._paused or connection.waits
+        if not lies or connection.sent - self._seen >= GOOD_PART:
+            self._stalled, self._seen = 0, connection.sent
+        else:
+            self._stalled += 1
+        if self._silent == bounds.ping_after:
             connection.ping()
             self._flush()
-        if self._silent >= (GONE_AFTER if self._greeted else GREETING) or self._stalled >= STALLED_AFTER:
+        gone = self._silent >= (bounds.gone_after if self._greeted else bounds.greeting)
+        if gone or self._stalled >= bounds.stalled_after:
             self.drop()
 
     def leave(self) -> None:
@@ -348,7 +345,20 @@ class Served(asyncio.Protocol):
         for call in tuple(self._calls.values()):
             self._end(call, ErrorCode.UNAVAILABLE, "the server stops")
 
+    def close(self) -> None:
+        """End the connection in good order."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+
     def drop(self) -> None:
         """End the connection without waiting for the client's farewell."""
         if self._transport is not None:
             self._transport.abort()
+
+
+def address_of(remote: Any) -> str:
+    """`host:port` of a socket's other end, an address of IPv6 in brackets."""
+    if not isinstance(remote, tuple):
+        return "unknown"
+    return f"[{remote[0]}]:{remote[1]}" if ":" in remote[0] else f"{remote[0]}:{remote[1]}"

@@ -5,20 +5,17 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Mapping
 
+from meshcore.grpc_server.bounds import Bounds
 from meshcore.grpc_server.calls import Handler
-from meshcore.grpc_server.served import Served, Service
-from meshcore.grpc_server.turns import Turns
+from meshcore.grpc_server.served import Served
+from meshcore.grpc_server.service import Service
 from meshcore.runtime import tasks
 
 HANDSHAKE_TIMEOUT = 10
-MOST_CONNECTIONS = 16384
-MOST_CALLS = 1000
-MOST_STREAMS = 32768
-GRACE = 2
-DROP_TIMEOUT = 2
-"""Seconds for a handshake; connections, unary calls and streams at once, more are refused; seconds that calls get at a
-stop, and that connections get to be gone."""
-_BACKLOG = 1024
+FAREWELL = 1
+"""Seconds for a handshake; that connections get to be gone at a stop."""
+_BACKLOG = 4096
+"""Connections that wait to be accepted: as many as come back at once when a server is started again."""
 
 
 @contextlib.asynccontextmanager
@@ -26,25 +23,27 @@ async def serving(
     handlers: Mapping[str, Handler],
     host: str,
     port: int,
-    context: ssl.SSLContext,
+    context: ssl.SSLContext | None,
+    bounds: Bounds,
     *,
-    largest_message: int,
-    most_calls: int = MOST_CALLS,
-    most_connections: int = MOST_CONNECTIONS,
+    reuse_port: bool = False,
 ) -> AsyncIterator[int]:
-    """Serve methods, by their paths, for as long as the block lasts; gives the bound port.
+    """Serve methods, by their paths, for as long as the block lasts; gives the bound port. OSError when it is taken.
 
-    `context` is told to speak h2. On exit no more calls are taken; those in work have `GRACE` seconds.
+    `context` is told to speak h2; without one the port is plaintext. On exit no more calls are taken; those in work
+    have `bounds.grace` seconds.
     """
-    context.set_alpn_protocols(["h2"])
-    service = Service(handlers, largest_message, most_calls, MOST_STREAMS, most_connections, Turns(), set())
+    service = Service(handlers, bounds)
+    if context is not None:
+        context.set_alpn_protocols(["h2"])
     server = await asyncio.get_running_loop().create_server(
         lambda: Served(service),
         host,
         port,
         ssl=context,
-        ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+        ssl_handshake_timeout=None if context is None else HANDSHAKE_TIMEOUT,
         backlog=_BACKLOG,
+        reuse_port=reuse_port,
     )
     try:
         async with tasks.background(_keep_time(service), name="grpc clock"):
@@ -53,32 +52,38 @@ async def serving(
             await _let_finish(service)
     finally:
         server.close()
-        await _drop_all(service)
+        await _close_all(service)
         await server.wait_closed()
 
 
 async def _let_finish(service: Service) -> None:
-    for connection in tuple(service.connections):
+    for connection in service:
         connection.leave()
-    running = [task for connection in service.connections for task in connection.running]
+    running = [task for connection in service for task in connection.running]
     if running:
-        await asyncio.wait(running, timeout=GRACE)
-    for connection in tuple(service.connections):
+        await asyncio.wait(running, timeout=service.bounds.grace)
+    for connection in service:
         connection.stop_calls()
+    if running:
+        await asyncio.wait(running, timeout=FAREWELL)
 
 
-async def _drop_all(service: Service) -> None:
-    for connection in tuple(service.connections):
+async def _close_all(service: Service) -> None:
+    for connection in service:
+        connection.close()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FAREWELL):
+            await service.deserted.wait()
+    for connection in service:
         connection.drop()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DROP_TIMEOUT):
-            for connection in tuple(service.connections):
-                await connection.gone.wait()
+        async with asyncio.timeout(FAREWELL):
+            await service.deserted.wait()
 
 
 async def _keep_time(service: Service) -> None:
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(1)
-        for connection in tuple(service.connections):
+        for connection in service:
             connection.second_passed(loop.time())

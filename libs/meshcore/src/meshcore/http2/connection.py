@@ -3,7 +3,8 @@
     connection = Connection(Limits())
     for event in connection.receive(data): ...     Requested, Received, Reset, Flushed; at the end Violated
     connection.headers(...), connection.content(...)
-    transport.write(connection.take_output())
+    transport.writelines(connection.take_output())
+    for event in connection.go_on(): ...           Flushed: there was no room for it before that
 
 A connection has a budget for frames that cost the server something and bring it nothing (PING, SETTINGS, streams that
 are reset, empty DATA): each answer and each second that passes fills it up a little; who uses it up is sent away.
@@ -13,7 +14,7 @@ from meshcore.http2 import frames
 from meshcore.http2.events import Event, Flushed, Limits, Received, Requested, Reset, Violated
 from meshcore.http2.frames import Code
 from meshcore.http2.hpack import Decoder, HeadersTooLarge
-from meshcore.http2.outgoing import Outgoing
+from meshcore.http2.outgoing import Outgoing, Piece
 
 LARGEST_BLOCK = 64 * 1024
 LARGEST_HEADERS = 64 * 1024
@@ -34,6 +35,11 @@ class _Broken(Exception):
 
 class Connection:
     """The state of one connection."""
+
+    __slots__ = (
+        *("_block", "_budget", "_decoder", "_greeted", "_input", "_last", "_leaving", "_limits", "_out", "_over"),
+        *("_receivable", "_streams", "_told", "alive"),
+    )
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -64,14 +70,31 @@ class Connection:
 
     @property
     def waits(self) -> bool:
-        """Whether content waits for room in the client's windows."""
+        """Whether content waits for room in the client's windows or in the output."""
         return self._out.waits
 
-    def take_output(self) -> bytes:
-        """What is to be written now."""
-        output = bytes(self._out.output)
-        self._out.output.clear()
-        return output
+    @property
+    def backlog(self) -> int:
+        """Bytes that are to be written."""
+        return self._out.size
+
+    @property
+    def sent(self) -> int:
+        """Bytes of content that windows had room for, ever."""
+        return self._out.sent
+
+    def has_waiting(self, number: int) -> bool:
+        """Whether content of a stream waits."""
+        stream = self._streams.get(number)
+        return stream is not None and stream.pending is not None
+
+    def take_output(self) -> list[Piece]:
+        """What is to be written now, in pieces."""
+        return self._out.take()
+
+    def go_on(self) -> list[Flushed]:
+        """The output was taken: there is room for what waited for that."""
+        return list(map(Flushed, self._out.flush()))
 
     def second_passed(self) -> None:
         """Call it each second: the budget grows with time."""
@@ -79,19 +102,19 @@ class Connection:
 
     def ping(self) -> None:
         """Ask for a sign of life; whatever comes makes `alive` true."""
-        self._out.output += frames.frame(frames.PING, 0, 0, b"meshcore")
+        self._out.say(frames.frame(frames.PING, 0, 0, b"meshcore"))
 
     def leave(self) -> None:
         """Take no more streams; those that are open go on."""
         if not self._leaving and not self._over:
             self._leaving = True
-            self._out.output += frames.goaway(self._last, Code.NO_ERROR)
+            self._out.say(frames.goaway(self._last, Code.NO_ERROR))
 
     def break_off(self, code: Code, reason: str) -> None:
         """Tell the client why the connection ends; nothing more is read."""
         if not self._over:
             self._over = True
-            self._out.output += frames.goaway(self._last, code, reason)
+            self._out.say(frames.goaway(self._last, code, reason))
 
     def headers(self, number: int, block: bytes, *, ended: bool = False) -> None:
         """Send a header block of at most 16,384 bytes; the last one comes after content that waits."""
@@ -99,14 +122,14 @@ class Connection:
             self._budget = min(FULL_BUDGET, self._budget + PER_ANSWER)
         self._out.headers(number, block, ended=ended)
 
-    def content(self, number: int, data: bytes) -> bool:
+    def content(self, number: int, *pieces: bytes) -> bool:
         """Send content; False when some of it waits for room, until `Flushed` or `Reset` comes."""
-        return self._out.content(number, data)
+        return self._out.content(number, *pieces)
 
     def reset(self, number: int, code: Code) -> None:
         """End a stream at once, whatever waits to be sent on it."""
         if self._out.drop(number):
-            self._out.output += frames.reset(number, code)
+            self._out.say(frames.reset(number, code))
 
     def consumed(self, number: int, size: int) -> None:
         """So many bytes of a stream's content need no room any more."""
@@ -115,7 +138,7 @@ class Connection:
             return
         stream.consumed += size
         if stream.consumed >= self._limits.stream_window // 2:
-            self._out.output += frames.window_update(number, stream.consumed)
+            self._out.say(frames.window_update(number, stream.consumed))
             stream.receivable += stream.consumed
             stream.consumed = 0
 
@@ -202,7 +225,7 @@ class Connection:
         if self._receivable < 0:
             raise _Broken(Code.FLOW_CONTROL_ERROR, "more content than the connection may send")
         if self._receivable < whole // 2:
-            self._out.output += frames.window_update(0, whole - self._receivable)
+            self._out.say(frames.window_update(0, whole - self._receivable))
             self._receivable = whole
 
     def _refuse(self, number: int, code: Code, events: list[Event]) -> None:
@@ -249,7 +272,7 @@ class Connection:
             return
         self._last = number
         if len(self._streams) >= self._limits.streams or self._leaving:
-            self._out.output += frames.reset(number, Code.REFUSED_STREAM)
+            self._out.say(frames.reset(number, Code.REFUSED_STREAM))
             self._spend(1)
             return
         self._out.open(number, self._limits.stream_window, ended)
@@ -288,7 +311,7 @@ class Connection:
             raise _Broken(Code.FRAME_SIZE_ERROR, "a ping of another size, or of a stream")
         self._spend(1)
         if not flags & frames.ACK:
-            self._out.output += frames.frame(frames.PING, frames.ACK, 0, payload)
+            self._out.say(frames.frame(frames.PING, frames.ACK, 0, payload))
 
     def _settings(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
         if stream or len(payload) % 6 or (flags & frames.ACK and payload):
@@ -307,7 +330,7 @@ class Connection:
                 raise _Broken(Code.PROTOCOL_ERROR, "an impossible size of frames")
             elif key == frames.ENABLE_PUSH and value > 1:
                 raise _Broken(Code.PROTOCOL_ERROR, "an impossible setting of pushes")
-        self._out.output += frames.frame(frames.SETTINGS, frames.ACK, 0)
+        self._out.say(frames.frame(frames.SETTINGS, frames.ACK, 0))
         events.extend(map(Flushed, self._out.flush()))
 
     def _reset(self, _: int, number: int, payload: bytes, events: list[Event]) -> None:

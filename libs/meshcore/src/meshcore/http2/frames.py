@@ -39,10 +39,14 @@ class Code(IntEnum):
     HTTP_1_1_REQUIRED = 13
 
 
+def head(kind: int, flags: int, stream: int, size: int) -> bytes:
+    """What comes before a payload of `size` bytes, at most 16,384."""
+    return HEAD.pack(size >> 8, size & 255, kind, flags, stream)
+
+
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """One frame; `payload` has at most 16,384 bytes."""
-    size = len(payload)
-    return HEAD.pack(size >> 8, size & 255, kind, flags, stream) + payload
+    """One frame."""
+    return head(kind, flags, stream, len(payload)) + payload
 
 
 def settings(values: dict[int, int]) -> bytes:

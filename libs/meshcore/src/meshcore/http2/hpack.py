@@ -4,8 +4,6 @@ What a client repeats it sends as indices, so the same few bytes come again and 
 the table is read once and remembered until the table changes.
 """
 
-from collections import deque
-
 from meshcore.http2 import huffman
 
 Header = tuple[str, str]
@@ -49,9 +47,11 @@ class HeadersTooLarge(Exception):
 class Decoder:
     """The reading side of one connection. `largest` bounds a list: its texts and 32 bytes for each header."""
 
+    __slots__ = ("_bound", "_changed", "_dynamic", "_largest", "_remembered", "_size")
+
     def __init__(self, largest: int) -> None:
         self._largest = largest
-        self._dynamic: deque[tuple[str, str, int]] = deque()
+        self._dynamic: list[tuple[str, str, int]] = []
         self._size = 0
         self._bound = TABLE_SIZE
         self._remembered: dict[bytes, Headers] = {}
@@ -116,7 +116,7 @@ class Decoder:
         size = len(name) + len(value) + _OVERHEAD
         self._evict(self._bound - size)
         if size <= self._bound:
-            self._dynamic.appendleft((name, value, size))
+            self._dynamic.insert(0, (name, value, size))
             self._size += size
 
     def _resize(self, bound: int) -> None:

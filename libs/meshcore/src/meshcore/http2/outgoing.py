@@ -1,9 +1,17 @@
-"""The sending side of a connection: what a client's windows have no room for waits, stream by stream. Pure."""
+"""The sending side of a connection: what a client's windows, or the output, have no room for waits. Pure.
+
+Content is never copied while it waits: a stream keeps views of the bytes that it was given, and the output of a
+connection holds little, so that one large message for a thousand slow clients lies in memory once.
+"""
 
 from collections.abc import Iterator
 
 from meshcore.http2 import frames
 from meshcore.http2.frames import Code
+
+ROOM = 64 * 1024
+"""Bytes that wait to be written beyond which no content is added to them."""
+Piece = bytes | memoryview
 
 
 class Stream:
@@ -16,8 +24,8 @@ class Stream:
         self.receivable = receivable
         self.remote_ended = remote_ended
         self.consumed = 0
-        self.pending = bytearray()
-        """What the client's windows have no room for yet."""
+        self.pending: list[memoryview] | None = None
+        """What there is no room for yet."""
         self.trailers: bytes | None = None
         """The last header block, once it only waits for `pending`."""
 
@@ -25,8 +33,14 @@ class Stream:
 class Outgoing:
     """Streams by number, the client's windows, and the bytes to write."""
 
+    __slots__ = ("_output", "_sendable", "_waiting", "initial", "sent", "size", "streams")
+
     def __init__(self, first: bytes) -> None:
-        self.output = bytearray(first)
+        self._output: list[Piece] = [first]
+        self.size = len(first)
+        """Bytes to write."""
+        self.sent = 0
+        """Bytes of content that have been given out to be written, ever."""
         self.streams: dict[int, Stream] = {}
         self.initial = frames.FIRST_WINDOW
         self._sendable = frames.FIRST_WINDOW
@@ -34,8 +48,19 @@ class Outgoing:
 
     @property
     def waits(self) -> bool:
-        """Whether anything waits for room."""
+        """Whether content waits for room."""
         return bool(self._waiting)
+
+    def take(self) -> list[Piece]:
+        """What is to be written now."""
+        output, self._output = self._output, []
+        self.size = 0
+        return output
+
+    def say(self, data: bytes) -> None:
+        """Whole frames."""
+        self._output.append(data)
+        self.size += len(data)
 
     def open(self, number: int, receivable: int, remote_ended: bool) -> None:
         """A stream begins."""
@@ -51,40 +76,66 @@ class Outgoing:
         stream = self.streams.get(number)
         if stream is None:
             return
-        if ended and stream.pending:
+        if ended and stream.pending is not None:
             stream.trailers = block
             return
         flags = frames.END_HEADERS | frames.END_STREAM if ended else frames.END_HEADERS
-        self.output += frames.frame(frames.HEADERS, flags, number, block)
+        self.say(frames.frame(frames.HEADERS, flags, number, block))
         if ended:
             self.drop(number)
             if not stream.remote_ended:
                 # The answer is whole without the rest of the request (RFC 9113 §8.1).
-                self.output += frames.reset(number, Code.NO_ERROR)
+                self.say(frames.reset(number, Code.NO_ERROR))
 
-    def content(self, number: int, data: bytes) -> bool:
-        """Content; False when some of it waits."""
+    def content(self, number: int, *pieces: bytes) -> bool:
+        """Content in pieces that belong together; False when some of it waits."""
         stream = self.streams.get(number)
         if stream is None:
             return True
-        if not stream.pending and len(data) <= min(frames.LARGEST_PAYLOAD, self._sendable, stream.sendable):
-            self._frame(number, stream, data)
+        size = sum(map(len, pieces))
+        if stream.pending is None and size <= self._room(stream):
+            self.say(b"".join((frames.head(frames.DATA, 0, number, size), *pieces)))
+            self._count(stream, size)
             return True
-        stream.pending += data
-        self._push(number, stream)
-        if stream.pending:
-            self._waiting[number] = stream
-        return not stream.pending
+        views = [memoryview(piece) for piece in pieces if piece]
+        if stream.pending is not None:
+            stream.pending += views
+            return False
+        stream.pending = views
+        if self._push(number, stream):
+            return True
+        self._waiting[number] = stream
+        return False
 
-    def _frame(self, number: int, stream: Stream, data: bytes) -> None:
-        self.output += frames.frame(frames.DATA, 0, number, data)
-        self._sendable -= len(data)
-        stream.sendable -= len(data)
+    def _room(self, stream: Stream) -> int:
+        """Bytes that the next frame may have."""
+        return min(frames.LARGEST_PAYLOAD, self._sendable, stream.sendable, ROOM - self.size)
 
-    def _push(self, number: int, stream: Stream) -> None:
-        while (size := min(len(stream.pending), frames.LARGEST_PAYLOAD, self._sendable, stream.sendable)) > 0:
-            self._frame(number, stream, bytes(stream.pending[:size]))
-            del stream.pending[:size]
+    def _count(self, stream: Stream, size: int) -> None:
+        self.sent += size
+        self._sendable -= size
+        stream.sendable -= size
+
+    def _push(self, number: int, stream: Stream) -> bool:
+        """Send what there is room for; True when nothing is left."""
+        pending = stream.pending or []
+        while pending and (room := self._room(stream)) > 0:
+            size = min(sum(map(len, pending)), room)
+            self.say(frames.head(frames.DATA, 0, number, size))
+            left = size
+            while left:
+                piece = pending[0][:left]
+                left -= len(piece)
+                self._output.append(piece)
+                if len(piece) == len(pending[0]):
+                    del pending[0]
+                else:
+                    pending[0] = pending[0][len(piece) :]
+            self.size += size
+            self._count(stream, size)
+        if not pending:
+            stream.pending = None
+        return not pending
 
     def flush(self) -> Iterator[int]:
         """Send what has found room; gives the streams on which nothing waits any more and that go on.
@@ -92,13 +143,12 @@ class Outgoing:
         Who still waits has its turn after those that did not get anything.
         """
         for number, stream in tuple(self._waiting.items()):
-            if self._sendable <= 0:
+            if self._sendable <= 0 or self.size >= ROOM:
                 return
             if stream.sendable <= 0:
                 continue
             del self._waiting[number]
-            self._push(number, stream)
-            if stream.pending:
+            if not self._push(number, stream):
                 self._waiting[number] = stream
             elif stream.trailers is not None:
                 self.headers(number, stream.trailers, ended=True)

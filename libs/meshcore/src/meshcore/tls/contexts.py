@@ -23,6 +23,10 @@ def ssl_server_context(
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.verify_mode = _VERIFY[client_certificates]
+        if client_certificates != "none":
+            # A ticket has the client's certificate in it: to make two of them is a quarter of a handshake, and those
+            # who show certificates stay connected.
+            context.num_tickets = 0
         _load(context, current)
         return context
 

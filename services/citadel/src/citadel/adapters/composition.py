@@ -9,7 +9,7 @@ from cryptography import x509
 from meshcore.authentication.composition import start_call_proofs
 from meshcore.bus.connection import BusSettings
 from meshcore.errors import ErrorCode, MeshError
-from meshcore.grpc_server import serving
+from meshcore.grpc_server import Bounds, serving
 from meshcore.http import serve_admin
 from meshcore.http.kubeconfig import Access
 from meshcore.runtime import Runtime
@@ -107,7 +107,7 @@ async def compose(runtime: Runtime[CitadelSettings]) -> None:
     }
     context = ssl_server_context(serving_identity(runtime, identity, of_mesh=True), client_certificates="optional")
     port = await runtime.enter(
-        "certificates", serving(handlers, settings.host, settings.port, context, largest_message=LARGEST_MESSAGE)
+        "certificates", serving(handlers, settings.host, settings.port, context, Bounds(message=LARGEST_MESSAGE))
     )
     runtime.ports["certificates"] = port
     runtime.log.info("certificate service listening", host=settings.host, port=port)

@@ -1,19 +1,18 @@
-"""The ADS service on grpc.aio: bytes in, bytes out; who the client is, and how long it may stay."""
+"""The ADS service: who the client of a stream is, and how long it may stay."""
 
 import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from types import ModuleType
 from typing import Any
 
-import grpc
-import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError
-from meshcore.errors import GRPC_STATUS, ErrorCode, MeshError
+from meshcore.errors import ErrorCode, MeshError
+from meshcore.grpc_server import Call, Handler, Streaming
 from meshcore.identity import trust_domain_name
 from meshcore.xds import delta, sotw
 
@@ -22,26 +21,13 @@ from pilot.adapters.client_authentication import Client, ClientAuthentication
 from pilot.adapters.debug_stream import DebugStream
 from pilot.adapters.hub import Hub, Ticket
 from pilot.adapters.registrations import Registrations
-from pilot.adapters.stream_runner import Channel, StreamRunner
+from pilot.adapters.stream_runner import StreamRunner
 from pilot.core.authorization import proven
 from pilot.core.proxy import Proxy, parse_node
 from pilot.settings import PilotSettings
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
-OPTIONS = (
-    # Envoy's keepalive pings come every few seconds; gRPC's default is to end the connection for that.
-    ("grpc.http2.max_ping_strikes", 0),
-    ("grpc.http2.min_ping_interval_without_data_ms", 1000),
-    # A peer that is gone without a word is noticed after these (Istio's values), not when its stream is too old.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.max_receive_message_length", 16 << 20),
-    ("grpc.max_send_message_length", -1),
-)
-"""Server options of every ADS port."""
-
 _log = structlog.get_logger("ads")
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _FIRST_REQUEST_TIMEOUT = 10.0
 _LONGEST_DETAIL = 1000
 """Characters of a refusal, which may quote the node: a client's gRPC library takes no status of more than 8 KiB."""
@@ -68,67 +54,61 @@ class AdsService:
         self._authentication = authentication
         self._debug = debug
 
-    def handler(self) -> Any:
-        """The generic handler for a grpc.aio server; requests and responses stay bytes."""
-        return grpc.method_handlers_generic_handler(
-            SERVICE,
-            {
-                "DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(self._serving(delta)),
-                "StreamAggregatedResources": grpc.stream_stream_rpc_method_handler(self._serving(sotw)),
-            },
-        )
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """Its methods by their paths."""
+        return {
+            f"/{SERVICE}/DeltaAggregatedResources": Streaming(partial(self._serve, delta), guarded=True),
+            f"/{SERVICE}/StreamAggregatedResources": Streaming(partial(self._serve, sotw), guarded=True),
+        }
 
-    def _serving(self, front: ModuleType) -> Callable[[Any, Any], Any]:
-        async def serve(_: Any, context: Any) -> None:
-            try:
-                await self._serve(front, context)
-            except MeshError as error:
-                telemetry.REFUSED_STREAMS.labels(error.code.value).inc()
-                detail = error.detail[:_LONGEST_DETAIL]
-                _log.warning("stream refused", peer=self._address(context), code=error.code.value, detail=detail)
-                await asyncio.sleep(_REFUSAL_PAUSE)
-                await context.abort(_CODES[GRPC_STATUS[error.code]], detail)
-            except DecodeError:
-                telemetry.REFUSED_STREAMS.labels("malformed").inc()
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the request is no discovery request")
-            except Exception as error:
-                telemetry.INTERNAL_ERRORS.inc()
-                _log.error("stream failed", peer=self._address(context), exc_info=error)
-                raise
+    async def _serve(self, front: ModuleType, call: Call) -> None:
+        try:
+            await self._converse(front, call)
+        except MeshError as error:
+            telemetry.REFUSED_STREAMS.labels(error.code.value).inc()
+            detail = error.detail[:_LONGEST_DETAIL]
+            _log.warning("stream refused", peer=call.peer.address, code=error.code.value, detail=detail)
+            await asyncio.sleep(_REFUSAL_PAUSE)
+            raise MeshError(error.code, detail) from error
+        except DecodeError:
+            telemetry.REFUSED_STREAMS.labels("malformed").inc()
+            raise MeshError(ErrorCode.INVALID, "the request is no discovery request") from None
+        except Exception:
+            telemetry.INTERNAL_ERRORS.inc()
+            raise
 
-        return serve
-
-    async def _serve(self, front: ModuleType, context: Any) -> None:
+    async def _converse(self, front: ModuleType, call: Call) -> None:
         client = None
         if self._authentication is not None:
-            client = await self._authentication.client(context, self._aliases())
+            client = await self._authentication.client(call, self._aliases())
+        call.welcome()
         # Before a place is taken: whoever says nothing needs none.
-        first = await self._first(context)
-        if first is grpc.aio.EOF:
+        first = await self._first(call)
+        if first is None:
             return
         async with self._hub.admitted() as ticket:
             request, node = front.parse(first)
             proxy, expires = self._authorise(parse_node(node), client)
             async with self._while_unrevoked(client):
-                await self._run(front, context, proxy, request, expires, ticket)
+                await self._run(front, call, proxy, request, expires, ticket)
 
     def _while_unrevoked(self, client: Client | None) -> contextlib.AbstractAsyncContextManager[None]:
         if client is None or self._authentication is None:
             return contextlib.nullcontext()
         return self._authentication.while_unrevoked(client)
 
-    async def _first(self, context: Any) -> Any:
+    async def _first(self, call: Call) -> bytes | None:
         try:
             async with asyncio.timeout(_FIRST_REQUEST_TIMEOUT):
-                return await context.read()
+                return await call.read()
         except TimeoutError:
             raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the stream did not begin with a request in time") from None
 
-    async def _run(self, front: Any, context: Any, proxy: Proxy, request: Any, expires: float, ticket: Ticket) -> None:
-        stream, wake = self._hub.connect(proxy, front, self._address(context))
-        runner = StreamRunner(
-            self._hub, stream, wake, Channel(context, front.parse), ticket, self._settings.first_config_timeout
-        )
+    async def _run(self, front: Any, call: Call, proxy: Proxy, request: Any, expires: float, ticket: Ticket) -> None:
+        stream, wake = self._hub.connect(proxy, front, call.peer.address)
+        within = self._settings.first_config_timeout
+        runner = StreamRunner(self._hub, stream, wake, call, front.parse, ticket, within)
         if (debug := self._debug) is not None:
             runner.on_debug = lambda asked: debug.answer(proxy, front, asked)
         _log.info("stream began", proxy=proxy.id, connection=stream.connection_id, variant=front.NAME)
@@ -158,9 +138,6 @@ class AdsService:
         if client.ends is None:
             return proxy, end
         return proxy, min(end, time.monotonic() + (client.ends - datetime.now(UTC)).total_seconds())
-
-    def _address(self, context: Any) -> str:
-        return str(context.peer()) if self._authentication is None else self._authentication.address(context)
 
     def _aliases(self) -> tuple[str, ...]:
         return tuple(map(trust_domain_name, self._hub.engine.snapshot.mesh_config.trust_domain_aliases))

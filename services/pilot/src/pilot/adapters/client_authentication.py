@@ -8,17 +8,14 @@ import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
-from urllib.parse import unquote
 
 import structlog
 from cryptography import x509
 from meshcore.authentication.call_proofs import CallProofs
 from meshcore.errors import ErrorCode, MeshError
+from meshcore.grpc_server import Call
 from meshcore.identity import SpiffeId
-from meshcore.tls import LiveIdentity, peer_chain, spiffe_of_certificate, until_revoked
-
-from pilot.adapters.tls_front import TlsFront
+from meshcore.tls import LiveIdentity, spiffe_of_certificate, until_revoked
 
 REFUSED = "authentication failure"
 """Istio's words."""
@@ -34,54 +31,12 @@ class Client:
     chain: tuple[x509.Certificate, ...] = ()
 
 
-class Connections(Protocol):
-    """What the transport knows of a client."""
-
-    def chain(self, context: Any) -> list[x509.Certificate]:
-        """Its verified client certificate and what that was verified by; empty without one."""
-
-    def address(self, context: Any) -> str:
-        """`host:port`."""
-
-
-class OfGrpc:
-    """gRPC's own TLS, or none."""
-
-    def chain(self, context: Any) -> list[x509.Certificate]:
-        """From the handshake."""
-        return peer_chain(context)
-
-    def address(self, context: Any) -> str:
-        """Without gRPC's word for the family, and without the escapes that it has in addresses of IPv6."""
-        return unquote(str(context.peer()).partition(":")[2])
-
-
-class OfFront:
-    """TLS that ends before gRPC."""
-
-    def __init__(self, front: TlsFront) -> None:
-        self._front = front
-
-    def chain(self, context: Any) -> list[x509.Certificate]:
-        """From the handshake with the front."""
-        return self._front.chain(context.peer())
-
-    def address(self, context: Any) -> str:
-        """Of the connection to the front."""
-        return self._front.address(context.peer())
-
-
 class ClientAuthentication:
     """`identity` is whom clients see by TLS; its roots come with the lists of revoked certificates."""
 
-    def __init__(self, connections: Connections, proofs: CallProofs, identity: LiveIdentity | None) -> None:
-        self._connections = connections
+    def __init__(self, proofs: CallProofs, identity: LiveIdentity | None) -> None:
         self._proofs = proofs
         self._identity = identity
-
-    def address(self, context: Any) -> str:
-        """Where the client is."""
-        return self._connections.address(context)
 
     def while_unrevoked(self, client: Client) -> contextlib.AbstractAsyncContextManager[None]:
         """Ends the block when the client's certificate is revoked; one without a certificate cannot be."""
@@ -89,13 +44,13 @@ class ClientAuthentication:
             return contextlib.nullcontext()
         return until_revoked(self._identity, client.chain)
 
-    async def client(self, context: Any, aliases: Collection[str]) -> Client:
+    async def client(self, call: Call, aliases: Collection[str]) -> Client:
         """The client of a stream; UNAUTHENTICATED when nothing proves one."""
         reasons: list[str] = []
-        if (found := self._by_certificate(self._connections.chain(context), reasons)) is not None:
+        if (found := self._by_certificate(call.peer.chain, reasons)) is not None:
             return found
-        address = self._connections.address(context)
-        proven = await self._proofs.identify(context.invocation_metadata() or (), address, aliases, reasons)
+        address = call.peer.address
+        proven = await self._proofs.identify(call.metadata, address, aliases, reasons)
         if proven is None:
             _log.warning("client not authenticated", peer=address, reasons=reasons)
             raise MeshError(ErrorCode.UNAUTHENTICATED, REFUSED)

@@ -14,6 +14,7 @@ from meshcore.xds.secret_book import SecretName, SecretState
 from meshcore.xds.session import Front
 
 from pilot.adapters import telemetry
+from pilot.adapters.wake import Wake
 from pilot.core.admission import Admission
 from pilot.core.diagnostics import GATEWAY_REFUSALS, HOST_TWICE, Diagnostic
 from pilot.core.engine import Engine
@@ -46,8 +47,10 @@ class Hub:
         self._rejected: frozenset[Diagnostic] = frozenset()
         self._shadowed: dict[ProxyClass, frozenset[str]] = {}
         """By class: its VirtualServices that another one comes before, if there are any."""
+        self._noted: dict[ProxyClass | None, tuple[Diagnostic, ...]] = {}
+        """By class: what was looked at for counts since the last change."""
         self._arrived = asyncio.Event()
-        self._wakes: dict[int, asyncio.Event] = {}
+        self._wakes: dict[int, Wake] = {}
         self._progress = asyncio.Event()
         self._gates: dict[int, asyncio.Event] = {}
         self._gate_numbers = 0
@@ -55,6 +58,10 @@ class Hub:
         """How often expired registrations were looked for."""
         self.registered_sequence = 0
         """The last message of the bucket of registrations that the snapshot knows."""
+        telemetry.COMPILES.set_function(lambda: engine.compiles)
+        telemetry.REFRESHES.set_function(lambda: engine.refreshes)
+        telemetry.FRAMES_BUILT.set_function(lambda: engine.frames.built)
+        telemetry.FRAMES_SHARED.set_function(lambda: engine.frames.shared)
 
     async def run(self) -> None:
         """Release pushes when the debounce says so, and streams as the rate allows; never returns."""
@@ -111,9 +118,7 @@ class Hub:
     def target(self, stream: Stream) -> ResourceSet:
         """What a new stream is to have."""
         resources = self.engine.target(stream)
-        self._note_secrets(stream, resources)
-        self._note_rejected(resources)
-        self._note_shadowed(stream, resources)
+        self._note(stream, resources)
         return resources
 
     def keep_secrets(self, stream: Stream) -> ResourceSet:
@@ -121,18 +126,20 @@ class Hub:
         self.engine.keep_secrets(stream)
         return self.target(stream)
 
-    def connect(self, proxy: Proxy, front: Front, address: str) -> tuple[Stream, asyncio.Event]:
-        """A stream of an authorised proxy, and the event that is set when it has something to do."""
+    def connect(self, proxy: Proxy, front: Front, address: str) -> tuple[Stream, Wake]:
+        """A stream of an authorised proxy, and what is set when it has something to do."""
         stream = self.engine.connect(proxy, front, address, time.time())
-        wake = self._wakes[stream.number] = asyncio.Event()
+        wake = self._wakes[stream.number] = Wake()
         telemetry.CONNECTED.labels(_version_label(proxy.version)).inc()
         return stream, wake
 
     def disconnect(self, stream: Stream) -> None:
         """The stream has ended."""
-        self._wakes.pop(stream.number, None)
+        if (wake := self._wakes.pop(stream.number, None)) is not None:
+            wake.close()
         telemetry.CONNECTED.labels(_version_label(stream.proxy.version)).dec()
         self._note_secrets(stream, EMPTY)
+        self._noted.pop(stream.proxy_class, None)
         if self.engine.disconnect(stream):
             self.progressed()
         self._forget_shadowed()
@@ -144,21 +151,15 @@ class Hub:
         if taken is None:
             return None
         push, resources = taken
-        self._note_secrets(stream, resources)
-        self._note_rejected(resources)
-        self._note_shadowed(stream, resources)
+        self._note(stream, resources)
         if stream.proxy_class is not None and (why := self.engine.broken.get(stream.proxy_class)) is not None:
             telemetry.INTERNAL_ERRORS.inc()
             _log.error("compile failed, the proxy keeps what it has", proxy=stream.proxy.id, error=why)
             if self.engine.receipts.refused(stream.number, self.engine.snapshot.revision, "compile", why):
                 self.progressed()
-        telemetry.PUSH_TIME.labels("all").observe(time.monotonic() - began)
-        telemetry.COMPILES.set(self.engine.compiles)
-        telemetry.REFRESHES.set(self.engine.refreshes)
-        telemetry.FRAMES_BUILT.set(self.engine.frames.built)
-        telemetry.FRAMES_SHARED.set(self.engine.frames.shared)
+        telemetry.COMPILE_TIME.observe(time.monotonic() - began)
         for reason in push.reasons:
-            telemetry.TRIGGERS.labels(reason).inc()
+            telemetry.trigger(reason).inc()
         telemetry.QUEUE_TIME.observe(began - push.queued_at)
         stream.pushed_at = push.queued_at if stream.pushed_at is None else stream.pushed_at
         return self.engine.snapshot.revision, resources
@@ -231,6 +232,15 @@ class Hub:
             await self.progress(left)
         return left > 0
 
+    def _note(self, stream: Stream, resources: ResourceSet) -> None:
+        """See what there is to be said of what a stream is given; once for all streams that are given the same."""
+        self._note_secrets(stream, resources)
+        one = stream.proxy_class
+        if self._noted.get(one) is not resources.diagnostics:
+            self._noted[one] = resources.diagnostics
+            self._note_rejected(resources)
+            self._note_shadowed(stream, resources)
+
     def _note_rejected(self, resources: ResourceSet) -> None:
         """Count what of Gateways was left out, once for each reason."""
         found = frozenset(item for item in resources.diagnostics if item.code in GATEWAY_REFUSALS)
@@ -259,9 +269,10 @@ class Hub:
 
     def _note_secrets(self, stream: Stream, resources: ResourceSet) -> None:
         """Wake the source of secrets when this stream needs some, or needed some before."""
-        if resources.secrets or stream.number in self._secret_users:
-            self.secrets_wanted.set()
-            self.rights_wanted.set()
+        if not resources.secrets and stream.number not in self._secret_users:
+            return
+        self.secrets_wanted.set()
+        self.rights_wanted.set()
         (self._secret_users.add if resources.secrets else self._secret_users.discard)(stream.number)
 
     def tell_health_known(self, stream: Stream) -> None:
@@ -276,6 +287,7 @@ class Hub:
             self.keys_wanted.set()
         self._arrived.set()
         self.progressed()
+        self._noted.clear()
         self._forget_shadowed()
         telemetry.SERVICES.set(len(self.engine.snapshot.registry.services))
         telemetry.VIRTUAL_SERVICES.set(len(self.engine.snapshot.configs.get("VirtualService", ())))

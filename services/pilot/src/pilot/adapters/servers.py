@@ -2,22 +2,32 @@
 
 import contextlib
 import ipaddress
-from typing import Any
+import ssl
 
-import grpc.aio
 import structlog
 from meshcore.authentication.call_proofs import CallProofs
 from meshcore.errors import ErrorCode, MeshError
-from meshcore.tls import LiveIdentity, grpc_server_credentials, ssl_server_context
+from meshcore.grpc_server import Bounds, serving
+from meshcore.tls import LiveIdentity, ssl_server_context
 
-from pilot.adapters.ads import OPTIONS, AdsService
-from pilot.adapters.client_authentication import ClientAuthentication, OfFront, OfGrpc
+from pilot.adapters.ads import AdsService
+from pilot.adapters.client_authentication import ClientAuthentication
 from pilot.adapters.debug_stream import DebugStream
 from pilot.adapters.hub import Hub
 from pilot.adapters.registrations import Registrations
-from pilot.adapters.tls_front import TlsFront
 from pilot.settings import PilotSettings
 
+BOUNDS = Bounds(
+    # A proxy that comes back lists all that it holds, with versions.
+    message=16 << 20,
+    held=20 << 20,
+    streams_at_once=1024,
+    # Istio's values: a peer that is gone without a word is noticed after these, not when its stream is too old.
+    ping_after=30,
+    gone_after=40,
+    # Streams have no end of their own: who is served here goes elsewhere, or waits.
+    grace=0,
+)
 _log = structlog.get_logger("ads")
 
 
@@ -40,57 +50,39 @@ class AdsServers:
         self._proofs = proofs
         self._debug = debug
         self._open = contextlib.AsyncExitStack()
-        self._servers: list[Any] = []
         self.secure_port = 0
         self.plaintext_port = 0
 
     async def start(self) -> None:
         """Bind and serve; FAILED_PRECONDITION when a port cannot be bound."""
-        settings = self._settings
-        if self._identity is not None:
-            await self._start_secure(self._identity)
+        settings, identity = self._settings, self._identity
+        if identity is not None:
+            # Who has no certificate need not come in where nothing else proves a client.
+            context = ssl_server_context(identity, client_certificates="optional" if self._proofs.any else "required")
+            known = ClientAuthentication(self._proofs, identity)
+            self.secure_port = await self._listen(settings.host, settings.grpc_port, context, known)
         if settings.plaintext_port >= 0 and (host := self._plaintext_host()):
-            plain = self._server(
-                ClientAuthentication(OfGrpc(), self._proofs, None) if settings.auth_plaintext else None
-            )
-            self.plaintext_port = self._bind(plain.add_insecure_port, host, settings.plaintext_port)
-            await plain.start()
+            told = ClientAuthentication(self._proofs, None) if settings.auth_plaintext else None
+            self.plaintext_port = await self._listen(host, settings.plaintext_port, None, told)
         _log.info("ads is served", mtls=self.secure_port, plaintext=self.plaintext_port)
 
     async def stop(self) -> None:
         """End every stream at once; clients reconnect elsewhere or wait."""
-        for server in self._servers:
-            await server.stop(0)
         await self._open.aclose()
 
-    async def _start_secure(self, identity: LiveIdentity) -> None:
-        """gRPC's own TLS, which insists on a client certificate, unless clients may prove themselves by something else:
-        it cannot ask for one that may be missing, and TLS before it carries each byte once more."""
-        host, port = self._settings.host, self._settings.grpc_port
-        if not self._proofs.any:
-            server = self._server(ClientAuthentication(OfGrpc(), self._proofs, identity))
-            credentials = grpc_server_credentials(identity)
-            self.secure_port = self._bind(lambda address: server.add_secure_port(address, credentials), host, port)
-            await server.start()
-            return
-        front = TlsFront()
-        server = self._server(ClientAuthentication(OfFront(front), self._proofs, identity))
-        context = ssl_server_context(identity, client_certificates="optional")
-        listening = front.before(server, host, port, context, reuse_port=self._settings.worker >= 0)
-        try:
-            self.secure_port = await self._open.enter_async_context(listening)
-        except OSError as error:
-            raise MeshError(ErrorCode.FAILED_PRECONDITION, f"cannot listen on {host}:{port}") from error
-
-    def _server(self, authentication: ClientAuthentication | None) -> Any:
-        shared = int(self._settings.worker >= 0)
-        server = grpc.aio.server(options=[*OPTIONS, ("grpc.so_reuseport", shared)])
+    async def _listen(
+        self, host: str, port: int, context: ssl.SSLContext | None, authentication: ClientAuthentication | None
+    ) -> int:
         # Nobody registers a workload without proving whose it is.
         registrations = None if authentication is None else self._registrations
         service = AdsService(self._hub, registrations, self._settings, authentication, self._debug)
-        server.add_generic_rpc_handlers((service.handler(),))
-        self._servers.append(server)
-        return server
+        shared = self._settings.worker >= 0
+        listening = serving(service.handlers, host, port, context, BOUNDS, reuse_port=shared)
+        try:
+            return await self._open.enter_async_context(listening)
+        except OSError as error:
+            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            raise MeshError(ErrorCode.FAILED_PRECONDITION, f"cannot listen on {address}") from error
 
     def _plaintext_host(self) -> str:
         """Plaintext never leaves the machine."""
@@ -98,11 +90,3 @@ class AdsServers:
             if ipaddress.ip_address(host).is_loopback:
                 return host
         return ""
-
-    def _bind(self, bind: Any, host: str, port: int) -> int:
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        try:
-            bound: int = bind(address)
-        except RuntimeError as error:
-            raise MeshError(ErrorCode.FAILED_PRECONDITION, f"cannot listen on {address}") from error
-        return bound

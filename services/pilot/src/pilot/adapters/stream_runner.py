@@ -1,17 +1,14 @@
 """Carries one stream: requests into its session, effects out of it, in one task that never waits for another stream."""
 
 import asyncio
-import contextlib
+import logging
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
-import grpc.aio
 import structlog
 from meshcore.errors import ErrorCode, MeshError
-from meshcore.runtime import tasks
 from meshcore.xds import wire
 from meshcore.xds.effects import Acked, Close, Effect, Expired, Nacked, Send
 from meshcore.xds.request import Request
@@ -19,55 +16,34 @@ from meshcore.xds.types import EXTENSION_CONFIG_TYPE, HEALTH_TYPE, SECRET_TYPE, 
 
 from pilot.adapters import telemetry
 from pilot.adapters.hub import Hub, Ticket
+from pilot.adapters.wake import Wake
 from pilot.core.debug_question import DEBUG_TYPE
 from pilot.core.refusals import blame_of
 from pilot.core.stream import Stream
 
 _log = structlog.get_logger("ads")
-_INBOX = 64
-"""Requests read ahead of the session; beyond it the client is held by flow control."""
-_CANCELLED_WITHIN = 0.1
+Parse = Callable[[bytes], tuple[Request, Any]]
 
 
-class Channel:
-    """The seam to the transport: `write(frame)`, and requests as they come. A cheaper transport can take its place."""
+class Talk(Protocol):
+    """What a stream needs of its call (`meshcore.grpc_server.Call`)."""
 
-    def __init__(self, context: Any, parse: Callable[[bytes], tuple[Request, Any]]) -> None:
-        self._context = context
-        self._parse = parse
-        self.inbox: deque[Request] = deque()
-        self.ended = False
-        self._room = asyncio.Event()
+    ended: bool
+    """Whether the client has said all."""
+    on_news: Callable[[], None] | None
 
-    async def write(self, frame: bytes) -> None:
-        """Send one message; waits while the client does not take what was sent before."""
-        await self._context.write(frame)
+    @property
+    def unread(self) -> int:
+        """Messages to take."""
 
-    async def read_into(self, wake: asyncio.Event) -> None:
-        """Fill the inbox until the client ends the stream."""
-        while (data := await self._context.read()) is not grpc.aio.EOF:
-            request, _ = self._parse(data)
-            self.inbox.append(request)
-            wake.set()
-            while len(self.inbox) >= _INBOX:
-                self._room.clear()
-                await self._room.wait()
-        # A broken or cancelled stream reads as ended first; gRPC cancels its handler right behind that.
-        late = True
-        while late:
-            # An event loop that was held up may run this before the cancellation that lies there already: look again.
-            looked = time.monotonic()
-            await asyncio.sleep(_CANCELLED_WITHIN)
-            late = time.monotonic() - looked > 2 * _CANCELLED_WITHIN
-        self.ended = True
-        wake.set()
+    def take(self) -> bytes | None:
+        """The next message, if there is one."""
 
-    def take(self) -> Request | None:
-        """The next request, if there is one."""
-        if not self.inbox:
-            return None
-        self._room.set()
-        return self.inbox.popleft()
+    def send(self, message: bytes) -> bool:
+        """Send a message; False when some of it waits for the client."""
+
+    async def room(self) -> None:
+        """Return when nothing waits any more."""
 
 
 class StreamRunner:
@@ -77,15 +53,17 @@ class StreamRunner:
         self,
         hub: Hub,
         stream: Stream,
-        wake: asyncio.Event,
-        channel: Channel,
+        wake: Wake,
+        call: Talk,
+        parse: Parse,
         ticket: Ticket,
         first_config_timeout: timedelta,
     ) -> None:
         self._hub = hub
         self._stream = stream
         self._wake = wake
-        self._channel = channel
+        self._call = call
+        self._parse = parse
         self._ticket = ticket
         self._first_by = time.monotonic() + first_config_timeout.total_seconds()
         self._expires = self._first_by
@@ -101,41 +79,38 @@ class StreamRunner:
         resources = self._hub.target(self._stream)
         await self._execute(session.resources_changed(resources, self._hub.engine.snapshot.revision, time.monotonic()))
         await self._receive(first)
-        async with tasks.background(self._channel.read_into(self._wake), name="ads reader") as reader:
-            while True:
-                await self._wait(expires, reader)
-                now = time.monotonic()
-                # Before all else: a client that never stops talking must not outlive its certificate by that.
-                if now >= expires:
-                    return "age"
-                if not self._stream.complete and now >= self._first_by:
-                    telemetry.SLOW_STARTS.inc()
-                    raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the first config was not acknowledged in time")
-                if (request := self._channel.take()) is not None:
-                    await self._receive(request)
-                elif self._stream.health_known:
-                    await self._tell_health_known()
-                elif (push := self._hub.take_push(self._stream)) is not None:
-                    revision, resources = push
-                    await self._execute(session.resources_changed(resources, revision, now))
-                elif session.deadline is not None and session.deadline <= now:
-                    await self._execute(session.elapsed(now))
-                elif self._channel.ended:
-                    return "client ended"
-                elif reader.done():
-                    reader.result()
-                    return "broken"
+        self._call.on_news = self._wake.set
+        while True:
+            await self._wait(expires)
+            now = time.monotonic()
+            # Before all else: a client that never stops talking must not outlive its certificate by that.
+            if now >= expires:
+                return "age"
+            if not self._stream.complete and now >= self._first_by:
+                telemetry.SLOW_STARTS.inc()
+                raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the first config was not acknowledged in time")
+            if (data := self._call.take()) is not None:
+                await self._receive(self._parse(data)[0])
+            elif self._stream.health_known:
+                await self._tell_health_known()
+            elif (push := self._hub.take_push(self._stream)) is not None:
+                revision, resources = push
+                await self._execute(session.resources_changed(resources, revision, now))
+            elif session.deadline is not None and session.deadline <= now:
+                await self._execute(session.elapsed(now))
+            elif self._call.ended:
+                return "client ended"
 
-    async def _wait(self, expires: float, reader: asyncio.Task[Any]) -> None:
+    async def _wait(self, expires: float) -> None:
         """Until there is something to do."""
-        if self._channel.inbox or self._channel.ended or reader.done() or self._pending():
+        if self._call.unread or self._call.ended or self._pending():
             return
-        self._wake.clear()
-        times = [expires, self._stream.session.deadline, None if self._stream.complete else self._first_by]
-        until = min(when for when in times if when is not None)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, until - time.monotonic())):
-                await self._wake.wait()
+        until, deadline = expires, self._stream.session.deadline
+        if deadline is not None:
+            until = min(until, deadline)
+        if not self._stream.complete:
+            until = min(until, self._first_by)
+        await self._wake.wait(until)
 
     def _pending(self) -> bool:
         return self._stream.health_known or self._hub.engine.queue.pending(self._stream.number)
@@ -179,39 +154,43 @@ class StreamRunner:
     async def _send(self, effect: Send) -> None:
         began = time.monotonic()
         await self._write(effect.frame)
-        kind = telemetry.type_label(effect.type_url)
+        pushes, sizes = telemetry.sending(telemetry.type_label(effect.type_url))
         telemetry.SEND_TIME.observe(time.monotonic() - began)
-        telemetry.PUSHES.labels(kind).inc()
-        telemetry.CONFIG_SIZE.labels(kind).observe(len(effect.frame))
-        _log.debug(
-            "push sent",
-            proxy=self._stream.proxy.id,
-            type=kind,
-            nonce=effect.nonce,
-            revision=effect.revision,
-            resources=len(effect.names),
-            removed=len(effect.removed),
-        )
+        pushes.inc()
+        sizes.observe(len(effect.frame))
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug(
+                "push sent",
+                proxy=self._stream.proxy.id,
+                type=telemetry.type_label(effect.type_url),
+                nonce=effect.nonce,
+                revision=effect.revision,
+                resources=len(effect.names),
+                removed=len(effect.removed),
+            )
 
     async def _write(self, frame: bytes) -> None:
         """Send one message; a client that takes nothing cannot make a stream outlive its time by that."""
+        if self._call.send(frame):
+            return
         until = self._expires if self._stream.complete else min(self._expires, self._first_by)
         try:
             async with asyncio.timeout(max(0.0, until - time.monotonic())):
-                await self._channel.write(frame)
+                await self._call.room()
         except TimeoutError:
             if not self._stream.complete:
                 telemetry.SLOW_STARTS.inc()
             raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the client does not take what it is sent") from None
 
     def _note(self, effect: Acked | Nacked | Expired | Close) -> None:
+        if isinstance(effect, Acked):
+            self._hub.take_acknowledgement(self._stream, effect.type_url)
+            return
         if isinstance(effect, Close):
             raise MeshError(effect.code, effect.detail)
         kind = telemetry.type_label(effect.type_url)
         if isinstance(effect, Expired):
             telemetry.EXPIRED_NONCES.labels(kind).inc()
-        elif isinstance(effect, Acked):
-            self._hub.take_acknowledgement(self._stream, effect.type_url)
         elif isinstance(effect, Nacked):
             telemetry.REJECTS.labels(kind).inc()
             if (counter := telemetry.REJECTED.get(SHORT_NAMES.get(effect.type_url, ""))) is not None:
@@ -241,16 +220,16 @@ class StreamRunner:
 
     def _account(self) -> None:
         """See how far the session has come."""
-        stream, engine = self._stream, self._hub.engine
-        settled = stream.session.settled_revision
-        if engine.receipts.settled(stream.number, settled, time.time()):
-            self._hub.progressed()
-        if stream.session.settled and stream.settled_generation != stream.target_generation:
-            stream.settled_generation = stream.target_generation
-            engine.receipts.taken(stream.number, stream.settled_generation, time.time())
-            self._hub.progressed()
-        if stream.session.settled:
+        stream, receipts, session = self._stream, self._hub.engine.receipts, self._stream.session
+        moved = receipts.settled(stream.number, session.settled_revision, time.time())
+        if session.settled:
+            if stream.settled_generation != stream.target_generation:
+                stream.settled_generation = stream.target_generation
+                receipts.taken(stream.number, stream.settled_generation, time.time())
+                moved = True
             self._complete()
             if stream.pushed_at is not None:
                 telemetry.CONVERGENCE_TIME.observe(time.monotonic() - stream.pushed_at)
                 stream.pushed_at = None
+        if moved:
+            self._hub.progressed()

@@ -1,5 +1,6 @@
 """Pilot's metrics, under the names of Istio's dashboards (`pilot_*`)."""
 
+from functools import cache
 from typing import Any
 
 from meshcore import metrics
@@ -19,6 +20,7 @@ EXPIRED_NONCES = metrics.counter("pilot_xds_expired_nonce", "Answers to nonces t
 INTERNAL_ERRORS = metrics.counter("pilot_total_xds_internal_errors", "Streams that ended by an error of Pilot's.")
 SEND_TIME = metrics.histogram("pilot_xds_send_time", "Seconds to write a message.", buckets=_PUSH_BUCKETS)
 PUSH_TIME = metrics.histogram("pilot_xds_push_time", "Seconds to compile a target.", ["type"], buckets=_PUSH_BUCKETS)
+COMPILE_TIME = PUSH_TIME.labels("all")
 QUEUE_TIME = metrics.histogram("pilot_proxy_queue_time", "Seconds from a change to its push.", buckets=_PUSH_BUCKETS)
 CONVERGENCE_TIME = metrics.histogram(
     "pilot_proxy_convergence_time", "Seconds from a change to the client's last ACK of it.", buckets=_PUSH_BUCKETS
@@ -68,6 +70,18 @@ def type_label(type_url: str) -> str:
     return SHORT_NAMES.get(type_url, "other")
 
 
+@cache
+def sending(label: str) -> tuple[Any, Any]:
+    """`PUSHES` and `CONFIG_SIZE` of a type: to find them by their label costs more than to count."""
+    return PUSHES.labels(label), CONFIG_SIZE.labels(label)
+
+
+@cache
+def trigger(reason: str) -> Any:
+    """`TRIGGERS` of one of the engine's reasons."""
+    return TRIGGERS.labels(reason)
+
+
 def families() -> list[dict[str, Any]]:
     """Every metric of this module with its samples, as JSON can carry it."""
     return [
@@ -89,4 +103,5 @@ def withdraw() -> None:
 
 
 def _own() -> list[Any]:
-    return [*(one for one in globals().values() if isinstance(one, MetricWrapperBase)), *REJECTED.values()]
+    made = (one for one in globals().values() if isinstance(one, MetricWrapperBase) and one is not COMPILE_TIME)
+    return [*made, *REJECTED.values()]
