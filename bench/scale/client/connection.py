@@ -113,22 +113,22 @@ class Call:
             else:
                 self._data(memoryview(data)[begin:end])
         self._input = data[offset:]
-        if self._out.output and not self._over:
+        if self._out.size and not self._over:
             self._flush()
 
     def _flush(self) -> None:
-        if self._wire is not None and self._out.output:
-            self._wire.write(bytes(self._out.output))
-            self._out.output.clear()
+        while self._wire is not None and self._out.size:
+            self._wire.write(b"".join(self._out.take()))
+            tuple(self._out.flush())
 
     def _data(self, payload: bytes | memoryview) -> None:
         self._stream_taken += len(payload)
         self._connection_taken += len(payload)
         if self._stream_taken > STREAM_WINDOW // 2:
-            self._out.output += frames.window_update(STREAM, self._stream_taken)
+            self._out.say(frames.window_update(STREAM, self._stream_taken))
             self._stream_taken = 0
         if self._connection_taken > CONNECTION_WINDOW // 2:
-            self._out.output += frames.window_update(0, self._connection_taken)
+            self._out.say(frames.window_update(0, self._connection_taken))
             self._connection_taken = 0
         if not self._pieces and len(payload) >= _PREFIX and len(payload) == _whole(payload):
             self._received(bytes(payload[_PREFIX:]))
@@ -151,10 +151,10 @@ class Call:
             for place in range(0, len(payload), 6):
                 if int.from_bytes(payload[place : place + 2]) == frames.INITIAL_WINDOW_SIZE:
                     self._out.first_window(int.from_bytes(payload[place + 2 : place + 6]))
-            self._out.output += frames.frame(frames.SETTINGS, frames.ACK, 0)
+            self._out.say(frames.frame(frames.SETTINGS, frames.ACK, 0))
             tuple(self._out.flush())
         elif kind == frames.PING and not flags & frames.ACK:
-            self._out.output += frames.frame(frames.PING, frames.ACK, 0, payload)
+            self._out.say(frames.frame(frames.PING, frames.ACK, 0, payload))
         elif kind == frames.WINDOW_UPDATE:
             self._out.widen(stream, int.from_bytes(payload))
             tuple(self._out.flush())

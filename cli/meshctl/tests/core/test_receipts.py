@@ -9,7 +9,8 @@ RECEIPT = {
     "last_ack_time": "2026-01-01T00:00:00.042+00:00",
     "convergence_ms": 42.5,
     "proxies": {"count": 3, "acked": 1},
-    "outstanding": ["a.ns"],
+    "outstanding": ["a.ns", "c.ns"],
+    "stages": {"a.ns": "ack"},
     "failed": [{"proxy": "b.ns", "type": "RDS", "error": "no cluster"}],
     "gone": [],
     "instances_missing": ["pilot-2"],
@@ -22,7 +23,7 @@ def test_a_receipt() -> None:
         complete=False,
         proxies=3,
         took=timedelta(milliseconds=42.5),
-        waiting=("a.ns",),
+        waiting=("a.ns (ack)", "c.ns"),
         failed=("b.ns (RDS: no cluster)",),
         silent=("pilot-2",),
     )

@@ -7,6 +7,7 @@ from functools import partial
 
 from meshcore.runtime import Runtime, run
 
+from pilot.adapters import telemetry
 from pilot.adapters.own_identity import start_identity
 from pilot.adapters.serving import start_parent, start_serving
 from pilot.core.compiler import CompileCache, Refreshing, compile_resources
@@ -22,6 +23,8 @@ async def build(runtime: Runtime[PilotSettings]) -> None:
         source = await start_parent(runtime)
     else:
         memos = CompileCache()
+        telemetry.MEMO_HITS.set_function(lambda: memos.hits)
+        telemetry.MEMO_MISSES.set_function(lambda: memos.misses)
         compile_class = partial(compile_resources, cache=memos)
         serving = await start_serving(runtime, compile_class, affects, identity, Refreshing(memos), memos.forget)
         source = serving.source

@@ -23,6 +23,22 @@ async def test_a_change_reaches_every_stream_and_its_receipt_says_so(mesh):
         assert mesh.hub.engine.frames.shared > 0
 
 
+async def test_a_late_receipt_names_what_the_proxy_waits_for_and_a_complete_one_where_the_time_went(mesh):
+    async with AdsClient(mesh.plaintext, node("a", "shop")) as client:
+        await client.until(lambda: client.names(LISTENER_TYPE) == {"inbound"})
+        client.silent.add(CLUSTER_TYPE)
+        revision = mesh.change(mesh.service("reviews"))
+        await client.until(lambda: any(one.resources for one in client.responses if one.type_url == CLUSTER_TYPE))
+        late = await mesh.answers.answer("receipt", {"revision": revision}, 0)
+        assert (late["outstanding"], late["stages"], late["slowest"]) == (("a.shop",), {"a.shop": "ack"}, None)
+    async with AdsClient(mesh.plaintext, node("b", "shop")) as client:
+        await client.until(lambda: client.names(LISTENER_TYPE) == {"inbound"})
+        whole = await mesh.receipt(mesh.change(mesh.service("details")))
+        assert whole["slowest"]["proxy"] == "b.shop"
+        assert whole["slowest"]["seconds"].keys() == {"queue", "compile", "send", "ack"}
+        assert all(seconds >= 0 for seconds in whole["slowest"]["seconds"].values())
+
+
 async def test_a_removed_cluster_goes_and_the_receipt_waits_for_it(mesh):
     mesh.change(mesh.service("reviews"), mesh.service("details"))
     async with AdsClient(mesh.plaintext, node("a", "shop")) as client:

@@ -4,7 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from meshcore.xds.types import SECRET_TYPE
-from pilot.core.receipt import KEPT, Knowledge, ReceiptAnswer, ReceiptLog, merged
+from pilot.core.pace import Pace, Stage
+from pilot.core.receipt import KEPT, Knowledge, ReceiptAnswer, ReceiptLog, Slowest, merged
 
 
 def log_at(revision=10):
@@ -174,3 +175,43 @@ def test_no_more_revisions_of_secrets_are_kept_than_others():
         Knowledge.KNOWN,
         Knowledge.KNOWN,
     ]
+
+
+def test_the_last_one_says_where_its_time_went_and_who_is_out_what_it_waits_for():
+    log = ReceiptLog()
+    log.restarted(10)
+    log.opened(10, 11, 100.0, {1: "a.shop", 2: "b.shop", 3: "c.shop"})
+    log.settled(2, 11, 100.4, {Stage.QUEUE: 0.1, Stage.ACK: 0.3})
+    log.settled(1, 11, 100.2, {Stage.QUEUE: 0.2})
+    answer = log.answer(11, {3: Stage.SEND}.get)
+    assert answer.slowest == Slowest("b.shop", {Stage.QUEUE: 0.1, Stage.ACK: 0.3})
+    assert answer.slowest.cause == "ack"
+    assert answer.stages == {"c.shop": "send"}
+    other = ReceiptLog()
+    other.restarted(10)
+    other.opened(10, 11, 100.0, {1: "d.shop"})
+    other.settled(1, 11, 100.9, {Stage.COMPILE: 0.9})
+    whole = merged({"pilot-1": answer, "pilot-2": other.answer(11)}, ())
+    assert whole.slowest == Slowest("d.shop", {Stage.COMPILE: 0.9})
+    assert whole.stages == {"c.shop": "send"}
+
+
+def test_a_push_spends_its_time_in_stages():
+    pace = Pace()
+    assert pace.spent(1.0) == {}
+    for stage, now in (
+        (Stage.QUEUE, 1.0),
+        (Stage.COMPILE, 1.5),
+        (Stage.SEND, 1.6),
+        (Stage.ACK, 1.7),
+        (Stage.SEND, 2.0),
+    ):
+        pace.enters(stage, now)
+        assert pace.stage is stage
+    pace.enters(Stage.ACK, 2.5)
+    spent = {stage: round(seconds, 3) for stage, seconds in pace.spent(3.0).items()}
+    assert spent == {Stage.QUEUE: 0.5, Stage.COMPILE: 0.1, Stage.SEND: 0.6, Stage.ACK: 0.8}
+    pace.ends()
+    assert (pace.stage, pace.spent(4.0)) == (None, {})
+    pace.enters(Stage.QUEUE, 9.0)
+    assert pace.spent(9.5) == {Stage.QUEUE: 0.5}

@@ -11,7 +11,8 @@ class Convergence:
     """One revision.
 
     `proxies` had to get it; `took` is the time from Galley's commit to the last ACK (zero when it concerned no proxy);
-    `waiting` are the proxies still out, `failed` those that refused it, `silent` the Pilots that did not answer.
+    `waiting` are the proxies still out, with what they wait for, `failed` those that refused it, `silent` the Pilots
+    that did not answer.
     """
 
     revision: int
@@ -30,7 +31,11 @@ def read_receipt(document: Mapping[str, Any]) -> Convergence:
         complete=bool(document["complete"]),
         proxies=int(document["proxies"]["count"]),
         took=timedelta(milliseconds=float(document["convergence_ms"] or 0)),
-        waiting=tuple(document["outstanding"]),
+        waiting=tuple(_named(proxy, document["stages"].get(proxy)) for proxy in document["outstanding"]),
         failed=tuple(f"{refusal['proxy']} ({refusal['type']}: {refusal['error']})" for refusal in document["failed"]),
         silent=tuple(document["instances_missing"]),
     )
+
+
+def _named(proxy: str, stage: str | None) -> str:
+    return f"{proxy} ({stage})" if stage else proxy

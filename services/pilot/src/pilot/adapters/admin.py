@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pilot.adapters.answers import LONGEST_WAIT, Gathered, Source
 from pilot.adapters.debug import debug_pages
 from pilot.adapters.debug_pages import rows_of, the_one
-from pilot.core.receipt import Knowledge, ReceiptAnswer, merged
+from pilot.core.receipt import Knowledge, ReceiptAnswer, Slowest, merged
 from pilot.core.what_if import parse_changes, united
 
 
@@ -34,6 +34,15 @@ class RefusalState(BaseModel):
     """The objects that made what it refused: `<kind>/<namespace>/<name>@<revision>`."""
 
 
+class SlowestProxy(BaseModel):
+    """The last proxy that acknowledged, and where the time of its push went."""
+
+    proxy: str
+    cause: str
+    """The stage that took longest: `queue`, `compile`, `send` or `ack`."""
+    seconds: dict[str, float]
+
+
 class ReceiptState(BaseModel):
     """The convergence of one config revision."""
 
@@ -44,6 +53,9 @@ class ReceiptState(BaseModel):
     convergence_ms: float | None
     proxies: ProxyCount
     outstanding: list[str]
+    stages: dict[str, str]
+    """By outstanding proxy: what its push waits for, `queue`, `compile`, `send` or `ack`."""
+    slowest: SlowestProxy | None
     failed: list[RefusalState]
     gone: list[str]
     instances_missing: list[str]
@@ -145,6 +157,8 @@ def receipt_state(revision: int, gathered: Gathered) -> ReceiptState:
         convergence_ms=took,
         proxies=ProxyCount(count=whole.count, acked=whole.acked),
         outstanding=list(whole.outstanding),
+        stages=dict(whole.stages),
+        slowest=_slowest(whole.slowest),
         failed=[
             RefusalState(
                 proxy=one.proxy,
@@ -157,6 +171,13 @@ def receipt_state(revision: int, gathered: Gathered) -> ReceiptState:
         gone=list(whole.gone),
         instances_missing=missing,
     )
+
+
+def _slowest(found: Slowest | None) -> SlowestProxy | None:
+    if found is None:
+        return None
+    seconds = {str(stage): round(one, 6) for stage, one in found.seconds.items()}
+    return SlowestProxy(proxy=found.proxy, cause=found.cause, seconds=seconds)
 
 
 def _header(text: str) -> tuple[str, str]:

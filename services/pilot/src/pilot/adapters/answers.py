@@ -15,6 +15,7 @@ from meshcore.xds.types import ENDPOINT_TYPE
 from pilot.adapters import telemetry
 from pilot.adapters.hub import Hub
 from pilot.core import status
+from pilot.core.pace import Stage
 
 LONGEST_WAIT = 60.0
 
@@ -107,7 +108,12 @@ class LocalAnswers:
         receipts = self._hub.engine.receipts
         while not receipts.decided(revision) and (left := deadline - time.monotonic()) > 0:
             await self._hub.progress(left)
-        return receipts.answer(revision)
+        return receipts.answer(revision, self._stage_of)
+
+    def _stage_of(self, number: int) -> str:
+        """What the push of a stream waits for; one that has not begun waits for its turn."""
+        stream = self._hub.engine.streams.get(number)
+        return "" if stream is None else str(stream.pace.stage or Stage.QUEUE)
 
     def _config_dump(self, proxy: str) -> Any:
         stream = self._hub.engine.find(proxy)

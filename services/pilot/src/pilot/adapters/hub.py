@@ -19,6 +19,7 @@ from pilot.core.admission import Admission
 from pilot.core.diagnostics import GATEWAY_REFUSALS, HOST_TWICE, Diagnostic
 from pilot.core.engine import Engine
 from pilot.core.issuer_keys import IssuerKeys, KeySource
+from pilot.core.pace import Stage
 from pilot.core.proxy import Proxy, ProxyClass
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.secret_rights import Account
@@ -157,7 +158,12 @@ class Hub:
             _log.error("compile failed, the proxy keeps what it has", proxy=stream.proxy.id, error=why)
             if self.engine.receipts.refused(stream.number, self.engine.snapshot.revision, "compile", why):
                 self.progressed()
-        telemetry.COMPILE_TIME.observe(time.monotonic() - began)
+        compiled = time.monotonic()
+        telemetry.COMPILE_TIME.observe(compiled - began)
+        if stream.pace.stage is None:
+            stream.pace.enters(Stage.QUEUE, push.queued_at)
+        stream.pace.enters(Stage.COMPILE, began)
+        stream.pace.enters(Stage.SEND, compiled)
         for reason in push.reasons:
             telemetry.trigger(reason).inc()
         telemetry.QUEUE_TIME.observe(began - push.queued_at)

@@ -18,10 +18,12 @@ from pilot.adapters import telemetry
 from pilot.adapters.hub import Hub, Ticket
 from pilot.adapters.wake import Wake
 from pilot.core.debug_question import DEBUG_TYPE
+from pilot.core.pace import Stage
 from pilot.core.refusals import blame_of
 from pilot.core.stream import Stream
 
 _log = structlog.get_logger("ads")
+_level = logging.getLogger("ads")
 Parse = Callable[[bytes], tuple[Request, Any]]
 
 
@@ -149,6 +151,8 @@ class StreamRunner:
                 await self._send(effect)
             else:
                 self._note(effect)
+        if self._stream.pace.stage is Stage.SEND:
+            self._stream.pace.enters(Stage.ACK, time.monotonic())
         self._account()
 
     async def _send(self, effect: Send) -> None:
@@ -158,7 +162,7 @@ class StreamRunner:
         telemetry.SEND_TIME.observe(time.monotonic() - began)
         pushes.inc()
         sizes.observe(len(effect.frame))
-        if _log.isEnabledFor(logging.DEBUG):
+        if _level.isEnabledFor(logging.DEBUG):
             _log.debug(
                 "push sent",
                 proxy=self._stream.proxy.id,
@@ -184,6 +188,7 @@ class StreamRunner:
 
     def _note(self, effect: Acked | Nacked | Expired | Close) -> None:
         if isinstance(effect, Acked):
+            telemetry.ACK_TIME.observe(effect.seconds)
             self._hub.take_acknowledgement(self._stream, effect.type_url)
             return
         if isinstance(effect, Close):
@@ -221,8 +226,10 @@ class StreamRunner:
     def _account(self) -> None:
         """See how far the session has come."""
         stream, receipts, session = self._stream, self._hub.engine.receipts, self._stream.session
-        moved = receipts.settled(stream.number, session.settled_revision, time.time())
+        spent = stream.pace.spent(time.monotonic())
+        moved = receipts.settled(stream.number, session.settled_revision, time.time(), spent)
         if session.settled:
+            stream.pace.ends()
             if stream.settled_generation != stream.target_generation:
                 stream.settled_generation = stream.target_generation
                 receipts.taken(stream.number, stream.settled_generation, time.time())

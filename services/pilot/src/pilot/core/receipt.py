@@ -7,12 +7,14 @@ seconds since the epoch.
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from meshcore.xds.types import SECRET_TYPE
+
+from pilot.core.pace import NO_TIME, Stage
 
 KEPT = 1000
 
@@ -39,6 +41,19 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Slowest:
+    """The last proxy that acknowledged, and the seconds that its push spent by stage (`pilot.core.pace`)."""
+
+    proxy: str
+    seconds: Mapping[Stage, float]
+
+    @property
+    def cause(self) -> str:
+        """The stage that took longest."""
+        return str(max(self.seconds, key=lambda stage: self.seconds[stage], default=""))
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiptAnswer:
     """One instance's part of a receipt. Proxies are named `<pod>.<namespace>`, sorted."""
 
@@ -53,6 +68,9 @@ class ReceiptAnswer:
     outstanding: tuple[str, ...] = ()
     failed: tuple[Refusal, ...] = ()
     gone: tuple[str, ...] = ()
+    stages: Mapping[str, str] = field(default_factory=dict)
+    """By outstanding proxy: what its push waits for."""
+    slowest: Slowest | None = None
 
     @property
     def decided(self) -> bool:
@@ -71,6 +89,7 @@ class _Receipt:
     last_ack: float | None = None
     failed: dict[str, Refusal] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
+    slowest: Slowest | None = None
 
 
 @dataclass(slots=True)
@@ -151,12 +170,15 @@ class ReceiptLog:
                 moved = True
         return moved
 
-    def settled(self, stream: int, revision: int, now: float) -> bool:
-        """The stream has taken everything up to `revision`; True when a receipt moved."""
+    def settled(self, stream: int, revision: int, now: float, seconds: Mapping[Stage, float] = NO_TIME) -> bool:
+        """The stream has taken everything up to `revision`; True when a receipt moved. `seconds` are those of its push
+        by stage."""
         moved = False
-        for receipt in self._closing(stream, revision):
+        for receipt, proxy in self._leaving(stream, revision):
             receipt.acked += 1
-            receipt.last_ack = now if receipt.last_ack is None else max(now, receipt.last_ack)
+            if receipt.last_ack is None or now >= receipt.last_ack:
+                receipt.last_ack = now
+                receipt.slowest = Slowest(proxy, seconds) if seconds else None
             moved = True
         return moved
 
@@ -191,15 +213,17 @@ class ReceiptLog:
             return not found.waiting
         return revision <= self._newest
 
-    def answer(self, revision: int) -> ReceiptAnswer:
-        """What this instance knows about a revision."""
+    def answer(self, revision: int, stage_of: Callable[[int], str] = lambda _: "") -> ReceiptAnswer:
+        """What this instance knows about a revision; `stage_of` says what a stream's push waits for."""
         found = self._find(revision)
         if found is None:
             return ReceiptAnswer(Knowledge.AHEAD if revision > self._newest else Knowledge.BEFORE, revision)
         applied, committed = revision, None
         if isinstance(found, _Receipt):
             applied, committed = found.revision, found.commit_time
-        return ReceiptAnswer(Knowledge.KNOWN, revision, applied, committed, found.last_ack, **_counts(found))
+        known = ReceiptAnswer(Knowledge.KNOWN, revision, applied, committed, found.last_ack, **_counts(found))
+        stages = {proxy: stage for stream, proxy in found.waiting.items() if (stage := stage_of(stream))}
+        return replace(known, stages=stages, slowest=getattr(found, "slowest", None))
 
     def _find(self, revision: int) -> "_Receipt | _Aside | None":
         """The receipt that covers a revision."""
@@ -209,10 +233,6 @@ class ReceiptLog:
             return None
         at = bisect_left(self._receipts, revision, key=lambda one: one.revision)
         return self._receipts[at] if at < len(self._receipts) and self._receipts[at].previous < revision else None
-
-    def _closing(self, stream: int, revision: int) -> Iterable[_Receipt]:
-        for receipt, _ in self._leaving(stream, revision):
-            yield receipt
 
     def _leaving(self, stream: int, revision: int) -> Iterable[tuple[_Receipt, str]]:
         """Take the stream out of every receipt up to `revision` that still waits for it."""
@@ -253,4 +273,6 @@ def merged(answers: Mapping[str, ReceiptAnswer], missing: Iterable[str]) -> Rece
         tuple(sorted(name for answer in known for name in answer.outstanding)),
         tuple(refusal for answer in known for refusal in answer.failed),
         tuple(sorted(name for answer in known for name in answer.gone)),
+        {proxy: stage for answer in known for proxy, stage in answer.stages.items()},
+        max(known, key=lambda answer: answer.last_ack_time or 0.0).slowest,
     )

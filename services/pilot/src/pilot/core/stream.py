@@ -1,9 +1,10 @@
 """One ADS stream, as the engine keeps account of it. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from meshcore.xds.session import AdsSession
 
+from pilot.core.pace import Pace
 from pilot.core.proxy import Proxy, ProxyClass
 
 
@@ -30,6 +31,8 @@ class Stream:
     """Whether it has had its first complete config."""
     pushed_at: float | None = None
     """When the oldest reason of the last push came up, until that push has been acknowledged."""
+    pace: Pace = field(default_factory=Pace)
+    """What that push waits for."""
 
     @property
     def of_class(self) -> ProxyClass | None:

@@ -1,0 +1,54 @@
+"""Where the time of a push goes: in the queue, in compiling, in writing, or in the client, which acknowledges. Pure.
+
+A push is one from its oldest reason until the client has everything, whatever comes on top of it meanwhile. Times are
+seconds of a monotonic clock.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Stage(StrEnum):
+    """What a push waits for."""
+
+    QUEUE = "queue"
+    """Its turn: the debounce, keys that are being fetched, or the process, which is busy with others."""
+    COMPILE = "compile"
+    SEND = "send"
+    """The client, to take what is written to it."""
+    ACK = "ack"
+
+
+NO_TIME: Mapping[Stage, float] = MappingProxyType({})
+"""Of what was no push."""
+
+
+class Pace:
+    """The time of one stream's push by stage."""
+
+    __slots__ = ("_since", "_spent", "stage")
+
+    def __init__(self) -> None:
+        self.stage: Stage | None = None
+        """Where it is; None while there is no push."""
+        self._since = 0.0
+        self._spent: dict[Stage, float] = {}
+
+    def enters(self, stage: Stage, now: float) -> None:
+        """The next stage begins; the first one begins the push."""
+        if self.stage is None:
+            self._spent = {}
+        else:
+            self._spent[self.stage] = self._spent.get(self.stage, 0.0) + now - self._since
+        self.stage, self._since = stage, now
+
+    def spent(self, now: float) -> Mapping[Stage, float]:
+        """The seconds by stage so far; nothing while there is no push."""
+        if self.stage is None:
+            return NO_TIME
+        return {**self._spent, self.stage: self._spent.get(self.stage, 0.0) + now - self._since}
+
+    def ends(self) -> None:
+        """The client has everything."""
+        self.stage = None
