@@ -143,7 +143,8 @@ class Caller:
         began = time.monotonic()
         try:
             answer = await client.send(request)
-        except httpx.TransportError as error:
+        except (httpx.TransportError, ssl.SSLError) as error:
+            # The second is an alert that comes while the connection is closed: httpx does not wrap it.
             return Answer(seconds=time.monotonic() - began, error=f"{type(error).__name__} {error}")
         seconds = time.monotonic() - began
         return _http_answer(answer.status_code, dict(answer.headers), answer.text, seconds)
