@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mesh import ROWS, Mesh
+import yaml
+from mesh import ROWS, Mesh, wait_until
 from meshcore.testing.identity import make_ca, write_identity
 
 LEDGER = "spiffe://cluster.local/ns/books/sa/ledger"
@@ -110,3 +111,17 @@ def test_tls_older_than_1_2_is_refused(mesh: Mesh, tmp_path: Path) -> None:
         with pytest.warns(DeprecationWarning, match="TLSv1_1"):
             old = spoken(mesh, tmp_path, of_the_mesh, ["istio"], maximum_version=ssl.TLSVersion.TLSv1_1)
         assert old == ""
+
+
+def test_the_mesh_may_ask_for_tls_1_3(mesh: Mesh, tmp_path: Path) -> None:
+    before = mesh.mesh_config()
+    settings = {**yaml.safe_load(before["data"]["mesh"]), "meshMTLS": {"minProtocolVersion": "TLSV1_3"}}
+    old = {"maximum_version": ssl.TLSVersion.TLSv1_2}
+    mesh.converged(mesh.change([{**before, "data": {**before["data"], "mesh": yaml.safe_dump(settings)}}]))
+    try:
+        wait_until("1.2 is refused", lambda: spoken(mesh, tmp_path, of_the_mesh, ["istio"], **old) == "")
+        assert spoken(mesh, tmp_path, of_the_mesh, ["istio"]).startswith("HTTP/1.1 200")
+        assert mesh.get("http://ledger.books:9080/").status == 200, "proxies among themselves"
+    finally:
+        mesh.converged(mesh.change([before]))
+    wait_until("1.2 is taken", lambda: spoken(mesh, tmp_path, of_the_mesh, ["istio"], **old).startswith("HTTP/1.1 200"))
