@@ -90,3 +90,15 @@ def test_who_comes_with_what_it_is_to_have_holds_the_target_and_all_who_come_wit
     assert frames.holdings(CLUSTER_TYPE, dict(older), target) is held
     assert frames.holdings(CLUSTER_TYPE, older, resources(a="1", b="2")) is not held
     assert frames.holdings(CLUSTER_TYPE, {"a": versions["a"]}, target) == {"a": target["a"]}
+
+
+def test_old_moves_go_with_what_they_alone_keep_alive():
+    frames = Frames(budget=1_000_000)
+    one, everything = resources(a="x" * 10_000), Subscription(wildcard=True)
+    for step in range(200):
+        other = resources(a="x" * 10_000 + str(step))
+        move = delta.transition(frames, CLUSTER_TYPE, one, other, everything, frozenset(), frozenset())
+        frames.frame(move, delta.assemble, 0)
+        one = move.after
+    # Each keeps its frame, and the resource that it replaced as it was and as it had been framed.
+    assert len(frames._moves) < 1_000_000 / 30_000

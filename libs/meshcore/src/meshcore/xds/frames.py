@@ -116,7 +116,7 @@ def _named(names: frozenset[str], target: Resources) -> Resources:
 
 
 class Frames:
-    """The memory of moves and their frames, bounded by the bytes of the frames in it.
+    """The memory of moves and their frames, bounded by the bytes of the frames in it and of what it alone keeps alive.
 
     Invariant: the nonce of a frame given for `newer_than` differs from every nonce of the frames before it, because
     serials only grow.
@@ -183,7 +183,7 @@ class Frames:
             return known[0]
         made = plan(type_url, held, target, subscription, force, keep)
         # The mappings are kept with the move: their ids stay theirs for as long as the key is in use.
-        cost = _MOVE_COST + 64 * len(made.sends)
+        cost = _MOVE_COST + 64 * len(made.sends) + _kept_alive(held, made)
         if made.after is not held and made.after is not target:
             cost += _NAME_COST * len(made.after)
         self._moves[key] = (made, held, target, cost)
@@ -211,11 +211,22 @@ class Frames:
             self._used -= spent + (0 if old.frame is None else len(old.frame.data))
 
 
+def _kept_alive(held: Resources, move: Transition) -> int:
+    """Bytes of what a client held that may live in the memory of moves alone: the mapping, and what is replaced in it,
+    as it is and as it was framed."""
+    if not held or held is move.after:
+        return 0
+    replaced = (held.get(name) for name in (*move.changed, *move.removed))
+    return _ENTRY_COST * len(held) + 2 * sum(len(one.body) for one in replaced if one is not None)
+
+
 def _holding(type_url: str, name: str, version: str, known: PackedResource | None) -> PackedResource:
     return known if known is not None and known.version == version else PackedResource(type_url, name, version, b"")
 
 
 _HOLDINGS = 256
+_ENTRY_COST = 100
+"""Bytes of a mapping for each name in it."""
 _MOVE_COST = 512
 _NAME_COST = 192
 """Bytes for each name of what one client alone holds: of names that nothing has, or of a choice of its own."""

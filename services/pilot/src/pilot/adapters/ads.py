@@ -15,6 +15,7 @@ from meshcore.errors import ErrorCode, MeshError
 from meshcore.grpc_server import Call, Handler, Streaming
 from meshcore.identity import trust_domain_name
 from meshcore.xds import delta, sotw
+from meshcore.xds.request import Request
 
 from pilot.adapters import telemetry
 from pilot.adapters.client_authentication import Client, ClientAuthentication
@@ -90,8 +91,11 @@ class AdsService:
         async with self._hub.admitted() as ticket:
             request, node = front.parse(first)
             proxy, expires = self._authorise(parse_node(node), client)
+            opening = [request]
+            # What this frame holds lives as long as the stream: Envoy's first request with its node takes 200 KiB.
+            del first, node, request
             async with self._while_unrevoked(client):
-                await self._run(front, call, proxy, request, expires, ticket)
+                await self._run(front, call, proxy, opening, expires, ticket)
 
     def _while_unrevoked(self, client: Client | None) -> contextlib.AbstractAsyncContextManager[None]:
         if client is None or self._authentication is None:
@@ -105,7 +109,9 @@ class AdsService:
         except TimeoutError:
             raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the stream did not begin with a request in time") from None
 
-    async def _run(self, front: Any, call: Call, proxy: Proxy, request: Any, expires: float, ticket: Ticket) -> None:
+    async def _run(
+        self, front: Any, call: Call, proxy: Proxy, opening: list[Request], expires: float, ticket: Ticket
+    ) -> None:
         stream, wake = self._hub.connect(proxy, front, call.peer.address)
         within = self._settings.first_config_timeout
         runner = StreamRunner(self._hub, stream, wake, call, front.parse, ticket, within)
@@ -117,7 +123,7 @@ class AdsService:
             if self._registrations is not None:
                 await self._registrations.began(stream)
                 runner.on_health = lambda healthy: self._registrations_health(stream, healthy)
-            reason = await runner.run(request, expires)
+            reason = await runner.run(opening, expires)
         finally:
             self._hub.disconnect(stream)
             if self._registrations is not None:

@@ -74,13 +74,14 @@ class StreamRunner:
         self.on_debug: Callable[[Request], Awaitable[bytes]] | None = None
         """Answers what is asked over debug types, if anybody does."""
 
-    async def run(self, first: Request, expires: float) -> str:
-        """Serve until the stream ends; why it did."""
+    async def run(self, opening: list[Request], expires: float) -> str:
+        """Serve until the stream ends; why it did. The first request is taken out of `opening`, so that nobody keeps
+        it."""
         session = self._stream.session
         self._expires = expires
         resources = self._hub.target(self._stream)
         await self._execute(session.resources_changed(resources, self._hub.engine.snapshot.revision, time.monotonic()))
-        await self._receive(first)
+        await self._receive(opening.pop())
         self._call.on_news = self._wake.set
         while True:
             await self._wait(expires)
