@@ -21,7 +21,7 @@ from pilot.core.compiler import CompileCache, Refreshing, compile_resources
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
 from pilot.core.impact import affects
-from pilot.core.proxy import parse_node
+from pilot.core.node import parse_node
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PORTS = (80, 8080, 9080, 9090)

@@ -23,7 +23,8 @@ from meshcore.testing.envoy import TestEnvoy, running_envoy
 from meshcore.testing.http2_client import FrameClient
 from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import compile_resources
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 HTTP, UNSAID, TCP, JUDGE = 9080, 9070, 9000, 8000

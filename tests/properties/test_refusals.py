@@ -20,7 +20,8 @@ from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
 from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import compile_resources
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 from tests.properties.long_runs import EXAMPLES, LIMIT, examples

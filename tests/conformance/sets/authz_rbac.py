@@ -12,7 +12,8 @@ from meshcore.xds import registry
 from pilot.core.compiler import CompileCache
 from pilot.core.compiler.authorization import authorization_of
 from pilot.core.compiler.context import Compilation
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 from tests.conformance.outcome import Outcome, failed, passed

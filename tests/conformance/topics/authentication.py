@@ -13,7 +13,8 @@ from pilot.core.compiler.context import Compilation
 from pilot.core.compiler.jwt_claims import JWT_FILTER
 from pilot.core.compiler.jwt_providers import issuers_of, jwt_authentication, space_delimited_claims
 from pilot.core.issuer_keys import PLACEHOLDER, IssuerKeys, KeyFetching, fetched_keys
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 _ISSUER = "http://issuer.example"

@@ -7,7 +7,7 @@ from envoy.config.cluster.v3 import cluster_pb2
 from pilot.core.compiler.address_families import Families
 from pilot.core.compiler.domains import Caller, domains_of
 from pilot.core.ip_families import families_of
-from pilot.core.proxy import parse_node
+from pilot.core.node import parse_node
 from pilot.core.registry import Service
 
 

@@ -10,7 +10,7 @@ from meshcore.runtime import tasks
 from meshcore.testing.ads_client import node
 from pilot.adapters.endpoints_bucket import BUCKET, EndpointsBucket, Heartbeat, Held, entry_key, heartbeat_key
 from pilot.adapters.registered import Registered
-from pilot.core.proxy import parse_node
+from pilot.core.node import parse_node
 from pilot.core.registration import Entry, entry_of, may_replace
 from pilot.settings import PilotSettings
 

@@ -21,7 +21,7 @@ from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
 from pilot.core.impact import affects
 from pilot.core.issuer_keys import KeySource
-from pilot.core.proxy import parse_node
+from pilot.core.node import parse_node
 
 X, Y = "RjLyiQKbTw8VRXC4xcbUDl1OoHtSm2orq1uNk8ApgTs", "EvpkPkwAvKNv6K11YRHAKT4P0GufNX6Sc4Vh7AmLIZE"
 """A point of P-256."""

@@ -9,7 +9,7 @@ from pilot.core.compiler import compile_resources
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
 from pilot.core.impact import affects
-from pilot.core.proxy import parse_node
+from pilot.core.node import parse_node
 from pilot.core.snapshot import MeshSnapshot
 
 NODE = {"id": "router~10.1.0.30~edge-1.edge~edge.svc.cluster.local", "metadata": {"LABELS": {"app": "edge"}}}

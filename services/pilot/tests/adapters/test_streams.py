@@ -17,7 +17,7 @@ from meshcore.xds.request import Request
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, LISTENER_TYPE
 from pilot.adapters.stream_runner import StreamRunner
-from pilot.core.proxy import parse_node
+from pilot.core.node import parse_node
 
 
 async def test_a_stream_that_does_not_answer_holds_up_nobody(mesh):

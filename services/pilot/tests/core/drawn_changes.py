@@ -9,7 +9,8 @@ from meshcore.distribution.keys import Key
 from meshcore.model.kinds import by_kind
 from meshcore.model.load import dump_object, parse_object
 from pilot.core.compiler import CompileCache, compile_resources
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.snapshot import MeshSnapshot
 

@@ -12,7 +12,8 @@ from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.compiler.context import Compilation
 from pilot.core.ip_families import IpFamilies, families_of, plain_address
 from pilot.core.name_table import name_table
-from pilot.core.proxy import ProxyClass, ProxyType, classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import ProxyClass, ProxyType, classify
 from pilot.core.registry import ServiceKey
 from pilot.core.simulation import Call, simulate
 from pilot.core.snapshot import MeshSnapshot

@@ -6,7 +6,7 @@ import pytest
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
 from pilot.core.authorization import proven
-from pilot.core.proxy import parse_node
+from pilot.core.node import parse_node
 
 NODE = {
     "id": "sidecar~10.0.0.1~a.shop~shop.svc.cluster.local",

@@ -9,7 +9,8 @@ from meshcore.xds.types import LISTENER_TYPE
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.compiler.authorization.trust_domains import domains_with_aliases, with_aliases
 from pilot.core.compiler.authorization.wide_values import wide_host, wide_list
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.simulation import Arrival, Asked, Decision, admission, arrive
 from pilot.core.snapshot import MeshSnapshot
 

@@ -10,7 +10,7 @@ from pilot.core.compiler import compile_resources
 from pilot.core.compiler.envoy_filter.routes import _Where
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
-from pilot.core.proxy import parse_node
+from pilot.core.node import parse_node
 from pilot.core.snapshot import MeshSnapshot
 
 

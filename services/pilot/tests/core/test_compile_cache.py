@@ -2,7 +2,8 @@
 
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.compiler.cache import Same
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 

@@ -15,7 +15,8 @@ from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, EXTENSION_CONFIG_TYP
 from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import compile_resources
 from pilot.core.config_dump import resources_of_type
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 TESTDATA = Path(__file__).parents[1] / "testdata"

@@ -5,7 +5,8 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 from meshcore.model.load import load_yaml_documents, parse_object
 from meshcore.xds.types import ENDPOINT_TYPE
 from pilot.core.compiler import compile_resources
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 ENTRY = """

@@ -15,7 +15,7 @@ from pilot.core.compiler import compile_resources
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
 from pilot.core.impact import affects
-from pilot.core.proxy import parse_node
+from pilot.core.node import parse_node
 from pilot.core.receipt import Knowledge
 from pilot.core.registry import RegisteredWorkload
 

@@ -16,7 +16,8 @@ from meshcore.xds.merging import merge
 from meshcore.xds.registry import message_class
 from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import CompileCache, compile_resources
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 CLIENT = {

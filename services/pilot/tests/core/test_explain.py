@@ -4,7 +4,8 @@ import pytest
 from meshcore.errors import MeshError
 from meshcore.xds.origin import ConfigRef
 from pilot.core.compiler import compile_resources
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.simulation import explain, parse_question
 from pilot.core.snapshot import MeshSnapshot
 from shop_mesh import DATABASE, REVIEWS, REVIEWS_V1, SUBSETS, documents

@@ -5,7 +5,8 @@ from envoy.config.core.v3 import extension_pb2
 from meshcore.model.load import parse_object
 from meshcore.xds.types import EXTENSION_CONFIG_TYPE, LISTENER_TYPE
 from pilot.core.compiler import compile_resources
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 NODE = {"id": "sidecar~10.1.0.1~a.shop~shop.svc.cluster.local", "metadata": {"NAMESPACE": "shop"}}

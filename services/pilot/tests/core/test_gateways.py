@@ -5,7 +5,8 @@ from meshcore.xds.resource import ResourceSet
 from meshcore.xds.types import LISTENER_TYPE
 from pilot.core.compiler import compile_resources
 from pilot.core.gateway_name import gateway_name
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.simulation.calls import Call, Outcome
 from pilot.core.simulation.traffic import simulate
 from pilot.core.snapshot import MeshSnapshot

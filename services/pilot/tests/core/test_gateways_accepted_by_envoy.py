@@ -11,7 +11,8 @@ from meshcore.testing.envoy import validate
 from meshcore.testing.identity import make_ca
 from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import compile_resources
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 EXAMPLES = 40

@@ -16,7 +16,8 @@ from meshcore.xds.registry import parse
 from meshcore.xds.types import LISTENER_TYPE
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.config_dump import resources_of_type
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 TESTDATA = Path(__file__).parents[1] / "grpc_testdata"

@@ -7,7 +7,8 @@ from meshcore.model.load import parse_object
 from meshcore.xds import registry
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE
 from pilot.core.compiler import compile_resources
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 NAME = "outbound|9080||reviews.shop.svc.cluster.local"

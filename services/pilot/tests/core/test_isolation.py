@@ -16,7 +16,8 @@ from pilot.core.engine import Engine
 from pilot.core.isolation import Form, Isolation
 from pilot.core.isolation.parts import DEFAULT_CHAIN, closed, parts_of, with_parts
 from pilot.core.isolation.quarantine import MOST_ATTEMPTS
-from pilot.core.proxy import ProxyClass, ProxyType, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import ProxyClass, ProxyType
 
 ONE = ProxyClass(ProxyType.SIDECAR, "shop")
 

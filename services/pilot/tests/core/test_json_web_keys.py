@@ -12,7 +12,8 @@ from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import compile_resources
 from pilot.core.issuer_keys import inline_keys
 from pilot.core.json_web_keys import is_usable
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 NODE = {

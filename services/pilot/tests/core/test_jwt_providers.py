@@ -10,7 +10,8 @@ from meshcore.xds.types import LISTENER_TYPE
 from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.issuer_keys import PLACEHOLDER, IssuerKeys, KeyFetching, KeySource
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 NODE = {

@@ -7,7 +7,8 @@ from pilot.core.compiler.cache import CompileCache
 from pilot.core.compiler.context import Compilation
 from pilot.core.ip_families import IpFamilies
 from pilot.core.name_table import NameTables, name_table
-from pilot.core.proxy import ProxyClass, ProxyType, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import ProxyClass, ProxyType
 from pilot.core.snapshot import MeshSnapshot
 
 

@@ -6,7 +6,8 @@ from meshcore.model.load import parse_object
 from meshcore.xds.types import ENDPOINT_TYPE
 from pilot.core.compiler import compile_resources
 from pilot.core.config_dump import resources_of_type
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 SERVICE = """

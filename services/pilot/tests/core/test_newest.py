@@ -12,7 +12,8 @@ from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
 from pilot.core.impact import affects
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 START = (

@@ -10,7 +10,8 @@ from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import compile_resources
 from pilot.core.compiler.jwt_claims import claim_path
 from pilot.core.compiler.retry_policy import retry_policy
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 NODE = {

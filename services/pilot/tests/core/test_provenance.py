@@ -11,7 +11,8 @@ from meshcore.xds.resource import PackedResource
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.config import Config
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 TESTDATA = Path(__file__).parents[1] / "testdata"

@@ -5,7 +5,8 @@ from envoy.config.core.v3 import base_pb2
 from google.protobuf import json_format
 from meshcore.errors import ErrorCode, MeshError
 from pilot.core.compiler import compile_resources
-from pilot.core.proxy import Interception, ProxyType, classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import Interception, ProxyType, classify
 from pilot.core.registry import Locality, RegisteredWorkload, ServiceKey
 from pilot.core.snapshot import MeshSnapshot
 

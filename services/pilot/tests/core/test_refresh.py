@@ -15,7 +15,7 @@ from pilot.core.compiling import never
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
 from pilot.core.impact import affects
-from pilot.core.proxy import parse_node
+from pilot.core.node import parse_node
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ENDPOINTS = ("EndpointSlice", "Endpoints", "Pod", "Node", "WorkloadEntry", "WorkloadGroup", "ServiceEntry")

@@ -10,7 +10,7 @@ from meshcore.xds.types import CLUSTER_TYPE, ROUTE_TYPE
 from pilot.core import status
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
-from pilot.core.proxy import parse_node
+from pilot.core.node import parse_node
 from pilot.core.refusals import Refusing, blamed, refusals
 
 A, B, RULE = (

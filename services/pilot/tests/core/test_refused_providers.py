@@ -8,7 +8,8 @@ from meshcore.model.load import parse_object
 from meshcore.testing.envoy import validate
 from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import compile_resources
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
 
 SERVICE = {"service": "collector.shop.svc.cluster.local", "port": 4317}

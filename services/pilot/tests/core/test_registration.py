@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.model import WorkloadGroup
 from meshcore.model.load import parse_object
-from pilot.core.proxy import parse_node
+from pilot.core.node import parse_node
 from pilot.core.registration import Entry, Expiry, entry_of, find_group, may_replace, with_mark
 
 

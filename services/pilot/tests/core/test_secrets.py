@@ -26,7 +26,7 @@ from meshcore.xds.secret_book import SecretBook, SecretState, permitted
 from meshcore.xds.types import SECRET_TYPE
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
-from pilot.core.proxy import parse_node
+from pilot.core.node import parse_node
 
 OTHER_CA = make_ca("another authority")
 CA = make_ca()

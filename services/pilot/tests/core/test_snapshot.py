@@ -12,7 +12,8 @@ from meshcore.testing.envoy import validate
 from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.impact import affects
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.selection import concerned
 from pilot.core.snapshot import MeshSnapshot
 

@@ -7,7 +7,7 @@ from meshcore.xds.types import CLUSTER_TYPE
 from pilot.core import status
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
-from pilot.core.proxy import parse_node
+from pilot.core.node import parse_node
 
 NODE = {
     "id": "sidecar~10.0.0.1~a.shop~shop.svc.cluster.local",

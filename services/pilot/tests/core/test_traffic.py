@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from meshcore.xds.resource import ResourceSet
 from pilot.core.compiler import compile_resources
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.simulation import ISTIO, Arrival, Call, arrive, simulate
 from pilot.core.snapshot import MeshSnapshot
 from shop_mesh import DATABASE, REVIEWS, REVIEWS_V1, REVIEWS_V2, SUBSETS, documents

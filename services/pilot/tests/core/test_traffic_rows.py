@@ -14,7 +14,8 @@ from meshcore.testing.traffic_verdict import Outcome, disagreements
 from meshcore.xds.resource import ResourceSet
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.issuer_keys import IssuerKeys, KeySource
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.registry import Locality, RegisteredWorkload
 from pilot.core.registry.endpoint import DISABLED_TLS, NETWORK_LABEL, TLS_MODE_LABEL
 from pilot.core.snapshot import MeshSnapshot

@@ -6,7 +6,7 @@ import pytest
 from meshcore.errors import MeshError
 from meshcore.model.load import dump_object
 from pilot.core.compiler import CompileCache, compile_resources
-from pilot.core.proxy import parse_node
+from pilot.core.node import parse_node
 from pilot.core.resource_diff import field_changes
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.what_if import consequences, parse_changes, united

@@ -14,7 +14,8 @@ from meshcore.model.kinds import KINDS, by_kind
 from meshcore.model.load import Document, parse_object
 from meshcore.xds.resource import ResourceSet
 from pilot.core.compiler import CompileCache, compile_resources
-from pilot.core.proxy import classify, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import classify
 from pilot.core.registry.workload import group_labels
 from pilot.core.simulation import Explanation, Question, explain
 from pilot.core.snapshot import MeshSnapshot

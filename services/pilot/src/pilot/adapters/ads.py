@@ -24,7 +24,8 @@ from pilot.adapters.hub import Hub, Ticket
 from pilot.adapters.registrations import Registrations
 from pilot.adapters.stream_runner import StreamRunner
 from pilot.core.authorization import proven
-from pilot.core.proxy import Proxy, parse_node
+from pilot.core.node import parse_node
+from pilot.core.proxy import Proxy
 from pilot.settings import PilotSettings
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
