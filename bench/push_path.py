@@ -1,4 +1,4 @@
-"""Processor time and memory of Pilot's way from a change to a stream and back: `python bench/push_path.py`.
+"""Processor time and memory of Pilot's way from a change to a stream and back: `python -m bench.push_path`.
 
 The hub, the sessions and the ADS port are real, and so are the sockets; the compiler is a stand-in that costs nothing,
 and nothing else of Pilot runs. The clients (bench/light_clients.py) are a process of their own.
@@ -10,11 +10,9 @@ import argparse
 import asyncio
 import gc
 import os
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +20,6 @@ import uvloop
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
-from light_clients import CLASSES
 from meshcore.authentication.call_proofs import CallProofs
 from meshcore.distribution.events import Change, ChangeSet, FullState
 from meshcore.distribution.keys import Key, kv_key
@@ -41,7 +38,11 @@ from pilot.core.proxy import ProxyClass
 from pilot.core.snapshot import MeshSnapshot
 from pilot.settings import PilotSettings
 
+from bench.scale.client.node import namespace_of
+from bench.scale.proxies import proxies_of
+
 CLUSTERS = 20
+CLASSES = 20
 SERVICE = {
     "apiVersion": "v1",
     "kind": "Service",
@@ -58,7 +59,10 @@ class Config:
         self._turn = 0
         names = [f"c{number}" for number in range(CLUSTERS)]
         self._fixed = [
-            *(PackedResource.pack(CLUSTER_TYPE, name, cluster_pb2.Cluster(name=name)) for name in names),
+            *(
+                PackedResource.pack(CLUSTER_TYPE, name, cluster_pb2.Cluster(name=name, type=cluster_pb2.Cluster.EDS))
+                for name in names
+            ),
             PackedResource.pack(LISTENER_TYPE, "l", listener_pb2.Listener(name="l")),
             *(self._assignment(name, 1) for name in names[1:]),
         ]
@@ -93,27 +97,6 @@ def changed(revision: int) -> ChangeSet:
     return ChangeSet("s", revision, revision - 1, "", now, (Change(key, record, None),))
 
 
-@asynccontextmanager
-async def clients(port: int, count: int, certificates: list[str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The process with the clients."""
-    command = [Path(__file__).with_name("light_clients.py"), "127.0.0.1", port, count, CLUSTERS, *certificates]
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(sys.executable, *map(str, command), stdin=pipe, stdout=pipe)
-    try:
-        yield process
-    finally:
-        process.kill()
-        await process.wait()
-
-
-async def arrived(process: asyncio.subprocess.Process, count: int) -> None:
-    """Until so many messages have come to the clients."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(f"{count}\n".encode())
-    assert await process.stdout.readline(), "the clients are gone"
-
-
 def resident_kibibytes() -> float:
     """Of this process, now."""
     gc.collect()
@@ -129,17 +112,18 @@ async def measure(options: argparse.Namespace, size: int, *, secure: bool) -> di
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(tasks.background(hub.run(), name="hub"))
         hub.take_state(FullState("s", 1, "", {}))
-        folder = write_certificates(ca, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        write_certificates(ca, folder)
         identity = LiveIdentity(ca.issue("spiffe://cluster.local/ns/istio-system/sa/pilot"))
         settings = PilotSettings(grpc_port=0, plaintext_port=0, host="127.0.0.1", trust_domain="cluster.local")
         servers = AdsServers(hub, None, settings, identity, CallProofs("cluster.local"))
         await servers.start()
         stack.push_async_callback(servers.stop)
-        port = servers.secure_port if secure else servers.plaintext_port
+        target = f"127.0.0.1:{servers.secure_port if secure else servers.plaintext_port}"
+        clients = stack.enter_context(proxies_of(target, CLASSES, folder if secure else None))
         before, began, cpu = resident_kibibytes(), time.monotonic(), time.process_time()
-        process = await stack.enter_async_context(clients(port, options.clients, [folder] if secure else []))
+        await asyncio.to_thread(clients.ask, "proxies", options.clients)
         await settled(hub, options.clients)
-        await arrived(process, 0)
         figures = {
             "connect_seconds": time.monotonic() - began,
             "connect_cpu_microseconds": (time.process_time() - cpu) / options.clients * 1e6,
@@ -147,9 +131,10 @@ async def measure(options: argparse.Namespace, size: int, *, secure: bool) -> di
         }
         began, cpu = time.monotonic(), time.process_time()
         for turn in range(options.turns):
+            await asyncio.to_thread(clients.ask, "mark")
             config.change()
             hub.take_changes(changed(turn + 2))
-            await arrived(process, options.clients)
+            await asyncio.to_thread(clients.ask, "reached", options.clients, 60)
             await settled(hub, options.clients)
         pushes = options.clients * options.turns
         figures["push_microseconds"] = (time.process_time() - cpu) / pushes * 1e6
@@ -167,13 +152,14 @@ async def settled(hub: Hub, clients: int) -> None:
         await asyncio.sleep(0.01)
 
 
-def write_certificates(ca: TestCa, folder: Path) -> str:
-    """For the clients of each namespace, as light_clients.py reads them."""
-    (folder / "root.pem").write_bytes(ca.root_pem)
+def write_certificates(ca: TestCa, folder: Path) -> None:
+    """For the clients of each class, as they read them."""
+    (folder / "root-cert.pem").write_bytes(ca.root_pem)
     for kind in range(CLASSES):
-        issued = ca.issue(f"spiffe://cluster.local/ns/ns-{kind}/sa/default")
-        (folder / f"ns-{kind}.pem").write_bytes(issued.key.pem + b"\n" + issued.chain)
-    return str(folder)
+        space = namespace_of(kind)
+        issued = ca.issue(f"spiffe://cluster.local/ns/{space}/sa/default")
+        (folder / f"{space}.key").write_bytes(issued.key.pem)
+        (folder / f"{space}.pem").write_bytes(issued.chain)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import time
 from datetime import timedelta
 
@@ -45,7 +46,7 @@ async def test_a_reconnect_with_nothing_new_is_sent_nothing(mesh, reached):
         await first.until(lambda: first.names(CLUSTER_TYPE) and first.names(LISTENER_TYPE))
     async with AdsClient(mesh.plaintext, who, resume=first.held) as second:
         streams = mesh.hub.engine.streams
-        await reached(lambda: 2 in streams and len(streams[2].session.channels) == 3)
+        await reached(lambda: set(streams) == {2} and len(streams[2].session.channels) == 3)
         receipt = await mesh.receipt(mesh.change(mesh.service("details")))
         assert receipt["count"] == 1
         sent = {one.name for response in second.responses for one in response.resources}
@@ -57,6 +58,13 @@ async def test_a_reconnect_is_told_what_is_gone(mesh):
     old = {CLUSTER_TYPE: {"old": PackedResource(CLUSTER_TYPE, "old", "1", b"")}}
     async with AdsClient(mesh.plaintext, who, resume=old) as client:
         await client.until(lambda: any("old" in response.removed_resources for response in client.responses))
+
+
+async def test_what_a_client_says_first_does_not_stay_with_its_stream(mesh):
+    old = {CLUSTER_TYPE: {"old": PackedResource(CLUSTER_TYPE, "old", "1", b"")}}
+    async with AdsClient(mesh.plaintext, node("a", "shop"), resume=old) as client:
+        await client.until(lambda: client.names(LISTENER_TYPE))
+        assert [one for one in gc.get_objects() if type(one) is Request and one.initial_versions] == []
 
 
 async def test_a_storm_is_served_in_turn_and_refused_to_nobody(serve_mesh):
@@ -155,7 +163,7 @@ async def test_a_client_that_never_stops_talking_ends_with_its_certificate(mesh)
     stream, wake = mesh.hub.connect(parse_node(node("a", "shop")), delta, "test")
     async with mesh.hub.admitted() as ticket, asyncio.timeout(10):
         runner = StreamRunner(mesh.hub, stream, wake, Talker(), delta.parse, ticket, timedelta(seconds=30))
-        assert await runner.run(Request(type_url=CLUSTER_TYPE), expires=time.monotonic()) == "age"
+        assert await runner.run([Request(type_url=CLUSTER_TYPE)], expires=time.monotonic()) == "age"
     mesh.hub.disconnect(stream)
 
 
