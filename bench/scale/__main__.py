@@ -28,7 +28,7 @@ def fed_mesh(server: Path | None, profile: Profile) -> Iterator[tuple[Mesh, Path
     """A mesh with its services, certificates for its proxies, and what feeding took."""
     with Mesh(server, profile.workers) as mesh, tempfile.TemporaryDirectory(prefix="bench-identity-") as folder:
         began = time.monotonic()
-        mesh.feed(list(documents(profile.services, profile.classes)))
+        mesh.feed(list(documents(profile.services, profile.classes, captured=not profile.envoys)))
         took = {"feed_seconds": time.monotonic() - began}
         write_certificates(mesh, profile.classes, Path(folder))
         yield mesh, Path(folder), took

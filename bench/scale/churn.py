@@ -21,7 +21,7 @@ class Churn:
     def __init__(self, seed: int, services: int, classes: int) -> None:
         self._draw = random.Random(seed)
         self._services, self._classes = services, classes
-        self.start = list(documents(services, classes, seed))
+        self.start = list(documents(services, classes, captured=False, seed=seed))
         self._present = {_key(one) for one in self.start}
         self._turn = 0
         self._ways: dict[Callable[[], Document | Key], int] = {

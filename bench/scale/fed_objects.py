@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from meshctl.core.mesh_objects import namespace
+from meshctl.core.mesh_objects import mesh_config_map, namespace
 
 from bench.scale.client.node import namespace_of
 
@@ -16,14 +16,19 @@ ACCOUNT = "default"
 """Every namespace has one of this name."""
 PROBE = "probe.bench-0.svc.cluster.local"
 """The service whose endpoint and route are changed."""
+PORTS = (*[(80, "HTTP")] * 4, *[(8080, "HTTP")] * 3, *[(9090, "GRPC")] * 2, (9080, "HTTP"))
+"""Of ten services. All on one port have one route configuration, which is sent whole when a route of it changes."""
 
 
-def documents(services: int, classes: int, seed: int = 1) -> Iterator[Document]:
-    """The namespaces of the classes, and services over them; one more service, which is changed."""
+def documents(services: int, classes: int, *, captured: bool = True, seed: int = 1) -> Iterator[Document]:
+    """The namespaces of the classes, and services over them; one more service, which is changed. `captured`: as on
+    Kubernetes there is no port of a mesh HTTP proxy, whose routes are those of all services."""
+    if captured:
+        yield mesh_config_map("cluster.local", None)
     for kind in range(classes):
         yield namespace(namespace_of(kind))
     yield from more_services(0, services, classes, seed)
-    yield made("v1", "Service", "bench-0", "probe", {"spec": {"ports": [{"name": "http", "port": 9080}]}})
+    yield made("v1", "Service", "bench-0", "probe", {"spec": {"ports": [{"name": "http", "port": 80}]}})
     yield _slice(1)
 
 
@@ -51,9 +56,10 @@ def _service(number: int, space: str, draw: random.Random) -> Iterator[Document]
 def entry(number: int, space: str, variant: int) -> Document:
     """A ServiceEntry; each variant has other endpoints."""
     ends = (variant * 3 + place for place in (1, 2, 3))
+    port, protocol = PORTS[number % len(PORTS)]
     spec = {
         "hosts": [f"svc-{number}.bench.example"],
-        "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+        "ports": [{"number": port, "name": protocol.lower(), "protocol": protocol}],
         "location": "MESH_INTERNAL",
         "resolution": "STATIC",
         "endpoints": [

@@ -167,9 +167,12 @@ class Mesh:
 
     def rejects(self) -> float:
         """Messages that Pilot was refused so far."""
+        return self._sampled("pilot_total_xds_rejects_total")
+
+    def _sampled(self, start: str) -> float:
+        """The sum of those of Pilot's metrics that begin like this."""
         page = httpx.get(f"http://{self.stack.pilot()}:{ADMIN_PORT}/metrics", trust_env=False).text
-        lines = (line for line in page.splitlines() if line.startswith("pilot_total_xds_rejects_total"))
-        return sum(float(line.rpartition(" ")[2]) for line in lines)
+        return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(start))
 
     def unsettled(self) -> int:
         """How many proxies have not acknowledged all that they asked Pilot for; -1 while it does not answer."""
