@@ -8,10 +8,12 @@ import json
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from listener_workers import ListenerWorkers
 from mesh import Mesh
 from meshcore.testing.authorities import Authority, crl_pem
 from meshcore.testing.identity import TestCa
@@ -145,9 +147,18 @@ def ask(connection: ssl.SSLSocket, host: str) -> tuple[int, dict[str, Any]]:
     return status, json.loads(body) if body else {}
 
 
+@cache
+def _workers(mesh: Mesh) -> ListenerWorkers:
+    return ListenerWorkers([item["envoy_admin"] for item in mesh.status()["workloads"] if item.get("envoy_admin")])
+
+
 @contextlib.contextmanager
 def applied(mesh: Mesh, *documents: Mapping[str, Any]) -> Iterator[None]:
+    """An Envoy takes a listener at once and serves by the old one until the new one has its certificates: wait for
+    that, too."""
+    workers = _workers(mesh)
     mesh.converged(mesh.change(list(documents)))
+    workers.wait()
     try:
         yield
     finally:
