@@ -28,8 +28,8 @@ def test_a_server_outside_must_have_one_of_the_names_of_its_entry(mesh: Mesh, ro
 def test_a_server_that_speaks_tls_1_3_alone_is_reached(mesh: Mesh, root: TestCa, tmp_path: Path) -> None:
     pair, file = issue(root, HOST), tmp_path / "root.pem"
     file.write_bytes(root.root_pem)
-    cert = secret("outside", {"cert": pair.chain, "key": pair.key.pem}, "Opaque")
-    newest = {"mode": "SIMPLE", "credentialName": "outside", "minProtocolVersion": "TLSV1_3"}
+    cert = secret("outside-2", {"cert": pair.chain, "key": pair.key.pem}, "Opaque")
+    newest = {"mode": "SIMPLE", "credentialName": "outside-2", "minProtocolVersion": "TLSV1_3"}
     tls = {"mode": "SIMPLE", "caCertificates": str(file)}
     address = str(mesh.workload("edge")["address"])
     with applied(mesh, cert, gateway("outside", [HOST], newest), bound("outside", HOST), *outside(tls, address, None)):
@@ -42,8 +42,8 @@ def test_a_server_must_have_the_certificate_of_the_host_that_was_called(
     """Whatever the server name, the gateway shows the certificate of `HOST`."""
     pair, file = issue(root, HOST), tmp_path / "root.pem"
     file.write_bytes(root.root_pem)
-    cert = secret("outside", {"cert": pair.chain, "key": pair.key.pem}, "Opaque")
-    server = gateway("outside", ["*"], {"mode": "SIMPLE", "credentialName": "outside"})
+    cert = secret("outside-3", {"cert": pair.chain, "key": pair.key.pem}, "Opaque")
+    server = gateway("outside", ["*"], {"mode": "SIMPLE", "credentialName": "outside-3"})
     tls = {"mode": "SIMPLE", "sni": "", "caCertificates": str(file)}
     other = virtual_service("other.test", [{"route": [{"destination": {"host": HOST}}]}])
     address = str(mesh.workload("edge")["address"])
@@ -56,8 +56,8 @@ def test_a_server_whose_certificate_is_revoked_is_not_believed(mesh: Mesh, root:
     pair, file, revoked = issue(root, HOST), tmp_path / "root.pem", tmp_path / "revoked.pem"
     file.write_bytes(root.root_pem)
     revoked.write_bytes(revoking(root, pair))
-    cert = secret("outside", {"cert": pair.chain, "key": pair.key.pem}, "Opaque")
-    server = gateway("outside", [HOST], {"mode": "SIMPLE", "credentialName": "outside"})
+    cert = secret("revocable", {"cert": pair.chain, "key": pair.key.pem}, "Opaque")
+    server = gateway("outside", [HOST], {"mode": "SIMPLE", "credentialName": "revocable"})
     tls = {"mode": "SIMPLE", "caCertificates": str(file), "caCrl": str(revoked)}
     address = str(mesh.workload("edge")["address"])
     with applied(mesh, cert, server, bound("outside", HOST), *outside(tls, address, None)):

@@ -155,7 +155,7 @@ def _workers(mesh: Mesh) -> ListenerWorkers:
 @contextlib.contextmanager
 def applied(mesh: Mesh, *documents: Mapping[str, Any]) -> Iterator[None]:
     """An Envoy takes a listener at once and serves by the old one until the new one has its certificates: wait for
-    that, too."""
+    that, too. A Secret's new content may come later than the config: use a name of its own where that matters."""
     workers = _workers(mesh)
     mesh.converged(mesh.change(list(documents)))
     workers.wait()
