@@ -1,7 +1,10 @@
 """Memos: what is built once, what is built again, and that a second compile builds nothing."""
 
+from meshcore.xds.resource import PackedResource
+from meshcore.xds.types import CLUSTER_TYPE
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.compiler.cache import Same
+from pilot.core.compiler.context import Compiled
 from pilot.core.node import parse_node
 from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
@@ -57,3 +60,12 @@ def test_one_changed_endpoint_rebuilds_only_what_it_is_in(case_of, request):
     }
     host = "reviews.shop.svc.cluster.local"
     assert changed == {f"outbound|9080||{host}", f"outbound|9080|v2|{host}"}
+
+
+def test_memos_go_when_what_was_compiled_weighs_too_much():
+    cache = CompileCache(budget=100_000)
+    for number in range(50):
+        resource = PackedResource.pack(CLUSTER_TYPE, f"c{number}", b"x" * 10_000)
+        cache.memo(number, lambda resource=resource: Compiled(resource))
+    assert 1 <= len(cache) <= 5
+    assert cache.memo(49, lambda: None) is not None, "the newest one stays"

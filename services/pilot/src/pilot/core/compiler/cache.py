@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 DEFAULT_CAPACITY = 200_000
 """Memos kept before the least recently used ones go."""
+DEFAULT_BUDGET = 96 << 20
+"""Bytes that memos may keep alive together, as far as these are known: a listener is a memo for each stage of it."""
+_LEAST = 512
 _OWNERS = 10_000
 """Owners of newest forms that are remembered, if nobody says which are gone."""
 
@@ -63,9 +66,11 @@ Before = Newest | None
 class CompileCache:
     """What was built before, for one process; not thread-safe. `hits` and `misses` count since the start."""
 
-    def __init__(self, capacity: int = DEFAULT_CAPACITY, owners: int = _OWNERS) -> None:
-        self._memos: OrderedDict[Hashable, Any] = OrderedDict()
+    def __init__(self, capacity: int = DEFAULT_CAPACITY, owners: int = _OWNERS, budget: int = DEFAULT_BUDGET) -> None:
+        self._memos: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._capacity = capacity
+        self._budget = budget
+        self._used = 0
         self._owners = owners
         self._newest: OrderedDict[Hashable, dict[Hashable, Newest]] = OrderedDict()
         self.hits = 0
@@ -77,13 +82,16 @@ class CompileCache:
     def memo(self, key: Hashable, build: Callable[[], T]) -> T:
         """The result of `build`, which must depend on nothing but what `key` holds."""
         try:
-            found: T = self._memos[key]
+            found: T = self._memos[key][0]
         except KeyError:
             self.misses += 1
             made = build()
-            self._memos[key] = made
-            if len(self._memos) > self._capacity:
-                self._memos.popitem(last=False)
+            self._used += (weight := _weight(made))
+            if (same := self._memos.pop(key, None)) is not None:  # built on the way to itself
+                self._used -= same[1]
+            self._memos[key] = (made, weight)
+            while len(self._memos) > self._capacity or (self._used > self._budget and len(self._memos) > 1):
+                self._used -= self._memos.popitem(last=False)[1][1]
             return made
         self.hits += 1
         self._memos.move_to_end(key)
@@ -120,3 +128,12 @@ class CompileCache:
     def forget(self, owner: Hashable) -> None:
         """Nobody asks for this owner any more."""
         self._newest.pop(owner, None)
+
+
+def _weight(made: object) -> int:
+    """The bytes of what was compiled, as it is and as it is framed; other things are small."""
+    compiled = getattr(made, "compiled", None)
+    if compiled is not None:
+        return _LEAST + sum(map(_weight, compiled)) if isinstance(compiled, tuple) else _weight(compiled)
+    body = getattr(getattr(made, "resource", made), "body", b"")
+    return _LEAST + 2 * len(body) if isinstance(body, bytes) else _LEAST
