@@ -11,7 +11,7 @@ from bench.scale.fed_objects import CHANGES
 from bench.scale.results import FOLDER, Median, Result, load
 from bench.scale.targets import TARGETS, Target
 
-NAMES = ("scale-table", "scale-proxies", "scale-services", "scale-idle", "scale-envoys")
+NAMES = ("scale-table", "scale-proxies", "scale-services", "scale-idle", "scale-envoys", "scale-workers")
 PAGE = FOLDER.parents[1] / "docs" / "performance.md"
 PLOTS = PAGE.with_suffix("")
 BEGIN, END = "<!-- scale: begin -->", "<!-- scale: end -->"
@@ -31,6 +31,7 @@ DETAILS = {
     "resident_mebibytes": "memory of Pilot with them (MiB)",
     "sustained_client_push_microseconds": "processor time of the simulated proxies for a push (us)",
     "reconnect_cpu_seconds": "processor time of the new Pilot until 2,000 are back (s)",
+    "reconnect_resident_mebibytes": "memory of it then (MiB)",
     "idle_resident_kibibytes_per_stream": "memory for an idle proxy (KiB)",
     "idle_connect_seconds": "10,000 proxies connect (s)",
     "idle_pilot_processors": "processors that Pilot takes while 10,000 are idle",
@@ -40,6 +41,11 @@ DETAILS = {
     "envoys_endpoint_commit_to_ack_milliseconds": "one endpoint changes with them: commit to the last ACK (ms)",
     "envoys_virtual_service_commit_to_ack_milliseconds": "a VirtualService is edited with them (ms)",
     "envoys_rejects": "refusals",
+    "workers_connect_seconds": "two workers: 1,000 proxies connect (s)",
+    "workers_endpoint_last_p99_milliseconds": "two workers: one endpoint changes, p99 of the last ACK (ms)",
+    "workers_sustained_pushes_per_second": "two workers: proxy updates a second",
+    "workers_sustained_push_microseconds": "two workers: processor time for a push (us)",
+    "workers_resident_mebibytes": "two workers: memory of all processes (MiB)",
 }
 
 

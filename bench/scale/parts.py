@@ -67,6 +67,14 @@ def envoys(mesh: Mesh, clients: Proxies, profile: Profile, _: Path | None) -> Fi
     return {f"envoys_{name}": value for name, value in figures.items()}
 
 
+def workers(mesh: Mesh, clients: Proxies, profile: Profile, _: Path | None) -> Figures:
+    """What several processes on one port bear."""
+    figures = storms.connect(mesh, clients, profile.proxies)
+    figures |= measure_kind(mesh, clients, "endpoint", profile.turns)
+    figures |= measure_rate(mesh, clients, profile.seconds, profile.proxies)
+    return {f"workers_{name}": value for name, value in figures.items()}
+
+
 PARTS: dict[str, Callable[[Mesh, Proxies, Profile, Path | None], Figures]] = {
     "cold_start": cold_start,
     "changes": changes,
@@ -75,6 +83,7 @@ PARTS: dict[str, Callable[[Mesh, Proxies, Profile, Path | None], Figures]] = {
     "services": services,
     "idle": idle,
     "envoys": envoys,
+    "workers": workers,
 }
 
 

@@ -57,4 +57,5 @@ PROFILES = {
     "services": Profile(("services",), services=100, classes=10, turns=10),
     "idle": Profile(("idle",)),
     "envoys": Profile(("envoys",), envoys=20),
+    "workers": Profile(("workers",), workers=2),
 }

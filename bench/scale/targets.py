@@ -47,6 +47,11 @@ def _plain(name: str) -> Callable[[Figures], float | None]:
     return lambda figures: figures.get(name)
 
 
+def _megabytes(name: str) -> Callable[[Figures], float | None]:
+    """The targets are in units of ten to the sixth, the figures as /proc has them."""
+    return lambda figures: figures[name] * 2**20 / 1e6 if name in figures else None
+
+
 def _rise(name: str, curve: str) -> Callable[[Figures], float | None]:
     """By how many percent the dearest point exceeds the one of the smallest size; what a change costs whatever the
     number of proxies makes small sizes dear."""
@@ -83,7 +88,7 @@ TARGETS = (
     Target("proxy updates, one worker", "/s", 4000, 10000, _plain("sustained_pushes_per_second"), least=True),
     Target("processor time for a small push and its ACK", "us", 150, 80, _plain("sustained_push_microseconds")),
     Target("2,000 proxies come back after Pilot was killed", "s", 20, 6, _plain("reconnect_seconds")),
-    Target("memory of Pilot with 2,000 proxies", "MiB", 500, 250, _plain("more_resident_mebibytes")),
+    Target("memory of Pilot with 2,000 proxies", "MB", 500, 250, _megabytes("more_resident_mebibytes")),
     Target(
         "100 to 3,000 proxies: the dearest push over the one with the fewest",
         "%",
@@ -99,5 +104,5 @@ TARGETS = (
         _growth("service_added_cpu_milliseconds", "services"),
     ),
     Target("cold start with 1,000 services: to the first ACK", "s", 5, 2, _plain("cold_start_seconds")),
-    Target("memory of Pilot with 10,000 idle proxies", "MiB", None, 1024, _plain("idle_resident_mebibytes")),
+    Target("memory of Pilot with 10,000 idle proxies", "MB", None, 1000, _megabytes("idle_resident_mebibytes")),
 )
