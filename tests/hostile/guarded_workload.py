@@ -55,6 +55,17 @@ spec: {mtls: {mode: DISABLE}}
 """
 
 
+def policy(rules: str, action: str = "DENY", name: str = "p", more: str = "") -> str:
+    """One AuthorizationPolicy of the workload's namespace."""
+    return f"""
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: {name}, namespace: shop}}
+spec: {{action: {action}, rules: {rules}{more}}}
+---
+"""
+
+
 @dataclass(frozen=True)
 class Reply:
     """`status` is 0 when the connection was closed without an answer; `saw` is what reached the application."""
