@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -167,12 +168,8 @@ class Mesh:
 
     def rejects(self) -> float:
         """Messages that Pilot was refused so far."""
-        return self._sampled("pilot_total_xds_rejects_total")
-
-    def _sampled(self, start: str) -> float:
-        """The sum of those of Pilot's metrics that begin like this."""
         page = httpx.get(f"http://{self.stack.pilot()}:{ADMIN_PORT}/metrics", trust_env=False).text
-        return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(start))
+        return sampled(page, "pilot_total_xds_rejects")
 
     def unsettled(self) -> int:
         """How many proxies have not acknowledged all that they asked Pilot for; -1 while it does not answer."""
@@ -181,6 +178,14 @@ class Mesh:
         except MeshError:
             return -1
         return sum(any(kind.get("pending") for kind in row.get("resources", {}).values()) for row in rows)
+
+
+def sampled(page: str, family: str) -> float:
+    """The sum of a family of a page of metrics; LookupError when it is not there, since no sample may mean zero."""
+    if f"# TYPE {family} " not in page:
+        raise LookupError(f"there is no metric {family}")
+    pattern = re.compile(rf"^{re.escape(family)}(?:_total)?(?:{{.*}})? (\S+)", re.MULTILINE)
+    return sum(map(float, pattern.findall(page)))
 
 
 def _many_files() -> None:

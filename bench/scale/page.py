@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.scale.fed_objects import CHANGES
 from bench.scale.results import FOLDER, Median, Result, load
+from bench.scale.soak import SAMPLES, Sample, growth, warmed_up
 from bench.scale.targets import TARGETS, Target
 
 NAMES = ("scale-table", "scale-proxies", "scale-services", "scale-idle", "scale-envoys", "scale-workers")
@@ -97,8 +99,27 @@ def lines(results: Sequence[Result]) -> Iterator[str]:
         cells = [cell(_median(figure, runs_of(results, one))) for one in TRANSPORTS]
         if any(cells):
             yield f"| {label} | {' | '.join(cells)} |"
+    yield from soak_lines(sorted(FOLDER.glob("soak-2*.json"))[-1:])
     for plot in sorted(PLOTS.glob("scale-*.png")):
         yield f"\n![{plot.stem.replace('-', ' ')}]({PLOTS.name}/{plot.name})"
+
+
+def soak_lines(paths: Sequence[Path]) -> Iterator[str]:
+    """What the newest soak found."""
+    for path in paths:
+        found = json.loads(path.read_text())
+        samples = [Sample(**one) for one in found["samples"]]
+        last, warm = samples[-1], warmed_up(samples)
+        sizes = ", ".join(f"{found[name]:,} {name}" for name in ("services", "proxies", "classes", "envoys"))
+        yield f"\nThe newest soak ({last.seconds:,.0f} s, seed {found['seed']}, {found['transport']}, {sizes}): "
+        yield f"{last.changes:,} change sets, {len(samples)} times at rest, {len(found['faults'])} faults;"
+        yield f"memory {' -> '.join(number(one.mebibytes) for one in (samples[0], warm[0], last))} MiB"
+        yield "(first, when warm, last),"
+        for name in ("files", "tasks"):
+            values = [getattr(one, name) for one in warm]
+            yield f"{name} {min(values)} to {max(values)},"
+        slope = f"{growth(warm) * 100:+.1f} %" if len(warm) >= SAMPLES else "too short to say"
+        yield f"growth of memory by the line through the warm samples: {slope}."
 
 
 def _bound(target: Target, bound: float | None) -> str:

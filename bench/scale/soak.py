@@ -152,9 +152,14 @@ def growth(samples: Sequence[Sample]) -> float:
     return slope * (samples[-1].seconds - samples[0].seconds) / statistics.median(one.mebibytes for one in samples)
 
 
+def warmed_up(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """Those that count."""
+    return samples[len(samples) // 3 :]
+
+
 def judged(samples: Sequence[Sample]) -> Iterator[str]:
-    """What has grown."""
-    warm = samples[len(samples) // 3 :]
+    """What has grown; nothing where there are too few samples to say."""
+    warm = warmed_up(samples)
     if len(warm) < SAMPLES:
         return
     if (share := growth(warm)) > GROWTH:
@@ -206,7 +211,9 @@ def main() -> int:
     (options.output / f"soak-{now:%Y%m%dT%H%M%SZ}.json").write_text(json.dumps(document, indent=1) + "\n")
     for fault in done.faults:
         print(f"wrong: {fault}")
-    last = done.samples[-1]
+    last, warm = done.samples[-1], warmed_up(done.samples)
+    if len(warm) < SAMPLES:
+        print(f"too short to judge growth: {len(warm)} samples count, {SAMPLES} are needed")
     print(
         f"{last.changes} changes in {last.seconds:.0f} s, {len(done.samples)} times at rest, {len(done.faults)} faults"
     )

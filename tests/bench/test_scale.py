@@ -94,3 +94,15 @@ def test_a_result_that_is_slower_is_called_so(result, tmp_path):
         ("plaintext", "endpoint_p50_milliseconds", "worse"),
         ("mtls", "endpoint_p50_milliseconds", "worse"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("costs", "rise"), [((600, 200, 190), 0.0), ((600, 200, 300), 50.0), ((100, 110, 105), 10.0), ((100,), None)]
+)
+def test_a_curve_rises_by_its_steepest_way_up(costs, rise):
+    target = next(one for one in TARGETS if one.label.startswith("100 to 3,000 proxies"))
+    sizes = (100, 1000, 3000)
+    found = target.value(
+        {f"sustained_push_microseconds@proxies={size}": cost for size, cost in zip(sizes, costs, strict=False)}
+    )
+    assert found == (rise if rise is None else pytest.approx(rise))

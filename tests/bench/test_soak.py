@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.scale.churn import Churn
+from bench.scale.mesh import sampled
 from bench.scale.soak import SAMPLES, Sample, judged
 
 ROOT = Path(__file__).parents[2]
@@ -43,3 +44,12 @@ def test_growth_is_found():
     assert list(judged(samples(0.2))) == []
     assert list(judged(samples(3.0))) == ["memory has grown by 9.4 %"]
     assert list(judged(samples(0.0, tasks=2))) == ["tasks went from 98 to 112"]
+
+
+def test_refusals_are_read_and_a_metric_that_is_not_there_is_not_zero():
+    page = "# TYPE pilot_total_xds_rejects counter\npilot_total_xds_rejects_other 9\n"
+    assert sampled(page, "pilot_total_xds_rejects") == 0
+    page += 'pilot_total_xds_rejects{type="cds"} 2\npilot_total_xds_rejects{type="lds"} 1\n'
+    assert sampled(page, "pilot_total_xds_rejects") == 3
+    with pytest.raises(LookupError, match="pilot_total_xds_reject"):
+        sampled(page, "pilot_total_xds_reject")
