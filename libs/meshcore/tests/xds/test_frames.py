@@ -4,7 +4,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from meshcore.xds import delta, sotw
-from meshcore.xds.frames import Frames, plan_transition
+from meshcore.xds.frames import Frames, is_move, plan_transition
 from meshcore.xds.resource import NOTHING, PackedResource, ResourceSet
 from meshcore.xds.subscription import Subscription
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE
@@ -77,6 +77,24 @@ def test_an_absent_name_is_told_once():
     first = plan_transition(ENDPOINT_TYPE, NOTHING, NOTHING, some)
     assert first.removed == ("x",)
     assert plan_transition(ENDPOINT_TYPE, first.after, NOTHING, some).empty
+
+
+FEW = st.sampled_from("abcde")
+HELD = st.dictionaries(FEW, st.sampled_from([("", b""), ("1", b""), ("1", b"1"), ("2", b"2")]), max_size=5)
+THERE = st.dictionaries(FEW, st.sampled_from([("1", b"1"), ("2", b"2")]), max_size=5)
+
+
+@given(HELD, THERE, st.booleans(), st.frozensets(FEW), st.frozensets(FEW), st.frozensets(FEW))
+def test_whether_there_is_a_move_is_known_without_planning_it(held, there, wildcard, names, force, keep):
+    had, target = (
+        {name: PackedResource(CLUSTER_TYPE, name, *form) for name, form in some.items()} for some in (held, there)
+    )
+    wanted = Subscription(wildcard=wildcard, names=names)
+    # What is to be sent again has been asked for.
+    force &= names | target.keys() if wildcard else names
+    keep -= target.keys()
+    planned = plan_transition(CLUSTER_TYPE, had, target, wanted, force, keep)
+    assert is_move(had, target, wanted, force, keep) is not planned.empty
 
 
 def test_who_comes_with_what_it_is_to_have_holds_the_target_and_all_who_come_with_the_same_hold_one_mapping():

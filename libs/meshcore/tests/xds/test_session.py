@@ -3,6 +3,7 @@
 import pytest
 from meshcore.errors import ErrorCode
 from meshcore.xds import delta, sotw
+from meshcore.xds.bounds import MOST_NAMES, MOST_STRANGE
 from meshcore.xds.effects import Acked, Close, Expired, Nacked, Send
 from meshcore.xds.frames import Frames
 from meshcore.xds.request import Rejection, Request
@@ -227,6 +228,47 @@ def test_a_request_without_a_type_closes_the_stream():
     [effect] = AdsSession(delta, Frames()).request_received(Request(type_url=""), 0.0)
     assert isinstance(effect, Close)
     assert effect.code is ErrorCode.INVALID
+
+
+def test_names_that_come_while_an_answer_is_out_plan_nothing_until_it_lands():
+    stream = Stream(target("ab"))
+    assert stream.ask(ENDPOINT_TYPE, subscribe=["x0"])[0] == [ENDPOINT_TYPE]
+    planned = len(stream.session._frames._moves)
+    for number in range(1, 50):
+        assert stream.ask(ENDPOINT_TYPE, subscribe=[f"x{number}"])[0] == []
+    assert len(stream.session._frames._moves) == planned
+    # Listeners wait for what there is to be said of endpoints, and for nothing once it is out.
+    assert stream.change(target("ab", listener="2"))[0] == []
+    kinds, effects = stream.ack(ENDPOINT_TYPE)
+    assert kinds == [ENDPOINT_TYPE, LISTENER_TYPE]
+    assert effects[1].removed == {f"x{number}" for number in range(1, 50)}
+
+
+def too_much(stream, type_url, **request):
+    _, effects = stream.ask(type_url, **request)
+    return [one.code for one in effects if isinstance(one, Close)] == [ErrorCode.RESOURCE_EXHAUSTED]
+
+
+@pytest.mark.parametrize("front", [delta, sotw])
+def test_names_that_do_not_exist_are_bounded_by_what_there_is_and_what_has_gone_is_not_held_against_anybody(front):
+    many = [f"x{number}" for number in range(MOST_STRANGE + 4)]
+    stream = Stream(target("ab"), front)
+    assert not too_much(stream, ENDPOINT_TYPE, subscribe=["a", "b", *many])
+    assert too_much(Stream(target("ab"), front), ENDPOINT_TYPE, subscribe=["a", "b", *many, "one more"])
+    stream.ack(ENDPOINT_TYPE)
+    stream.change(target("a"))
+    assert not too_much(stream, ENDPOINT_TYPE, subscribe=["a", *many])
+    assert too_much(stream, ENDPOINT_TYPE, subscribe=["a", "one more", *many])
+
+
+def test_the_names_of_all_types_of_a_stream_are_bounded_together():
+    stream = Stream(target("ab"))
+    part = MOST_STRANGE
+    kinds = MOST_NAMES // part
+    for kind in range(kinds - 1):
+        assert not too_much(stream, f"odd.{kind}", subscribe=[f"x{number}" for number in range(part)])
+    assert not too_much(stream, "odd.0", unsubscribe=["x0"])
+    assert too_much(stream, "odd.last", subscribe=[f"x{number}" for number in range(part)])
 
 
 def test_nothing_is_sent_before_there_is_a_target():

@@ -11,6 +11,7 @@ from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import struct_pb2
 from meshcore.http2 import frames
+from meshcore.runtime import tasks
 from meshcore.testing.ads_client import AdsClient, node
 from meshcore.testing.http2_client import FrameClient
 from meshcore.testing.identity import make_ca
@@ -18,6 +19,7 @@ from meshcore.xds.bounds import MOST_NAMES, MOST_TYPES
 from meshcore.xds.request import LONGEST_REASON
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.secret_book import SecretState
+from meshcore.xds.session import AdsSession
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, SECRET_TYPE
 from pilot.adapters import telemetry
 from pilot.core.admission import ADAPTIVE_LIMIT
@@ -274,6 +276,35 @@ async def test_attack_12_a_thousand_streams_of_one_connection_disturb_no_other(m
         async with AdsClient(mesh.plaintext, node("newcomer", "bank")) as newcomer:
             await newcomer.until(lambda: newcomer.names(CLUSTER_TYPE))
         await is_served(mesh, honest, "details")
+
+
+async def test_attack_12_requests_written_at_once_take_turns_with_everybody(mesh, reached, monkeypatch):
+    """What else there is to do gets a turn after each of them."""
+    turns, at = 0, []
+
+    async def others():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    receive = AdsSession.request_received
+
+    def noted(session, request, now):
+        at.append(turns)
+        return receive(session, request, now)
+
+    greedy = await FrameClient.open("127.0.0.1", mesh.servers.plaintext_port, None)
+    greedy.call(1, f"{STREAMS}/DeltaAggregatedResources", subscription(0), ended=False)
+    await reached(lambda: mesh.hub.engine.streams)
+    monkeypatch.setattr(AdsSession, "request_received", noted)
+    async with tasks.background(others(), name="others"):
+        for number in range(120):
+            asked = discovery_pb2.DeltaDiscoveryRequest(type_url=ENDPOINT_TYPE, resource_names_subscribe=[f"x{number}"])
+            greedy.say(1, asked.SerializeToString())
+        await reached(lambda: len(at) >= 120)
+    assert len(set(at[-120:])) == 120
+    greedy.close()
 
 
 async def test_attack_12_clients_that_read_nothing_are_ended_and_others_are_served(serve_mesh, reached):

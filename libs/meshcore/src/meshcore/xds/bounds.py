@@ -9,9 +9,13 @@ from meshcore.errors import ErrorCode
 from meshcore.xds.channel import Channel
 from meshcore.xds.effects import Close
 from meshcore.xds.request import Request, Wish
+from meshcore.xds.resource import Resources
 
 MOST_NAMES = 100_000
-"""Names of one type that a stream may want, and that one request may list."""
+"""Names that a stream may want, of all types together, and that one request may list."""
+MOST_STRANGE = 10_000
+"""Names of one type that a client may ask for or say that it holds beyond twice what there is for it. As many may have
+gone at once, with its clusters still to be taken from it."""
 MOST_TYPES = 32
 """Types of one stream; Envoy and gRPC know fewer than ten."""
 
@@ -27,10 +31,20 @@ def refuse_request(request: Request, channels: Mapping[str, Channel]) -> Close |
     return None
 
 
-def refuse_wish(wish: Wish) -> Close | None:
-    """RESOURCE_EXHAUSTED when all that the stream has asked for together is too much."""
-    if len(wish.subscription.names) > MOST_NAMES:
-        return _too_much(f"a stream may want {MOST_NAMES} names of one type at most")
+def refuse_wish(wish: Wish, type_url: str, channels: Mapping[str, Channel], target: Resources) -> Close | None:
+    """RESOURCE_EXHAUSTED when all that the stream has asked for together is too much, or too much that is not there.
+
+    Names that it had asked for before are not held against it: what there is may have become less since.
+    """
+    wanted, before = wish.subscription.names, channels[type_url].subscription.names
+    if wanted is before or len(wanted) < len(before):
+        return None
+    others = sum(len(channel.subscription.names) for channel in channels.values()) - len(before)
+    if len(wanted) + others > MOST_NAMES:
+        return _too_much(f"a stream may want {MOST_NAMES} names at most")
+    allowed = 2 * len(target) + MOST_STRANGE
+    if len(wanted) > allowed and len(strange := wanted - target.keys()) > allowed and not strange <= before:
+        return _too_much(f"of one type a stream may want {allowed} names at most that do not exist, not {len(strange)}")
     return None
 
 

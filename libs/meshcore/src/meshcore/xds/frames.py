@@ -8,6 +8,7 @@ the same bytes under a newer serial, which the streams after it then share. Pure
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from types import MappingProxyType
 
 from meshcore.xds.resource import PackedResource, Resources, absent
@@ -84,10 +85,27 @@ def plan_transition(
         if old is None or old.exists or name in force:
             removed.append(name)
         if name in subscription.names:
-            beside[name] = absent(type_url, name)
+            beside[name] = old if old is not None and not old.exists else absent(type_url, name)
     names = frozenset(resource.name for resource in sends)
     after = _after(held, wanted, beside, changed=bool(sends or removed))
     return Transition(type_url, tuple(sends), tuple(removed), after, adds, names, names)
+
+
+def is_move(
+    held: Resources, target: Resources, subscription: Subscription, force: frozenset[str], keep: frozenset[str]
+) -> bool:
+    """Whether `plan_transition` would have anything to send or to take away, without planning it."""
+
+    def told(name: str) -> bool:
+        old, new = held.get(name), target.get(name)
+        if name in force:
+            return True
+        if new is not None:
+            return old is None or old.version != new.version
+        return old is None or (old.exists and name not in keep)
+
+    whole = (target, held) if subscription.wildcard and held is not target else (target,) * subscription.wildcard
+    return any(told(name) for name in chain(*whole, subscription.names))
 
 
 def _missing(held: Resources, target: Resources, subscription: Subscription) -> list[str]:

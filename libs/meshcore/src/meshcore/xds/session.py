@@ -24,7 +24,7 @@ from typing import Protocol
 from meshcore.xds.bounds import refuse_request, refuse_wish
 from meshcore.xds.channel import Channel, Flight
 from meshcore.xds.effects import Acked, Effect, Expired, Nacked, Send
-from meshcore.xds.frames import Frames, Transition
+from meshcore.xds.frames import Frames, Transition, is_move
 from meshcore.xds.removals import Removals
 from meshcore.xds.request import Request, Wish
 from meshcore.xds.resource import EMPTY, Resources, ResourceSet
@@ -155,7 +155,8 @@ class AdsSession:
             answered = channel.answered or channel.flight is None
             wish = self._front.next_wish(request, channel.subscription, channel.held, stale=stale, answered=answered)
         if wish is not None:
-            if (refused := refuse_wish(wish)) is not None:
+            target = self._target.of_type(request.type_url)
+            if (refused := refuse_wish(wish, request.type_url, self._channels, target)) is not None:
                 return (*effects, refused)
             self._apply(channel, wish, now)
         effects += self._flush(now)
@@ -231,7 +232,7 @@ class AdsSession:
 
     def _round(self, now: float) -> Iterator[Send]:
         """Send what may be sent now, in push order."""
-        causes_unsent = False
+        flying: list[Channel] = []
         if self._warming_until is not None and self._warming_until <= now:
             self._warming_until = None
         for channel in self._in_order():
@@ -239,13 +240,12 @@ class AdsSession:
             if channel.is_settled_on(target):
                 channel.settle(channel.held, self._change, self._revision, target)
                 continue
-            if channel.flight is not None and channel.type_url not in _CAUSES:
+            if channel.flight is not None:
+                # What would be planned for it now is planned when its message is answered.
+                flying += [channel] * (channel.type_url in _CAUSES)
                 continue
             move = self._move(channel, target)
-            wanted = not move.empty or channel.answer
-            if channel.flight is not None:
-                causes_unsent = causes_unsent or wanted
-            elif not wanted:
+            if move.empty and not channel.answer:
                 if channel.type_url == CLUSTER_TYPE:
                     # What is released and not sent is not the client's any more.
                     self._removals.sent(self._removals.released)
@@ -253,10 +253,15 @@ class AdsSession:
                 # With removals pending the same target will have to be looked at again.
                 settled_on = None if self._removals.kept or self._removals.released else target
                 channel.settle(move.after, self._change, self._revision, settled_on)
-            elif channel.type_url in _USERS and (causes_unsent or self._warming_until is not None):
+            elif channel.type_url in _USERS and (self._warming_until is not None or any(map(self._unsent, flying))):
                 continue
             else:
                 yield self._send(channel, move, now)
+
+    def _unsent(self, channel: Channel) -> bool:
+        """Whether there will be something to send when the message on its way has been answered."""
+        target = self._target.of_type(channel.type_url)
+        return channel.answer or is_move(channel.held, target, channel.subscription, channel.force, self._removals.kept)
 
     def _send(self, channel: Channel, move: Transition, now: float) -> Send:
         frame = self._frames.frame(move, self._front.assemble, channel.last_serial)

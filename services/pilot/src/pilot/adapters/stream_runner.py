@@ -94,6 +94,9 @@ class StreamRunner:
                 raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the first config was not acknowledged in time")
             if (data := self._call.take()) is not None:
                 await self._receive(self._parse(data)[0])
+                if self._call.unread:
+                    # A client that says much at once takes turns with all that there is besides it.
+                    await asyncio.sleep(0)
             elif self._stream.health_known:
                 await self._tell_health_known()
             elif (push := self._hub.take_push(self._stream)) is not None:
