@@ -53,9 +53,9 @@ def main() -> None:
             spent = []
             for turn in range(wanted.rounds):
                 revision += 1
-                before = engine.compiles
+                before = engine.configs.compiles
                 spent.append(_spent(partial(_change, engine, revision, change(turn))))
-            _show(name, spent, f"{engine.compiles - before} whole compiles")
+            _show(name, spent, f"{engine.configs.compiles - before} whole compiles")
 
 
 def _show(name: str, spent: list[float], more: str = "") -> None:

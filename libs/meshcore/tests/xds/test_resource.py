@@ -1,11 +1,13 @@
 """Packed resources, sets that share what did not change, and references that lead nowhere."""
 
+import pytest
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
+from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import any_pb2
 from meshcore.xds.resource import PackedResource, ResourceSet, absent, empty_resource
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
@@ -15,9 +17,17 @@ def test_the_version_is_the_content():
     one = PackedResource.pack(CLUSTER_TYPE, "a", cluster_pb2.Cluster(name="a"))
     assert one == PackedResource.pack(CLUSTER_TYPE, "a", cluster_pb2.Cluster(name="a").SerializeToString())
     assert one != PackedResource.pack(CLUSTER_TYPE, "a", cluster_pb2.Cluster(name="a", alt_stat_name="b"))
-    assert one.framed_delta is one.framed_delta
     assert one.exists
     assert not absent(CLUSTER_TYPE, "a").exists
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 127, 128, 20_000, 3_000_000])
+def test_a_message_has_the_body_behind_its_head(size):
+    one = PackedResource.pack(CLUSTER_TYPE, "a", b"b" * size)
+    delta = discovery_pb2.DeltaDiscoveryResponse.FromString(one.head_in_delta + one.body).resources[0]
+    assert (delta.name, delta.version, delta.resource.type_url) == ("a", one.version, CLUSTER_TYPE)
+    sotw = discovery_pb2.DiscoveryResponse.FromString(one.head_in_sotw + one.body).resources[0]
+    assert (sotw.type_url, sotw.value, delta.resource.value) == (CLUSTER_TYPE, one.body, one.body)
 
 
 def test_an_empty_resource_has_its_name_and_nothing_else():

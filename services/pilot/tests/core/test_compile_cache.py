@@ -4,7 +4,8 @@ from meshcore.xds.resource import PackedResource
 from meshcore.xds.types import CLUSTER_TYPE
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.compiler.cache import Same
-from pilot.core.compiler.context import Compiled
+from pilot.core.compiler.context import Compilation, Compiled
+from pilot.core.compiler.stages import Stage
 from pilot.core.node import parse_node
 from pilot.core.proxy import classify
 from pilot.core.snapshot import MeshSnapshot
@@ -67,5 +68,46 @@ def test_memos_go_when_what_was_compiled_weighs_too_much():
     for number in range(50):
         resource = PackedResource.pack(CLUSTER_TYPE, f"c{number}", b"x" * 10_000)
         cache.memo(number, lambda resource=resource: Compiled(resource))
-    assert 1 <= len(cache) <= 5
+    assert 1 <= len(cache) <= 9
     assert cache.memo(49, lambda: None) is not None, "the newest one stays"
+
+
+class Made:
+    def __init__(self, made_of):
+        self.made_of = made_of
+
+
+def test_what_is_made_of_the_same_is_one_object_while_somebody_keeps_it():
+    cache, part = CompileCache(), object()
+
+    def build():
+        return Made((part, part))
+
+    one = cache.alike("it", (part, part), build)
+    assert cache.alike("it", (part, part), build) is one
+    assert cache.alike("another", (part, part), build) is not one
+    assert cache.alike("it", (part, object()), build) is not one
+    number = id(one)
+    del one
+    assert len(cache._alike) == 0, number
+
+
+def test_a_stage_keeps_what_it_made_until_the_next_compile_of_its_class():
+    snapshot = MeshSnapshot.of([])
+    proxy_class = classify(parse_node({"id": "sidecar~10.0.0.1~a.n~n.svc.cluster.local"}), snapshot.selection)
+    cache, built = CompileCache(), []
+    items = [Compiled(PackedResource.pack(CLUSTER_TYPE, name, name.encode())) for name in "abc"]
+
+    def run(names, given):
+        stage = Stage(Compilation(snapshot, proxy_class, cache), "it", given)
+        return [stage.of(item, lambda item=item: built.append(item.resource.name) or object()) for item in names]
+
+    first = run(items, 1)
+    assert run([*items[:2], Compiled(PackedResource.pack(CLUSTER_TYPE, "c", b"c"))], 1) == first, "an equal one will do"
+    run(items[:1], 1)
+    assert built == ["a", "b", "c"]
+    run(items, 1)
+    assert built == ["a", "b", "c", "b", "c"], "what the compile before did not ask for is made again"
+    run(items, 2)
+    assert built[5:] == ["a", "b", "c"]
+    assert len(cache) == 0, "and nothing of it is a memo"

@@ -58,7 +58,7 @@ def test_replicas_share_one_compile_and_one_target():
     pilot = engine()
     one, two = connect(pilot, "a"), connect(pilot, "b")
     assert pilot.target(one) is pilot.target(two)
-    assert pilot.compiles == 1
+    assert pilot.configs.compiles == 1
     other = connect(pilot, "c", namespace="bank")
     assert pilot.target(other) is not pilot.target(one)
 
@@ -94,7 +94,7 @@ def test_changes_before_the_push_merge_into_one():
     push, resources = pilot.take_push(stream)
     assert push.revision == 4
     assert len(resources.of_type(CLUSTER_TYPE)) == 3
-    assert pilot.compiles == 1
+    assert pilot.configs.compiles == 1
 
 
 def test_a_stream_that_ends_is_gone_from_its_receipts():
@@ -112,7 +112,7 @@ def test_an_agent_is_never_compiled_for():
     assert set(pilot.target(agent).resources) == {NAME_TABLE_TYPE}
     change(pilot, 2, "reviews")
     assert pilot.receipts.answer(2).count == 0
-    assert pilot.compiles == 0
+    assert pilot.configs.compiles == 0
     assert pilot.release_pushes() == [agent.number]
 
 
@@ -130,14 +130,14 @@ def test_a_compile_that_fails_takes_nothing_from_anybody():
     pilot = engine()
     stream = connect(pilot, "a")
     before = pilot.target(stream)
-    pilot.compile = lambda snapshot, proxy_class: 1 // 0
+    pilot.configs._compile = lambda snapshot, proxy_class: 1 // 0
     change(pilot, 2, "reviews")
     assert pilot.target(stream) is before
-    assert "ZeroDivisionError" in pilot.broken[stream.proxy_class]
-    pilot.compile = compile_hosts
+    assert "ZeroDivisionError" in pilot.configs.broken[stream.proxy_class]
+    pilot.configs._compile = compile_hosts
     change(pilot, 3, "details")
     assert len(pilot.target(stream).of_type(CLUSTER_TYPE)) == 2
-    assert not pilot.broken
+    assert not pilot.configs.broken
 
 
 def test_looking_at_what_a_stream_is_to_have_gives_it_nothing():

@@ -103,12 +103,12 @@ def shop(variants):
 
 def test_a_changed_slice_costs_no_compile():
     fast, (change,) = shop([("EndpointSlice", "shop", "x", 3), ("EndpointSlice", "shop", "x", 9)])
-    before = [engine_set.resources for engine_set in fast.classes.values()]
-    compiles = fast.compiles
+    before = [engine_set.resources for engine_set in fast.configs.given.values()]
+    compiles = fast.configs.compiles
     take(fast, [change], 2)
     given_to(fast)
-    assert (fast.compiles, fast.refreshes) == (compiles, 2)
-    after = [engine_set.resources for engine_set in fast.classes.values()]
+    assert (fast.configs.compiles, fast.configs.refreshes) == (compiles, 2)
+    after = [engine_set.resources for engine_set in fast.configs.given.values()]
     for then, now in zip(before, after, strict=True):
         changed = [kind for kind in then if then[kind] is not now[kind]]
         assert [kind.rpartition(".")[2] for kind in changed] == ["ClusterLoadAssignment"]
@@ -117,8 +117,8 @@ def test_a_changed_slice_costs_no_compile():
 @pytest.mark.parametrize("kind", ["Service", "DestinationRule", "PeerAuthentication", "EnvoyFilter", "Sidecar"])
 def test_whatever_else_changes_is_compiled(kind):
     fast, (change,) = shop([("EndpointSlice", "shop", "x", 3), (kind, "shop", "c", 0)])
-    compiles = fast.compiles
+    compiles = fast.configs.compiles
     take(fast, [change], 2)
     given_to(fast)
-    assert fast.compiles > compiles
-    assert fast.refreshes == 0
+    assert fast.configs.compiles > compiles
+    assert fast.configs.refreshes == 0

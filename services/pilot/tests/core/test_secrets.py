@@ -276,7 +276,7 @@ def test_an_agent_that_asks_has_its_proxys_secrets_and_no_config() -> None:
     assert agent.number in mesh.engine.release_pushes()
     mesh.engine.disconnect(agent)
     mesh.engine.disconnect(claimed)
-    assert (mesh.engine.wanted_secrets(), mesh.engine.classes) == ({}, {})
+    assert (mesh.engine.wanted_secrets(), mesh.engine.configs.given) == ({}, {})
 
 
 def test_a_revision_of_secrets_waits_for_who_uses_them() -> None:

@@ -83,7 +83,7 @@ def assemble(move: Transition, nonce: str) -> bytes:
     return b"".join(
         (
             wire.text(1, content_version(move)),
-            *(resource.framed_delta for resource in move.sends),
+            *(part for resource in move.sends for part in (resource.head_in_delta, resource.body)),
             wire.text(4, move.type_url),
             wire.text(5, nonce),
             *(wire.chunk(6, name.encode()) for name in move.removed),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
+from weakref import WeakValueDictionary
 
 from meshcore.xds.resource import PackedResource, Resources, absent
 from meshcore.xds.subscription import Subscription
@@ -133,6 +134,18 @@ def _named(names: frozenset[str], target: Resources) -> Resources:
     return {name: resource for name, resource in target.items() if name in names}
 
 
+@dataclass(slots=True, eq=False)
+class _Kept:
+    """A move with the mappings that it is between: their ids stay theirs for as long as its key is in use."""
+
+    move: Transition
+    held: Resources
+    target: Resources
+    cost: int
+    turn: int
+    """When it was asked for last."""
+
+
 class Frames:
     """The memory of moves and their frames, bounded by the bytes of the frames in it and of what it alone keeps alive.
 
@@ -144,11 +157,13 @@ class Frames:
         self._budget = budget
         self._used = 0
         self._serial = 0
-        self._moves: OrderedDict[tuple[object, ...], tuple[Transition, Resources, Resources, int]] = OrderedDict()
-        self._subscriptions: dict[Subscription, Subscription] = {}
+        self._moves: OrderedDict[tuple[object, ...], _Kept] = OrderedDict()
+        self._to: dict[int, set[tuple[object, ...]]] = {}
+        """By identity of the target: the moves there."""
+        self._subscriptions: WeakValueDictionary[int, Subscription] = WeakValueDictionary()
+        """By hash: those that somebody has."""
         self._holdings: OrderedDict[tuple[object, ...], tuple[Resources, Resources]] = OrderedDict()
-        self._names = 0
-        """How many names the subscriptions have together."""
+        self._turn = 0
         self.built = 0
         """Frames assembled."""
         self.shared = 0
@@ -156,13 +171,10 @@ class Frames:
 
     def shared_subscription(self, subscription: Subscription) -> Subscription:
         """The one object for equal subscriptions: comparing a thousand names costs more than all else in a push."""
-        if (known := self._subscriptions.get(subscription)) is not None:
+        key = hash(subscription)
+        if (known := self._subscriptions.get(key)) is not None and known == subscription:
             return known
-        if len(self._subscriptions) >= _SUBSCRIPTIONS or self._names + len(subscription.names) > _MOST_NAMES:
-            self._subscriptions.clear()
-            self._names = 0
-        self._names += len(subscription.names)
-        self._subscriptions[subscription] = subscription
+        self._subscriptions[key] = subscription
         return subscription
 
     def holdings(self, type_url: str, versions: Mapping[str, str], target: Resources) -> Resources:
@@ -198,15 +210,28 @@ class Frames:
         key = (front, type_url, id(held), id(target), subscription, force, keep)
         if (known := self._moves.get(key)) is not None:
             self._moves.move_to_end(key)
-            return known[0]
+            known.turn = self._turn
+            return known.move
         made = plan(type_url, held, target, subscription, force, keep)
-        # The mappings are kept with the move: their ids stay theirs for as long as the key is in use.
         cost = _MOVE_COST + 64 * len(made.sends) + _kept_alive(held, made)
         if made.after is not held and made.after is not target:
             cost += _NAME_COST * len(made.after)
-        self._moves[key] = (made, held, target, cost)
+        self._moves[key] = _Kept(made, held, target, cost, self._turn)
+        self._to.setdefault(id(target), set()).add(key)
         self._spend(cost)
         return made
+
+    def retire(self, target: Resources) -> None:
+        """Few are on their way there, if any, and soon nobody: what leads there is forgotten."""
+        for key in tuple(self._to.get(id(target), ())):
+            self._drop(key)
+
+    def forget_unused(self) -> None:
+        """What nobody has asked for since the last call but one is forgotten: who is to come makes it again."""
+        self._turn += 1
+        while self._moves and next(iter(self._moves.values())).turn < self._turn - 1:
+            self._drop(next(iter(self._moves)))
+        self._holdings.clear()
 
     def frame(self, transition: Transition, assemble: Assemble, newer_than: int) -> Frame:
         """The frame of a move for a stream whose last serial of this type was `newer_than`."""
@@ -225,17 +250,24 @@ class Frames:
     def _spend(self, cost: int) -> None:
         self._used += cost
         while self._used > self._budget and len(self._moves) > 1:
-            _, (old, _, _, spent) = self._moves.popitem(last=False)
-            self._used -= spent + (0 if old.frame is None else len(old.frame.data))
+            self._drop(next(iter(self._moves)))
+
+    def _drop(self, key: tuple[object, ...]) -> None:
+        kept = self._moves.pop(key)
+        self._used -= kept.cost + (0 if kept.move.frame is None else len(kept.move.frame.data))
+        there = self._to[id(kept.target)]
+        there.remove(key)
+        if not there:
+            del self._to[id(kept.target)]
 
 
 def _kept_alive(held: Resources, move: Transition) -> int:
-    """Bytes of what a client held that may live in the memory of moves alone: the mapping, and what is replaced in it,
-    as it is and as it was framed."""
+    """Bytes of what a client held that may live in the memory of moves alone: the mapping, and what is replaced in
+    it."""
     if not held or held is move.after:
         return 0
     replaced = (held.get(name) for name in (*move.changed, *move.removed))
-    return _ENTRY_COST * len(held) + 2 * sum(len(one.body) for one in replaced if one is not None)
+    return _ENTRY_COST * len(held) + sum(len(one.body) for one in replaced if one is not None)
 
 
 def _holding(type_url: str, name: str, version: str, known: PackedResource | None) -> PackedResource:
@@ -248,5 +280,3 @@ _ENTRY_COST = 100
 _MOVE_COST = 512
 _NAME_COST = 192
 """Bytes for each name of what one client alone holds: of names that nothing has, or of a choice of its own."""
-_SUBSCRIPTIONS = 4096
-_MOST_NAMES = 2_000_000

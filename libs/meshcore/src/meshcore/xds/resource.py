@@ -1,4 +1,4 @@
-"""Resources as Envoy receives them: packed once, framed once, compared by version.
+"""Resources as Envoy receives them: packed once, compared by version.
 
 Pure. A compiler fills a `ResourceSet`; sessions move clients from one set to the next.
 """
@@ -21,8 +21,8 @@ class PackedResource:
 
     `body` is the serialised message (the `value` of its `Any`). `version` is a hash of the content: of everything but
     the revisions of the objects that made it, so a revision that changes nothing else is not sent, and any Pilot gives
-    the same content the same version. The framed forms are cached, so a resource that goes to a thousand proxies is
-    laid out once. An empty version stands for a name that does not exist.
+    the same content the same version. In messages the body stands last of a resource, so what comes before it is cached
+    and the body is there once. An empty version stands for a name that does not exist.
     """
 
     type_url: str
@@ -47,17 +47,18 @@ class PackedResource:
         return cls(type_url, name, digest.hexdigest(), body, origins + beside)
 
     @cached_property
-    def framed_delta(self) -> bytes:
-        """One `resources` field of a DeltaDiscoveryResponse."""
-        body = (
-            wire.text(3, self.name) + wire.text(1, self.version) + wire.chunk(2, wire.packed(self.type_url, self.body))
-        )
-        return wire.chunk(2, body)
+    def head_in_delta(self) -> bytes:
+        """What stands before `body` in one `resources` field of a DeltaDiscoveryResponse."""
+        said = wire.text(3, self.name) + wire.text(1, self.version)
+        packed = wire.text(1, self.type_url) + wire.head(2, len(self.body))
+        told = said + wire.head(2, len(packed) + len(self.body)) + packed
+        return wire.head(2, len(told) + len(self.body)) + told
 
     @cached_property
-    def framed_sotw(self) -> bytes:
-        """One `resources` field of a DiscoveryResponse."""
-        return wire.chunk(2, wire.packed(self.type_url, self.body))
+    def head_in_sotw(self) -> bytes:
+        """What stands before `body` in one `resources` field of a DiscoveryResponse."""
+        packed = wire.text(1, self.type_url) + wire.head(2, len(self.body))
+        return wire.head(2, len(packed) + len(self.body)) + packed
 
     @property
     def exists(self) -> bool:
@@ -122,13 +123,15 @@ class ResourceSet:
         """The resources of one type; empty when there are none."""
         return self.resources.get(type_url, NOTHING)
 
-    def sharing(self, previous: "ResourceSet | None") -> "ResourceSet":
+    def sharing(self, previous: "ResourceSet | None", steps: "Steps | None" = None) -> "ResourceSet":
         """The same set with the mappings of `previous` for every type that did not change, and in the others with its
-        bytes for every resource that did not: their revisions are those that were sent."""
+        bytes for every resource that did not: their revisions are those that were sent. `steps`: what was found for
+        other sets."""
         if previous is None or previous is self:
             return self
+        kept = (steps or Steps()).kept
         merged = {
-            type_url: new if (old := previous.resources.get(type_url)) is None else _kept(old, new)
+            type_url: new if (old := previous.resources.get(type_url)) is None else kept(type_url, old, new)
             for type_url, new in self.resources.items()
         }
         return ResourceSet(MappingProxyType(merged), self.diagnostics, self.secrets)
@@ -159,6 +162,21 @@ class ResourceSet:
         return tuple(sorted(found))
 
 
+class Steps:
+    """From which mapping of a type to which one a set went last, and what it shares: sets that have the same mapping
+    before and after are compared once."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[Resources, Resources, Resources]] = {}
+
+    def kept(self, type_url: str, old: Resources, new: Resources) -> Resources:
+        """`new`, or `old` when it says the same, or `new` with what is said in `old`."""
+        last = self._last.get(type_url)
+        if last is None or last[0] is not old or last[1] is not new:
+            last = self._last[type_url] = (old, new, _kept(old, new))
+        return last[2]
+
+
 def _kept(old: Resources, new: Resources) -> Resources:
     if old is new:
         return old
@@ -166,7 +184,8 @@ def _kept(old: Resources, new: Resources) -> Resources:
     sent = {name: _as_sent(old.get(name), resource) for name, resource in others.items()}
     if len(old) == len(new) and all(old.get(name) is resource for name, resource in sent.items()):
         return old
-    return MappingProxyType({**new, **sent}) if sent else new
+    # One mapping may be that of many classes.
+    return new if all(new[name] is resource for name, resource in sent.items()) else MappingProxyType({**new, **sent})
 
 
 def _as_sent(old: PackedResource | None, new: PackedResource) -> PackedResource:

@@ -107,7 +107,7 @@ def assemble(move: Transition, nonce: str) -> bytes:
     return b"".join(
         (
             wire.text(1, content_version(move)),
-            *(resource.framed_sotw for resource in move.sends),
+            *(part for resource in move.sends for part in (resource.head_in_sotw, resource.body)),
             wire.text(4, move.type_url),
             wire.text(5, nonce),
         )

@@ -14,7 +14,7 @@ WILDCARD = "*"
 _UNNAMED_MEANS_ALL = WILDCARD_TYPES | {NAME_TABLE_TYPE}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Subscription:
     """Wanted names of one type. `legacy` marks a wildcard asked for by naming nothing in the first request."""
 

@@ -15,9 +15,14 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
+def head(number: int, length: int) -> bytes:
+    """What stands before the payload of a length-delimited field."""
+    return varint(number << 3 | 2) + varint(length)
+
+
 def chunk(number: int, payload: bytes) -> bytes:
     """A length-delimited field: bytes, string or message."""
-    return varint(number << 3 | 2) + varint(len(payload)) + payload
+    return head(number, len(payload)) + payload
 
 
 def text(number: int, value: str) -> bytes:

@@ -94,9 +94,9 @@ class LocalAnswers:
         return {
             "revision": engine.snapshot.revision,
             "streams": len(engine.streams),
-            "classes": len(engine.classes),
-            "compiles": engine.compiles,
-            "refreshes": engine.refreshes,
+            "classes": len(engine.configs),
+            "compiles": engine.configs.compiles,
+            "refreshes": engine.configs.refreshes,
             "frames_built": engine.frames.built,
             "frames_shared": engine.frames.shared,
             "sweeps": self._hub.sweeps,

@@ -59,8 +59,8 @@ class Hub:
         """How often expired registrations were looked for."""
         self.registered_sequence = 0
         """The last message of the bucket of registrations that the snapshot knows."""
-        telemetry.COMPILES.set_function(lambda: engine.compiles)
-        telemetry.REFRESHES.set_function(lambda: engine.refreshes)
+        telemetry.COMPILES.set_function(lambda: engine.configs.compiles)
+        telemetry.REFRESHES.set_function(lambda: engine.configs.refreshes)
         telemetry.FRAMES_BUILT.set_function(lambda: engine.frames.built)
         telemetry.FRAMES_SHARED.set_function(lambda: engine.frames.shared)
 
@@ -153,7 +153,7 @@ class Hub:
             return None
         push, resources = taken
         self._note(stream, resources)
-        if stream.proxy_class is not None and (why := self.engine.broken.get(stream.proxy_class)) is not None:
+        if stream.proxy_class is not None and (why := self.engine.configs.broken.get(stream.proxy_class)) is not None:
             telemetry.INTERNAL_ERRORS.inc()
             _log.error("compile failed, the proxy keeps what it has", proxy=stream.proxy.id, error=why)
             if self.engine.receipts.refused(stream.number, self.engine.snapshot.revision, "compile", why):
@@ -266,7 +266,7 @@ class Hub:
     def _forget_shadowed(self) -> None:
         """Those of classes that nobody is of any more."""
         if self._shadowed:
-            classes = self.engine.classes
+            classes = self.engine.configs.given
             self._shadowed = {one: found for one, found in self._shadowed.items() if one in classes}
             self._count_shadowed()
 

@@ -21,6 +21,7 @@ from meshcore.xds.secret_book import SecretBook, SecretName, SecretState
 from meshcore.xds.session import AdsSession, Front
 
 from pilot.core import secret_needs
+from pilot.core.class_configs import ClassConfigs
 from pilot.core.compiler.envoy_filter.bootstrap import with_bootstrap
 from pilot.core.compiling import Affects, Compile, Forget, Refresh, never, nothing
 from pilot.core.debounce import Debounce
@@ -41,17 +42,6 @@ from pilot.core.snapshot import MeshSnapshot
 from pilot.core.stream import Stream
 
 
-@dataclass(slots=True)
-class _Compiled:
-    snapshot: MeshSnapshot
-    made: ResourceSet
-    """As it was compiled."""
-    resources: ResourceSet
-    """As it is given out: without the parts that proxies refuse."""
-    isolated: int = 0
-    """The generation of the isolation that made `resources` of `made`."""
-
-
 @dataclass
 class Engine:
     """All that one Pilot process knows. Single-threaded."""
@@ -66,28 +56,23 @@ class Engine:
     streams: dict[int, Stream] = field(default_factory=dict)
     has_state: bool = False
     """Whether a first complete snapshot was applied."""
-    compiles: int = 0
     refresh: Refresh = never
     forget: Forget = nothing
-    refreshes: int = 0
-    """Classes that were given other endpoints without a compile."""
     secrets: SecretBook = field(default_factory=SecretBook)
     rights: SecretRights = field(default_factory=SecretRights)
     isolation: Isolation = field(default_factory=Isolation)
-    broken: dict[ProxyClass, str] = field(default_factory=dict)
-    """Classes whose last compile failed, and why; they keep what they had."""
     generation: int = 0
     """Counts snapshots."""
     key_demand: KeyDemand = field(default_factory=KeyDemand)
     _numbers: int = 0
     _registered: tuple[RegisteredWorkload, ...] = ()
-    _classes: dict[ProxyClass, _Compiled] = field(default_factory=dict)
     _members: dict[ProxyClass | None, dict[int, Stream]] = field(default_factory=dict)
     _names: NameTables = field(default_factory=NameTables)
     _touched: dict[int, Push] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._sets = SecretSets(self.secrets, self.rights)
+        self.configs = ClassConfigs(self.compile, self.refresh, self.forget, self.isolation, self.frames)
 
     def take_state(self, state: FullState, now: float) -> None:
         """A whole state: everybody may be affected, and earlier revisions cannot be accounted for."""
@@ -105,7 +90,7 @@ class Engine:
         """A change set: who must get it is fixed here, before anything is compiled."""
         settled = self.receipts.settled_everywhere
         reclassified = self._replace(self.snapshot.apply(changes.changes, changes.revision))
-        users = secret_needs.users_of_maps(changes.changes, self._needs())
+        users = secret_needs.users_of_maps(changes.changes, self.configs.needs)
         self.secrets.generation += bool(users)
         affected = self._affected(
             lambda one: one in users or any(self.affects(change, one, self.snapshot) for change in changes.changes),
@@ -131,22 +116,19 @@ class Engine:
         if not self.secrets.take(name, state):
             return
         self.generation += 1
-        users = secret_needs.users_of(frozenset({name}), self._needs())
+        users = secret_needs.users_of(frozenset({name}), self.configs.needs)
         keepers = [stream for stream in self.streams.values() if stream.secret_class in users]
         self._touch([*self._affected(users.__contains__, frozenset()), *keepers], "secret", now)
 
     def take_secret_revision(self, revision: int) -> None:
         """All Secrets that a revision changed have been told: its receipt waits for those who use them."""
-        users = secret_needs.users_of(self.secrets.at(revision), self._needs())
+        users = secret_needs.users_of(self.secrets.at(revision), self.configs.needs)
         due = {
             stream.number: stream.proxy.id
             for stream in self.streams.values()
             if stream.proxy_class in users and stream.settled_generation < self.generation
         }
         self.receipts.opened_aside(revision, self.generation, due)
-
-    def _needs(self) -> Mapping[ProxyClass, frozenset[str]]:
-        return {one: made.resources.secrets for one, made in self._classes.items() if made.resources.secrets}
 
     def take_keys(self, keys: IssuerKeys, now: float) -> None:
         """What is known of issuers' keys now; no config revision, so no receipt."""
@@ -160,16 +142,16 @@ class Engine:
 
     def wanted_secrets(self) -> Mapping[SecretName, frozenset[str]]:
         """Every Secret that the config of a connected, proven proxy refers to, with the identities that it is for."""
-        return secret_needs.wanted(self.streams.values(), self._needs(), self.rights)
+        return secret_needs.wanted(self.streams.values(), self.configs.needs, self.rights)
 
     def secret_problems(self) -> Mapping[tuple[str, str], str]:
         """What is wrong with secrets that are needed, by name of the resource and namespace of who needs it."""
         streams, maps = self.streams.values(), self.snapshot.configs.get("ConfigMap", {})
-        return secret_needs.problems(streams, self._needs(), self.secrets, self.rights, maps)
+        return secret_needs.problems(streams, self.configs.needs, self.secrets, self.rights, maps)
 
     def secret_users(self) -> frozenset[Account]:
         """Whose right to read Secrets matters."""
-        return secret_needs.accounts(self.streams.values(), self._needs())
+        return secret_needs.accounts(self.streams.values(), self.configs.needs)
 
     def take_right(self, account: Account, allowed: bool, now: float) -> None:
         """Whether an account may read Secrets."""
@@ -224,8 +206,8 @@ class Engine:
     def take_refusal(self, stream: Stream, type_url: str, names: Iterable[str], words: str, now: float) -> list[int]:
         """A client refuses resources of a message; the streams that have a pending push because of it and had none."""
         one = stream.proxy_class
-        known = self._classes.get(one) if one is not None else None
-        if one is None or known is None:
+        made = self.configs.last_made(one) if one is not None else None
+        if one is None or made is None:
             return []
         channels = self._channels(one, type_url, stream)
         held = channels[0].held
@@ -237,7 +219,7 @@ class Engine:
             and not stream.has_unknown(type_url, resource.name)
             and not is_contested(resource, channels[1:])
         ]
-        changed = self.isolation.refused(one, words, refused, known.made, channels)
+        changed = self.isolation.refused(one, words, refused, made, channels)
         return self._push_again(one, now) if changed else []
 
     def take_acknowledgement(self, stream: Stream, type_url: str, now: float) -> list[int]:
@@ -265,55 +247,21 @@ class Engine:
     def compiled(self, stream: Stream) -> ResourceSet:
         """What a stream is to have, compiled at most once per class and snapshot."""
         one = stream.proxy_class
-        if one is None:
-            made = with_bootstrap(self._names.of(self.snapshot, stream.proxy), self.snapshot, stream.proxy)
-            return made if stream.secret_class is None else beside(made, self._compiled(stream.secret_class).made)
-        known = self._compiled(one)
-        if known.isolated != self.isolation.generation(one):
-            known.resources = self.isolation.applied(one, known.made).sharing(known.resources)
-            known.isolated = self.isolation.generation(one)
-        return known.resources
-
-    def _compiled(self, one: ProxyClass) -> _Compiled:
-        known = self._classes.get(one)
-        if known is not None and known.snapshot is self.snapshot:
-            return known
-        try:
-            made = self._made(known, one)
-        except Exception as error:
-            # Compiling never fails on validated config; if it does, that is a bug of ours, and no reason to take from
-            # proxies what they have.
-            self.broken[one] = f"{type(error).__name__}: {error}"
-            if known is None:
-                raise
-            known.snapshot = self.snapshot
-            return known
-        self.broken.pop(one, None)
-        if known is not None and made is known.made:
-            known.snapshot = self.snapshot
-            return known
-        given = self.isolation.applied(one, made)
-        if given is not made:
-            given = given.sharing(known.resources if known else None)
-        fresh = self._classes[one] = _Compiled(self.snapshot, made, given, self.isolation.generation(one))
-        return fresh
-
-    def _made(self, known: _Compiled | None, one: ProxyClass) -> ResourceSet:
-        """By other endpoints in what was made before, if nothing else changed; else compiled."""
-        fits = known is not None and one not in self.broken
-        if known and fits and (made := self.refresh(known.snapshot, known.made, self.snapshot, one)) is not None:
-            self.refreshes += 1
+        if one is not None:
+            return self.configs.resources(one, self.snapshot)
+        made = with_bootstrap(self._names.of(self.snapshot, stream.proxy), self.snapshot, stream.proxy)
+        if stream.secret_class is None:
             return made
-        self.compiles += 1
-        return self.compile(self.snapshot, one).sharing(known.made if known else None)
+        return beside(made, self.configs.made(stream.secret_class, self.snapshot))
 
     def _as_it_was(self, stream: Stream, made: ResourceSet) -> ResourceSet:
         """What a client has had since before this process is not replaced by the stand-in of a part: it has better."""
         one = stream.proxy_class
         places = self.isolation.guessed(one) if one is not None else ()
         for type_url, name in places:
-            if one is not None and stream.has_unknown(type_url, name):
-                named = {**made.of_type(type_url), name: self._classes[one].made.of_type(type_url)[name]}
+            last = self.configs.last_made(one) if one is not None else None
+            if last is not None and stream.has_unknown(type_url, name):
+                named = {**made.of_type(type_url), name: last.of_type(type_url)[name]}
                 resources = {**made.resources, type_url: MappingProxyType(named)}
                 made = ResourceSet(MappingProxyType(resources), made.diagnostics, made.secrets)
         return made
@@ -335,11 +283,6 @@ class Engine:
         found = [s for s in compiled_for if s.proxy.id == proxy_id]
         found = found or [s for s in compiled_for if f"{s.proxy.workload}.{s.proxy.namespace}" == proxy_id]
         return found[-1] if found else None
-
-    @property
-    def classes(self) -> Mapping[ProxyClass, ResourceSet]:
-        """What has been compiled, by class."""
-        return {one: compiled.resources for one, compiled in self._classes.items()}
 
     def _replace(self, snapshot: MeshSnapshot) -> frozenset[int]:
         """Take a snapshot into use; the streams whose class it changes."""
@@ -385,11 +328,8 @@ class Engine:
         if not self._members[proxy_class]:
             del self._members[proxy_class]
             if proxy_class is not None:
-                self._classes.pop(proxy_class, None)
-                self.forget(proxy_class)
-                self.broken.pop(proxy_class, None)
+                self.configs.forget(proxy_class)
                 self._sets.forget(proxy_class)
-                self.isolation.forget(proxy_class)
 
     def _touch(self, streams: Iterable[Stream], reason: str, now: float, *, settled: bool = False) -> None:
         push = Push(self.snapshot.revision, now, frozenset({reason}))

@@ -209,7 +209,7 @@ def updated_selection(selection: Selection, before: Registry, after: Registry) -
             del selecting[namespace]
     listing = [key for key in changed if _lists(before, key) or _lists(after, key)]
     if listing:
-        by_address = _readdressed(by_address, listing, after)
+        by_address = _readdressed(by_address, listing, before, after)
     made = replace(
         selection,
         selecting=selecting,
@@ -231,14 +231,11 @@ def _lists(registry: Registry, key: ServiceKey) -> bool:
 
 
 def _readdressed(
-    by_address: Mapping[str, tuple[Listed, ...]], changed: Iterable[ServiceKey], registry: Registry
+    by_address: Mapping[str, tuple[Listed, ...]], changed: Iterable[ServiceKey], before: Registry, registry: Registry
 ) -> Mapping[str, tuple[Listed, ...]]:
     gone = frozenset(changed)
-    after: dict[str, list[Listed]] = {}
-    for address, listed in by_address.items():
-        kept = [item for item in listed if item.service not in gone]
-        if kept:
-            after[address] = kept
+    old = {endpoint.address for key in gone for endpoint in before.endpoints.get(key, ())}
+    after = {address: [item for item in by_address.get(address, ()) if item.service not in gone] for address in old}
     for key in gone:
         service = registry.services.get(key)
         if service is None or service.selector:
@@ -248,5 +245,10 @@ def _readdressed(
             # Two ServiceEntries of one host merge their endpoints, and the older one's ports are the service's.
             if (port := ports.get(endpoint.port_name)) is not None:
                 item = Listed(key, port.number, endpoint.port)
-                after.setdefault(endpoint.address, []).append(item)
-    return {address: tuple(sorted(set(listed))) for address, listed in after.items()}
+                known = after.setdefault(endpoint.address, list(by_address.get(endpoint.address, ())))
+                known.append(item)
+    made = {**by_address, **{address: tuple(sorted(set(listed))) for address, listed in after.items()}}
+    for address, listed in after.items():
+        if not listed:
+            del made[address]
+    return made

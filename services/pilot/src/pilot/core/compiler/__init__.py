@@ -4,12 +4,13 @@
 `Diagnostic` in the result. Output is deterministic: names sorted, bytes canonical, whatever the order of arrival. Pure.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from types import MappingProxyType
 
-from meshcore.xds.resource import PackedResource, Resources, ResourceSet
+from meshcore.xds.resource import NOTHING, PackedResource, Resources, ResourceSet
 
 from pilot.core.compiler.authentication import authenticated, authentication_problems
 from pilot.core.compiler.authorization import authorization_problems, authorized
@@ -46,8 +47,6 @@ from pilot.core.proxy import GRPC_GENERATOR, Interception, ProxyClass, ProxyType
 from pilot.core.snapshot import MeshSnapshot
 
 __all__ = ["CompileCache", "Refreshing", "compile_resources"]
-
-_NOTHING: Mapping[str, PackedResource] = MappingProxyType({})
 
 
 def compile_resources(
@@ -104,15 +103,39 @@ def _joined(work: Compilation, parts: Parts | None, made: Patched) -> ResourceSe
                 by_type.setdefault(type_url, {})
     resources = {}
     for type_url, others in by_type.items():
-        named = parts.named.get(type_url, _NOTHING) if parts is not None else _NOTHING
-        inputs = (named, *others.values())
-        resources[type_url] = work.newest(("joined", type_url), inputs, partial(_sorted, named, others))
+        named = parts.named.get(type_url, NOTHING) if parts is not None else NOTHING
+        if not others:
+            resources[type_url] = named
+            continue
+        made_of = (named, *others.values())
+        build = partial(_Joined.alike, work, type_url, made_of, named, others)
+        resources[type_url] = work.newest(("joined", type_url), made_of, build).resources
     return ResourceSet(MappingProxyType(resources), tuple(sorted(problems.union(_problems(work)))), frozenset(secrets))
 
 
-def _sorted(named: Mapping[str, PackedResource], others: Mapping[str, PackedResource], _: Before) -> Resources:
-    every = {**others, **named}
-    return MappingProxyType({name: every[name] for name in sorted(every)})
+@dataclass(frozen=True, eq=False)
+class _Joined:
+    """All resources of a type, and what they were joined from."""
+
+    made_of: tuple[object, ...]
+    resources: Resources
+
+    @staticmethod
+    def alike(
+        work: Compilation,
+        type_url: str,
+        made_of: tuple[object, ...],
+        named: Resources,
+        others: Resources,
+        _: Before,
+    ) -> "_Joined":
+        """One for all classes that have the same, sorted; of two of one name what is made of services counts."""
+
+        def build() -> _Joined:
+            every = {**others, **named}
+            return _Joined(made_of, MappingProxyType({name: every[name] for name in sorted(every)}))
+
+        return work.alike(("joined", type_url), made_of, build)
 
 
 def _problems(work: Compilation) -> Iterator[Diagnostic]:

@@ -26,6 +26,7 @@ from pilot.core.compiler.jwt_providers import Issuer, issuers_of, jwt_authentica
 from pilot.core.compiler.listener_sides import Side, side_of
 from pilot.core.compiler.messages import any_of
 from pilot.core.compiler.repacking import repacked
+from pilot.core.compiler.stages import Stage
 from pilot.core.config import Config
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.issuer_keys import KeyFetching
@@ -75,13 +76,10 @@ def authenticated(work: Compilation, compiled: Iterable[Compiled]) -> Iterator[C
         return
     gateway = work.proxy_class.type is ProxyType.ROUTER
     refs = tuple(config.ref for config in authentication.configs)
+    stage = Stage[Compiled](work, "authenticated", (authentication.filters, refs))
     for item in compiled:
-        if item.resource.type_url == LISTENER_TYPE:
-            made_of = (item.resource, item.resource.origins, item.diagnostics, item.secrets)
-            key = ("authenticated", made_of, authentication.filters, refs, gateway)
-            yield work.memo(key, partial(_authenticate, item, authentication, gateway))
-        else:
-            yield item
+        is_listener = item.resource.type_url == LISTENER_TYPE
+        yield stage.of(item, partial(_authenticate, item, authentication, gateway)) if is_listener else item
 
 
 def authentication_problems(work: Compilation) -> Iterator[Diagnostic]:

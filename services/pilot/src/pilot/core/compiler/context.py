@@ -11,7 +11,7 @@ from meshcore.xds.origin import Origins, distinct
 from meshcore.xds.resource import PackedResource
 
 from pilot.core.compiler.address_families import Families, is_dual_stack
-from pilot.core.compiler.cache import Before, CompileCache, Same
+from pilot.core.compiler.cache import A, Before, CompileCache, Same
 from pilot.core.compiler.clients import Client, client_of
 from pilot.core.diagnostics import Diagnostic
 from pilot.core.peer_authentication import NamespaceMtls
@@ -122,6 +122,14 @@ class Compilation:
     ) -> T:
         """What classes share."""
         return self.cache.newest(None, what, inputs, build, key)
+
+    def last(self, what: Hashable) -> tuple[Any, Callable[[Any], None]]:
+        """See CompileCache: what is this class's own."""
+        return self.cache.last(self.proxy_class, what)
+
+    def alike(self, what: Hashable, made_of: tuple[object, ...], build: Callable[[], A]) -> A:
+        """See CompileCache: what classes have alike."""
+        return self.cache.alike(what, made_of, build)
 
     @cached_property
     def rules(self) -> dict[ServiceKey, ServiceRule]:

@@ -45,6 +45,7 @@ from pilot.core.compiler.filter_order import HttpFilter, HttpSlot, insert
 from pilot.core.compiler.listener_sides import Side, side_of
 from pilot.core.compiler.messages import ads_source, agent_source, any_of
 from pilot.core.compiler.repacking import repacked
+from pilot.core.compiler.stages import Stage
 from pilot.core.config import Config
 from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.policy_target import is_target
@@ -123,12 +124,10 @@ def extended(work: Compilation, compiled: Iterable[Compiled]) -> Iterator[Compil
         yield from compiled
         return
     usable = tuple(item for item in extensions if not item.problem)
+    stage = Stage[Compiled](work, "extended", Same(extensions))
     for item in compiled:
-        if item.resource.type_url == LISTENER_TYPE and usable:
-            key = ("extended", item.resource, item.resource.origins, item.diagnostics, item.secrets, Same(extensions))
-            yield work.memo(key, partial(_extend, item, usable))
-        else:
-            yield item
+        is_concerned = item.resource.type_url == LISTENER_TYPE and bool(usable)
+        yield stage.of(item, partial(_extend, item, usable)) if is_concerned else item
     for extension in usable:
         if extension.script_fault:
             continue

@@ -8,9 +8,10 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from operator import attrgetter
+from types import MappingProxyType
 from typing import NamedTuple
 
-from meshcore.xds.resource import PackedResource
+from meshcore.xds.resource import PackedResource, Resources
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE
 
 from pilot.core.compiler.cache import Before, Same
@@ -44,8 +45,8 @@ class Parts:
     rules: tuple[ServiceRule, ...]
     endpoints: tuple[tuple[Endpoint, ...], ...]
     parts: tuple[Part, ...]
-    named: Mapping[str, Mapping[str, PackedResource]]
-    """By type, then by name."""
+    named: Mapping[str, Resources]
+    """By type, then by name, sorted: classes that have nothing else of a type share these."""
 
     @cached_property
     def diagnostics(self) -> frozenset[Diagnostic]:
@@ -72,13 +73,16 @@ def all_parts(work: Compilation) -> Parts:
     services, registered = work.scope.services, work.snapshot.registry.endpoints
     traits = _traits(work)
 
-    def build(_: Before) -> Parts:
+    def find_rules(_: Before) -> tuple[ServiceRule, ...]:
         known = work.rules.get
         rules = tuple(known(key) or work.rule(service) for key, service in zip(services.keys, services, strict=True))
-        rules = work.newest_of_all("rules of services", rules, lambda _: rules)
+        return work.newest_of_all("rules of services", rules, lambda _: rules)
+
+    def build(_: Before) -> Parts:
+        rules = work.newest("rules of services", (services, work.rules), find_rules)
         ends = work.newest_of_all("endpoints of services", (services, registered), partial(_endpoints, work))
         what = partial(_all_parts, work, traits, rules, ends)
-        return work.newest_of_all(("parts", traits), (services, rules, ends), what)
+        return work.newest_of_all(("parts", _own_traits(work)), (services, rules, ends), what, traits)
 
     return work.newest("parts", (services, work.rules, registered), build, traits)
 
@@ -100,7 +104,7 @@ def _all_parts(
     build = partial(_part, work, traits)
     if old is None:
         parts = tuple(map(build, services, rules, endpoints))
-        return Parts(services, rules, endpoints, parts, _named(parts))
+        return Parts(services, rules, endpoints, parts, {kind: _sorted(named) for kind, named in _named(parts).items()})
     kept = dict(zip(map(id, old.services), zip(old.rules, old.endpoints, old.parts, strict=True), strict=True))
     made: list[Part] = []
 
@@ -123,22 +127,27 @@ def _named(parts: Iterable[Part]) -> dict[str, dict[str, PackedResource]]:
     return found
 
 
-def _renamed(old: Parts, parts: tuple[Part, ...], made: Sequence[Part]) -> Mapping[str, Mapping[str, PackedResource]]:
+def _renamed(old: Parts, parts: tuple[Part, ...], made: Sequence[Part]) -> Mapping[str, Resources]:
     """Names belong to one service: what is not replaced stays, and a type of which nothing changes stays as it is."""
     now = set(map(id, parts))
     gone = [part for part in old.parts if id(part) not in now]
     if not gone and not made:
         return old.named
     before, after = _named(gone), _named(made)
-    found: dict[str, Mapping[str, PackedResource]] = {}
+    found: dict[str, Resources] = {}
     for type_url, named in old.named.items():
         lost = before[type_url].keys() - after[type_url].keys()
         same = not lost and all(named.get(name) is item for name, item in after[type_url].items())
         if same:
             found[type_url] = named
             continue
-        found[type_url] = {name: item for name, item in named.items() if name not in lost} | after[type_url]
+        kept = {name: item for name, item in named.items() if name not in lost} if lost else named
+        found[type_url] = _sorted({**kept, **after[type_url]})
     return found
+
+
+def _sorted(named: Mapping[str, PackedResource]) -> Resources:
+    return MappingProxyType({name: named[name] for name in sorted(named)})
 
 
 def _part(
@@ -156,16 +165,12 @@ def _made(work: Compilation, service: Service) -> Part:
 
 def _traits(work: Compilation) -> Same:
     """Stands for everything else that they depend on: one object for equal traits."""
-    one = work.proxy_class
-    traits: tuple[Hashable, ...] = (
-        one.type,
-        one.interception,
-        one.bind_address,
-        work.families,
-        one.locality,
-        tuple(sorted(work.place_labels.items())),
-        Same(work.mesh),
-        Same(work.snapshot.mtls_policies),
-        *crossing_key(work),
-    )
+    traits = (*_own_traits(work), Same(work.mesh), Same(work.snapshot.mtls_policies), *crossing_key(work))
     return Same(work.memo(("traits", traits), lambda: traits))
+
+
+def _own_traits(work: Compilation) -> tuple[Hashable, ...]:
+    """What of them is the class's, whatever the mesh is."""
+    one = work.proxy_class
+    places = tuple(sorted(work.place_labels.items()))
+    return one.type, one.interception, one.bind_address, work.families, one.locality, one.network, places

@@ -18,6 +18,7 @@ from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.listener_sides import Side, side_of
 from pilot.core.compiler.messages import any_of
 from pilot.core.compiler.repacking import repacked
+from pilot.core.compiler.stages import Stage
 from pilot.core.proxy import ProxyType
 
 _Manager = http_connection_manager_pb2.HttpConnectionManager
@@ -42,13 +43,16 @@ def with_proxy_headers(work: Compilation, compiled: Iterable[Compiled]) -> Itera
         LISTENER_TYPE: _listener,
         ROUTE_TYPE: _routes,
     }
+    stage = Stage[Compiled](work, "proxy-headers", headers)
     for item in compiled:
         change = changes.get(item.resource.type_url)
         if change is None:
             yield item
-            continue
-        key = ("proxy-headers", item.resource, item.resource.origins, item.diagnostics, item.secrets, headers, gateway)
-        yield work.memo(key, partial(change, headers, gateway, item))
+        elif item.resource.type_url == LISTENER_TYPE:
+            yield stage.of(item, partial(change, headers, gateway, item))
+        else:  # what many classes have alike stays one
+            key = ("proxy-headers", item.resource, item.resource.origins, item.diagnostics, item.secrets, headers)
+            yield work.memo((*key, gateway), partial(change, headers, gateway, item))
 
 
 def _listener(headers: ProxyHeaders, gateway: bool, item: Compiled) -> Compiled:

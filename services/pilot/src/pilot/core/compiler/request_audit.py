@@ -29,6 +29,7 @@ from meshcore.xds.types import LISTENER_TYPE
 from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.messages import any_of
 from pilot.core.compiler.repacking import repacked
+from pilot.core.compiler.stages import Stage
 from pilot.core.proxy import ProxyType
 
 _Manager = http_connection_manager_pb2.HttpConnectionManager
@@ -56,12 +57,10 @@ def audited(work: Compilation, compiled: Iterable[Compiled]) -> Iterator[Compile
     if not one.audits or asked is RequestAudit.NONE or one.type is ProxyType.WAYPOINT:
         yield from compiled
         return
+    stage = Stage[Compiled](work, "audited", asked)
     for item in compiled:
-        if item.resource.type_url == LISTENER_TYPE:
-            made_of = (item.resource, item.resource.origins, item.diagnostics, item.secrets)
-            yield work.memo(("audited", made_of, one.type, asked), partial(_audit, one.type, asked, item))
-        else:
-            yield item
+        is_listener = item.resource.type_url == LISTENER_TYPE
+        yield stage.of(item, partial(_audit, one.type, asked, item)) if is_listener else item
 
 
 def _audit(kind: ProxyType, asked: RequestAudit, item: Compiled) -> Compiled:

@@ -1,7 +1,7 @@
 """Route configurations: one per outbound HTTP port, one per sniffed service, one for the HTTP proxy. Pure.
 
 A route configuration is joined from the bytes of its virtual hosts. Of a class the newest ones are kept, and of them
-every virtual host that no change concerns.
+every virtual host that no change concerns; classes that have the same virtual hosts share one.
 """
 
 from collections.abc import Iterable, Iterator
@@ -52,6 +52,11 @@ class _Kept:
     contested: bool
     """Whether some virtual host does not have all that it asks for."""
     compiled: Compiled
+
+    @cached_property
+    def made_of(self) -> tuple[object, ...]:
+        """Who has all of it has this route configuration."""
+        return self.places, *self.of_services, *self.others
 
     @cached_property
     def concerned_by(self) -> frozenset[str]:
@@ -146,9 +151,13 @@ def _made(work: Compilation, name: str, known: _Kept | None, concerned: frozense
     others = (*unknown_hosts(work, number, parts, proxy=is_proxy), catch_all(_unknown(work)))
     if known is not None and parts is known.of_services and others == known.others:
         return known
-    contested = _is_contested(parts, others, known)
-    made = _joined(work, name, (*parts, *others), ignore_port=not is_proxy, contested=contested)
-    return _Kept(places, parts, others, contested, made)
+
+    def build_all() -> _Kept:
+        contested = _is_contested(parts, others, known)
+        made = _joined(work, name, (*parts, *others), ignore_port=not is_proxy, contested=contested)
+        return _Kept(places, parts, others, contested, made)
+
+    return work.alike(("routes", name, work.mesh_origins), (places, *parts, *others), build_all)
 
 
 def _of_one_service(

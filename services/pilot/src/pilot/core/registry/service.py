@@ -128,7 +128,7 @@ class Service:
     revision: int = field(default=0, compare=False)
     """The one that last changed any of this."""
 
-    @property
+    @cached_property
     def key(self) -> ServiceKey:
         """Host and namespace."""
         return ServiceKey(self.host, self.namespace)

@@ -28,6 +28,7 @@ from pilot.core.compiler.filter_order import HttpSlot, insert
 from pilot.core.compiler.istiod_switches import is_switched_on
 from pilot.core.compiler.messages import any_of
 from pilot.core.compiler.repacking import repacked
+from pilot.core.compiler.stages import Stage
 from pilot.core.compiler.tls import trust_domains
 from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.proxy import ProxyType
@@ -62,12 +63,10 @@ def authorized(work: Compilation, compiled: Iterable[Compiled]) -> Iterator[Comp
     if found is None:
         yield from compiled
         return
+    stage = Stage[Compiled](work, "authorized", Same(found))
     for item in compiled:
-        if item.resource.type_url == LISTENER_TYPE:
-            key = ("authorized", item.resource, item.resource.origins, item.diagnostics, item.secrets)
-            yield work.memo((*key, work.proxy_class.type, Same(found)), partial(_authorize, work, found, item))
-        else:
-            yield item
+        is_listener = item.resource.type_url == LISTENER_TYPE
+        yield stage.of(item, partial(_authorize, work, found, item)) if is_listener else item
 
 
 def authorization_problems(work: Compilation) -> Iterator[Diagnostic]:

@@ -20,6 +20,7 @@ from pilot.core.compiler.envoy_filter.listeners import patched_listener
 from pilot.core.compiler.envoy_filter.patches import Patches, patches_of
 from pilot.core.compiler.envoy_filter.routes import patched_routes
 from pilot.core.compiler.envoy_filter.work import Outcome
+from pilot.core.compiler.stages import Stage
 from pilot.core.diagnostics import Diagnostic
 
 __all__ = ["Patched", "patched"]
@@ -65,6 +66,7 @@ def patched(work: Compilation, compiled: Iterable[Compiled]) -> Patched:
 
 def _turns(work: Compilation, patches: Patches, compiled: Iterable[Compiled]) -> Iterator[Turn]:
     names: set[tuple[str, str]] = set()
+    stage = Stage[Outcome](work, "patched", Same(patches))
     for item in compiled:
         resource = item.resource
         names.add((resource.type_url, resource.name))
@@ -72,8 +74,7 @@ def _turns(work: Compilation, patches: Patches, compiled: Iterable[Compiled]) ->
         if not any(target in patches.by_target for target in targets):
             yield Turn(item, item)
             continue
-        key = ("patched", resource, resource.origins, item.diagnostics, item.secrets, Same(patches))
-        outcome = work.memo(key, partial(_PATCHERS[resource.type_url], item, patches))
+        outcome = stage.of(item, partial(_PATCHERS[resource.type_url], item, patches))
         yield Turn(item, outcome.compiled)
     for patch, item in added(work, patches):
         place = (item.resource.type_url, item.resource.name)

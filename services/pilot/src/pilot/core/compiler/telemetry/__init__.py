@@ -16,6 +16,7 @@ from pilot.core.compiler.listener_sides import Side, listener_side, side_of
 from pilot.core.compiler.messages import any_of
 from pilot.core.compiler.peer_names import own_names
 from pilot.core.compiler.repacking import repacked
+from pilot.core.compiler.stages import Stage
 from pilot.core.compiler.telemetry.access_logging import asked_logs, listener_loggers, loggers, service_loggers
 from pilot.core.compiler.telemetry.metric_labels import Reporter
 from pilot.core.compiler.telemetry.metrics import asked_metrics, metric_loggers
@@ -36,15 +37,12 @@ def observed(work: Compilation, compiled: Iterable[Compiled]) -> Iterator[Compil
     if not _says_anything(scope):
         yield from compiled
         return
+    # Where there are providers they are looked up among the services, which change more often than listeners.
+    seen = Same(work.scope.services) if scope.mesh.extension_providers else None
+    stage = Stage[Compiled](work, "observed", (Same(scope), seen))
     for item in compiled:
-        if item.resource.type_url == LISTENER_TYPE:
-            one = work.proxy_class
-            made_of = (item.resource, item.resource.origins, item.diagnostics, item.secrets, Same(scope))
-            names = (one.labels, one.metadata, one.service_account, one.namespace, one.cluster, one.logs_to_service)
-            seen = Same(work.scope.services)  # where providers are looked up; not routes, which change all the time
-            yield work.memo(("observed", made_of, names, seen), partial(_observe, work, scope, item))
-        else:
-            yield item
+        is_listener = item.resource.type_url == LISTENER_TYPE
+        yield stage.of(item, partial(_observe, work, scope, item)) if is_listener else item
 
 
 def telemetry_problems(work: Compilation) -> Iterator[Diagnostic]:

@@ -1,0 +1,128 @@
+"""What each class of proxies is to have: compiled at most once per class and snapshot, and given out without the parts
+that proxies refuse. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+from meshcore.xds.frames import Frames
+from meshcore.xds.resource import ResourceSet, Steps
+
+from pilot.core.compiling import Compile, Forget, Refresh
+from pilot.core.isolation import Isolation
+from pilot.core.proxy import ProxyClass
+from pilot.core.snapshot import MeshSnapshot
+
+
+@dataclass(slots=True)
+class _Config:
+    snapshot: MeshSnapshot
+    made: ResourceSet
+    """As it was compiled."""
+    given: ResourceSet
+    """As it is given out: without the parts that proxies refuse."""
+    isolated: int = 0
+    """The generation of the isolation that made `given` of `made`."""
+
+
+class ClassConfigs:
+    """Of each class that somebody is of, the newest."""
+
+    def __init__(
+        self, compile_class: Compile, refresh: Refresh, forget: Forget, isolation: Isolation, frames: Frames
+    ) -> None:
+        self._compile = compile_class
+        self._refresh = refresh
+        self._forget = forget
+        self._isolation = isolation
+        self._frames = frames
+        self._steps = Steps()
+        self._configs: dict[ProxyClass, _Config] = {}
+        self.compiles = 0
+        self.refreshes = 0
+        """Classes that were given other endpoints without a compile."""
+        self.broken: dict[ProxyClass, str] = {}
+        """Classes whose last compile failed, and why; they keep what they had."""
+
+    def __len__(self) -> int:
+        return len(self._configs)
+
+    @property
+    def given(self) -> Mapping[ProxyClass, ResourceSet]:
+        """What each class was given last."""
+        return {one: config.given for one, config in self._configs.items()}
+
+    @property
+    def needs(self) -> Mapping[ProxyClass, frozenset[str]]:
+        """The secrets that the classes ask for."""
+        return {one: config.given.secrets for one, config in self._configs.items() if config.given.secrets}
+
+    def last_made(self, one: ProxyClass) -> ResourceSet | None:
+        """What was compiled last for a class, as it was compiled."""
+        known = self._configs.get(one)
+        return None if known is None else known.made
+
+    def made(self, one: ProxyClass, snapshot: MeshSnapshot) -> ResourceSet:
+        """What a class has by this snapshot, as it was compiled."""
+        return self._config(one, snapshot).made
+
+    def resources(self, one: ProxyClass, snapshot: MeshSnapshot) -> ResourceSet:
+        """What a class is to have by this snapshot."""
+        known = self._config(one, snapshot)
+        generation = self._isolation.generation(one)
+        if known.isolated != generation:
+            known.given = self._isolation.applied(one, known.made).sharing(known.given)
+            known.isolated = generation
+        return known.given
+
+    def forget(self, one: ProxyClass) -> None:
+        """Nobody is of this class any more."""
+        known = self._configs.pop(one, None)
+        if known is not None:
+            self._retire(known, None)
+        self._forget(one)
+        self.broken.pop(one, None)
+        self._isolation.forget(one)
+
+    def _config(self, one: ProxyClass, snapshot: MeshSnapshot) -> _Config:
+        known = self._configs.get(one)
+        if known is not None and known.snapshot is snapshot:
+            return known
+        try:
+            made = self._make(known, one, snapshot)
+        except Exception as error:
+            # Compiling never fails on validated config; if it does, that is a bug of ours, and no reason to take from
+            # proxies what they have.
+            self.broken[one] = f"{type(error).__name__}: {error}"
+            if known is None:
+                raise
+            known.snapshot = snapshot
+            return known
+        self.broken.pop(one, None)
+        if known is not None and made is known.made:
+            known.snapshot = snapshot
+            return known
+        given = self._isolation.applied(one, made)
+        if given is not made:
+            given = given.sharing(known.given if known else None)
+        fresh = self._configs[one] = _Config(snapshot, made, given, self._isolation.generation(one))
+        if known is not None:
+            self._retire(known, fresh)
+        return fresh
+
+    def _make(self, known: _Config | None, one: ProxyClass, snapshot: MeshSnapshot) -> ResourceSet:
+        """By other endpoints in what was made before, if nothing else changed; else compiled."""
+        fits = known is not None and one not in self.broken
+        if known and fits and (made := self._refresh(known.snapshot, known.made, snapshot, one)) is not None:
+            self.refreshes += 1
+            return made
+        self.compiles += 1
+        return self._compile(snapshot, one).sharing(known.made if known else None, self._steps)
+
+    def _retire(self, old: _Config, new: _Config | None) -> None:
+        """Nobody is led any more to what a class had; others who have the same are about to be led elsewhere, too, or
+        find the way once more."""
+        still = set() if new is None else {id(one) for made in (new.given, new.made) for one in made.resources.values()}
+        for mapping in chain(old.given.resources.values(), old.made.resources.values()):
+            if id(mapping) not in still:
+                self._frames.retire(mapping)
