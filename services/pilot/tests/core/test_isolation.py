@@ -98,6 +98,26 @@ def test_another_bad_form_of_the_same_part_costs_one_refusal_and_the_good_one_st
     assert (prefixes(client.has), client.sent - sent) == ({"a": "/a", "b": "/b"}, 2)
 
 
+def test_a_part_that_is_mended_and_broken_again_in_the_same_way_is_held_back_again():
+    client = Client(has_bad, "c.shop is to blame").give(routes(b="/b", c="/c")).give(routes(b="/b", c="/bad"))
+    client.words = "b.shop is to blame"
+    client.give(routes(b="/bad", c="/bad"))
+    client.words = "c.shop is to blame"
+    client.give(routes(b="/bad", c="/c2")).give(routes(b="/bad", c="/bad"))
+    assert client.held == {"b": Form.LAST_GOOD, "c": Form.LAST_GOOD}
+    assert prefixes(client.has) == {"b": "/b", "c": "/c2"}
+
+
+def test_a_search_that_never_ends_keeps_no_more_than_the_config_has():
+    client = Client(has_bad, "b.shop is to blame").give(routes(b="/b"))
+    for number in range(200):
+        client.give(routes(b=f"/bad{number}", **{f"x{number}": "/x"}))
+    [quarantine] = client.isolation._found[ONE].values()
+    assert quarantine.good.keys() == {"b", "x199"}
+    assert len(quarantine._refused) <= 1
+    assert prefixes(client.has) == {"b": "/b", "x199": "/x"}
+
+
 def test_words_that_name_a_virtual_host_or_its_place_spare_the_others_the_search():
     for words in ("domain b.shop is not right", "RouteConfigurationValidationError.VirtualHosts[1]: bad"):
         client = Client(has_bad, words).give(routes(a="/1", b="/1", c="/1")).give(routes(a="/2", b="/bad", c="/2"))

@@ -177,6 +177,42 @@ def test_no_more_revisions_of_secrets_are_kept_than_others():
     ]
 
 
+def test_who_never_answers_is_counted_out_with_the_receipts_that_go():
+    log = ReceiptLog(kept=3)
+    log.restarted(10)
+    for revision in range(11, 1011):
+        log.opened(revision - 1, revision, 100.0, {1: "silent", 2: "b"})
+        log.settled(2, revision, 100.0)
+        log.opened_aside(2000 + revision, revision, {1: "silent", 2: "b"})
+        log.refused(2, 0, SECRET_TYPE, "no key")
+    assert len(log._open[1]) == len(log._owing[1]) == 3
+    assert not log.settled_everywhere
+    assert not log._owing.get(2)
+    assert log.settled(1, 1009, 101.0)
+    assert log.left(1)
+    assert log.settled_everywhere
+    assert [(log.answer(revision).acked, log.answer(revision).gone) for revision in (1008, 1009, 1010)] == [
+        (2, ()),
+        (2, ()),
+        (1, ("silent",)),
+    ]
+    assert log.answer(3010).gone == ("silent",)
+
+
+def test_words_of_refusals_are_cut_and_kept_once():
+    log = log_at()
+    log.opened(10, 11, 100.0, {1: "a", 2: "b"})
+    for stream in (1, 2):
+        log.refused(stream, 11, "cds", "".join(["no ", "x" * 60_000]))
+    one, two = log.answer(11).failed
+    assert one.message is two.message
+    assert one.message.startswith("no x")
+    assert len(one.message) == 1000
+    for number in range(2000):
+        log.refused(1, 11, "cds", str(number))
+    assert len(log._words) < 1000
+
+
 def test_the_last_one_says_where_its_time_went_and_who_is_out_what_it_waits_for():
     log = ReceiptLog()
     log.restarted(10)

@@ -16,7 +16,7 @@ MOST_NAMES = 100_000
 MOST_STRANGE = 10_000
 """Names of one type that a client may ask for or say that it holds beyond twice what there is for it. As many may have
 gone at once, with its clusters still to be taken from it."""
-MOST_TYPES = 32
+MOST_TYPES = 16
 """Types of one stream; Envoy and gRPC know fewer than ten."""
 
 

@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from meshcore.xds.subscription import Subscription
 
-LONGEST_REASON = 64 * 1024
-"""Characters of a refusal; Envoy names each resource that it does not take."""
+LONGEST_REASON = 8 * 1024
+"""Characters of a refusal. Envoy cuts its own after 4,096."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pilot.adapters.hub import Hub, Ticket
 from pilot.adapters.wake import Wake
 from pilot.core.debug_question import DEBUG_TYPE
 from pilot.core.pace import Stage
-from pilot.core.refusals import blame_of
+from pilot.core.refusals import blame_of, shortened
 from pilot.core.stream import Stream
 
 _log = structlog.get_logger("ads")
@@ -213,7 +213,7 @@ class StreamRunner:
                 nonce=effect.nonce,
                 revision=effect.revision,
                 code=effect.code,
-                error=effect.message,
+                error=shortened(effect.message),
                 configs=made_by[:10],
             )
             self._hub.take_refusal(self._stream, effect.type_url, effect.names, effect.message)

@@ -15,8 +15,11 @@ from typing import Any
 from meshcore.xds.types import SECRET_TYPE
 
 from pilot.core.pace import NO_TIME, Stage
+from pilot.core.refusals import shortened
 
 KEPT = 1000
+_WORDS = 256
+"""Wordings of refusals that are shared."""
 
 
 class Knowledge(StrEnum):
@@ -119,6 +122,7 @@ class ReceiptLog:
         self._aside: dict[int, _Aside] = {}
         self._owing: dict[int, deque[_Aside]] = {}
         """As `_open`, of those beside the config."""
+        self._words: dict[str, str] = {}
 
     @property
     def settled_everywhere(self) -> bool:
@@ -148,7 +152,7 @@ class ReceiptLog:
         for stream in streams:
             self._open.setdefault(stream, deque()).append(receipt)
         while len(self._receipts) > self._kept:
-            self._began = self._receipts.popleft().revision
+            self._forget_oldest()
 
     def opened_aside(self, revision: int, generation: int, streams: Mapping[int, str]) -> None:
         """A revision changed something beside the config (Secrets), and these streams must take it."""
@@ -156,7 +160,9 @@ class ReceiptLog:
         for stream in streams:
             self._owing.setdefault(stream, deque()).append(aside)
         if len(self._aside) > self._kept:
-            del self._aside[next(iter(self._aside))]
+            oldest = self._aside.pop(next(iter(self._aside)))
+            for stream in oldest.waiting:
+                self._owing[stream].popleft()
 
     def taken(self, stream: int, generation: int, now: float) -> bool:
         """The stream has taken everything up to a generation of the engine."""
@@ -164,10 +170,10 @@ class ReceiptLog:
         owing = self._owing.get(stream)
         while owing and owing[0].generation <= generation:
             aside = owing.popleft()
-            if aside.waiting.pop(stream, None) is not None:  # it may have refused it
-                aside.acked += 1
-                aside.last_ack = now
-                moved = True
+            del aside.waiting[stream]
+            aside.acked += 1
+            aside.last_ack = now
+            moved = True
         return moved
 
     def settled(self, stream: int, revision: int, now: float, seconds: Mapping[Stage, float] = NO_TIME) -> bool:
@@ -185,14 +191,21 @@ class ReceiptLog:
     def refused(self, stream: int, revision: int, type_url: str, message: str, configs: tuple[str, ...] = ()) -> bool:
         """The stream has refused a message that brought everything up to `revision`."""
         moved = False
+        words = self._shared(shortened(message))
         for receipt, proxy in self._leaving(stream, revision):
-            receipt.failed[proxy] = Refusal(proxy, type_url, message, configs)
+            receipt.failed[proxy] = Refusal(proxy, type_url, words, configs)
             moved = True
-        for aside in self._owing.get(stream, ()) if type_url == SECRET_TYPE else ():
-            if (secret_user := aside.waiting.pop(stream, None)) is not None:
-                aside.failed[secret_user] = Refusal(secret_user, type_url, message, configs)
-                moved = True
+        for aside in self._owing.pop(stream, ()) if type_url == SECRET_TYPE else ():
+            secret_user = aside.waiting.pop(stream)
+            aside.failed[secret_user] = Refusal(secret_user, type_url, words, configs)
+            moved = True
         return moved
+
+    def _shared(self, words: str) -> str:
+        """The proxies of a class refuse in the same words: one string for all of them."""
+        if len(self._words) >= _WORDS:
+            self._words.clear()
+        return self._words.setdefault(words, words)
 
     def left(self, stream: int) -> bool:
         """The stream has ended."""
@@ -201,9 +214,8 @@ class ReceiptLog:
             receipt.gone.append(proxy)
             moved = True
         for aside in self._owing.pop(stream, ()):
-            if (secret_user := aside.waiting.pop(stream, None)) is not None:
-                aside.gone.append(secret_user)
-                moved = True
+            aside.gone.append(aside.waiting.pop(stream))
+            moved = True
         self._open.pop(stream, None)
         return moved
 
@@ -233,6 +245,14 @@ class ReceiptLog:
             return None
         at = bisect_left(self._receipts, revision, key=lambda one: one.revision)
         return self._receipts[at] if at < len(self._receipts) and self._receipts[at].previous < revision else None
+
+    def _forget_oldest(self) -> None:
+        """Nobody waits for it any more; it is the first of those that wait for any stream."""
+        oldest = self._receipts.popleft()
+        self._began = oldest.revision
+        self._waiting -= len(oldest.waiting)
+        for stream in oldest.waiting:
+            self._open[stream].popleft()
 
     def _leaving(self, stream: int, revision: int) -> Iterable[tuple[_Receipt, str]]:
         """Take the stream out of every receipt up to `revision` that still waits for it."""

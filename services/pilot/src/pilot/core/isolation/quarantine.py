@@ -21,6 +21,8 @@ from pilot.core.isolation.parts import Part, closed, makers, meant, messages_of,
 MOST_ATTEMPTS = 40
 """Messages in search of the parts at fault; what is under suspicion after that is held back."""
 
+_LONGEST_WORDS = 1000
+
 
 class Form(IntEnum):
     """What stands in for a part, one after the other."""
@@ -48,7 +50,7 @@ class Quarantine:
     """The search in one resource of one class of proxies."""
 
     good: dict[str, bytes]
-    """By part, the last form that a client has taken."""
+    """By part that there is, the last form that a client has taken."""
     _words: dict[Part, str] = field(default_factory=dict)
     """What is held back, and why."""
     _groups: list[tuple[tuple[Part, ...], bool]] = field(default_factory=list)
@@ -58,7 +60,7 @@ class Quarantine:
     """The parts that are let back in now, and the other half of their group."""
     _forms: dict[str, Form] = field(default_factory=dict)
     _refused: set[str] = field(default_factory=set)
-    """Versions that were refused."""
+    """Versions that were refused since the config changed."""
     _made: dict[str, frozenset[str]] = field(default_factory=dict)
     """Versions that were made here, and the parts that are not the compiled ones in them."""
     _compiled: PackedResource | None = None
@@ -134,7 +136,7 @@ class Quarantine:
         found = [part for part in found if part in present]
         if not found:
             return False  # it was of a config that is past
-        self._words.update(dict.fromkeys(found, words))
+        self._words.update(dict.fromkeys(found, words[:_LONGEST_WORDS]))
         self._groups.append((tuple(found), True))
         if self._trial:
             self._groups.append((self._rest[0], False))
@@ -178,6 +180,9 @@ class Quarantine:
         self._words = {} if self._given_up else {p: words for p, words in self._words.items() if p in present}
         self._given_up, self._attempts = False, 0
         self._made.clear()
+        self._refused.clear()
+        there = {part.key for part in present}
+        self.good = {key: form for key, form in self.good.items() if key in there}
         self._trial = tuple(part for part in self._trial if part in self._words)
         self._forms = {key: form for key, form in self._forms.items() if any(p.key == key for p in self._words)}
         if not self._trial and self._rest[0]:
