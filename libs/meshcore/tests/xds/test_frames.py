@@ -97,19 +97,6 @@ def test_whether_there_is_a_move_is_known_without_planning_it(held, there, wildc
     assert is_move(had, target, wanted, force, keep) is not planned.empty
 
 
-def test_who_comes_with_what_it_is_to_have_holds_the_target_and_all_who_come_with_the_same_hold_one_mapping():
-    frames, target = Frames(), resources(a="1", b="2")
-    versions = {name: one.version for name, one in target.items()}
-    assert frames.holdings(CLUSTER_TYPE, versions, target) is target
-    older = {"a": target["a"].version, "b": "older", "c": "gone"}
-    held = frames.holdings(CLUSTER_TYPE, older, target)
-    assert held["a"] is target["a"]
-    assert [(held[name].version, held[name].body) for name in "bc"] == [("older", b""), ("gone", b"")]
-    assert frames.holdings(CLUSTER_TYPE, dict(older), target) is held
-    assert frames.holdings(CLUSTER_TYPE, older, resources(a="1", b="2")) is not held
-    assert frames.holdings(CLUSTER_TYPE, {"a": versions["a"]}, target) == {"a": target["a"]}
-
-
 def test_old_moves_go_with_what_they_alone_keep_alive():
     frames = Frames(budget=1_000_000)
     one, everything = resources(a="x" * 10_000), Subscription(wildcard=True)
@@ -147,11 +134,3 @@ def test_moves_that_nobody_asks_for_go_with_time():
     assert frames._used == next(iter(frames._moves.values())).cost
     frames.forget_unused()
     assert (frames._used, len(frames._moves), frames._to) == (0, 0, {})
-
-
-def test_equal_subscriptions_are_one_while_somebody_has_it():
-    frames, names = Frames(), frozenset({"a", "b"})
-    one = frames.shared_subscription(Subscription(names=names))
-    assert frames.shared_subscription(Subscription(names=frozenset({"b", "a"}))) is one
-    del one
-    assert len(frames._subscriptions) == 0

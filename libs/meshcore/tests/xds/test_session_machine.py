@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from meshcore.xds import delta, sotw
 from meshcore.xds.effects import Acked, Nacked, Send
 from meshcore.xds.frames import Frames
+from meshcore.xds.openings import Openings
 from meshcore.xds.resource import EMPTY, PackedResource, ResourceSet
 from meshcore.xds.session import AdsSession
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, PUSH_ORDER, ROUTE_TYPE
@@ -169,6 +170,7 @@ class SessionMachine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.frames = Frames()
+        self.frames.openings = Openings(small=0)
         self.client = EnvoyModel(self.variant)
         self.now = 100.0
         self.revision = 0
@@ -248,7 +250,7 @@ class SessionMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.client.outbox)
     @rule()
     def server_receives(self):
-        request, _ = self.front.parse(self.client.outbox.popleft())
+        request, _ = self.frames.openings.read(self.front, self.client.outbox.popleft())
         asked = frozenset(request.subscribe)
         self.execute(self.session.request_received(request, self.now), asked)
 
@@ -264,7 +266,7 @@ class SessionMachine(RuleBasedStateMachine):
             return
         before = repr(self.session.channels[type_url])
         self.client.ask(type_url, nonce="never-sent")
-        request, _ = self.front.parse(self.client.outbox.pop())
+        request, _ = self.frames.openings.read(self.front, self.client.outbox.pop())
         effects = self.session.request_received(request, self.now)
         assert not any(isinstance(effect, Acked | Nacked) for effect in effects)
         if self.variant == "delta":

@@ -207,7 +207,9 @@ async def test_attack_42_more_names_than_a_mesh_can_have_end_the_stream_and_noth
                 await greedy.ask(ENDPOINT_TYPE, **said)
                 assert (await ended_with(greedy))[0] in TOO_MUCH
         assert refused_for_too_much() == before + 3
-        assert sum(len(one.names) for one in mesh.hub.engine.frames._subscriptions.values()) < 100
+        openings = mesh.hub.engine.frames.openings
+        assert sum(len(one.names) for one in openings._subscriptions.values()) < 100
+        assert not openings._used
         await is_served(mesh, honest, "reviews")
 
 

@@ -162,7 +162,7 @@ class Talker:
 async def test_a_client_that_never_stops_talking_ends_with_its_certificate(mesh):
     stream, wake = mesh.hub.connect(parse_node(node("a", "shop")), delta, "test")
     async with mesh.hub.admitted() as ticket, asyncio.timeout(10):
-        runner = StreamRunner(mesh.hub, stream, wake, Talker(), delta.parse, ticket, timedelta(seconds=30))
+        runner = StreamRunner(mesh.hub, stream, wake, Talker(), delta, ticket, timedelta(seconds=30))
         assert await runner.run([Request(type_url=CLUSTER_TYPE)], expires=time.monotonic()) == "age"
     mesh.hub.disconnect(stream)
 

@@ -14,13 +14,24 @@ from meshcore.xds.subscription import Subscription
 from meshcore.xds.types import EXTENSION_CONFIG_TYPE, NAME_TABLE_TYPE, SECRET_TYPE
 
 NAME = "delta"
+NODE_TAG = 0x0A
 _NEVER_REMOVED = frozenset({SECRET_TYPE, EXTENSION_CONFIG_TYPE})
 """Types for which an unknown name is left unanswered: a listener would open with a hole in place of a secret."""
 
 
 def parse(data: bytes) -> tuple[Request, Any]:
     """Read a request; with it the `Node` message, which is empty except in a stream's first request."""
-    message = discovery_pb2.DeltaDiscoveryRequest.FromString(data)
+    message = decode(data)
+    return request_of(message), message.node
+
+
+def decode(data: bytes) -> Any:
+    """The message of a request."""
+    return discovery_pb2.DeltaDiscoveryRequest.FromString(data)
+
+
+def request_of(message: Any) -> Request:
+    """What it asks."""
     return Request(
         type_url=message.type_url,
         nonce=message.response_nonce,
@@ -28,7 +39,7 @@ def parse(data: bytes) -> tuple[Request, Any]:
         subscribe=tuple(message.resource_names_subscribe),
         unsubscribe=tuple(message.resource_names_unsubscribe),
         initial_versions=dict(message.initial_resource_versions),
-    ), message.node
+    )
 
 
 def first_wish(request: Request) -> Wish:

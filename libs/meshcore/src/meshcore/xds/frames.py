@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
-from weakref import WeakValueDictionary
 
+from meshcore.xds.openings import Openings
 from meshcore.xds.resource import PackedResource, Resources, absent
 from meshcore.xds.subscription import Subscription
 
@@ -160,40 +160,12 @@ class Frames:
         self._moves: OrderedDict[tuple[object, ...], _Kept] = OrderedDict()
         self._to: dict[int, set[tuple[object, ...]]] = {}
         """By identity of the target: the moves there."""
-        self._subscriptions: WeakValueDictionary[int, Subscription] = WeakValueDictionary()
-        """By hash: those that somebody has."""
-        self._holdings: OrderedDict[tuple[object, ...], tuple[Resources, Resources]] = OrderedDict()
+        self.openings = Openings()
         self._turn = 0
         self.built = 0
         """Frames assembled."""
         self.shared = 0
         """Frames handed out without assembling them."""
-
-    def shared_subscription(self, subscription: Subscription) -> Subscription:
-        """The one object for equal subscriptions: comparing a thousand names costs more than all else in a push."""
-        key = hash(subscription)
-        if (known := self._subscriptions.get(key)) is not None and known == subscription:
-            return known
-        self._subscriptions[key] = subscription
-        return subscription
-
-    def holdings(self, type_url: str, versions: Mapping[str, str], target: Resources) -> Resources:
-        """What a client holds that comes with these versions, the same mapping for all that come with the same: the
-        target, if it has that as it is. Of what the target has in another form nothing is known but the version."""
-        known = target.get
-        if len(versions) == len(target) and all(
-            (one := known(name)) is not None and one.version == version for name, version in versions.items()
-        ):
-            return target
-        key = (type_url, id(target), frozenset(versions.items()))
-        found = self._holdings.get(key)
-        if found is None:
-            made = {name: _holding(type_url, name, version, known(name)) for name, version in versions.items()}
-            # The target is kept with it: its id stays its own.
-            found = self._holdings[key] = (target, MappingProxyType(made))
-            if len(self._holdings) > _HOLDINGS:
-                self._holdings.popitem(last=False)
-        return found[1]
 
     def transition(
         self,
@@ -231,7 +203,6 @@ class Frames:
         self._turn += 1
         while self._moves and next(iter(self._moves.values())).turn < self._turn - 1:
             self._drop(next(iter(self._moves)))
-        self._holdings.clear()
 
     def frame(self, transition: Transition, assemble: Assemble, newer_than: int) -> Frame:
         """The frame of a move for a stream whose last serial of this type was `newer_than`."""
@@ -270,11 +241,6 @@ def _kept_alive(held: Resources, move: Transition) -> int:
     return _ENTRY_COST * len(held) + sum(len(one.body) for one in replaced if one is not None)
 
 
-def _holding(type_url: str, name: str, version: str, known: PackedResource | None) -> PackedResource:
-    return known if known is not None and known.version == version else PackedResource(type_url, name, version, b"")
-
-
-_HOLDINGS = 256
 _ENTRY_COST = 100
 """Bytes of a mapping for each name in it."""
 _MOVE_COST = 512

@@ -19,7 +19,7 @@ Invariants, each proved in tests/xds/test_session_machine.py:
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from meshcore.xds.bounds import refuse_request, refuse_wish
 from meshcore.xds.channel import Channel, Flight
@@ -41,6 +41,17 @@ class Front(Protocol):
     """A protocol variant: `meshcore.xds.delta` or `meshcore.xds.sotw`."""
 
     NAME: str
+    NODE_TAG: int
+    """Of the field `node`, with which a stream's first request begins."""
+
+    def parse(self, data: bytes) -> tuple[Request, Any]:
+        """A request, and the `Node` message in it."""
+
+    def decode(self, data: bytes) -> Any:
+        """The message of a request."""
+
+    def request_of(self, message: Any) -> Request:
+        """What it asks."""
 
     def first_wish(self, request: Request) -> Wish:
         """What the first request of a type asks for."""
@@ -79,6 +90,7 @@ class AdsSession:
     ) -> None:
         self._front = front
         self._frames = frames
+        self._openings = frames.openings
         self._warming_delay = warming_delay
         self._channels: dict[str, Channel] = {}
         self._removals = Removals(removal_delay)
@@ -149,7 +161,7 @@ class AdsSession:
         effects: list[Effect] = []
         if channel is None:
             channel = self._channels[request.type_url] = Channel(request.type_url)
-            wish: Wish | None = self._front.first_wish(request)
+            wish: Wish | None = self._openings.first_wish(self._front, request)
         else:
             stale = bool(request.nonce) and not self._answered(channel, request, effects, now)
             answered = channel.answered or channel.flight is None
@@ -202,7 +214,7 @@ class AdsSession:
             channel.restart()
             if channel.type_url == CLUSTER_TYPE:
                 self._removals.answered()
-        subscription = self._frames.shared_subscription(wish.subscription)
+        subscription = self._openings.shared_subscription(wish.subscription)
         if subscription is not channel.subscription:
             channel.subscription = subscription
             channel.settled_on = None
@@ -210,11 +222,9 @@ class AdsSession:
         channel.answer = channel.answer or wish.answer
         if wish.held:
             target = self._target.of_type(channel.type_url)
-            channel.held = channel.taken = self._frames.holdings(channel.type_url, wish.held, target)
-            if channel.type_url == CLUSTER_TYPE:
-                clusters = self._target.of_type(CLUSTER_TYPE)
-                gone = (name for name in wish.held if name not in clusters)
-                self._removals.release_at_once(gone, self._revision)
+            channel.held = channel.taken = self._openings.holdings(channel.type_url, wish.held, target)
+            if channel.type_url == CLUSTER_TYPE and channel.held is not target:
+                self._removals.release_at_once(channel.held.keys() - target.keys(), self._revision)
 
     def _note_lost_clusters(self, clusters: Resources, revision_before: int, now: float) -> None:
         channel = self._channels.get(CLUSTER_TYPE)

@@ -18,17 +18,28 @@ from meshcore.xds.subscription import Subscription
 from meshcore.xds.types import WILDCARD_TYPES
 
 NAME = "sotw"
+NODE_TAG = 0x12
 
 
 def parse(data: bytes) -> tuple[Request, Any]:
     """Read a request; with it the `Node` message, which is empty except in a stream's first request."""
-    message = discovery_pb2.DiscoveryRequest.FromString(data)
+    message = decode(data)
+    return request_of(message), message.node
+
+
+def decode(data: bytes) -> Any:
+    """The message of a request."""
+    return discovery_pb2.DiscoveryRequest.FromString(data)
+
+
+def request_of(message: Any) -> Request:
+    """What it asks."""
     return Request(
         type_url=message.type_url,
         nonce=message.response_nonce,
         rejection=Rejection.of(message),
         subscribe=tuple(message.resource_names),
-    ), message.node
+    )
 
 
 def first_wish(request: Request) -> Wish:

@@ -90,7 +90,7 @@ class AdsService:
         if first is None:
             return
         async with self._hub.admitted() as ticket:
-            request, node = front.parse(first)
+            request, node = self._hub.engine.frames.openings.read(front, first)
             proxy, expires = self._authorise(parse_node(node), client)
             opening = [request]
             # What this frame holds lives as long as the stream: Envoy's first request with its node takes 200 KiB.
@@ -115,7 +115,7 @@ class AdsService:
     ) -> None:
         stream, wake = self._hub.connect(proxy, front, call.peer.address)
         within = self._settings.first_config_timeout
-        runner = StreamRunner(self._hub, stream, wake, call, front.parse, ticket, within)
+        runner = StreamRunner(self._hub, stream, wake, call, front, ticket, within)
         if (debug := self._debug) is not None:
             runner.on_debug = lambda asked: debug.answer(proxy, front, asked)
         _log.info("stream began", proxy=proxy.id, connection=stream.connection_id, variant=front.NAME)

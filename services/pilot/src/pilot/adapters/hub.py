@@ -25,6 +25,8 @@ from pilot.core.registry import RegisteredWorkload
 from pilot.core.secret_rights import Account
 from pilot.core.stream import Stream
 
+QUIET = 10.0
+"""Seconds without a new stream after which it is forgotten what new streams have in common."""
 _REMEMBERED = 10_000
 """Refusals that are not counted again; forgotten when there are more."""
 _log = structlog.get_logger("engine")
@@ -55,6 +57,9 @@ class Hub:
         self._progress = asyncio.Event()
         self._gates: dict[int, asyncio.Event] = {}
         self._gate_numbers = 0
+        self._served_at = 0.0
+        """When the last new stream was served."""
+        self._rest: asyncio.TimerHandle | None = None
         self.sweeps = 0
         """How often expired registrations were looked for."""
         self.registered_sequence = 0
@@ -203,7 +208,19 @@ class Hub:
         """The stream of this ticket is complete or gone."""
         self._gates.pop(number, None)
         self.admission.finished(number)
+        self._served_at = time.monotonic()
+        if self._rest is None:
+            self._rest = asyncio.get_running_loop().call_later(QUIET, self._rested)
         self._admit()
+
+    def _rested(self) -> None:
+        """Nobody has come for a while, or who has come is still being served."""
+        left = self._served_at + QUIET - time.monotonic()
+        if left <= 0 and not self.admission.busy and not self.admission.backlog:
+            self._rest = None
+            self.engine.frames.openings.forget()
+        else:
+            self._rest = asyncio.get_running_loop().call_later(max(1.0, left), self._rested)
 
     def progressed(self) -> None:
         """A receipt has moved: wake everybody who waits for one."""

@@ -5,12 +5,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.xds import wire
 from meshcore.xds.effects import Acked, Close, Effect, Expired, Nacked, Send
+from meshcore.xds.openings import Reader
 from meshcore.xds.request import Request
 from meshcore.xds.types import EXTENSION_CONFIG_TYPE, HEALTH_TYPE, SECRET_TYPE, SHORT_NAMES
 
@@ -24,7 +25,6 @@ from pilot.core.stream import Stream
 
 _log = structlog.get_logger("ads")
 _level = logging.getLogger("ads")
-Parse = Callable[[bytes], tuple[Request, Any]]
 
 
 class Talk(Protocol):
@@ -57,7 +57,7 @@ class StreamRunner:
         stream: Stream,
         wake: Wake,
         call: Talk,
-        parse: Parse,
+        reader: Reader,
         ticket: Ticket,
         first_config_timeout: timedelta,
     ) -> None:
@@ -65,7 +65,8 @@ class StreamRunner:
         self._stream = stream
         self._wake = wake
         self._call = call
-        self._parse = parse
+        self._reader = reader
+        self._openings = hub.engine.frames.openings
         self._ticket = ticket
         self._first_by = time.monotonic() + first_config_timeout.total_seconds()
         self._expires = self._first_by
@@ -93,7 +94,7 @@ class StreamRunner:
                 telemetry.SLOW_STARTS.inc()
                 raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the first config was not acknowledged in time")
             if (data := self._call.take()) is not None:
-                await self._receive(self._parse(data)[0])
+                await self._receive(self._openings.read(self._reader, data)[0])
                 if self._call.unread:
                     # A client that says much at once takes turns with all that there is besides it.
                     await asyncio.sleep(0)
