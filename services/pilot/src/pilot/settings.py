@@ -56,9 +56,15 @@ class PilotSettings(ProofSettings):
     debounce_after: GoDuration = timedelta(milliseconds=100)
     debounce_max: GoDuration = timedelta(seconds=10)
     push_throttle: int = Field(default=0, ge=0)
-    """Streams that are being served their first config at once; 0 adapts."""
+    """Concurrent pushes, as in Istio, and new streams (64 at most) that are served their first config at once; 0 sets
+    no ceiling. Workers share it, at least one each."""
     max_requests_per_second: float = Field(default=0, ge=0)
-    """New streams per second; 0 is as fast as the machine bears."""
+    """New streams per second; 0 is as fast as the machine bears. Workers share it."""
+    streams_per_identity: int = Field(default=20_000, ge=0)
+    """Streams that a client may have in one process, and on the plaintext port an address; 0 sets no bound."""
+    classes_per_identity: int = Field(default=500, ge=0)
+    """Kinds of proxies, told apart by labels, version, locality, ports and the like, that a client may have in one
+    process, and on the plaintext port an address; each is compiled and kept. 0 sets no bound."""
     first_config_timeout: GoDuration = timedelta(seconds=30)
     """A stream that has not taken its first complete config by then is ended."""
     stream_max_age: GoDuration = timedelta(minutes=30)

@@ -29,11 +29,9 @@ from nats.js.errors import NotFoundError
 from pilot.adapters.admin import receipt_state
 from pilot.adapters.answers import LocalAnswers
 from pilot.adapters.debug_stream import DebugStream
-from pilot.adapters.hub import Hub
 from pilot.adapters.own_identity import start_identity
 from pilot.adapters.servers import AdsServers
-from pilot.adapters.serving import start_serving
-from pilot.core.admission import Admission
+from pilot.adapters.serving import hub_of, start_serving
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
 from pilot.settings import PilotSettings
@@ -122,7 +120,7 @@ async def serving(ca=None, registrations=None, compile_class=None, proofs=None, 
     options = {"grpc_port": 0, "plaintext_port": 0, "host": "127.0.0.1", **overrides}
     settings = PilotSettings(**options)
     engine = Engine(compile_class or services_only, lambda change, proxy_class, snapshot: True, Debounce(0.1, 10))
-    hub = Hub(engine, Admission(settings.push_throttle, settings.max_requests_per_second))
+    hub = hub_of(settings, engine)
     if identity is None and ca is not None:
         identity = LiveIdentity(ca.issue("spiffe://cluster.local/ns/istio-system/sa/pilot"))
     debug = DebugStream(

@@ -1,6 +1,7 @@
 """What a client of ADS may throw at Pilot: it is refused or bounded, and the client beside it notices nothing."""
 
 import asyncio
+import contextlib
 import math
 from types import MappingProxyType
 
@@ -22,7 +23,7 @@ from meshcore.xds.secret_book import SecretState
 from meshcore.xds.session import AdsSession
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, SECRET_TYPE
 from pilot.adapters import telemetry
-from pilot.core.admission import ADAPTIVE_LIMIT
+from pilot.core.admission import AT_ONCE
 
 SECRET = "kubernetes://cert"
 STREAMS = "/envoy.service.discovery.v3.AggregatedDiscoveryService"
@@ -272,7 +273,7 @@ async def test_attack_12_a_thousand_streams_of_one_connection_disturb_no_other(m
         await greedy.until(frames.SETTINGS, 0)
         for number in range(1000):
             greedy.call(2 * number + 1, f"{STREAMS}/DeltaAggregatedResources", subscription(number), ended=False)
-        await reached(lambda: len(mesh.hub.engine.streams) > ADAPTIVE_LIMIT)
+        await reached(lambda: len(mesh.hub.engine.streams) > AT_ONCE)
         await is_served(mesh, honest, "reviews")
         greedy.close()
         async with AdsClient(mesh.plaintext, node("newcomer", "bank")) as newcomer:
@@ -307,6 +308,59 @@ async def test_attack_12_requests_written_at_once_take_turns_with_everybody(mesh
         await reached(lambda: len(at) >= 120)
     assert len(set(at[-120:])) == 120
     greedy.close()
+
+
+def of_version(name, version, **metadata):
+    return node(name, "shop", ISTIO_VERSION=version, **metadata)
+
+
+async def test_attack_42_kinds_of_proxies_that_one_identity_makes_up_are_bounded(serve_mesh, workload_credentials):
+    """Each is compiled and kept. Its replicas are of one kind, and others are not held to it."""
+    async with serve_mesh(classes_per_identity=2) as mesh, contextlib.AsyncExitStack() as stack:
+
+        async def connected(name, version, account="default"):
+            who, credentials = of_version(name, version, SERVICE_ACCOUNT=account), workload_credentials("shop", account)
+            client = await stack.enter_async_context(AdsClient(mesh.secure, who, credentials))
+            await client.until(lambda: client.ended or client.names(LISTENER_TYPE))
+            return client
+
+        kept = [await connected(f"p{number}", f"1.{number % 2}.0") for number in range(6)]
+        refused = await connected("odd", "1.3.0")
+        assert refused.error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "spiffe://cluster.local/ns/shop/sa/default" in refused.error.details()
+        assert "PILOT_CLASSES_PER_IDENTITY" in refused.error.details()
+        honest = await connected("odd", "1.3.0", "other")
+        await is_served(mesh, honest, "reviews")
+        assert all(client.error is None for client in kept)
+        assert len(mesh.hub.engine.streams) == 7
+
+
+async def test_attack_42_an_agent_is_no_way_around_the_bound_on_kinds(serve_mesh, workload_credentials):
+    async with serve_mesh(classes_per_identity=1) as mesh:
+        agent = of_version("a", "1.2.0", GENERATOR="agent")
+        async with (
+            AdsClient(mesh.secure, of_version("a", "1.1.0"), workload_credentials()) as envoy,
+            AdsClient(mesh.secure, agent, workload_credentials(), types=[SECRET_TYPE]) as asking,
+        ):
+            await envoy.until(lambda: envoy.names(LISTENER_TYPE))
+            assert (await ended_with(asking))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+            await is_served(mesh, envoy, "reviews")
+
+
+async def test_attack_12_streams_of_one_identity_are_bounded(serve_mesh, workload_credentials):
+    async with (
+        serve_mesh(streams_per_identity=2) as mesh,
+        AdsClient(mesh.secure, node("a", "shop"), workload_credentials()) as one,
+        AdsClient(mesh.secure, node("b", "shop"), workload_credentials()) as two,
+        AdsClient(mesh.secure, node("c", "bank"), workload_credentials("bank")) as other,
+    ):
+        for client in (one, two, other):
+            await client.until(lambda client=client: client.names(LISTENER_TYPE))
+        async with AdsClient(mesh.secure, node("d", "shop"), workload_credentials()) as refused:
+            code, detail = await ended_with(refused)
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "PILOT_STREAMS_PER_IDENTITY" in detail
+        await is_served(mesh, other, "reviews")
 
 
 async def test_attack_12_clients_that_read_nothing_are_ended_and_others_are_served(serve_mesh, reached):

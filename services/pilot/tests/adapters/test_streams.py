@@ -15,10 +15,15 @@ from meshcore.testing.http2_client import FrameClient
 from meshcore.tls import ssl_client_context
 from meshcore.xds import delta
 from meshcore.xds.request import Request
-from meshcore.xds.resource import PackedResource, ResourceSet
+from meshcore.xds.resource import EMPTY, PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, LISTENER_TYPE
+from pilot.adapters.serving import hub_of
 from pilot.adapters.stream_runner import StreamRunner
+from pilot.core.debounce import Debounce
+from pilot.core.engine import Engine
 from pilot.core.node import parse_node
+from pilot.core.push_queue import Push
+from pilot.settings import PilotSettings
 
 
 async def test_a_stream_that_does_not_answer_holds_up_nobody(mesh):
@@ -96,6 +101,52 @@ async def test_what_is_over_a_hard_ceiling_is_refused(serve_mesh):
             await asyncio.gather(*(client.__aexit__(None, None, None) for client in clients))
 
 
+async def test_no_more_pushes_go_on_at_once_than_the_throttle_lets(serve_mesh, monkeypatch):
+    """Pushes that are not written yet hold up others; once they are it goes on with the next."""
+    monkeypatch.setenv("PILOT_PUSH_THROTTLE", "2")
+    async with serve_mesh() as mesh:
+        streams = [mesh.hub.connect(parse_node(node(f"p{number}", "shop")), delta, "test") for number in range(4)]
+        push = Push(1, time.monotonic())
+
+        def taken():
+            return [mesh.hub.take_push(stream) is not None for stream, _ in streams]
+
+        for stream, _ in streams:
+            mesh.hub.engine.queue.add(stream.number, push)
+        assert taken() == [True, True, False, False]
+        assert taken() == [False, False, False, False]
+        mesh.hub.written(streams[1][0])
+        assert taken() == [False, False, True, False]
+        mesh.hub.disconnect(streams[0][0])
+        assert taken() == [False, False, False, True]
+        for stream, _ in streams[1:]:
+            mesh.hub.disconnect(stream)
+
+
+async def test_under_a_throttle_everybody_is_pushed_to(serve_mesh, monkeypatch):
+    monkeypatch.setenv("PILOT_PUSH_THROTTLE", "1")
+    async with serve_mesh() as mesh, contextlib.AsyncExitStack() as stack:
+        who = [AdsClient(mesh.plaintext, node(f"p{number}", "shop")) for number in range(6)]
+        for client in who:
+            await stack.enter_async_context(client)
+        for client in who:
+            await client.until(lambda client=client: client.names(LISTENER_TYPE))
+        for name in ("reviews", "details"):
+            receipt = await mesh.receipt(mesh.change(mesh.service(name)))
+            assert (receipt["acked"], receipt["outstanding"]) == (6, ())
+
+
+@pytest.mark.parametrize(("throttle", "at_once"), [("0", 64), ("5", 3), ("1", 1), ("500", 64)])
+async def test_workers_share_what_the_variables_allow(monkeypatch, throttle, at_once):
+    for name, value in (("PUSH_THROTTLE", throttle), ("MAX_REQUESTS_PER_SECOND", "7"), ("WORKERS", "2")):
+        monkeypatch.setenv(f"PILOT_{name}", value)
+    monkeypatch.setenv("PILOT_WORKER", "1")
+    hub = hub_of(PilotSettings(), Engine(lambda *_: EMPTY, lambda *_: True, Debounce(0.1, 1)))
+    assert (hub.admission.limit, hub.admission.per_second) == (at_once, 3.5)
+    allowed = sum(hub.throttle.begins(number) for number in range(1000))
+    assert allowed == {"0": 1000, "5": 3, "1": 1, "500": 250}[throttle]
+
+
 async def test_a_first_config_that_is_never_taken_ends_the_stream(serve_mesh):
     async with serve_mesh(first_config_timeout="300ms") as mesh:
         client = AdsClient(mesh.plaintext, node("a", "shop"))
@@ -161,7 +212,7 @@ class Talker:
 
 async def test_a_client_that_never_stops_talking_ends_with_its_certificate(mesh):
     stream, wake = mesh.hub.connect(parse_node(node("a", "shop")), delta, "test")
-    async with mesh.hub.admitted() as ticket, asyncio.timeout(10):
+    async with mesh.hub.admitted("test") as ticket, asyncio.timeout(10):
         runner = StreamRunner(mesh.hub, stream, wake, Talker(), delta, ticket, timedelta(seconds=30))
         assert await runner.run([Request(type_url=CLUSTER_TYPE)], expires=time.monotonic()) == "age"
     mesh.hub.disconnect(stream)

@@ -1,4 +1,4 @@
-"""New streams wait in line; only what is over a hard ceiling is refused."""
+"""New streams wait in line, by turns of their clients; only what is over a hard ceiling is refused."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from pilot.core.admission import PATIENCE, Admission
 def test_streams_are_admitted_in_order_as_others_finish():
     admission = Admission(at_once=2)
     for stream in (1, 2, 3, 4):
-        assert admission.arrived(stream, 0.0)
+        assert admission.arrived(stream, str(stream), 0.0) is None
     assert admission.admitted(0.0) == [1, 2]
     assert admission.admitted(0.0) == []
     assert (admission.backlog, admission.busy) == (2, 2)
@@ -18,17 +18,61 @@ def test_streams_are_admitted_in_order_as_others_finish():
 
 def test_the_rate_ceiling_delays_and_then_refuses():
     admission = Admission(per_second=2)
-    assert [admission.arrived(stream, 0.0) for stream in range(5)] == [True, True, True, False, False]
+    assert [admission.arrived(stream, "a", 0.0) for stream in range(5)] == [None, None, None, 3, 4]
     assert admission.admitted(0.0) == [0]
     assert admission.next_start == 0.5
     assert admission.admitted(0.5) == [1]
-    assert admission.arrived(9, 5.0)
+    assert admission.arrived(9, "a", 5.0) is None
+
+
+def test_over_the_rate_ceiling_the_one_that_asks_most_is_refused_first():
+    admission = Admission(per_second=4)
+    for stream in range(5):
+        assert admission.arrived(stream, "greedy", 0.0) is None
+    assert admission.admitted(0.0) == [0]
+    assert admission.arrived(5, "greedy", 0.0) == 5
+    assert admission.arrived(6, "b", 0.0) == 4, "who asks less takes the last place of one that asks more"
+    assert admission.arrived(7, "c", 0.0) == 3
+    assert admission.arrived(8, "b", 0.0) == 8
+    assert admission.backlog == 4
+    assert [admission.admitted(start / 4) for start in range(1, 5)] == [[1], [2], [7], [6]]
+    assert admission.next_start is None
+
+
+def test_the_line_goes_by_turns_of_its_clients():
+    admission = Admission(at_once=4)
+    for stream in range(1, 9):
+        admission.arrived(stream, "greedy", 0.0)
+    admission.arrived(9, "b", 0.0)
+    admission.arrived(10, "b", 0.0)
+    admission.arrived(11, "c", 0.0)
+    assert admission.admitted(0.0) == [1, 9, 11, 2]
+    admission.finished(9)
+    admission.finished(11)
+    assert admission.admitted(0.0) == [10, 3]
+
+
+def test_one_client_never_has_all_places():
+    admission = Admission(at_once=4)
+    for stream in range(1, 9):
+        admission.arrived(stream, "greedy", 0.0)
+    assert admission.admitted(0.0) == [1, 2, 3]
+    assert admission.next_start == PATIENCE
+    for step in range(20):
+        for stream in (1, 2, 3):
+            admission.heard(stream, float(step))
+        admission.arrived(100 + step, "b", float(step))
+        assert admission.admitted(float(step)) == [100 + step]
+        admission.finished(100 + step)
+    admission.heard(1, 20.5)
+    assert admission.admitted(19.0 + PATIENCE) == [4, 5]
+    assert (admission.busy, admission.backlog) == (3, 3)
 
 
 def test_who_says_nothing_gives_its_place_to_one_that_waits():
     admission = Admission(at_once=2)
     for stream in (1, 2, 3, 4, 5):
-        admission.arrived(stream, 0.0)
+        admission.arrived(stream, str(stream), 0.0)
     assert admission.admitted(0.0) == [1, 2]
     admission.heard(1, 0.5)
     assert admission.next_start == PATIENCE
@@ -45,8 +89,8 @@ def test_who_says_nothing_gives_its_place_to_one_that_waits():
 
 def test_a_stream_that_leaves_while_it_waits_is_forgotten():
     admission = Admission(at_once=1)
-    admission.arrived(1, 0.0)
-    admission.arrived(2, 0.0)
+    admission.arrived(1, "a", 0.0)
+    admission.arrived(2, "a", 0.0)
     admission.finished(2)
     assert admission.admitted(0.0) == [1]
     assert admission.backlog == 0
@@ -59,7 +103,7 @@ def test_without_a_ceiling_nobody_is_refused_and_all_are_served_in_order(steps):
     for step in steps:
         if step == "arrive":
             arrived += 1
-            assert admission.arrived(arrived, 0.0)
+            assert admission.arrived(arrived, str(arrived), 0.0) is None
         elif served:
             admission.finished(served[0])
         served += admission.admitted(0.0)

@@ -26,6 +26,7 @@ from pilot.adapters.stream_runner import StreamRunner
 from pilot.core.authorization import proven
 from pilot.core.node import parse_node
 from pilot.core.proxy import Proxy
+from pilot.core.tenants import client_of
 from pilot.settings import PilotSettings
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
@@ -89,7 +90,8 @@ class AdsService:
         first = await self._first(call)
         if first is None:
             return
-        async with self._hub.admitted() as ticket:
+        who = client_of("" if client is None else str(client.identity), call.peer.address)
+        async with self._hub.admitted(who) as ticket:
             request, node = self._hub.engine.frames.openings.read(front, first)
             proxy, expires = self._authorise(parse_node(node), client)
             opening = [request]

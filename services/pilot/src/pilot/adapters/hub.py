@@ -24,6 +24,8 @@ from pilot.core.proxy import Proxy, ProxyClass
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.secret_rights import Account
 from pilot.core.stream import Stream
+from pilot.core.tenants import Tenants
+from pilot.core.throttle import Throttle
 
 QUIET = 10.0
 """Seconds without a new stream after which it is forgotten what new streams have in common."""
@@ -35,9 +37,13 @@ _log = structlog.get_logger("engine")
 class Hub:
     """One per process. Everything that happens to the engine goes through here."""
 
-    def __init__(self, engine: Engine, admission: Admission) -> None:
+    def __init__(
+        self, engine: Engine, admission: Admission, tenants: Tenants | None = None, throttle: Throttle | None = None
+    ) -> None:
         self.engine = engine
         self.admission = admission
+        self.tenants = tenants or Tenants()
+        self.throttle = throttle or Throttle()
         self.has_state = asyncio.Event()
         self.secrets_wanted = asyncio.Event()
         """Set when other Secrets may be needed than before."""
@@ -55,7 +61,8 @@ class Hub:
         self._arrived = asyncio.Event()
         self._wakes: dict[int, Wake] = {}
         self._progress = asyncio.Event()
-        self._gates: dict[int, asyncio.Event] = {}
+        self._gates: dict[int, asyncio.Future[bool]] = {}
+        """By number in line: whether the stream is let in."""
         self._gate_numbers = 0
         self._served_at = 0.0
         """When the last new stream was served."""
@@ -130,11 +137,18 @@ class Hub:
     def keep_secrets(self, stream: Stream) -> ResourceSet:
         """What an agent is to have that asks for the Secrets of its proxy."""
         self.engine.keep_secrets(stream)
+        self.tenants.join(stream, alone=self.engine.is_alone(stream))
         return self.target(stream)
 
     def connect(self, proxy: Proxy, front: Front, address: str) -> tuple[Stream, Wake]:
-        """A stream of an authorised proxy, and what is set when it has something to do."""
+        """A stream of an authorised proxy, and what is set when it has something to do; RESOURCE_EXHAUSTED when its
+        client has proxies of too many kinds."""
         stream = self.engine.connect(proxy, front, address, time.time())
+        try:
+            self.tenants.join(stream, alone=self.engine.is_alone(stream))
+        except MeshError:
+            self.engine.disconnect(stream)
+            raise
         wake = self._wakes[stream.number] = Wake()
         telemetry.CONNECTED.labels(_version_label(proxy.version)).inc()
         return stream, wake
@@ -146,13 +160,17 @@ class Hub:
         telemetry.CONNECTED.labels(_version_label(stream.proxy.version)).dec()
         self._note_secrets(stream, EMPTY)
         self._noted.pop(stream.proxy_class, None)
+        self.tenants.leave(stream)
+        self._go_on(self.throttle.left(stream.number))
         if self.engine.disconnect(stream):
             self.progressed()
         self._forget_shadowed()
 
     def take_push(self, stream: Stream) -> tuple[int, ResourceSet] | None:
-        """The revision and target of the stream's pending push."""
+        """The revision and target of the stream's pending push, if it is its turn."""
         began = time.monotonic()
+        if not self.engine.queue.pending(stream.number) or not self.throttle.begins(stream.number):
+            return None
         taken = self.engine.take_push(stream)
         if taken is None:
             return None
@@ -175,6 +193,18 @@ class Hub:
         stream.pushed_at = push.queued_at if stream.pushed_at is None else stream.pushed_at
         return self.engine.snapshot.revision, resources
 
+    def may_push(self, stream: Stream) -> bool:
+        """Whether there is a push for the stream that does not wait for its turn."""
+        return self.engine.queue.pending(stream.number) and not self.throttle.waits(stream.number)
+
+    def written(self, stream: Stream) -> None:
+        """All that there was for the stream is written."""
+        self._go_on(self.throttle.ends(stream.number))
+
+    def _go_on(self, following: int | None) -> None:
+        if following is not None:
+            self._wake_all((following,))
+
     def take_refusal(self, stream: Stream, type_url: str, names: Iterable[str], words: str) -> None:
         """A client refuses a message: its class may be given something else."""
         self._wake_all(self.engine.take_refusal(stream, type_url, names, words, time.monotonic()))
@@ -184,21 +214,26 @@ class Hub:
         self._wake_all(self.engine.take_acknowledgement(stream, type_url, time.monotonic()))
 
     @contextlib.asynccontextmanager
-    async def admitted(self) -> AsyncIterator["Ticket"]:
-        """Wait in line until this stream may be read; RESOURCE_EXHAUSTED over the hard ceiling."""
+    async def admitted(self, client: str) -> AsyncIterator["Ticket"]:
+        """Wait in line until this stream of a client may be read; RESOURCE_EXHAUSTED over the hard ceiling, or when the
+        client has too many."""
         self._gate_numbers += 1
         number = self._gate_numbers
-        if not self.admission.arrived(number, time.monotonic()):
-            detail = "more new streams per second than PILOT_MAX_REQUESTS_PER_SECOND"
-            raise MeshError(ErrorCode.RESOURCE_EXHAUSTED, detail)
-        gate = self._gates[number] = asyncio.Event()
-        ticket = Ticket(self, number)
-        try:
-            self._admit()
-            await gate.wait()
-            yield ticket
-        finally:
-            ticket.done()
+        with self.tenants.stream(client):
+            refused = self.admission.arrived(number, client, time.monotonic())
+            if refused != number:
+                gate = self._gates[number] = asyncio.get_running_loop().create_future()
+                if refused is not None and not self._gates[refused].done():
+                    self._gates[refused].set_result(False)
+            ticket = Ticket(self, number)
+            try:
+                self._admit()
+                if refused == number or not await gate:
+                    detail = "more new streams per second than PILOT_MAX_REQUESTS_PER_SECOND"
+                    raise MeshError(ErrorCode.RESOURCE_EXHAUSTED, detail)
+                yield ticket
+            finally:
+                ticket.done()
 
     def heard(self, number: int) -> None:
         """The stream of this ticket has said something."""
@@ -331,8 +366,8 @@ class Hub:
 
     def _admit(self) -> None:
         for number in self.admission.admitted(time.monotonic()):
-            if (gate := self._gates.get(number)) is not None:
-                gate.set()
+            if (gate := self._gates.get(number)) is not None and not gate.done():
+                gate.set_result(True)
         telemetry.ADMISSION_BACKLOG.set(self.admission.backlog)
         if self.admission.next_start is not None:
             self._arrived.set()

@@ -35,6 +35,8 @@ from pilot.core.admission import Admission
 from pilot.core.compiling import Affects, Compile, Forget, Refresh, never, nothing
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
+from pilot.core.tenants import Tenants
+from pilot.core.throttle import Throttle
 from pilot.settings import PilotSettings
 
 NATS_USER_FILE = "nats-user.json"
@@ -71,10 +73,7 @@ async def start_serving(
     """Start the parts; the ADS ports open once the first complete snapshot is there."""
     settings = runtime.settings
     debounce = Debounce(settings.debounce_after.total_seconds(), settings.debounce_max.total_seconds())
-    hub = Hub(
-        Engine(compile_class, affects, debounce, refresh=refresh, forget=forget),
-        Admission(settings.push_throttle, settings.max_requests_per_second),
-    )
+    hub = hub_of(settings, Engine(compile_class, affects, debounce, refresh=refresh, forget=forget))
     runtime.readiness.expect("feed", "ads")
     runtime.spawn("hub", hub.run)
     answers = LocalAnswers(hub, process_name(settings), runtime.readiness)
@@ -100,6 +99,18 @@ async def start_serving(
         await runtime.enter("control", control_server(settings.control_socket, answers))
         runtime.spawn("parent", lambda: end_with_parent(runtime), restart=False)
     return Serving(hub, servers, source, registered)
+
+
+def hub_of(settings: PilotSettings, engine: Engine) -> Hub:
+    """The hub of one process, with its part of what bounds all workers of a Pilot."""
+    workers = settings.workers if settings.worker >= 0 else 1
+    pushes = -(-settings.push_throttle // workers)
+    return Hub(
+        engine,
+        Admission(pushes, settings.max_requests_per_second / workers),
+        Tenants(settings.streams_per_identity, settings.classes_per_identity),
+        Throttle(pushes),
+    )
 
 
 async def start_parent(runtime: Runtime[PilotSettings]) -> Source:

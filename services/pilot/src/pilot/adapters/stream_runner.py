@@ -120,7 +120,7 @@ class StreamRunner:
         await self._wake.wait(until)
 
     def _pending(self) -> bool:
-        return self._stream.health_known or self._hub.engine.queue.pending(self._stream.number)
+        return self._stream.health_known or self._hub.may_push(self._stream)
 
     async def _tell_health_known(self) -> None:
         """An empty message of the health type; type and nonce have the same field numbers in both variants."""
@@ -229,7 +229,8 @@ class StreamRunner:
             self._ticket.done()
 
     def _account(self) -> None:
-        """See how far the session has come."""
+        """See how far the session has come, all of its effects being carried out."""
+        self._hub.written(self._stream)
         stream, receipts, session = self._stream, self._hub.engine.receipts, self._stream.session
         spent = stream.pace.spent(time.monotonic())
         moved = receipts.settled(stream.number, session.settled_revision, time.time(), spent)

@@ -1,12 +1,14 @@
-"""How fast new streams are taken in: in order, as many at a time as are being served their first config. Pure.
+"""How fast new streams are taken in: in turns of their clients, as many at a time as are being served their first
+config. Pure.
 
-Connecting costs a compile and a large message, so a storm is spread, not refused. Istio's two variables are hard
-ceilings: `PILOT_PUSH_THROTTLE` on streams being served at once, `PILOT_MAX_REQUESTS_PER_SECOND` on new streams.
+Connecting costs a compile and a large message, so a storm is spread, not refused: the next one comes in as soon as one
+has its config, so that streams come as fast as the machine and the clients bear. `PILOT_MAX_REQUESTS_PER_SECOND` is a
+hard ceiling on new streams, as Istio's; `PILOT_PUSH_THROTTLE` lets fewer be served at once (`pilot.core.throttle`).
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
-ADAPTIVE_LIMIT = 64
+AT_ONCE = 64
 PATIENCE = 1.0
 """Seconds after which whoever has said nothing while it is served gives its place to one that waits. It goes on being
 served: it costs nothing while it is silent."""
@@ -18,42 +20,69 @@ class Admission:
     """Streams that wait, and streams that are admitted, have not had their first complete config and talk."""
 
     def __init__(self, at_once: int = 0, per_second: float = 0.0) -> None:
-        self.limit = at_once or ADAPTIVE_LIMIT
+        self.limit = min(at_once or AT_ONCE, AT_ONCE)
         self.per_second = per_second
+        self._most_of_one = max(1, self.limit - self.limit // 4)
+        """Places that one client may have: it may keep all of them until their time is over."""
         self._next_slot = 0.0
-        self._waiting: OrderedDict[int, float] = OrderedDict()
+        self._lines: OrderedDict[str, OrderedDict[int, float]] = OrderedDict()
+        """By client, the one whose turn is next first: its streams, and when each may start by the rate."""
+        self._clients: dict[int, str] = {}
+        """Of streams that wait or have a place."""
         self._busy: OrderedDict[int, float] = OrderedDict()
         """When each was last heard, the longest silent first."""
+        self._places: Counter[str] = Counter()
 
     @property
     def backlog(self) -> int:
         """Streams that wait."""
-        return len(self._waiting)
+        return len(self._clients) - len(self._busy)
 
     @property
     def busy(self) -> int:
         """Streams admitted but not complete."""
         return len(self._busy)
 
-    def arrived(self, stream: int, now: float) -> bool:
-        """A new stream; False when it is over the rate ceiling and has to be refused."""
+    def arrived(self, stream: int, client: str, now: float) -> int | None:
+        """A new stream. Over the rate ceiling one has to be refused, which is told: the last one of the client that has
+        most in line, so that one that asks without end shuts out no other."""
         start = now
         if self.per_second > 0:
             start = max(now, self._next_slot)
             if start - now > LONGEST_OVER_CEILING:
-                return False
+                return self._instead(stream, client)
             self._next_slot = start + 1 / self.per_second
-        self._waiting[stream] = start
-        return True
+        self._wait(stream, client, start)
+        return None
+
+    def _instead(self, stream: int, client: str) -> int:
+        most = max(self._lines, key=lambda one: len(self._lines[one]), default=client)
+        own = len(self._lines.get(client, ()))
+        if most == client or len(self._lines[most]) <= own + 1:
+            return stream
+        last = next(reversed(self._lines[most]))
+        start = self._lines[most][last]
+        self.finished(last)
+        self._wait(stream, client, start)
+        return last
+
+    def _wait(self, stream: int, client: str, start: float) -> None:
+        self._lines.setdefault(client, OrderedDict())[stream] = start
+        self._clients[stream] = client
 
     def admitted(self, now: float) -> list[int]:
-        """The streams that may be read now, in the order of arrival."""
+        """The streams that may be read now: one of each client in turns, those of one in the order of arrival."""
         out = []
-        while (start := self.next_start) is not None and start <= now:
-            if len(self._busy) >= self.limit:
-                self._busy.popitem(last=False)
-            stream, _ = self._waiting.popitem(last=False)
+        while (found := self._first()) is not None and found[0] <= now:
+            _, client, instead = found
+            if instead is not None:
+                self._give_up(instead)
+            stream = next(iter(self._lines[client]))
+            self._leave_line(stream, client)
+            if client in self._lines:
+                self._lines.move_to_end(client)
             self._busy[stream] = now
+            self._places[client] += 1
             out.append(stream)
         return out
 
@@ -67,14 +96,39 @@ class Admission:
     def next_start(self) -> float | None:
         """When the first waiting stream may start: by the rate, and once a place is free or its holder has been silent
         for too long. None when none waits."""
-        if not self._waiting:
-            return None
-        start = next(iter(self._waiting.values()))
-        if len(self._busy) < self.limit:
-            return start
-        return max(start, next(iter(self._busy.values())) + PATIENCE)
+        found = self._first()
+        return None if found is None else found[0]
+
+    def _first(self) -> tuple[float, str, int | None] | None:
+        """When somebody may start, of which client, and whose place it takes then, if none is free."""
+        best: tuple[float, str, int | None] | None = None
+        for client, line in self._lines.items():
+            start, instead = next(iter(line.values())), None
+            own = self._places[client] >= self._most_of_one
+            if own or len(self._busy) >= self.limit:
+                instead = next(one for one in self._busy if not own or self._clients[one] == client)
+                start = max(start, self._busy[instead] + PATIENCE)
+            if best is None or start < best[0]:
+                best = (start, client, instead)
+            if not own and self.per_second <= 0:
+                break  # without a rate nobody waits for a time of its own
+        return best
 
     def finished(self, stream: int) -> None:
         """The stream has its first complete config, or is gone."""
-        self._waiting.pop(stream, None)
-        self._busy.pop(stream, None)
+        if stream in self._busy:
+            self._give_up(stream)
+        elif (client := self._clients.pop(stream, None)) is not None:
+            self._leave_line(stream, client)
+
+    def _leave_line(self, stream: int, client: str) -> None:
+        del self._lines[client][stream]
+        if not self._lines[client]:
+            del self._lines[client]
+
+    def _give_up(self, stream: int) -> None:
+        del self._busy[stream]
+        client = self._clients.pop(stream)
+        self._places[client] -= 1
+        if not self._places[client]:
+            del self._places[client]

@@ -177,6 +177,10 @@ class Engine:
         self._members.setdefault(proxy_class, {})[stream.number] = stream
         return stream
 
+    def is_alone(self, stream: Stream) -> bool:
+        """Whether nobody else is of its class."""
+        return len(self._members[stream.of_class]) == 1
+
     def disconnect(self, stream: Stream) -> bool:
         """The stream has ended; True when a receipt no longer waits for it."""
         self.streams.pop(stream.number, None)

@@ -1,0 +1,67 @@
+"""What one client may have at once: streams, and classes of proxies, each of which is compiled and kept. Pure.
+
+Nearly all that makes a class is the client's word: its labels, version, locality, ports. One that makes words up would
+have Pilot compile the mesh for each of them. A client is whom its proof says; without one it is where it calls from.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+
+from meshcore.errors import ErrorCode, MeshError
+
+from pilot.core.stream import Stream
+
+
+class Tenants:
+    """The clients of one process. 0 bounds nothing."""
+
+    def __init__(self, streams: int = 0, classes: int = 0) -> None:
+        self._most_streams = streams
+        self._most_classes = classes
+        self._open: Counter[str] = Counter()
+        self._joined: dict[str, dict[int, Stream]] = {}
+
+    @contextlib.contextmanager
+    def stream(self, client: str) -> Iterator[None]:
+        """While a client has one more stream, which may be waiting still; RESOURCE_EXHAUSTED when it has too many."""
+        if 0 < self._most_streams <= self._open[client]:
+            raise _too_much(client, f"{self._most_streams} streams", "PILOT_STREAMS_PER_IDENTITY")
+        self._open[client] += 1
+        try:
+            yield
+        finally:
+            self._open[client] -= 1
+            if not self._open[client]:
+                del self._open[client]
+
+    def join(self, stream: Stream, *, alone: bool) -> None:
+        """A stream is of a class now, the only one (`alone`) or not; RESOURCE_EXHAUSTED when its client is of too many.
+
+        Streams whose class splits, because the mesh's config reads more of a node than before, are left alone.
+        """
+        client = client_of(stream.proxy.identity, stream.address)
+        joined = self._joined.get(client, {})
+        if alone and self._most_classes > 0:
+            classes = {other.of_class for other in joined.values()} | {stream.of_class}
+            if len(classes - {None}) > self._most_classes:
+                what = f"proxies of {self._most_classes} kinds (labels, version, locality, ports and the like)"
+                raise _too_much(client, what, "PILOT_CLASSES_PER_IDENTITY")
+        self._joined.setdefault(client, joined)[stream.number] = stream
+
+    def leave(self, stream: Stream) -> None:
+        """The stream has ended."""
+        client = client_of(stream.proxy.identity, stream.address)
+        joined = self._joined.get(client, {})
+        joined.pop(stream.number, None)
+        if not joined:
+            self._joined.pop(client, None)
+
+
+def client_of(identity: str, address: str) -> str:
+    """Who a client is to be taken for: `address` is `host:port`."""
+    return identity or address.rpartition(":")[0]
+
+
+def _too_much(client: str, what: str, setting: str) -> MeshError:
+    return MeshError(ErrorCode.RESOURCE_EXHAUSTED, f"{client} has {what} already, as many as {setting} allows")
