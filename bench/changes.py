@@ -35,12 +35,14 @@ def main() -> None:
     for name, default in (("services", 1000), ("classes", 50), ("rounds", 9)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--only", default="", choices=["", *CHANGES])
+    parser.add_argument("--filter", action="store_true", help="with an EnvoyFilter that patches every cluster")
     wanted = parser.parse_args()
     memos = CompileCache()
     compile_class = partial(compile_resources, cache=memos)
     engine = Engine(compile_class, affects, Debounce(0.1, 10), refresh=Refreshing(memos))
     engine.take_state(FullState("s", 0, "", {}), 0.0)
-    _show("snapshot", [_spent(partial(_apply, engine, 1, list(_world(wanted.services))))])
+    world = [*_world(wanted.services), *([_filter()] if wanted.filter else [])]
+    _show("snapshot", [_spent(partial(_apply, engine, 1, world))])
     for number in range(wanted.classes):
         _connect(engine, number)
     streams = list(engine.streams.values())
@@ -156,6 +158,13 @@ def _added(turn: int) -> Made:
 def _policy(turn: int) -> Made:
     spec = {"rules": [{"to": [{"operation": {"notPaths": [f"/never-{turn}"]}}]}]}
     return _object(SECURITY, "v1", "AuthorizationPolicy", "authorizationpolicies", "istio-system", "all", spec)
+
+
+def _filter() -> Made:
+    value = {"operation": "MERGE", "value": {"connect_timeout": "3s"}}
+    patch = {"applyTo": "CLUSTER", "match": {"context": "SIDECAR_OUTBOUND"}, "patch": value}
+    spec = {"configPatches": [patch]}
+    return _object(NETWORKING, "v1alpha3", "EnvoyFilter", "envoyfilters", "istio-system", "all", spec)
 
 
 CHANGES: dict[str, Callable[[int], list[Made]]] = {

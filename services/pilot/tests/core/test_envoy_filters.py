@@ -5,6 +5,7 @@ import random
 from types import SimpleNamespace
 
 import pytest
+from envoy.config.cluster.v3 import cluster_pb2
 from google.protobuf import json_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from meshcore.testing.envoy import validate
 from meshcore.xds.fragment import FRAGMENTS
 from meshcore.xds.merging import merge
 from meshcore.xds.registry import message_class
+from meshcore.xds.types import CLUSTER_TYPE
 from pilot.core.bootstrap_form import as_bootstrap
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.node import parse_node
@@ -249,3 +251,36 @@ def test_configs_of_different_types_are_not_mixed():
     json_format.ParseDict({"typed_config": typed("filters.http.buffer.v3.Buffer", max_request_bytes=1)}, change)
     with pytest.raises(MeshError, match=r"Buffer is no .*Router"):
         merge(target, change)
+
+
+OUTBOUND = {"match": {"context": "SIDECAR_OUTBOUND"}, "applyTo": "CLUSTER"}
+SLOW = {**OUTBOUND, "patch": {"operation": "MERGE", "value": {"connect_timeout": "3s"}}}
+REVIEWS = "outbound|9080||reviews.shop.svc.cluster.local"
+
+
+def test_classes_with_the_same_patches_share_the_patched_clusters():
+    """Otherwise a mesh of many classes would hold the clusters of all services once for each of them."""
+    cache = CompileCache()
+    other = CLIENT["metadata"] | {"LABELS": {"app": "db"}}
+    clients = [parse_node(CLIENT), parse_node(CLIENT | {"metadata": other})]
+    for more in ([], [service("late", "10.0.0.4", 80, "http")]):
+        snapshot = MeshSnapshot.of([parse_object(item) for item in (*WORLD, envoy_filter([SLOW]), *more)])
+        first, second = (compile_resources(snapshot, classify(one, snapshot.selection), cache) for one in clients)
+        cluster = first.of_type(CLUSTER_TYPE)[REVIEWS]
+        assert cluster_pb2.Cluster.FromString(cluster.body).connect_timeout.seconds == 3
+        assert cluster is second.of_type(CLUSTER_TYPE)[REVIEWS]
+
+
+def test_a_service_keeps_its_cluster_from_additions_of_its_name():
+    addition = {"operation": "ADD", "value": {"name": REVIEWS, "type": "STATIC"}}
+    made = compiled([*WORLD, envoy_filter([{"applyTo": "CLUSTER", "patch": addition}])])
+    assert cluster_pb2.Cluster.FromString(made.of_type(CLUSTER_TYPE)[REVIEWS].body).type == cluster_pb2.Cluster.EDS
+    assert [problem.code for problem in made.diagnostics] == ["patch-not-applied"]
+
+
+def test_a_removed_cluster_of_a_service_is_gone():
+    removal = {**OUTBOUND, "patch": {"operation": "REMOVE"}}
+    removal["match"] = removal["match"] | {"cluster": {"service": "reviews.shop.svc.cluster.local"}}
+    names = compiled([*WORLD, envoy_filter([removal])]).of_type(CLUSTER_TYPE)
+    assert REVIEWS not in names
+    assert "outbound|5432||db.shop.svc.cluster.local" in names

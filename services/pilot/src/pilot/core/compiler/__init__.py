@@ -19,8 +19,7 @@ from pilot.core.compiler.catch_all import catch_all_clusters
 from pilot.core.compiler.compliance import compliant, is_demanding
 from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.egress_listeners import egress_plan
-from pilot.core.compiler.envoy_filter import Patched, patched
-from pilot.core.compiler.envoy_filter.patches import patches_of
+from pilot.core.compiler.envoy_filter import Patched, patched, patched_parts
 from pilot.core.compiler.extensions import extended, extension_problems
 from pilot.core.compiler.gateway_clusters import gateway_clusters
 from pilot.core.compiler.gateway_listeners import gateway_listeners
@@ -58,20 +57,21 @@ def compile_resources(
         return _joined(work, None, Patched((*grpc_resources(work), *grpc_servers(work)), ()))
     parts = all_parts(work)
     if not _reshapes_clusters(work):
-        return _joined(work, parts, _secured(work, _but_services(work)))
+        made = patched(work, _secured(work, _but_services(work)), parts.named)
+        return _joined(work, patched_parts(work, parts), made)
     of_services = chain.from_iterable(part.compiled for part in parts.parts)
-    return _joined(work, None, _secured(work, chain(of_services, _but_services(work))))
+    return _joined(work, None, patched(work, _secured(work, chain(of_services, _but_services(work)))))
 
 
-def _secured(work: Compilation, compiled: Iterable[Compiled]) -> Patched:
+def _secured(work: Compilation, compiled: Iterable[Compiled]) -> Iterable[Compiled]:
     plain = with_proxy_headers(work, with_own_certificates(work, compiled))
     secured = authorized(work, authenticated(work, plain))
-    return patched(work, compliant(work, audited(work, observed(work, extended(work, secured)))))
+    return compliant(work, audited(work, observed(work, extended(work, secured))))
 
 
 def _reshapes_clusters(work: Compilation) -> bool:
-    """Whether what is made of a service does not stay as it is made."""
-    return work.proxy_class.certificates is not None or is_demanding(work) or bool(patches_of(work).by_target)
+    """Whether what is made of a service does not stay as it is made; patches have a way of their own."""
+    return work.proxy_class.certificates is not None or is_demanding(work)
 
 
 def _but_services(work: Compilation) -> Iterator[Compiled]:

@@ -104,7 +104,7 @@ def _all_parts(
     build = partial(_part, work, traits)
     if old is None:
         parts = tuple(map(build, services, rules, endpoints))
-        return Parts(services, rules, endpoints, parts, {kind: _sorted(named) for kind, named in _named(parts).items()})
+        return Parts(services, rules, endpoints, parts, named_by_type(parts))
     kept = dict(zip(map(id, old.services), zip(old.rules, old.endpoints, old.parts, strict=True), strict=True))
     made: list[Part] = []
 
@@ -116,7 +116,12 @@ def _all_parts(
         return made[-1]
 
     parts = tuple(map(part, services, rules, endpoints))
-    return Parts(services, rules, endpoints, parts, _renamed(old, parts, made))
+    return Parts(services, rules, endpoints, parts, renamed(old, parts, made))
+
+
+def named_by_type(parts: Iterable[Part]) -> Mapping[str, Resources]:
+    """All resources of these parts, by type and name, sorted."""
+    return {kind: _sorted(named) for kind, named in _named(parts).items()}
 
 
 def _named(parts: Iterable[Part]) -> dict[str, dict[str, PackedResource]]:
@@ -127,8 +132,9 @@ def _named(parts: Iterable[Part]) -> dict[str, dict[str, PackedResource]]:
     return found
 
 
-def _renamed(old: Parts, parts: tuple[Part, ...], made: Sequence[Part]) -> Mapping[str, Resources]:
-    """Names belong to one service: what is not replaced stays, and a type of which nothing changes stays as it is."""
+def renamed(old: Parts, parts: tuple[Part, ...], made: Sequence[Part]) -> Mapping[str, Resources]:
+    """What `named_by_type` gives, from the parts before and those of the new ones that were `made` since. Names belong
+    to one service: what is not replaced stays, and a type of which nothing changes stays as it is."""
     now = set(map(id, parts))
     gone = [part for part in old.parts if id(part) not in now]
     if not gone and not made:
@@ -158,7 +164,11 @@ def _part(
 
 
 def _made(work: Compilation, service: Service) -> Part:
-    compiled = (*outbound_clusters(work, service), *endpoint_resources(work, service))
+    return part_of((*outbound_clusters(work, service), *endpoint_resources(work, service)))
+
+
+def part_of(compiled: tuple[Compiled, ...]) -> Part:
+    """Of one service."""
     problems = frozenset(problem for item in compiled for problem in item.diagnostics)
     return Part(compiled, problems, frozenset(name for item in compiled for name in item.secrets))
 

@@ -5,6 +5,7 @@ By priority, the root namespace's EnvoyFilters before the workload's own, by age
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import re2
@@ -72,10 +73,12 @@ class PatchOf:
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """All patches of a class, by what they apply to; the same object while its EnvoyFilters stay."""
+    """All patches of a class, by what they apply to; the same object while its EnvoyFilters stay, and for all classes
+    for which the same count."""
 
     by_target: Mapping[ApplyTo, tuple[PatchOf, ...]]
     diagnostics: tuple[Diagnostic, ...] = ()
+    made_of: tuple[object, ...] = ()
 
     def of(self, target: ApplyTo, context: PatchContext) -> Iterator[PatchOf]:
         """The patches for objects of one side of a sidecar; a gateway's objects have none."""
@@ -128,7 +131,9 @@ def _selected(work: Compilation, filters: tuple[Config[EnvoyFilter], ...]) -> Pa
         for patch, proxy in read.patches:
             if patch.match.context in _CONTEXTS[one.type] and _matches(proxy, one):
                 found.setdefault(patch.apply_to, []).append(patch)
-    return Patches({target: tuple(found[target]) for target in ApplyTo if target in found}, tuple(problems))
+    by_target = {target: tuple(found[target]) for target in ApplyTo if target in found}
+    made_of = (*chain.from_iterable(by_target.values()), *problems)
+    return work.alike("patches", made_of, lambda: Patches(by_target, tuple(problems), made_of))
 
 
 def _matches(match: ProxyMatch | None, one: ProxyClass) -> bool:
