@@ -1,7 +1,7 @@
 """Addresses in the status of objects: those of ServiceEntries that were given some, and of Ingresses."""
 
 import pytest
-from pilot.core.address_status import address_parts, changed_parts, status_path
+from pilot.core.address_status import address_parts, changed_parts, notes_of, object_ids, status_path, told_by
 from pilot.core.snapshot import MeshSnapshot
 
 ENTRIES = """
@@ -78,3 +78,32 @@ def test_what_is_told_is_not_told_again_and_taken_back_when_it_is_gone(objects):
         ("ServiceEntry", "shop", "shops"): {"addresses": None},
     }
     assert list(changed_parts({}, taken)) == []
+
+
+def entries(*names, uid=""):
+    one = ENTRIES.partition("---")[0]
+    return "---".join(
+        one.replace("name: shops", f"name: shop-{name}, uid: u{name}{uid}").replace(".example", f"{name}.example")
+        for name in names
+    )
+
+
+def test_what_the_notes_say_is_told_already_but_of_a_group_in_which_something_changed(objects):
+    first = MeshSnapshot.of(objects(entries(*range(300))))
+    wanted = address_parts(first)
+    notes = notes_of(wanted, object_ids(first, wanted))
+    assert sum(map(len, [*notes, *notes.values()])) < 2000
+    assert told_by(notes, wanted, object_ids(first, wanted)) == wanted
+    assert told_by({}, wanted, object_ids(first, wanted)) == {}
+
+    more = MeshSnapshot.of(objects(entries(*range(301))))
+    told = told_by(notes, address_parts(more), object_ids(more, address_parts(more)))
+    assert ("ServiceEntry", "shop", "shop-300") not in told
+    assert 280 < len(told) < 300
+
+
+def test_an_object_that_was_made_anew_has_not_been_told_anything(objects):
+    before, after = (MeshSnapshot.of(objects(entries(1, 2, uid=uid))) for uid in ("a", "b"))
+    wanted = address_parts(before)
+    assert wanted == address_parts(after)
+    assert told_by(notes_of(wanted, object_ids(before, wanted)), wanted, object_ids(after, wanted)) == {}

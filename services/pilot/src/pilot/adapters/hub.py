@@ -14,6 +14,7 @@ from meshcore.xds.secret_book import SecretName, SecretState
 from meshcore.xds.session import Front
 
 from pilot.adapters import telemetry
+from pilot.adapters.quiet import Quiet
 from pilot.adapters.wake import Wake
 from pilot.core.admission import Admission
 from pilot.core.diagnostics import GATEWAY_REFUSALS, HOST_TWICE, Diagnostic
@@ -64,9 +65,7 @@ class Hub:
         self._gates: dict[int, asyncio.Future[bool]] = {}
         """By number in line: whether the stream is let in."""
         self._gate_numbers = 0
-        self._served_at = 0.0
-        """When the last new stream was served."""
-        self._rest: asyncio.TimerHandle | None = None
+        self._quiet = Quiet(QUIET, lambda: bool(admission.busy or admission.backlog), engine.frames.openings.forget)
         self.sweeps = 0
         """How often expired registrations were looked for."""
         self.registered_sequence = 0
@@ -193,6 +192,12 @@ class Hub:
         stream.pushed_at = push.queued_at if stream.pushed_at is None else stream.pushed_at
         return self.engine.snapshot.revision, resources
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether streams are being taken in or pushed to, so that everything else had better wait."""
+        engine, admission = self.engine, self.admission
+        return bool(admission.busy or admission.backlog or len(engine.queue) or engine.debounce.due is not None)
+
     def may_push(self, stream: Stream) -> bool:
         """Whether there is a push for the stream that does not wait for its turn."""
         return self.engine.queue.pending(stream.number) and not self.throttle.waits(stream.number)
@@ -243,19 +248,8 @@ class Hub:
         """The stream of this ticket is complete or gone."""
         self._gates.pop(number, None)
         self.admission.finished(number)
-        self._served_at = time.monotonic()
-        if self._rest is None:
-            self._rest = asyncio.get_running_loop().call_later(QUIET, self._rested)
+        self._quiet.stirred()
         self._admit()
-
-    def _rested(self) -> None:
-        """Nobody has come for a while, or who has come is still being served."""
-        left = self._served_at + QUIET - time.monotonic()
-        if left <= 0 and not self.admission.busy and not self.admission.backlog:
-            self._rest = None
-            self.engine.frames.openings.forget()
-        else:
-            self._rest = asyncio.get_running_loop().call_later(max(1.0, left), self._rested)
 
     def progressed(self) -> None:
         """A receipt has moved: wake everybody who waits for one."""

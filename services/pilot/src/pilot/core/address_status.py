@@ -1,8 +1,11 @@
 """Addresses that Pilot tells in the status of objects: those that ServiceEntries were given, and where the gateway that
 serves Ingresses is reached (Istio: ServiceEntryStatus.addresses; pilot/pkg/config/kube/ingress/status.go). Pure."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
 from typing import Any
+from zlib import crc32
 
 from meshcore.model import Ingress, Service
 from meshcore.model.kinds import KUBERNETES_NETWORKING, NETWORKING, by_plural
@@ -21,6 +24,7 @@ _KINDS = {
     "ServiceEntry": by_plural(NETWORKING, "serviceentries"),
     "Ingress": by_plural(KUBERNETES_NETWORKING, "ingresses"),
 }
+_GROUPS = 64
 _NONE: Mapping[str, Part] = {"ServiceEntry": {"addresses": None}, "Ingress": {"loadBalancer": {"ingress": None}}}
 """What takes it away again."""
 
@@ -36,6 +40,37 @@ def changed_parts(wanted: Mapping[Place, Part], told: Mapping[Place, Part]) -> I
         part = wanted.get(place, _NONE[place[0]])
         if part != told.get(place, _NONE[place[0]]):
             yield place, part
+
+
+def object_ids(snapshot: MeshSnapshot, places: Iterable[Place]) -> Mapping[Place, str]:
+    """The uid of the object in each place: one that was made anew has none of the status of the one before it."""
+    found = {}
+    for kind, namespace, name in places:
+        config = snapshot.configs.get(kind, {}).get((namespace, name))
+        found[kind, namespace, name] = "" if config is None else config.object.metadata.uid
+    return found
+
+
+def notes_of(told: Mapping[Place, Part], objects: Mapping[Place, str]) -> dict[str, str]:
+    """What was told, as few bytes as a lease may carry: a digest for each group of places."""
+    groups: dict[str, list[str]] = {}
+    for place, part in told.items():
+        said = json.dumps([place, objects.get(place, ""), part], sort_keys=True)
+        groups.setdefault(_group(place), []).append(said)
+    return {
+        group: blake2b("\n".join(sorted(listed)).encode(), digest_size=8).hexdigest()
+        for group, listed in groups.items()
+    }
+
+
+def told_by(notes: Mapping[str, str], wanted: Mapping[Place, Part], objects: Mapping[Place, str]) -> dict[Place, Part]:
+    """What of that has been told already, by the notes of whoever told it."""
+    known = notes_of(wanted, objects)
+    return {place: part for place, part in wanted.items() if notes.get(group := _group(place)) == known[group]}
+
+
+def _group(place: Place) -> str:
+    return str(crc32("/".join(place).encode()) % _GROUPS)
 
 
 def status_path(place: Place) -> str:
