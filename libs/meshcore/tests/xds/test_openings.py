@@ -1,6 +1,7 @@
 """What streams begin with is read once for all that begin with the same, and nothing else is taken for the same."""
 
 import random
+import tracemalloc
 
 import pytest
 from envoy.config.core.v3 import base_pb2
@@ -151,12 +152,27 @@ def test_who_comes_with_what_it_is_to_have_holds_the_target_and_all_who_come_wit
     assert openings.holdings(CLUSTER_TYPE, {"a": versions["a"]}, target) == {"a": target["a"]}
 
 
-def test_holdings_are_bounded_by_their_names():
+@pytest.mark.parametrize(("names", "text"), [(10_000, ""), (4, "x" * 1_000_000)])
+def test_holdings_are_bounded_by_their_bytes(names, text):
     openings, target = Openings(), resources(a="1")
-    for number in range(300):
-        openings.holdings(CLUSTER_TYPE, {f"{number}-{at}": "v" for at in range(10_000)}, target)
-    assert openings._held <= 500_000
-    assert len(openings._holdings) <= 50
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            openings.holdings(CLUSTER_TYPE, {f"{number}-{at}{text}": "v" for at in range(names)}, target)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert openings._held <= 96 << 20
+    assert kept < 110 << 20
+    assert openings._holdings
+    openings.forget()
+    assert openings._held == 0
+
+
+def test_what_alone_is_too_large_to_be_remembered_is_made_each_time():
+    openings, target = Openings(), resources(a="1")
+    assert openings.holdings(CLUSTER_TYPE, {"x" * (30 << 20): "1"}, target)
+    assert not openings._holdings
 
 
 def test_equal_subscriptions_are_one_while_somebody_has_it():

@@ -23,6 +23,7 @@ from meshcore.xds.secret_book import SecretState
 from meshcore.xds.session import AdsSession
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, SECRET_TYPE
 from pilot.adapters import telemetry
+from pilot.core import tenants
 from pilot.core.admission import AT_ONCE
 
 SECRET = "kubernetes://cert"
@@ -227,6 +228,20 @@ async def test_attack_42_names_and_types_that_come_bit_by_bit_are_counted_togeth
             await greedy.ask(f"type.googleapis.com/odd.{number}", ["a"])
         assert (await ended_with(greedy))[0] in TOO_MUCH
     assert refused_for_too_much() == before + 2
+
+
+async def test_attack_42_names_that_do_not_exist_are_counted_over_all_streams_of_a_client(mesh, monkeypatch):
+    monkeypatch.setattr(tenants, "MOST_BURDEN", 1 << 20)
+    many = [f"x{number}" for number in range(2000)]
+    async with AdsClient(mesh.plaintext, node("a", "shop"), types=[CLUSTER_TYPE]) as first:
+        await first.ask(ENDPOINT_TYPE, many)
+        await first.until(lambda: any(one.type_url == ENDPOINT_TYPE for one in first.responses))
+        async with AdsClient(mesh.plaintext, node("b", "shop"), types=[CLUSTER_TYPE]) as second:
+            await second.ask(ENDPOINT_TYPE, [f"y{name}" for name in many])
+            code, detail = await ended_with(second)
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "1 MiB" in detail
+        await is_served(mesh, first, "reviews")
 
 
 async def test_attack_42_a_message_beyond_all_measure_ends_the_stream(mesh):

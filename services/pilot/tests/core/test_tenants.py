@@ -6,7 +6,7 @@ from meshcore.xds import delta
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
 from pilot.core.node import parse_node
-from pilot.core.tenants import Tenants, client_of
+from pilot.core.tenants import MOST_BURDEN, Tenants, client_of
 
 TOO_MUCH = ErrorCode.RESOURCE_EXHAUSTED
 SHOP, BANK = "spiffe://cluster.local/ns/shop/sa/a", "spiffe://cluster.local/ns/shop/sa/b"
@@ -78,3 +78,18 @@ def test_nothing_is_kept_of_who_has_gone():
     clients.disconnect(clients.connect("1.1.0"))
     assert not clients.tenants._joined
     assert clients.connect("1.2.0") is not TOO_MUCH
+
+
+def test_what_is_kept_for_the_streams_of_a_client_is_bounded_together():
+    clients = Clients(classes=0)
+    one, two, other = clients.connect("1.1.0"), clients.connect("1.1.0"), clients.connect("1.1.0", BANK)
+    clients.tenants.burdened(one, MOST_BURDEN // 2)
+    clients.tenants.burdened(two, MOST_BURDEN // 2)
+    with pytest.raises(MeshError) as caught:
+        clients.tenants.burdened(one, MOST_BURDEN // 2 + 1)
+    assert caught.value.code is TOO_MUCH
+    clients.tenants.burdened(two, MOST_BURDEN // 2 - 10)
+    clients.tenants.burdened(other, MOST_BURDEN)
+    for stream in (one, two, other):
+        clients.disconnect(stream)
+    assert not clients.tenants._burdens

@@ -10,12 +10,17 @@ from meshcore.xds.channel import Channel
 from meshcore.xds.effects import Close
 from meshcore.xds.request import Request, Wish
 from meshcore.xds.resource import Resources
+from meshcore.xds.types import SHORT_NAMES
 
 MOST_NAMES = 100_000
 """Names that a stream may want, of all types together, and that one request may list."""
 MOST_STRANGE = 10_000
 """Names of one type that a client may ask for or say that it holds beyond twice what there is for it. As many may have
 gone at once, with its clusters still to be taken from it."""
+_FEW_STRANGE = 1_000
+"""The same for types that Pilot does not serve."""
+_EACH = 350
+"""Bytes of a name that does not exist, besides its text: in what is wanted, and in what is held, as absent."""
 MOST_TYPES = 16
 """Types of one stream; Envoy and gRPC know fewer than ten."""
 
@@ -36,16 +41,28 @@ def refuse_wish(wish: Wish, type_url: str, channels: Mapping[str, Channel], targ
 
     Names that it had asked for before are not held against it: what there is may have become less since.
     """
+    allowed = 2 * len(target) + (MOST_STRANGE if type_url in SHORT_NAMES else _FEW_STRANGE)
+    if len(wish.held) > allowed and len(wish.held.keys() - target.keys()) > allowed:
+        return _too_much(f"of one type a client may hold {allowed} resources at most that do not exist")
     wanted, before = wish.subscription.names, channels[type_url].subscription.names
     if wanted is before or len(wanted) < len(before):
         return None
     others = sum(len(channel.subscription.names) for channel in channels.values()) - len(before)
     if len(wanted) + others > MOST_NAMES:
         return _too_much(f"a stream may want {MOST_NAMES} names at most")
-    allowed = 2 * len(target) + MOST_STRANGE
     if len(wanted) > allowed and len(strange := wanted - target.keys()) > allowed and not strange <= before:
         return _too_much(f"of one type a stream may want {allowed} names at most that do not exist, not {len(strange)}")
     return None
+
+
+def burden(wish: Wish, held: Resources, target: Resources) -> int:
+    """Bytes, about, that are kept of a type for this client alone: names and versions of what does not exist. `held` is
+    what the client holds: most come with the target itself."""
+    strange = wish.subscription.names - target.keys()
+    kept = _EACH * len(strange) + sum(map(len, strange))
+    if wish.held and held is not target and (gone := wish.held.keys() - target.keys()):
+        kept += _EACH * len(gone) + sum(map(len, gone)) + sum(len(wish.held[name]) for name in gone)
+    return kept
 
 
 def _too_much(detail: str) -> Close:

@@ -48,6 +48,8 @@ class Channel:
     """The newest change (target) of which nothing was left to be sent."""
     acknowledged_change: int = 0
     """The newest change whose message of this type was ACKed, or that needed none."""
+    burden: int = 0
+    """Bytes, about, that are kept of what does not exist, because the client asks for it or came with it."""
     settled_on: Resources | None = field(default=None, repr=False)
     """The target that nothing was left to be sent of, as long as nothing else has changed."""
     rejection: Rejection | None = None

@@ -185,9 +185,9 @@ class Frames:
             known.turn = self._turn
             return known.move
         made = plan(type_url, held, target, subscription, force, keep)
-        cost = _MOVE_COST + 64 * len(made.sends) + _kept_alive(held, made)
+        cost = _MOVE_COST + 64 * len(made.sends) + sum(map(len, made.removed)) + _kept_alive(held, made)
         if made.after is not held and made.after is not target:
-            cost += _NAME_COST * len(made.after)
+            cost += _NAME_COST * len(made.after) + sum(map(len, made.after))
         self._moves[key] = _Kept(made, held, target, cost, self._turn)
         self._to.setdefault(id(target), set()).add(key)
         self._spend(cost)

@@ -24,8 +24,8 @@ _PER_VERSION = 384
 """Bytes of memory besides those that came: names with their text, and versions both by name and in the message."""
 _ALIKE = 8
 """Requests of one length that another one is compared with."""
-_MOST_HELD = 500_000
-"""Names of what clients hold that is remembered together."""
+_MOST_HELD = 96 << 20
+"""Bytes of what clients hold that is remembered together, about."""
 _HOLDINGS = 512
 _FEW = 32
 
@@ -65,6 +65,8 @@ class _Held:
     versions: Mapping[str, str]
     target: Resources
     made: Resources
+    cost: int
+    """Bytes, about."""
 
 
 class Openings:
@@ -177,18 +179,24 @@ class Openings:
             else:
                 named = {name: _holding(type_url, name, version, known(name)) for name, version in versions.items()}
                 made = MappingProxyType(named)
-                self._hold(by_content, _Held(versions, target, made))
+                self._hold(by_content, versions, target, made, _PER_VERSION)
         if by_object is not None:
             # Versions and target are kept with it: their ids stay theirs.
-            self._hold(by_object, _Held(versions, target, made))
+            self._hold(by_object, versions, target, made, _PER_NAME)
         return made
 
-    def _hold(self, key: tuple[object, ...], held: _Held) -> None:
-        self._holdings[key] = held
-        self._held += len(held.versions)
+    def _hold(
+        self, key: tuple[object, ...], versions: Mapping[str, str], target: Resources, made: Resources, each: int
+    ) -> None:
+        """`each` are the bytes that an entry takes besides its text."""
+        cost = each * len(versions) + sum(map(len, versions)) + sum(map(len, versions.values()))
+        if cost > _MOST_HELD // 4:
+            return
+        self._holdings[key] = _Held(versions, target, made, cost)
+        self._held += cost
         while len(self._holdings) > _HOLDINGS or self._held > _MOST_HELD:
             _, old = self._holdings.popitem(last=False)
-            self._held -= len(old.versions)
+            self._held -= old.cost
 
 
 def _cost(request: Request, size: int) -> int:

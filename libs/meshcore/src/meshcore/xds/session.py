@@ -21,7 +21,7 @@ Invariants, each proved in tests/xds/test_session_machine.py:
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from meshcore.xds.bounds import refuse_request, refuse_wish
+from meshcore.xds.bounds import burden, refuse_request, refuse_wish
 from meshcore.xds.channel import Channel, Flight
 from meshcore.xds.effects import Acked, Effect, Expired, Nacked, Send
 from meshcore.xds.frames import Frames, Transition, is_move
@@ -98,6 +98,8 @@ class AdsSession:
         self._has_target = False
         self._revision = 0
         self._change = 0
+        self.burden = 0
+        """Bytes, about, that are kept for this client of what does not exist."""
         self._warming_until: float | None = None
 
     @property
@@ -170,7 +172,12 @@ class AdsSession:
             target = self._target.of_type(request.type_url)
             if (refused := refuse_wish(wish, request.type_url, self._channels, target)) is not None:
                 return (*effects, refused)
+            other = channel.burden or wish.held or wish.subscription is not channel.subscription
             self._apply(channel, wish, now)
+            if other:
+                self.burden -= channel.burden
+                channel.burden = burden(wish, channel.held, target)
+                self.burden += channel.burden
         effects += self._flush(now)
         return tuple(effects)
 

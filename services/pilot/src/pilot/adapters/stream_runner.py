@@ -232,6 +232,8 @@ class StreamRunner:
         """See how far the session has come, all of its effects being carried out."""
         self._hub.written(self._stream)
         stream, receipts, session = self._stream, self._hub.engine.receipts, self._stream.session
+        if session.burden != stream.burden:
+            self._hub.tenants.burdened(stream, session.burden)
         spent = stream.pace.spent(time.monotonic())
         moved = receipts.settled(stream.number, session.settled_revision, time.time(), spent)
         if session.settled:

@@ -31,6 +31,8 @@ class Stream:
     """Whether it has had its first complete config."""
     pushed_at: float | None = None
     """When the oldest reason of the last push came up, until that push has been acknowledged."""
+    burden: int = 0
+    """What its client is charged for it (`pilot.core.tenants`)."""
     pace: Pace = field(default_factory=Pace)
     """What that push waits for."""
 

@@ -12,6 +12,9 @@ from meshcore.errors import ErrorCode, MeshError
 
 from pilot.core.stream import Stream
 
+MOST_BURDEN = 256 << 20
+"""Bytes, about, that are kept for all streams of one client of names that do not exist."""
+
 
 class Tenants:
     """The clients of one process. 0 bounds nothing."""
@@ -21,6 +24,7 @@ class Tenants:
         self._most_classes = classes
         self._open: Counter[str] = Counter()
         self._joined: dict[str, dict[int, Stream]] = {}
+        self._burdens: Counter[str] = Counter()
 
     @contextlib.contextmanager
     def stream(self, client: str) -> Iterator[None]:
@@ -49,8 +53,21 @@ class Tenants:
                 raise _too_much(client, what, "PILOT_CLASSES_PER_IDENTITY")
         self._joined.setdefault(client, joined)[stream.number] = stream
 
+    def burdened(self, stream: Stream, burden: int) -> None:
+        """So many bytes are kept for the stream of what does not exist; RESOURCE_EXHAUSTED when that is too much for
+        its client."""
+        client = client_of(stream.proxy.identity, stream.address)
+        self._burdens[client] += burden - stream.burden
+        grown, stream.burden = burden > stream.burden, burden
+        if not self._burdens[client]:
+            del self._burdens[client]
+        elif grown and self._burdens[client] > MOST_BURDEN:
+            detail = f"{client} asks for more names that do not exist than fit into {MOST_BURDEN >> 20} MiB"
+            raise MeshError(ErrorCode.RESOURCE_EXHAUSTED, detail)
+
     def leave(self, stream: Stream) -> None:
         """The stream has ended."""
+        self.burdened(stream, 0)
         client = client_of(stream.proxy.identity, stream.address)
         joined = self._joined.get(client, {})
         joined.pop(stream.number, None)
