@@ -3,6 +3,8 @@
 server.py    listens, keeps time, stops
 bounds.py    what clients may have
 service.py   what connections share
+secured.py   TLS of a connection
+handshakes.py  whose handshake goes on next
 served.py    a connection, between HTTP/2 (`meshcore.http2`) and calls
 turns.py     whose call is begun next
 calls.py     a call as its handler sees it

@@ -31,7 +31,7 @@ class Served(asyncio.Protocol):
     """A client's connection, after its TLS handshake if there is one."""
 
     __slots__ = (
-        *("_calls", "_connection", "_encrypted", "_greeted", "_known", "_paused", "_peer", "_ready", "_roomless"),
+        *("_calls", "_connection", "_greeted", "_known", "_paused", "_peer", "_ready", "_roomless"),
         *("_seen", "_service", "_silent", "_stalled", "_transport", "held"),
     )
 
@@ -47,18 +47,16 @@ class Served(asyncio.Protocol):
         self.held = 0
         """Bytes of messages that lie here."""
         self._silent = self._stalled = self._seen = 0
-        self._greeted = self._paused = self._encrypted = False
+        self._greeted = self._paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """There is somebody."""
         self._transport = cast(asyncio.Transport, transport)
-        if self._service.full:
-            _log.warning("connection refused", connections=self._service.bounds.connections)
+        if not self._service.has_room():
             self._transport.abort()
             return
-        secured = transport.get_extra_info("ssl_object")
-        self._encrypted = secured is not None
-        self._peer = Peer(address_of(transport.get_extra_info("peername")), verified_chain(secured))
+        shown = verified_chain(transport.get_extra_info("ssl_object"))
+        self._peer = Peer(address_of(transport.get_extra_info("peername")), shown)
         self._transport.set_write_buffer_limits(high=AT_ONCE)
         self._service.joined(self)
         self._flush()
@@ -124,9 +122,6 @@ class Served(asyncio.Protocol):
             output = connection.take_output()
             if len(output) == 1:
                 transport.write(output[0])
-            elif self._encrypted:
-                # Each piece by itself would be a record of TLS.
-                transport.write(b"".join(output))
             else:
                 transport.writelines(output)
             if connection.waits:

@@ -4,16 +4,17 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 
 from meshcore.grpc_server.bounds import Bounds
 from meshcore.grpc_server.calls import Handler
+from meshcore.grpc_server.secured import SecurePort
 from meshcore.grpc_server.served import Served
 from meshcore.grpc_server.service import Service
 from meshcore.runtime import tasks
 
-HANDSHAKE_TIMEOUT = 10
 FAREWELL = 1
-"""Seconds for a handshake; that connections get to be gone at a stop."""
+"""Seconds that connections get to be gone at a stop."""
 _BACKLOG = 4096
 """Connections that wait to be accepted: as many as come back at once when a server is started again."""
 
@@ -34,16 +35,10 @@ async def serving(
     have `bounds.grace` seconds.
     """
     service = Service(handlers, bounds)
-    if context is not None:
-        context.set_alpn_protocols(["h2"])
+    serve = partial(Served, service)
+    secure = None if context is None else SecurePort(context, service, serve)
     server = await asyncio.get_running_loop().create_server(
-        lambda: Served(service),
-        host,
-        port,
-        ssl=context,
-        ssl_handshake_timeout=None if context is None else HANDSHAKE_TIMEOUT,
-        backlog=_BACKLOG,
-        reuse_port=reuse_port,
+        secure or serve, host, port, backlog=_BACKLOG, reuse_port=reuse_port
     )
     try:
         async with tasks.background(_keep_time(service), name="grpc clock"):
@@ -52,6 +47,8 @@ async def serving(
             await _let_finish(service)
     finally:
         server.close()
+        if secure is not None:
+            secure.drop_unfinished()
         await _close_all(service)
         await server.wait_closed()
 

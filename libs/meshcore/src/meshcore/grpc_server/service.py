@@ -4,12 +4,16 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import structlog
+
 from meshcore.grpc_server.bounds import Bounds
 from meshcore.grpc_server.calls import Call, Handler, Streaming
 from meshcore.grpc_server.turns import Turns
 
 if TYPE_CHECKING:
     from meshcore.grpc_server.served import Served
+
+_log = structlog.get_logger("grpc")
 
 
 class Service:
@@ -30,10 +34,12 @@ class Service:
     def __iter__(self) -> "Iterator[Served]":
         return iter(tuple(self._connections))
 
-    @property
-    def full(self) -> bool:
-        """Whether there are as many connections as may be."""
-        return len(self._connections) >= self.bounds.connections
+    def has_room(self) -> bool:
+        """Whether there may be one connection more."""
+        if len(self._connections) < self.bounds.connections:
+            return True
+        _log.warning("connection refused", connections=self.bounds.connections)
+        return False
 
     def joined(self, one: "Served") -> None:
         """A connection stands."""

@@ -22,6 +22,8 @@ def ssl_server_context(
     def make(current: ServiceIdentity) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # Of TLS 1.2: a client could have a handshake made again and again.
+        context.options |= ssl.OP_NO_RENEGOTIATION
         context.verify_mode = _VERIFY[client_certificates]
         if client_certificates != "none":
             # A ticket has the client's certificate in it: to make two of them is a quarter of a handshake, and those
