@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,18 @@ class Mesh:
     def kill_pilot(self) -> None:
         """At once; the supervisor starts it again."""
         os.kill(self.pid(), signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def away(self, *names: str) -> Iterator[None]:
+        """These services stand still: who connects to them is not answered, and nobody starts them again."""
+        pids = [self.pid(name) for name in names]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def pilot_after(self, pid: int, seconds: float = 60) -> Spent:
         """The Pilot that follows the one of this pid, as soon as it runs."""

@@ -26,6 +26,8 @@ WORDS = {
 }
 """Changes, as the table calls them."""
 DETAILS = {
+    "alone_start_seconds": "start with NATS and Galley away: to the first ACK (s)",
+    "alone_start_cpu_seconds": "processor time of it (s)",
     "connect_seconds": "1,000 proxies connect: last ACK (s)",
     "connect_streams_per_second": "streams a second meanwhile",
     "connect_cpu_milliseconds_per_stream": "Pilot's processor time for a stream (ms)",
@@ -43,6 +45,8 @@ DETAILS = {
     "envoys_endpoint_commit_to_ack_milliseconds": "one endpoint changes with them: commit to the last ACK (ms)",
     "envoys_virtual_service_commit_to_ack_milliseconds": "a VirtualService is edited with them (ms)",
     "envoys_rejects": "refusals",
+    "workers_alone_start_seconds": "two workers: start with NATS and Galley away (s)",
+    "workers_alone_start_cpu_seconds": "two workers: processor time of it (s)",
     "workers_connect_seconds": "two workers: 1,000 proxies connect (s)",
     "workers_endpoint_last_p99_milliseconds": "two workers: one endpoint changes, p99 of the last ACK (ms)",
     "workers_sustained_pushes_per_second": "two workers: proxy updates a second",

@@ -18,7 +18,7 @@ from bench.scale.proxies import Proxies, proxies_of
 def cold_start(mesh: Mesh, clients: Proxies, profile: Profile, certificates: Path | None) -> Figures:
     """With a process of one impatient proxy."""
     with proxies_of(clients.target, 1, certificates, "--longest-pause", "0.01") as single:
-        return storms.cold_start(mesh, single)
+        return {**storms.cold_start(mesh, single), **storms.alone_start(mesh, single)}
 
 
 def changes(mesh: Mesh, clients: Proxies, profile: Profile, _: Path | None) -> Figures:
@@ -67,9 +67,9 @@ def envoys(mesh: Mesh, clients: Proxies, profile: Profile, _: Path | None) -> Fi
     return {f"envoys_{name}": value for name, value in figures.items()}
 
 
-def workers(mesh: Mesh, clients: Proxies, profile: Profile, _: Path | None) -> Figures:
+def workers(mesh: Mesh, clients: Proxies, profile: Profile, certificates: Path | None) -> Figures:
     """What several processes on one port bear."""
-    figures = storms.connect(mesh, clients, profile.proxies)
+    figures = cold_start(mesh, clients, profile, certificates) | storms.connect(mesh, clients, profile.proxies)
     figures |= measure_kind(mesh, clients, "endpoint", profile.turns)
     figures |= measure_rate(mesh, clients, profile.seconds, profile.proxies)
     return {f"workers_{name}": value for name, value in figures.items()}

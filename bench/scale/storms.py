@@ -1,5 +1,5 @@
 """Many at once: proxies that connect, that come back after Pilot was killed, that are there and are sent nothing; and
-the first proxy of a Pilot that has just been started."""
+the first proxy of a Pilot that has just been started, with NATS and Galley and without them."""
 
 from __future__ import annotations
 
@@ -66,6 +66,17 @@ def reconnect(mesh: Mesh, clients: Proxies, proxies: int) -> Figures:
 def cold_start(mesh: Mesh, clients: Proxies) -> Figures:
     """Pilot is killed while nobody is connected, and one proxy with empty hands waits for the next one: until it has
     everything. It tries every few milliseconds (`clients` is a process of its own)."""
+    return {f"cold_start_{name}": value for name, value in _first_after_start(mesh, clients).items()}
+
+
+def alone_start(mesh: Mesh, clients: Proxies) -> Figures:
+    """The same while NATS and Galley are away: Pilot has nothing but its copy on disk."""
+    clients.ask("proxies", 0)
+    with mesh.away("nats", "galley"):
+        return {f"alone_start_{name}": value for name, value in _first_after_start(mesh, clients).items()}
+
+
+def _first_after_start(mesh: Mesh, clients: Proxies) -> Figures:
     clients.ask("proxies", 0)
     pid = mesh.pid()
     began = time.monotonic()
@@ -74,9 +85,9 @@ def cold_start(mesh: Mesh, clients: Proxies) -> Figures:
     started = mesh.pilot_after(pid).started()
     found = clients.complete(1, WAIT)
     return {
-        "cold_start_seconds": found["last"] - started,
-        "cold_start_after_kill_seconds": found["last"] - began,
-        "cold_start_cpu_seconds": mesh.pilot().cpu_seconds(),
+        "seconds": found["last"] - started,
+        "after_kill_seconds": found["last"] - began,
+        "cpu_seconds": mesh.pilot().cpu_seconds(),
     }
 
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from meshcore.runtime import Runtime, run
+from pydantic import ValidationError
 
 from pilot.adapters import telemetry
+from pilot.adapters.first_workers import FirstWorkers, fork_workers
 from pilot.adapters.own_identity import start_identity
 from pilot.adapters.serving import start_parent, start_serving
 from pilot.core.compiler import CompileCache, Refreshing, compile_resources
@@ -15,12 +17,12 @@ from pilot.core.impact import affects
 from pilot.settings import PilotSettings
 
 
-async def build(runtime: Runtime[PilotSettings]) -> None:
-    """Start what this process is: a whole Pilot, a worker of one, or the parent of workers."""
+async def build(runtime: Runtime[PilotSettings], first: FirstWorkers | None) -> None:
+    """Start what this process is: a whole Pilot, a worker of one, or the parent of the workers that run already."""
     settings = runtime.settings
     identity = start_identity(runtime)
-    if settings.workers > 1 and settings.worker < 0:
-        source = await start_parent(runtime)
+    if first is not None:
+        source = await start_parent(runtime, first)
     else:
         memos = CompileCache()
         telemetry.MEMO_HITS.set_function(lambda: memos.hits)
@@ -44,7 +46,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         at = arguments.index("--workers")
         os.environ["PILOT_WORKERS"] = "".join(arguments[at + 1 : at + 2])
         del arguments[at : at + 2]
-    return run(PilotSettings, build, arguments)
+    first = fork_workers(workers) if not arguments and (workers := _workers_to_fork()) else None
+    try:
+        return run(PilotSettings, partial(build, first=first), arguments)
+    finally:
+        if first is not None:
+            first.remove()
+
+
+def _workers_to_fork() -> int:
+    """How many workers this process is the parent of."""
+    try:
+        settings = PilotSettings()
+    except ValidationError:
+        return 0  # `run` says what is wrong
+    return settings.workers if settings.workers > 1 and settings.worker < 0 else 0
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@ from meshcore.distribution.events import Change, ChangeSet, FullState
 from meshcore.distribution.keys import Key, kv_key
 from meshcore.distribution.records import make_record
 from meshcore.runtime import tasks
+from meshcore.testing.ads_client import AdsClient, node
 from meshcore.testing.key_server import key_server
 from meshcore.xds import delta
+from meshcore.xds.types import LISTENER_TYPE
 from pilot.adapters.hub import Hub
 from pilot.adapters.issuer_fetch import IssuerFetch, client_context
 from pilot.adapters.issuer_key_source import KEPT_FOR, IssuerKeySource
@@ -178,12 +180,34 @@ async def test_a_policy_waits_for_the_first_try_of_its_keys_and_nobody_else_does
         pilot.policy({"issuer": source.issuer, "jwksUri": source.uri})
         pilot.policy({"issuer": "inline.test", "jwks": key_set("a")}, namespace="books", name="q")
         assert pilot.hub.engine.release_pushes() == [outside.number]
-        assert pilot.keys.awaited == {source}
-        assert not await pilot.keys.settled(0.05)
+        assert await pilot.hub.keys_tried(outside, 0)
+        assert not await pilot.hub.keys_tried(inside, 0.05)
         gate.set()
-        assert await pilot.keys.settled(10)
+        assert await pilot.hub.keys_tried(inside, 10)
         assert pilot.hub.engine.release_pushes() == [inside.number]
         assert source in pilot.known.sets
+
+
+async def test_a_workload_connects_in_vain_until_its_keys_were_tried_and_others_do_not_wait(serve_mesh):
+    """It would be given a policy without keys, and refuse the tokens that it takes now."""
+    source = KeySource("bank.test", "https://bank.test/keys")
+    policy = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "RequestAuthentication",
+        "metadata": {"name": "p", "namespace": "shop"},
+        "spec": {"jwtRules": [{"issuer": source.issuer, "jwksUri": source.uri}]},
+    }
+    key = Key("security.istio.io", "requestauthentications", "shop", "p")
+    async with serve_mesh() as mesh:
+        mesh.hub.engine.key_demand.is_served = True
+        record = make_record(kv_key(*key), "s", 2, policy, "", NOW)
+        mesh.hub.take_changes(ChangeSet("s", 2, 1, "", NOW, (Change(key, record, None),)))
+        async with AdsClient(mesh.plaintext, node("inside", "shop")) as inside:
+            async with AdsClient(mesh.plaintext, node("outside", "books")) as outside:
+                await outside.until(lambda: outside.names(LISTENER_TYPE))
+            assert not inside.responses
+            mesh.hub.take_keys(mesh.hub.engine.snapshot.keys.failing({source: "not there"}))
+            await inside.until(lambda: inside.names(LISTENER_TYPE))
 
 
 async def test_a_policy_waits_no_longer_when_the_first_try_failed(issuers):
@@ -194,7 +218,7 @@ async def test_a_policy_waits_no_longer_when_the_first_try_failed(issuers):
     async with tasks.background(pilot.keys.run(), name="keys"):
         pilot.policy({"issuer": "bank.test", "jwksUri": f"{issuers.url}/bank"})
         assert pilot.hub.engine.release_pushes() == []
-        assert await pilot.keys.settled(10)
+        assert await pilot.hub.keys_tried(stream, 10)
         assert pilot.hub.engine.release_pushes() == [stream.number]
 
 
@@ -211,7 +235,7 @@ async def test_keys_outlive_a_restart_while_the_issuer_is_away(issuers, tmp_path
     assert second.known.sets == {source: key_set("bank")}
     second.start()
     second.policy({"issuer": source.issuer, "jwksUri": source.uri})
-    assert await second.keys.settled(0)
+    assert await second.hub.keys_tried(second.connect(), 0)
     async with tasks.background(second.keys.run(), name="keys"):
         await second.until(lambda: source in second.known.faults)
         assert second.known.sets[source] == key_set("bank")

@@ -6,10 +6,16 @@ import json
 import os
 import signal
 import sys
+from datetime import UTC, datetime
 
 import httpx
 import psutil
 import pytest
+from meshcore.bus.last_copy import read_last_copy, write_last_copy
+from meshcore.distribution.digest import SetDigest
+from meshcore.distribution.keys import kv_key
+from meshcore.distribution.records import make_record
+from meshcore.distribution.state_copy import StateCopy
 from meshcore.http.callers import Role
 from meshcore.http.tokens import token_entry
 from meshcore.testing.addresses import claim
@@ -31,6 +37,23 @@ GROUP = {
     "metadata": {"name": "reviews", "namespace": "shop"},
     "spec": {"metadata": {"labels": {"app": "reviews"}}, "template": {"serviceAccount": "default"}},
 }
+
+
+NOBODY = "nats://127.0.0.1:1"
+
+
+def other_service(name):
+    return {**SERVICE, "metadata": {"name": name, "namespace": "shop"}}
+
+
+def state_of(services):
+    """A whole state for the disk."""
+    now, total, records = datetime.now(UTC), SetDigest(), {}
+    for document in services:
+        key = kv_key("", "services", "shop", document["metadata"]["name"])
+        records[key] = make_record(key, "store", 1, document, "", now)
+        total.add(records[key].digest)
+    return StateCopy("store", 1, 1, str(total), records)
 
 
 class PilotProcess:
@@ -154,15 +177,86 @@ async def test_two_workers_share_the_port_and_answer_as_one(galley, process, wor
             await agent.until(lambda: any(r.type_url == HEALTH_TYPE for r in agent.responses), seconds=4)
             assert all(client.addresses(CLUSTER) == set() for client in clients)
 
-        victim = min(running.children())
-        os.kill(victim, signal.SIGKILL)
-        await reached(lambda: any(client.ended for client in clients))
-        ended = {f"p{number}.shop" for number, client in enumerate(clients) if client.ended}
-        assert len({held[proxy] for proxy in ended}) == 1
-        assert len(ended) < 8
+
+async def test_clients_of_a_dead_worker_come_back_on_another_and_the_others_are_served_meanwhile(
+    galley, process, workload_credentials, reached
+):
+    await galley.publish(SERVICE)
+    running = await process("pilot-1", "--workers", "2")
+    children = set(running.children())
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def connected(name, resume=None):
+            client = AdsClient(running.secure, node(name, "shop"), workload_credentials(), resume=resume)
+            await stack.enter_async_context(client)
+            return client
+
+        async def holders():
+            return {row["proxy"].partition(".")[0]: row["pilot"] for row in await running.get("/debug/syncz")}
+
+        clients = {f"p{number}": await connected(f"p{number}") for number in range(8)}
+        for client in clients.values():
+            await client.until(lambda client=client: CLUSTER in client.names(CLUSTER_TYPE))
+        before = await holders()
+        assert set(before.values()) == {"pilot-1/w0", "pilot-1/w1"}
+
+        os.kill(min(children), signal.SIGKILL)
+        await reached(lambda: any(client.ended for client in clients.values()))
+        dead = before[next(name for name, client in clients.items() if client.ended)]
+        theirs = {name for name, holder in before.items() if holder == dead}
+        await reached(lambda: all(clients[name].ended for name in theirs))
+        for name in theirs:
+            clients[name] = await connected(name, clients[name].held)
+        await galley.publish(other_service("ratings"))
+        for client in clients.values():
+            await client.until(
+                lambda client=client: CLUSTER.replace("reviews", "ratings") in client.names(CLUSTER_TYPE)
+            )
+        assert not any(client.ended for client in clients.values())
+        assert {(await holders())[name] for name in theirs} == set(before.values()) - {dead}
+        assert dead not in (await holders()).values()
+
         await running.wait_ready()
-        async with AdsClient(running.secure, node("again", "shop"), workload_credentials()) as again:
-            await again.until(lambda: CLUSTER in again.names(CLUSTER_TYPE))
+        assert len(set(running.children()) - children) == 1
+        async with asyncio.timeout(20):
+            # Which of the processes a new connection comes to is the kernel's choice.
+            while dead not in (await holders()).values():
+                await connected(f"new-{len(await holders())}")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_with_nats_and_galley_away_a_mesh_of_a_thousand_services_is_served_from_the_copy_on_disk(
+    process, tmp_path, workload_credentials, workers
+):
+    copy = tmp_path / "pilot-1-state" / "config.copy"
+    write_last_copy(copy, state_of(other_service(f"service-{number}") for number in range(1000)))
+    running = await process("pilot-1", "--workers", workers, PILOT_NATS_URL=NOBODY)
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(8):
+            client = AdsClient(running.secure, node(f"p{number}", "shop"), workload_credentials())
+            await stack.enter_async_context(client)
+            await client.until(lambda client=client: len(client.names(CLUSTER_TYPE)) >= 1000)
+            assert {f"outbound|80||service-{n}.shop.svc.cluster.local" for n in range(1000)} <= client.names(
+                CLUSTER_TYPE
+            )
+        assert len({row["pilot"] for row in await running.get("/debug/syncz")}) == int(workers)
+    assert [path.name for path in copy.parent.iterdir()] == ["config.copy"]
+
+
+async def test_what_several_workers_kept_serves_a_pilot_of_another_number_of_them(
+    galley, process, tmp_path, workload_credentials, reached
+):
+    await galley.publish(SERVICE)
+    running = await process("pilot-1", "--workers", "2")
+    state = tmp_path / "pilot-1-state"
+    await reached((state / "config.copy").exists)
+    revision = await galley.publish(other_service("ratings"))
+    await reached(lambda: read_last_copy(state / "config.copy").revision == revision)
+    await running.end()
+    assert {path.name for path in state.iterdir()} <= {"config.copy", "registered.json"}
+    alone = await process("pilot-1", PILOT_NATS_URL=NOBODY)
+    async with AdsClient(alone.secure, node("p", "shop"), workload_credentials()) as client:
+        await client.until(lambda: {CLUSTER, CLUSTER.replace("reviews", "ratings")} <= client.names(CLUSTER_TYPE))
 
 
 async def test_a_killed_pilot_de_registers_nobody_when_it_is_back(galley, process, workload_credentials):

@@ -15,12 +15,13 @@ KEYS_CONDITION = "token-keys"
 
 
 def start_call_proofs(
-    runtime: Runtime[Any], identity: LiveIdentity, galley_token: Path, copy: str, *, needed: bool
+    runtime: Runtime[Any], identity: LiveIdentity, galley_token: Path, copy: str, *, needed: bool, keeps: bool = True
 ) -> CallProofs:
     """The proofs of this service; keys of the token issuer are fetched for as long as it runs.
 
     With `needed` it is not ready before it has some: from its copy on disk, or from the issuer. `galley_token` opens
-    discovery where no setting says otherwise; `copy` is the name of the file of keys in the state directory.
+    discovery where no setting says otherwise; `copy` is the name of the file of keys in the state directory, which one
+    of the processes that share it `keeps`.
     """
     settings: ProofSettings = runtime.settings
     reviewers = TokenReviewers.of_files(
@@ -41,7 +42,7 @@ def start_call_proofs(
             jwks_url=settings.token_jwks_url,
             token_file=settings.token_file or galley_token,
         )
-        keys = TokenKeys(source, None if settings.state_dir is None else settings.state_dir / copy)
+        keys = TokenKeys(source, None if settings.state_dir is None else settings.state_dir / copy, keeps=keeps)
         runtime.spawn("token keys", keys.run)
         if needed:
             _expect(runtime, keys)

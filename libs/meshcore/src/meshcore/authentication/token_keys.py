@@ -121,9 +121,9 @@ def parse_keys(document: str) -> Mapping[str, jwt.PyJWK]:
 class TokenKeys:
     """The cached keys; `run` keeps them fresh and belongs into the service's task group."""
 
-    def __init__(self, source: TokenIssuer, copy: Path | None) -> None:
+    def __init__(self, source: TokenIssuer, copy: Path | None, *, keeps: bool = True) -> None:
         self._source = source
-        self._copy = copy
+        self._copy = copy if keeps else None
         self._keys: Mapping[str, jwt.PyJWK] = {}
         self._refreshing = asyncio.Lock()
         self._last_for_unknown = -UNKNOWN_KEY_PAUSE

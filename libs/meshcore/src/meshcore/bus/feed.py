@@ -60,11 +60,13 @@ class FeedStatus:
 
 
 class ConfigFeed:
-    """One consumer's feed. `events()` is read by one task; `status()` by anybody."""
+    """One consumer's feed. `events()` is read by one task; `status()` by anybody. Of several processes that begin with
+    the same copy, one `keeps` it."""
 
-    def __init__(self, bus: Bus, last_copy: Path | None = None) -> None:
+    def __init__(self, bus: Bus, last_copy: Path | None = None, *, keeps: bool = True) -> None:
         self._bus = bus
         self._path = last_copy
+        self._keeps = keeps
         self._assembler = Assembler()
         self._shown: ConfigEvent | None = None
         self._from_disk = False
@@ -180,7 +182,7 @@ class ConfigFeed:
     async def _save(self, *, now: bool = False) -> None:
         """Write the last copy if it is due; the disk never holds up the feed for long."""
         loop = asyncio.get_running_loop()
-        if self._path is None or (not now and loop.time() - self._saved_at < SAVE_EVERY):
+        if self._path is None or not self._keeps or (not now and loop.time() - self._saved_at < SAVE_EVERY):
             return
         copy = self._assembler.copy()
         if copy is None or self._saved_revision == (copy.store, copy.revision):
@@ -190,7 +192,7 @@ class ConfigFeed:
 
     def _save_now(self) -> None:
         copy = self._assembler.copy()
-        if self._path is not None and copy is not None:
+        if self._path is not None and self._keeps and copy is not None:
             self._write(self._path, copy)
 
     def _write(self, path: Path, copy: StateCopy) -> None:

@@ -32,6 +32,9 @@ from pilot.settings import PilotSettings
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 _log = structlog.get_logger("ads")
 _FIRST_REQUEST_TIMEOUT = 10.0
+KEYS_WITHIN = 6.0
+"""Seconds that a new stream waits at most for the first try of the keys that its config needs: without them a workload
+would refuse good tokens, and one that has been here before has them."""
 _LONGEST_DETAIL = 1000
 """Characters of a refusal, which may quote the node: a client's gRPC library takes no status of more than 8 KiB."""
 _REFUSAL_PAUSE = 0.1
@@ -126,6 +129,7 @@ class AdsService:
             if self._registrations is not None:
                 await self._registrations.began(stream)
                 runner.on_health = lambda healthy: self._registrations_health(stream, healthy)
+            await self._hub.keys_tried(stream, KEYS_WITHIN)
             reason = await runner.run(opening, expires)
         finally:
             self._hub.disconnect(stream)

@@ -76,14 +76,22 @@ async def until_connected(bus: Bus) -> None:
 class EndpointsBucket:
     """This process's view of the bucket. `changed` is called after each change of the entries.
 
-    Heartbeats come all the time, so after `silence` seconds of nothing the watch is dead and made anew.
+    Heartbeats come all the time, so after `silence` seconds of nothing the watch is dead and made anew. Of several
+    processes that begin with the same copy, one `keeps` it.
     """
 
     def __init__(
-        self, bus: Bus, last_copy: Path | None, changed: Callable[[], None], *, silence: float = SILENCE
+        self,
+        bus: Bus,
+        last_copy: Path | None,
+        changed: Callable[[], None],
+        *,
+        silence: float = SILENCE,
+        keeps: bool = True,
     ) -> None:
         self._bus = bus
         self._path = last_copy
+        self._keeps = keeps
         self._changed = changed
         self._silence = silence
         self._held: dict[str, Held] = {}
@@ -198,7 +206,7 @@ class EndpointsBucket:
     async def save(self) -> None:
         """Write the last copy when something has changed since."""
         held = dict(self._held)
-        if self._path is None or held == self._saved:
+        if self._path is None or not self._keeps or held == self._saved:
             return
         self._saved = held
         body = msgspec.json.encode([held[key].entry for key in sorted(held)])

@@ -53,6 +53,7 @@ class Hub:
         self.keys_wanted = asyncio.Event()
         """Set when keys of other issuers may be needed than before."""
         self._keys: Mapping[KeySource, timedelta] = {}
+        self._keys_taken = asyncio.Event()
         self._secret_users: set[int] = set()
         self._rejected: frozenset[Diagnostic] = frozenset()
         self._shadowed: dict[ProxyClass, frozenset[str]] = {}
@@ -126,6 +127,19 @@ class Hub:
         """This is known of the keys of issuers now."""
         self.engine.take_keys(keys, time.monotonic())
         self._arrived.set()
+        self._keys_taken.set()
+        self._keys_taken = asyncio.Event()
+
+    async def keys_tried(self, stream: Stream, within: float) -> bool:
+        """Wait at most so many seconds until all keys that the config of a stream needs have been tried once."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while self._waits_for_keys(stream):
+                    await self._keys_taken.wait()
+        return not self._waits_for_keys(stream)
+
+    def _waits_for_keys(self, stream: Stream) -> bool:
+        return self.engine.key_demand.waiting(self.engine.snapshot)(stream.proxy_class)
 
     def target(self, stream: Stream) -> ResourceSet:
         """What a new stream is to have."""

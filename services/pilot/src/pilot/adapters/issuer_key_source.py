@@ -1,5 +1,5 @@
-"""Keeps the keys of JWT issuers fresh, in the background: config is never held up by an issuer for longer than the
-first try of its keys may take.
+"""Keeps the keys of JWT issuers fresh, in the background: an issuer never holds up the config of anybody but the
+workloads that take its tokens, nor theirs for longer than the first try of its keys may take.
 
 A new source is tried at once. After a success it is tried again every `PILOT_JWT_PUB_KEY_REFRESH_INTERVAL`; after a
 failure seven times in a row, then after a minute, and twice as long each time up to an hour (security.md §6). Older
@@ -48,7 +48,8 @@ class _Source:
 
 
 class IssuerKeySource:
-    """`run` belongs into the process's task group; `settled` is set once everything wanted has been tried."""
+    """`run` belongs into the process's task group. Of several processes that begin with the same copy, one `keeps`
+    it."""
 
     def __init__(
         self,
@@ -57,13 +58,15 @@ class IssuerKeySource:
         every: timedelta,
         copy: Path | None,
         clock: Callable[[], float] = time.time,
+        *,
+        keeps: bool = True,
     ) -> None:
         self._hub, self._fetch, self._every, self._copy, self._clock = hub, fetch, every.total_seconds(), copy, clock
+        self._keeps = keeps
         self._sources: dict[KeySource, _Source] = {}
         self._limit = asyncio.Semaphore(AT_ONCE)
         self._running: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
-        self._tried = asyncio.Event()
         self._saving = asyncio.Lock()
         hub.engine.key_demand.is_served = True
         self._load()
@@ -86,20 +89,6 @@ class IssuerKeySource:
     def fetching(self) -> int:
         """How many fetches are under way."""
         return len(self._running)
-
-    @property
-    def awaited(self) -> frozenset[KeySource]:
-        """What is wanted and was never tried."""
-        return self._hub.engine.key_demand.awaited(self._hub.engine.snapshot)
-
-    async def settled(self, within: float) -> bool:
-        """Whether everything that is wanted now was tried, waiting for it at most that many seconds."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within):
-                while self.awaited:
-                    self._tried.clear()
-                    await self._tried.wait()
-        return not self.awaited
 
     async def _something(self) -> None:
         wanted = tasks.create_task(self._hub.keys_wanted.wait(), name="keys wanted")
@@ -145,7 +134,6 @@ class IssuerKeySource:
             await self._save()
         finally:
             state.fetching = False
-            self._tried.set()
             self._wake.set()
 
     def _succeeded(self, source: KeySource, state: _Source, keys: str) -> None:
@@ -192,7 +180,7 @@ class IssuerKeySource:
         self._hub.take_keys(keys)
 
     async def _save(self) -> None:
-        if self._copy is None:
+        if self._copy is None or not self._keeps:
             return
         sets: Mapping[KeySource, str] = self._hub.engine.snapshot.keys.sets
         entries: list[dict[str, Any]] = [

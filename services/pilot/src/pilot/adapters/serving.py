@@ -2,6 +2,7 @@
 worker."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from meshcore.authentication.call_proofs import CallProofs
 from meshcore.authentication.composition import start_call_proofs
@@ -19,6 +20,7 @@ from pilot.adapters.control import control_server
 from pilot.adapters.debug_stream import DebugStream
 from pilot.adapters.endpoints_bucket import SILENCE, EndpointsBucket
 from pilot.adapters.entry_writer import EntryWriter
+from pilot.adapters.first_workers import FirstWorkers
 from pilot.adapters.galley_api import TOKEN_FILE
 from pilot.adapters.hub import Hub
 from pilot.adapters.issuer_fetch import IssuerFetch, client_context
@@ -41,8 +43,6 @@ from pilot.settings import PilotSettings
 
 NATS_USER_FILE = "nats-user.json"
 ROOT_FILE = "root-cert.pem"
-KEYS_WITHIN = 6.0
-"""Seconds that the ports stay closed at most for the first try of issuers' keys."""
 SPREAD_WITHIN = 5.0
 """Seconds that an agent waits at most for its workload to be out of everybody's sight."""
 
@@ -85,11 +85,11 @@ async def start_serving(
         _start_feed(runtime, hub, bus)
         if settings.worker < 0:
             _start_status(runtime, bus, source)
-    keys = _start_issuer_keys(runtime, hub)
+    _start_issuer_keys(runtime, hub)
     debug = DebugStream(
         source, settings.instance, runtime.version, settings.root_namespace, guarded=settings.debug_endpoint_auth
     )
-    servers = _start_ads(runtime, hub, registered, identity, keys, debug)
+    servers = _start_ads(runtime, hub, registered, identity, debug)
     if settings.kubeconfig is not None:
         hub.engine.rights.guarded = True
         runtime.spawn("rights", SecretRightsSource(hub, Access.of_kubeconfig(settings.kubeconfig)).run)
@@ -113,9 +113,9 @@ def hub_of(settings: PilotSettings, engine: Engine) -> Hub:
     )
 
 
-async def start_parent(runtime: Runtime[PilotSettings]) -> Source:
-    """Start the workers of a Pilot, and what answers for them and for the other instances."""
-    pool = WorkerPool(runtime)
+async def start_parent(runtime: Runtime[PilotSettings], first: FirstWorkers) -> Source:
+    """Look after the workers of a Pilot, and start what answers for them and for the other instances."""
+    pool = WorkerPool(runtime, first)
     runtime.spawn("worker metrics", WorkerMetrics(pool).follow)
     bus = connect_bus(runtime)
     if bus is None:
@@ -148,11 +148,10 @@ def connect_bus(runtime: Runtime[PilotSettings]) -> Bus | None:
 
 
 def _start_feed(runtime: Runtime[PilotSettings], hub: Hub, bus: Bus) -> None:
-    directory = runtime.settings.state_dir
-    copy = None if directory is None else directory / _file_name(runtime.settings, "config.copy")
+    copy = _copy(runtime.settings, "config.copy")
 
     async def follow() -> None:
-        feed = ConfigFeed(bus, copy)
+        feed = ConfigFeed(bus, copy, keeps=_keeps_copies(runtime.settings))
         async for event in feed.events():
             if isinstance(event, FullState):
                 hub.take_state(event)
@@ -167,9 +166,8 @@ def _start_registrations(
     runtime: Runtime[PilotSettings], hub: Hub, bus: Bus, answers: LocalAnswers
 ) -> tuple[Registered | None, Source]:
     settings = runtime.settings
-    directory = settings.state_dir
-    copy = None if directory is None else directory / _file_name(settings, "registered.json")
-    bucket = EndpointsBucket(bus, copy, lambda: registered.show(), silence=_silence(settings))
+    copy, keeps = _copy(settings, "registered.json"), _keeps_copies(settings)
+    bucket = EndpointsBucket(bus, copy, lambda: registered.show(), silence=_silence(settings), keeps=keeps)
     registered = Registered(hub, bus, bucket, settings, process_name(settings))
     bucket.load_last_copy()
     runtime.spawn("registrations watch", bucket.watch)
@@ -187,15 +185,14 @@ def _start_registrations(
     return (registered if settings.enable_workload_entry else None), peers
 
 
-def _start_issuer_keys(runtime: Runtime[PilotSettings], hub: Hub) -> IssuerKeySource:
+def _start_issuer_keys(runtime: Runtime[PilotSettings], hub: Hub) -> None:
     settings = runtime.settings
     keys = hub.engine.snapshot.keys
     hub.take_keys(replace(keys, fetching=settings.jwt_enable_remote_jwks))
     fetch = IssuerFetch(client_context(settings.jwks_ca_file), settings.blocked_jwks_networks)
-    copy = None if settings.state_dir is None else settings.state_dir / _file_name(settings, "issuer-keys.json")
-    source = IssuerKeySource(hub, fetch, settings.jwt_pub_key_refresh_interval, copy)
+    copy, keeps = _copy(settings, "issuer-keys.json"), _keeps_copies(settings)
+    source = IssuerKeySource(hub, fetch, settings.jwt_pub_key_refresh_interval, copy, keeps=keeps)
     runtime.spawn("issuer keys", source.run)
-    return source
 
 
 def _start_status(runtime: Runtime[PilotSettings], bus: Bus, source: Source) -> None:
@@ -243,7 +240,6 @@ def _start_ads(
     hub: Hub,
     registered: Registered | None,
     identity: LiveIdentity | None,
-    keys: IssuerKeySource,
     debug: DebugStream,
 ) -> AdsServers:
     settings = runtime.settings
@@ -251,13 +247,13 @@ def _start_ads(
     if identity is not None and settings.identity_dir is not None:
         # A token of one service opens discovery as well as another's: it needs no role.
         token = settings.identity_dir / TOKEN_FILE
-        proofs = start_call_proofs(runtime, identity, token, _file_name(settings, "token-keys.json"), needed=False)
+        keeps = _keeps_copies(settings)
+        proofs = start_call_proofs(runtime, identity, token, "token-keys.json", needed=False, keeps=keeps)
     shown = None if identity is None else serving_identity(runtime, identity)
     servers = AdsServers(hub, registered, settings, shown, proofs, debug)
 
     async def open_ports() -> None:
         await hub.has_state.wait()
-        await keys.settled(KEYS_WITHIN)  # a restart must not refuse good tokens
         await servers.start()
         runtime.on_stop("ads", servers.stop)
         runtime.readiness.set("ads", True, f"mtls {servers.secure_port}, plaintext {servers.plaintext_port}")
@@ -271,6 +267,12 @@ def _silence(settings: PilotSettings) -> float:
     return max(SILENCE, 3 * settings.heartbeat_interval.total_seconds())
 
 
-def _file_name(settings: PilotSettings, what: str) -> str:
-    """State files of a process: workers of one Pilot share the directory."""
-    return what if settings.worker < 0 else f"w{settings.worker}-{what}"
+def _copy(settings: PilotSettings, name: str) -> Path | None:
+    """A file of the state directory: the same for all processes of a Pilot, however many there are."""
+    return None if settings.state_dir is None else settings.state_dir / name
+
+
+def _keeps_copies(settings: PilotSettings) -> bool:
+    """Whether this process writes those files: they are all alike, so the first worker does; the others read them when
+    they start."""
+    return settings.worker <= 0

@@ -4,12 +4,9 @@ import asyncio
 import contextlib
 import os
 import random
-import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -17,6 +14,7 @@ from meshcore.runtime import Runtime
 
 from pilot.adapters.answers import Gathered
 from pilot.adapters.control import ask_worker
+from pilot.adapters.first_workers import FirstWorkers, ForkedWorker, worker_environment, worker_socket
 from pilot.settings import PilotSettings
 
 _log = structlog.get_logger("workers")
@@ -27,12 +25,11 @@ _STOP_WITHIN = 8.0
 class WorkerPool:
     """N processes that share the ADS ports. Each has a feed of its own; one that dies takes only its own streams."""
 
-    def __init__(self, runtime: Runtime[PilotSettings]) -> None:
+    def __init__(self, runtime: Runtime[PilotSettings], first: FirstWorkers) -> None:
         self._runtime = runtime
         self._settings = runtime.settings
-        # Unix socket paths are limited to 108 bytes, so they do not go below the state directory.
-        self._directory = Path(tempfile.mkdtemp(prefix="pilot-"))
-        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._directory = first.directory
+        self._processes: dict[int, asyncio.subprocess.Process | ForkedWorker] = dict(first.processes)
         self._stopping = False
         runtime.on_stop("workers", self._stop)
         for number in range(self._settings.workers):
@@ -55,7 +52,7 @@ class WorkerPool:
     async def _ask(self, number: int, what: str, parameters: Mapping[str, Any], seconds: float) -> tuple[Any] | None:
         try:
             async with asyncio.timeout(seconds + self._settings.query_deadline.total_seconds()):
-                return (await ask_worker(self._socket(number), what, parameters, seconds),)
+                return (await ask_worker(worker_socket(self._directory, number), what, parameters, seconds),)
         except (OSError, TimeoutError) as error:
             _log.info("worker did not answer", worker=number, question=what, error=type(error).__name__)
             return None
@@ -65,20 +62,9 @@ class WorkerPool:
         pause = _FIRST_PAUSE
         while not self._stopping:
             started = asyncio.get_running_loop().time()
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "pilot",
-                # The worker ends when its end of this pipe does, so it never outlives its parent.
-                stdin=asyncio.subprocess.PIPE,
-                env={
-                    **os.environ,
-                    "PILOT_WORKER": str(number),
-                    "PILOT_WORKERS": str(self._settings.workers),
-                    "PILOT_CONTROL_SOCKET": str(self._socket(number)),
-                },
-            )
-            self._processes[number] = process
+            process = self._processes.get(number)
+            if process is None:
+                process = self._processes[number] = await self._start(number)
             code = await process.wait()
             self._processes.pop(number, None)
             self._runtime.readiness.set(f"worker-{number}", False, f"ended with {code}")
@@ -89,13 +75,24 @@ class WorkerPool:
             pause = _FIRST_PAUSE if settled else min(pause * 2, _LONGEST_PAUSE)
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads restarts
 
+    async def _start(self, number: int) -> asyncio.subprocess.Process:
+        """A worker that follows one that has ended. By then there are threads and connections, so it is not forked."""
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "pilot",
+            # The worker ends when its end of this pipe does, so it never outlives its parent.
+            stdin=asyncio.subprocess.PIPE,
+            env={**os.environ, **worker_environment(self._directory, number, self._settings.workers)},
+        )
+
     async def _watch_readiness(self, number: int) -> None:
         while True:
             ready = False
             if number in self._processes:
                 with contextlib.suppress(OSError, TimeoutError):
                     async with asyncio.timeout(1):
-                        ready = bool(await ask_worker(self._socket(number), "ready", {}, 0))
+                        ready = bool(await ask_worker(worker_socket(self._directory, number), "ready", {}, 0))
             if number in self._processes or ready:
                 self._runtime.readiness.set(f"worker-{number}", ready, "" if ready else "starting")
             await asyncio.sleep(1.0 if ready else 0.1)
@@ -113,10 +110,6 @@ class WorkerPool:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
-
-    def _socket(self, number: int) -> Path:
-        return self._directory / f"w{number}.sock"
 
     def _name(self, number: int) -> str:
         return f"{self._settings.instance}/w{number}"
