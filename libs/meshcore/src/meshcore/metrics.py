@@ -17,7 +17,8 @@ from prometheus_client.utils import floatToGoString
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 REGISTRY = CollectorRegistry(auto_describe=True)
-ProcessCollector(registry=REGISTRY)
+PROCESS = ProcessCollector(registry=REGISTRY)
+"""What this process takes of the machine."""
 
 _made: dict[str, Any] = {}
 _meter: Any = None
@@ -30,6 +31,11 @@ class _ExactCounter(Counter):
     def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
         super().__init__(name, *args, **kwargs)
         self._name = name
+
+    def set_function(self, read: Callable[[], float]) -> None:
+        """Show what something else counts, as a gauge's method of this name does."""
+        self._raise_if_not_observable()  # type: ignore[no-untyped-call]
+        self._child_samples = lambda: (Sample("", {}, float(read()), None, None),)  # type: ignore[method-assign]
 
     def _child_samples(self) -> Iterable[Sample]:
         return (Sample("", {}, self._value.get(), None, None),)
@@ -54,7 +60,7 @@ def _once(name: str, make: Callable[[], _M]) -> _M:
     return metric
 
 
-def counter(name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
+def counter(name: str, documentation: str, labels: Sequence[str] = ()) -> _ExactCounter:
     """A number that only grows."""
     return _once(name, lambda: _ExactCounter(name, documentation, labels, registry=REGISTRY))
 

@@ -49,7 +49,7 @@ class LocalAnswers:
             "adsz": self._connections,
             "proxies": self._proxies,
             "engine": self._counters,
-            "metrics": lambda _: telemetry.families(),
+            "metrics": lambda _: telemetry.process_document(),
         }
 
     async def ask(self, what: str, parameters: Mapping[str, Any], seconds: float) -> Gathered:

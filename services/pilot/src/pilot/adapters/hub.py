@@ -14,14 +14,14 @@ from meshcore.xds.secret_book import SecretName, SecretState
 from meshcore.xds.session import Front
 
 from pilot.adapters import telemetry
+from pilot.adapters.config_counts import ConfigCounts
 from pilot.adapters.quiet import Quiet
 from pilot.adapters.wake import Wake
 from pilot.core.admission import Admission
-from pilot.core.diagnostics import GATEWAY_REFUSALS, HOST_TWICE, Diagnostic
 from pilot.core.engine import Engine
 from pilot.core.issuer_keys import IssuerKeys, KeySource
-from pilot.core.pace import Stage
-from pilot.core.proxy import Proxy, ProxyClass
+from pilot.core.pace import CompileLog, Stage
+from pilot.core.proxy import Proxy
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.secret_rights import Account
 from pilot.core.stream import Stream
@@ -30,8 +30,6 @@ from pilot.core.throttle import Throttle
 
 QUIET = 10.0
 """Seconds without a new stream after which it is forgotten what new streams have in common."""
-_REMEMBERED = 10_000
-"""Refusals that are not counted again; forgotten when there are more."""
 _log = structlog.get_logger("engine")
 
 
@@ -55,14 +53,11 @@ class Hub:
         self._keys: Mapping[KeySource, timedelta] = {}
         self._keys_taken = asyncio.Event()
         self._secret_users: set[int] = set()
-        self._rejected: frozenset[Diagnostic] = frozenset()
-        self._shadowed: dict[ProxyClass, frozenset[str]] = {}
-        """By class: its VirtualServices that another one comes before, if there are any."""
-        self._noted: dict[ProxyClass | None, tuple[Diagnostic, ...]] = {}
-        """By class: what was looked at for counts since the last change."""
+        self._counts = ConfigCounts()
         self._arrived = asyncio.Event()
         self._wakes: dict[int, Wake] = {}
         self._progress = asyncio.Event()
+        self._compiles = CompileLog()
         self._gates: dict[int, asyncio.Future[bool]] = {}
         """By number in line: whether the stream is let in."""
         self._gate_numbers = 0
@@ -143,7 +138,9 @@ class Hub:
 
     def target(self, stream: Stream) -> ResourceSet:
         """What a new stream is to have."""
+        began, makes = time.monotonic(), self.engine.configs.makes
         resources = self.engine.target(stream)
+        self._made(began, makes)
         self._note(stream, resources)
         return resources
 
@@ -172,18 +169,17 @@ class Hub:
             wake.close()
         telemetry.CONNECTED.labels(_version_label(stream.proxy.version)).dec()
         self._note_secrets(stream, EMPTY)
-        self._noted.pop(stream.proxy_class, None)
         self.tenants.leave(stream)
         self._go_on(self.throttle.left(stream.number))
         if self.engine.disconnect(stream):
             self.progressed()
-        self._forget_shadowed()
+        self._counts.left(stream.proxy_class, self.engine.configs)
 
     def take_push(self, stream: Stream) -> tuple[int, ResourceSet] | None:
         """The revision and target of the stream's pending push, if it is its turn."""
-        began = time.monotonic()
         if not self.engine.queue.pending(stream.number) or not self.throttle.begins(stream.number):
             return None
+        began, makes = time.monotonic(), self.engine.configs.makes
         taken = self.engine.take_push(stream)
         if taken is None:
             return None
@@ -194,16 +190,13 @@ class Hub:
             _log.error("compile failed, the proxy keeps what it has", proxy=stream.proxy.id, error=why)
             if self.engine.receipts.refused(stream.number, self.engine.snapshot.revision, "compile", why):
                 self.progressed()
-        compiled = time.monotonic()
-        telemetry.COMPILE_TIME.observe(compiled - began)
+        turn = began
         if stream.pace.stage is None:
             stream.pace.enters(Stage.QUEUE, push.queued_at)
-        stream.pace.enters(Stage.COMPILE, began)
-        stream.pace.enters(Stage.SEND, compiled)
-        for reason in push.reasons:
-            telemetry.trigger(reason).inc()
-        telemetry.QUEUE_TIME.observe(began - push.queued_at)
-        stream.pushed_at = push.queued_at if stream.pushed_at is None else stream.pushed_at
+            turn -= self._compiles.seconds_since(push.queued_at, began)
+        stream.pace.enters(Stage.COMPILE, turn)
+        stream.pace.enters(Stage.SEND, self._made(began, makes))
+        stream.take(push, began - push.queued_at)
         return self.engine.snapshot.revision, resources
 
     @property
@@ -223,6 +216,14 @@ class Hub:
     def _go_on(self, following: int | None) -> None:
         if following is not None:
             self._wake_all((following,))
+
+    def _made(self, began: float, makes: int) -> float:
+        """The time now; what was spent since `began` on a target counts if it was not found made."""
+        now = time.monotonic()
+        if self.engine.configs.makes != makes:
+            self._compiles.note(began, now)
+            telemetry.COMPILE_TIME.observe(now - began)
+        return now
 
     def take_refusal(self, stream: Stream, type_url: str, names: Iterable[str], words: str) -> None:
         """A client refuses a message: its class may be given something else."""
@@ -299,39 +300,9 @@ class Hub:
         return left > 0
 
     def _note(self, stream: Stream, resources: ResourceSet) -> None:
-        """See what there is to be said of what a stream is given; once for all streams that are given the same."""
+        """See what there is to be said of what a stream is given."""
         self._note_secrets(stream, resources)
-        one = stream.proxy_class
-        if self._noted.get(one) is not resources.diagnostics:
-            self._noted[one] = resources.diagnostics
-            self._note_rejected(resources)
-            self._note_shadowed(stream, resources)
-
-    def _note_rejected(self, resources: ResourceSet) -> None:
-        """Count what of Gateways was left out, once for each reason."""
-        found = frozenset(item for item in resources.diagnostics if item.code in GATEWAY_REFUSALS)
-        for item in found - self._rejected:
-            telemetry.REJECTED_CONFIGS.labels("gateway", item.config_name).inc()
-        remembered = self._rejected if len(self._rejected) < _REMEMBERED else frozenset()
-        self._rejected = remembered | found
-
-    def _note_shadowed(self, stream: Stream, resources: ResourceSet) -> None:
-        """Count the VirtualServices that another one comes before, over all classes that somebody is of."""
-        one = stream.proxy_class
-        found = frozenset(item.config for item in resources.diagnostics if item.code == HOST_TWICE)
-        if one is not None and found != self._shadowed.get(one, frozenset()):
-            self._shadowed[one] = found
-            self._count_shadowed()
-
-    def _forget_shadowed(self) -> None:
-        """Those of classes that nobody is of any more."""
-        if self._shadowed:
-            classes = self.engine.configs.given
-            self._shadowed = {one: found for one, found in self._shadowed.items() if one in classes}
-            self._count_shadowed()
-
-    def _count_shadowed(self) -> None:
-        telemetry.DUPLICATE_DOMAINS.set(len(frozenset().union(*self._shadowed.values())))
+        self._counts.note(stream.proxy_class, resources)
 
     def _note_secrets(self, stream: Stream, resources: ResourceSet) -> None:
         """Wake the source of secrets when this stream needs some, or needed some before."""
@@ -353,8 +324,7 @@ class Hub:
             self.keys_wanted.set()
         self._arrived.set()
         self.progressed()
-        self._noted.clear()
-        self._forget_shadowed()
+        self._counts.changed(self.engine.configs)
         telemetry.SERVICES.set(len(self.engine.snapshot.registry.services))
         telemetry.VIRTUAL_SERVICES.set(len(self.engine.snapshot.configs.get("VirtualService", ())))
 

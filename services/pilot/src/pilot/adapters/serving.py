@@ -4,6 +4,7 @@ worker."""
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from meshcore import metrics
 from meshcore.authentication.call_proofs import CallProofs
 from meshcore.authentication.composition import start_call_proofs
 from meshcore.bus.connection import Bus, BusSettings
@@ -14,6 +15,7 @@ from meshcore.runtime import Runtime
 from meshcore.tls import LiveIdentity
 from meshcore.tls.serving_certificate import serving_identity
 
+from pilot.adapters import telemetry
 from pilot.adapters.address_writer import AddressWriter
 from pilot.adapters.answers import LocalAnswers, Source
 from pilot.adapters.control import control_server
@@ -116,7 +118,10 @@ def hub_of(settings: PilotSettings, engine: Engine) -> Hub:
 async def start_parent(runtime: Runtime[PilotSettings], first: FirstWorkers) -> Source:
     """Look after the workers of a Pilot, and start what answers for them and for the other instances."""
     pool = WorkerPool(runtime, first)
-    runtime.spawn("worker metrics", WorkerMetrics(pool).follow)
+    workers = WorkerMetrics(pool)
+    telemetry.withdraw()
+    metrics.REGISTRY.register(workers)
+    runtime.spawn("worker metrics", workers.follow)
     bus = connect_bus(runtime)
     if bus is None:
         return pool

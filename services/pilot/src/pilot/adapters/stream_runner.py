@@ -20,6 +20,7 @@ from pilot.adapters.hub import Hub, Ticket
 from pilot.adapters.wake import Wake
 from pilot.core.debug_question import DEBUG_TYPE
 from pilot.core.pace import Stage
+from pilot.core.push_queue import Push
 from pilot.core.refusals import blame_of, shortened
 from pilot.core.stream import Stream
 
@@ -166,6 +167,8 @@ class StreamRunner:
         pushes, sizes = telemetry.sending(telemetry.type_label(effect.type_url))
         telemetry.SEND_TIME.observe(time.monotonic() - began)
         pushes.inc()
+        if self._stream.taken is not None:
+            self._count(self._stream.taken)
         sizes.observe(len(effect.frame))
         if _level.isEnabledFor(logging.DEBUG):
             _log.debug(
@@ -177,6 +180,15 @@ class StreamRunner:
                 resources=len(effect.names),
                 removed=len(effect.removed),
             )
+
+    def _count(self, push: Push) -> None:
+        """The push that was taken brings something: from here on it is one."""
+        stream = self._stream
+        stream.taken = None
+        stream.pushed_at = push.queued_at if stream.pushed_at is None else stream.pushed_at
+        telemetry.QUEUE_TIME.observe(stream.waited)
+        for reason in push.reasons:
+            telemetry.trigger(reason).inc()
 
     async def _write(self, frame: bytes) -> None:
         """Send one message; a client that takes nothing cannot make a stream outlive its time by that."""
@@ -238,6 +250,7 @@ class StreamRunner:
         moved = receipts.settled(stream.number, session.settled_revision, time.time(), spent)
         if session.settled:
             stream.pace.ends()
+            stream.taken = None
             if stream.settled_generation != stream.target_generation:
                 stream.settled_generation = stream.target_generation
                 receipts.taken(stream.number, stream.settled_generation, time.time())

@@ -1,11 +1,14 @@
 """Pilot's metrics, under the names of Istio's dashboards (`pilot_*`)."""
 
+import os
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 from meshcore import metrics
 from meshcore.xds.types import SHORT_NAMES
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
 
 _PUSH_BUCKETS = (0.01, 0.05, 0.1, 0.3, 0.5, 1, 3, 5, 10, 20, 30)
 
@@ -47,12 +50,12 @@ SECRET_UPDATES = metrics.counter("pilot_secret_updates", "What Galley told of Se
 SECRET_PROBLEMS = metrics.gauge("pilot_secret_problems", "Secrets that config refers to and that cannot be served.")
 KEYS_FETCHED = metrics.counter("pilot_jwks_resolver_network_fetch_success", "Key sets of issuers that were fetched.")
 KEYS_NOT_FETCHED = metrics.counter("pilot_jwks_resolver_network_fetch_fail", "Fetches of key sets that failed.")
-FRAMES_BUILT = metrics.gauge("pilot_xds_frames_built", "Messages assembled so far.")
-FRAMES_SHARED = metrics.gauge("pilot_xds_frames_shared", "Messages sent so far without assembling them.")
-COMPILES = metrics.gauge("pilot_compiles", "Compiles of a class of proxies so far.")
-MEMO_HITS = metrics.gauge("pilot_compile_memo_hits", "Parts of configurations so far that had been compiled before.")
-MEMO_MISSES = metrics.gauge("pilot_compile_memo_misses", "Parts of configurations that were compiled so far.")
-REFRESHES = metrics.gauge("pilot_endpoint_refreshes", "Classes given other endpoints so far without a compile.")
+FRAMES_BUILT = metrics.counter("pilot_xds_frames_built", "Messages assembled.")
+FRAMES_SHARED = metrics.counter("pilot_xds_frames_shared", "Messages sent without assembling them.")
+COMPILES = metrics.counter("pilot_compiles", "Compiles of a class of proxies.")
+MEMO_HITS = metrics.counter("pilot_compile_memo_hits", "Parts of configurations that had been compiled before.")
+MEMO_MISSES = metrics.counter("pilot_compile_memo_misses", "Parts of configurations that were compiled.")
+REFRESHES = metrics.counter("pilot_endpoint_refreshes", "Classes given other endpoints without a compile.")
 ADMISSION_BACKLOG = metrics.gauge("pilot_admission_backlog", "New streams that wait to be read.")
 SLOW_STARTS = metrics.counter("pilot_xds_slow_starts", "Streams ended because their first config took too long.")
 REFUSED_STREAMS = metrics.counter("pilot_xds_refused_streams", "Streams refused, by reason.", ["reason"])
@@ -66,6 +69,10 @@ ENTRY_WRITES = metrics.counter("pilot_workload_entry_writes", "WorkloadEntries o
 ADDRESS_WRITES = metrics.counter("pilot_address_writes", "Addresses told in statuses of objects, by answer.", ["code"])
 STATUS_WRITES = metrics.counter("pilot_status_writes", "Refusals told in statuses of objects, by answer.", ["code"])
 KEPT_REGISTRATIONS = metrics.gauge("pilot_registrations_kept", "Expired registrations kept because too many went.")
+
+
+ADDED_UP = frozenset({"pilot_xds", "pilot_admission_backlog"})
+"""Gauges of a process's own streams. What the others tell, every worker of a Pilot knows alike."""
 
 
 def type_label(type_url: str) -> str:
@@ -85,8 +92,13 @@ def trigger(reason: str) -> Any:
     return TRIGGERS.labels(reason)
 
 
-def families() -> list[dict[str, Any]]:
-    """Every metric of this module with its samples, as JSON can carry it."""
+def process_document() -> dict[str, Any]:
+    """Every metric of this module and what this process takes of the machine, for its parent."""
+    return {"pid": os.getpid(), "families": documents(_own()), "process": documents([metrics.PROCESS])}
+
+
+def documents(collectors: Iterable[Collector]) -> list[dict[str, Any]]:
+    """Families with their samples, as JSON can carry them."""
     return [
         {
             "name": family.name,
@@ -94,14 +106,15 @@ def families() -> list[dict[str, Any]]:
             "type": family.type,
             "samples": [[one.name, dict(one.labels), one.value] for one in family.samples],
         }
-        for metric in _own()
-        for family in metric.collect()
+        for collector in collectors
+        for family in collector.collect()
     ]
 
 
 def withdraw() -> None:
-    """Take this process's metrics off its page: it serves no stream, its workers do."""
-    for metric in _own():
+    """Take this process's metrics off its page: it serves no stream, its workers do, and show what they take beside
+    what it takes."""
+    for metric in (*_own(), metrics.PROCESS):
         metrics.REGISTRY.unregister(metric)
 
 

@@ -44,8 +44,16 @@ class ClassConfigs:
         self.broken: dict[ProxyClass, str] = {}
         """Classes whose last compile failed, and why; they keep what they had."""
 
+    @property
+    def makes(self) -> int:
+        """How often something was made, and not found made."""
+        return self.compiles + self.refreshes
+
     def __len__(self) -> int:
         return len(self._configs)
+
+    def __contains__(self, one: object) -> bool:
+        return one in self._configs
 
     @property
     def given(self) -> Mapping[ProxyClass, ResourceSet]:

@@ -4,6 +4,7 @@ A push is one from its oldest reason until the client has everything, whatever c
 seconds of a monotonic clock.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -15,6 +16,7 @@ class Stage(StrEnum):
     QUEUE = "queue"
     """Its turn: the debounce, keys that are being fetched, or the process, which is busy with others."""
     COMPILE = "compile"
+    """What this process compiles, be it for others: a turn that does not come for that is not late by itself."""
     SEND = "send"
     """The client, to take what is written to it."""
     ACK = "ack"
@@ -22,6 +24,32 @@ class Stage(StrEnum):
 
 NO_TIME: Mapping[Stage, float] = MappingProxyType({})
 """Of what was no push."""
+
+
+_KEPT = 1000
+"""Compiles that are remembered one by one."""
+
+
+class CompileLog:
+    """When this process compiled. It does nothing else meanwhile, so whoever waits for a turn waits for that."""
+
+    def __init__(self) -> None:
+        self._ends: list[float] = []
+        self._spent_before: list[float] = []
+        self._spent = 0.0
+
+    def note(self, began: float, ended: float) -> None:
+        """Something was compiled."""
+        self._ends.append(ended)
+        self._spent_before.append(self._spent)
+        self._spent += ended - began
+        if len(self._ends) >= 2 * _KEPT:
+            del self._ends[:_KEPT], self._spent_before[:_KEPT]
+
+    def seconds_since(self, start: float, now: float) -> float:
+        """How much of the time since then went into compiling."""
+        first = bisect_right(self._ends, start)
+        return min(self._spent - self._spent_before[first], now - start) if first < len(self._ends) else 0.0
 
 
 class Pace:

@@ -6,6 +6,7 @@ from meshcore.xds.session import AdsSession
 
 from pilot.core.pace import Pace
 from pilot.core.proxy import Proxy, ProxyClass
+from pilot.core.push_queue import Push
 
 
 @dataclass(eq=False)
@@ -29,12 +30,23 @@ class Stream:
     """Whether the agent is to be told that everybody knows of its workload's health."""
     complete: bool = False
     """Whether it has had its first complete config."""
+    taken: Push | None = None
+    """A push of which nothing has been sent yet: it may turn out to bring nothing new."""
+    waited: float = 0.0
+    """How long that push was in the queue."""
     pushed_at: float | None = None
-    """When the oldest reason of the last push came up, until that push has been acknowledged."""
+    """When the oldest reason of what was sent last came up, until all of it has been acknowledged."""
     burden: int = 0
     """What its client is charged for it (`pilot.core.tenants`)."""
     pace: Pace = field(default_factory=Pace)
     """What that push waits for."""
+
+    def take(self, push: Push, waited: float) -> None:
+        """A push begins, after so long in the queue."""
+        if self.taken is None:
+            self.taken, self.waited = push, waited
+        else:
+            self.taken = self.taken.merged(push)
 
     @property
     def of_class(self) -> ProxyClass | None:
