@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("services", 1000), ("classes", 50), ("rounds", 9)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--only", default="", choices=["", *CHANGES])
+    parser.add_argument("--only", default="", choices=["", *CHANGES, "endpoint_first"])
     parser.add_argument("--filter", action="store_true", help="with an EnvoyFilter that patches every cluster")
     wanted = parser.parse_args()
     memos = CompileCache()
@@ -58,6 +58,26 @@ def main() -> None:
                 before = engine.configs.compiles
                 spent.append(_spent(partial(_change, engine, revision, change(turn))))
             _show(name, spent, f"{engine.configs.compiles - before} whole compiles")
+    if wanted.only in ("", "endpoint_first"):
+        turns = [(revision + 2 * turn + 2, turn) for turn in range(wanted.rounds)]
+        _show("endpoint_first", [_endpoint_first(engine, at, turn) for at, turn in turns])
+
+
+def _endpoint_first(engine: Engine, revision: int, turn: int) -> float:
+    """Until every class has the endpoints of a change that comes when the config of the one before it waits for its
+    compile."""
+    _apply(engine, revision - 1, CHANGES["virtual_service"](turn + 100))
+    engine.release_pushes()
+
+    def endpoints() -> None:
+        _apply(engine, revision, CHANGES["endpoint"](turn + 100))
+        engine.release_endpoints()
+        for stream in engine.streams.values():
+            engine.take_push(stream)
+
+    spent = _spent(endpoints)
+    _push(engine)
+    return spent
 
 
 def _show(name: str, spent: list[float], more: str = "") -> None:
@@ -91,6 +111,7 @@ def _apply(engine: Engine, revision: int, objects: Iterable[Made]) -> None:
 
 def _push(engine: Engine) -> None:
     engine.release_pushes()
+    engine.release_endpoints()
     for stream in engine.streams.values():
         engine.take_push(stream)
 

@@ -54,7 +54,10 @@ class PilotSettings(ProofSettings):
     galley_address: str = ""
     """`host:port` of Galley's mTLS port, from which the Secrets that config refers to are taken; empty: none are."""
     debounce_after: GoDuration = timedelta(milliseconds=100)
+    """How long it has to be quiet after a burst of config changes until they are pushed, but for `debounce_max`."""
     debounce_max: GoDuration = timedelta(seconds=10)
+    enable_eds_debounce: bool = True
+    """Whether changes of endpoints that follow each other are pushed once in `debounce_after`, else each at once."""
     push_throttle: int = Field(default=0, ge=0)
     """Concurrent pushes, as in Istio, and new streams (64 at most) that are served their first config at once; 0 sets
     no ceiling. Workers share it, at least one each."""

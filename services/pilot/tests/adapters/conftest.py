@@ -96,8 +96,7 @@ class Mesh:
         now = datetime.now(UTC)
         changes = []
         for document in documents:
-            plural = {"Service": "services", "ConfigMap": "configmaps"}[document["kind"]]
-            key = Key("", plural, document["metadata"]["namespace"], document["metadata"]["name"])
+            key = key_of(document)
             changes.append(Change(key, make_record(kv_key(*key), "s", self.revision, document, "", now), None))
         for name in deleted:
             key = Key("", "services", "shop", name)
@@ -115,11 +114,14 @@ def ca():
 
 
 @contextlib.asynccontextmanager
-async def serving(ca=None, registrations=None, compile_class=None, proofs=None, identity=None, **overrides):
+async def serving(
+    ca=None, registrations=None, compile_class=None, proofs=None, identity=None, engine=None, **overrides
+):
     """A running hub with ADS on free ports; with the identity that is given, or one that the authority issues."""
     options = {"grpc_port": 0, "plaintext_port": 0, "host": "127.0.0.1", **overrides}
     settings = PilotSettings(**options)
-    engine = Engine(compile_class or services_only, lambda change, proxy_class, snapshot: True, Debounce(0.1, 10))
+    stand_in = Engine(compile_class or services_only, lambda change, proxy_class, snapshot: True, Debounce(0.1, 10))
+    engine = engine or stand_in
     hub = hub_of(settings, engine)
     if identity is None and ca is not None:
         identity = LiveIdentity(ca.issue("spiffe://cluster.local/ns/istio-system/sa/pilot"))
@@ -184,10 +186,14 @@ class GalleyStandIn:
         return self.revision
 
 
-def bucket_key(document):
+def key_of(document):
     group = document["apiVersion"].partition("/")[0] if "/" in document["apiVersion"] else ""
     kind = next(info for info in KINDS if info.kind == document["kind"] and info.group == group)
-    return kv_key(group, kind.plural, document["metadata"].get("namespace", ""), document["metadata"]["name"])
+    return Key(group, kind.plural, document["metadata"].get("namespace", ""), document["metadata"]["name"])
+
+
+def bucket_key(document):
+    return kv_key(*key_of(document))
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ async def test_no_more_pushes_go_on_at_once_than_the_throttle_lets(serve_mesh, m
             return [mesh.hub.take_push(stream) is not None for stream, _ in streams]
 
         for stream, _ in streams:
-            mesh.hub.engine.queue.add(stream.number, push)
+            mesh.hub.engine.config_lane.queue.add(stream.number, push)
         assert taken() == [True, True, False, False]
         assert taken() == [False, False, False, False]
         mesh.hub.written(streams[1][0])

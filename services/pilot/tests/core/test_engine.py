@@ -209,7 +209,7 @@ def test_a_workload_that_registers_concerns_only_who_sees_its_services(where, bo
         pilot.target(stream)
         stream.settled_generation = stream.target_generation
     pilot.take_registered([RegisteredWorkload("r", "shop", "reviews", "10.1.0.1")], 2.0)
-    assert pilot.release_pushes() == ([inside.number, outside.number] if both else [inside.number])
+    assert pilot.release_endpoints() == ([inside.number, outside.number] if both else [inside.number])
     assert inside.settled_generation < pilot.generation
     assert (outside.settled_generation == pilot.generation) is not both, "it has all that there is for it"
 
@@ -240,7 +240,7 @@ def write(to, revision, *objects, old=()):
         was = before.get((kind, namespace, name))
         changes.append(Change(key, record(spec, revision), record(was, revision - 1) if was else None))
     to.take_changes(ChangeSet("s", revision, revision - 1, "", NOW, tuple(changes)), 1.0)
-    return {to.streams[number].proxy.id for number in to.release_pushes()}
+    return {to.streams[number].proxy.id for number in (*to.release_endpoints(), *to.release_pushes())}
 
 
 API = {

@@ -20,9 +20,10 @@ from meshcore.xds.request import Request
 from pilot.adapters import telemetry
 from pilot.adapters.client_authentication import Client, ClientAuthentication
 from pilot.adapters.debug_stream import DebugStream
-from pilot.adapters.hub import Hub, Ticket
+from pilot.adapters.hub import Hub
 from pilot.adapters.registrations import Registrations
 from pilot.adapters.stream_runner import StreamRunner
+from pilot.adapters.ticket import Ticket
 from pilot.core.authorization import proven
 from pilot.core.node import parse_node
 from pilot.core.proxy import Proxy

@@ -16,6 +16,7 @@ from meshcore.xds.session import Front
 from pilot.adapters import telemetry
 from pilot.adapters.config_counts import ConfigCounts
 from pilot.adapters.quiet import Quiet
+from pilot.adapters.ticket import Ticket
 from pilot.adapters.wake import Wake
 from pilot.core.admission import Admission
 from pilot.core.engine import Engine
@@ -50,6 +51,10 @@ class Hub:
         """Set when other proxies may need Secrets than before."""
         self.keys_wanted = asyncio.Event()
         """Set when keys of other issuers may be needed than before."""
+        self._lanes = (
+            (engine.endpoint_lane, engine.release_endpoints),
+            (engine.config_lane, engine.release_pushes),
+        )
         self._keys: Mapping[KeySource, timedelta] = {}
         self._keys_taken = asyncio.Event()
         self._secret_users: set[int] = set()
@@ -74,7 +79,8 @@ class Hub:
     async def run(self) -> None:
         """Release pushes when the debounce says so, and streams as the rate allows; never returns."""
         while True:
-            due = [when for when in (self.engine.debounce.due, self.admission.next_start) if when is not None]
+            times = (*(lane.debounce.due for lane, _ in self._lanes), self.admission.next_start)
+            due = [when for when in times if when is not None]
             self._arrived.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, min(due) - time.monotonic()) if due else None):
@@ -177,7 +183,7 @@ class Hub:
 
     def take_push(self, stream: Stream) -> tuple[int, ResourceSet] | None:
         """The revision and target of the stream's pending push, if it is its turn."""
-        if not self.engine.queue.pending(stream.number) or not self.throttle.begins(stream.number):
+        if not self._has_push(stream) or not self.throttle.begins(stream.number):
             return None
         began, makes = time.monotonic(), self.engine.configs.makes
         taken = self.engine.take_push(stream)
@@ -197,17 +203,20 @@ class Hub:
         stream.pace.enters(Stage.COMPILE, turn)
         stream.pace.enters(Stage.SEND, self._made(began, makes))
         stream.take(push, began - push.queued_at)
-        return self.engine.snapshot.revision, resources
+        return push.revision, resources
 
     @property
     def is_busy(self) -> bool:
         """Whether streams are being taken in or pushed to, so that everything else had better wait."""
-        engine, admission = self.engine, self.admission
-        return bool(admission.busy or admission.backlog or len(engine.queue) or engine.debounce.due is not None)
+        pushing = any(not lane.idle for lane, _ in self._lanes)
+        return bool(self.admission.busy or self.admission.backlog or pushing)
 
     def may_push(self, stream: Stream) -> bool:
         """Whether there is a push for the stream that does not wait for its turn."""
-        return self.engine.queue.pending(stream.number) and not self.throttle.waits(stream.number)
+        return self._has_push(stream) and not self.throttle.waits(stream.number)
+
+    def _has_push(self, stream: Stream) -> bool:
+        return any(lane.queue.pending(stream.number) for lane, _ in self._lanes)
 
     def written(self, stream: Stream) -> None:
         """All that there was for the stream is written."""
@@ -234,7 +243,7 @@ class Hub:
         self._wake_all(self.engine.take_acknowledgement(stream, type_url, time.monotonic()))
 
     @contextlib.asynccontextmanager
-    async def admitted(self, client: str) -> AsyncIterator["Ticket"]:
+    async def admitted(self, client: str) -> AsyncIterator[Ticket]:
         """Wait in line until this stream of a client may be read; RESOURCE_EXHAUSTED over the hard ceiling, or when the
         client has too many."""
         self._gate_numbers += 1
@@ -283,11 +292,11 @@ class Hub:
         while self.registered_sequence < sequence:
             if not await self._progressed_by(deadline):
                 return False
-        generation = self.engine.generation
+        generation, endpoints = self.engine.registered_at
         streams = self.engine.streams
         # One at a time, each once: who comes later begins with what there is now.
         for number in [number for number, stream in streams.items() if stream.proxy_class is not None]:
-            while number in streams and streams[number].settled_generation < generation:
+            while number in streams and not streams[number].has_taken(generation, endpoints):
                 if not await self._progressed_by(deadline):
                     return False
         return True
@@ -330,11 +339,11 @@ class Hub:
 
     def _release(self) -> None:
         now = time.monotonic()
-        due = self.engine.debounce.due
-        if due is not None and due <= now:
-            since = self.engine.debounce.waiting_since
-            telemetry.DEBOUNCE_TIME.observe(now - (now if since is None else since))
-            self._wake_all(self.engine.release_pushes())
+        for lane, release in self._lanes:
+            due, since = lane.debounce.due, lane.debounce.waiting_since
+            if due is not None and due <= now:
+                telemetry.DEBOUNCE_TIME.observe(now - (now if since is None else since))
+                self._wake_all(release())
         self._admit()
 
     def _wake_all(self, numbers: Iterable[int]) -> None:
@@ -349,26 +358,6 @@ class Hub:
         telemetry.ADMISSION_BACKLOG.set(self.admission.backlog)
         if self.admission.next_start is not None:
             self._arrived.set()
-
-
-class Ticket:
-    """One stream's place among those that are being served their first config."""
-
-    def __init__(self, hub: Hub, number: int) -> None:
-        self._hub = hub
-        self._number = number
-        self._done = False
-
-    def heard(self) -> None:
-        """The stream talks: it keeps its place for now."""
-        if not self._done:
-            self._hub.heard(self._number)
-
-    def done(self) -> None:
-        """Let the next one in; safe to call twice."""
-        if not self._done:
-            self._done = True
-            self._hub.finished(self._number)
 
 
 def _version_label(version: str) -> str:

@@ -74,8 +74,11 @@ async def start_serving(
 ) -> Serving:
     """Start the parts; the ADS ports open once the first complete snapshot is there."""
     settings = runtime.settings
-    debounce = Debounce(settings.debounce_after.total_seconds(), settings.debounce_max.total_seconds())
-    hub = hub_of(settings, Engine(compile_class, affects, debounce, refresh=refresh, forget=forget))
+    quiet, longest = settings.debounce_after.total_seconds(), settings.debounce_max.total_seconds()
+    # Endpoints do not wait for a quiet time: a callee that is gone fails calls until its callers know.
+    together = min(quiet, longest) if settings.enable_eds_debounce else 0.0
+    debounce, endpoint_debounce = Debounce(quiet, longest), Debounce(together, together)
+    hub = hub_of(settings, Engine(compile_class, affects, debounce, endpoint_debounce, refresh=refresh, forget=forget))
     runtime.readiness.expect("feed", "ads")
     runtime.spawn("hub", hub.run)
     answers = LocalAnswers(hub, process_name(settings), runtime.readiness)

@@ -16,7 +16,8 @@ from meshcore.xds.request import Request
 from meshcore.xds.types import EXTENSION_CONFIG_TYPE, HEALTH_TYPE, SECRET_TYPE, SHORT_NAMES
 
 from pilot.adapters import telemetry
-from pilot.adapters.hub import Hub, Ticket
+from pilot.adapters.hub import Hub
+from pilot.adapters.ticket import Ticket
 from pilot.adapters.wake import Wake
 from pilot.core.debug_question import DEBUG_TYPE
 from pilot.core.pace import Stage
@@ -231,7 +232,8 @@ class StreamRunner:
             )
             self._hub.take_refusal(self._stream, effect.type_url, effect.names, effect.message)
             receipts = self._hub.engine.receipts
-            if receipts.refused(self._stream.number, effect.revision, effect.type_url, effect.message, made_by):
+            number, ahead = self._stream.number, self._stream.target_endpoints
+            if receipts.refused(number, effect.revision, effect.type_url, effect.message, made_by, ahead):
                 self._hub.progressed()
 
     def _complete(self) -> None:
@@ -254,6 +256,10 @@ class StreamRunner:
             if stream.settled_generation != stream.target_generation:
                 stream.settled_generation = stream.target_generation
                 receipts.taken(stream.number, stream.settled_generation, time.time())
+                moved = True
+            if stream.settled_endpoints != stream.target_endpoints:
+                stream.settled_endpoints = stream.target_endpoints
+                receipts.settled_endpoints(stream.number, stream.settled_endpoints, time.time(), spent)
                 moved = True
             self._complete()
             if stream.pushed_at is not None:

@@ -1,7 +1,7 @@
 """What each class of proxies is to have: compiled at most once per class and snapshot, and given out without the parts
 that proxies refuse. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -10,7 +10,9 @@ from meshcore.xds.resource import ResourceSet, Steps
 
 from pilot.core.compiling import Compile, Forget, Refresh
 from pilot.core.isolation import Isolation
+from pilot.core.lanes import EndpointChanges
 from pilot.core.proxy import ProxyClass
+from pilot.core.registry import RegisteredWorkload
 from pilot.core.snapshot import MeshSnapshot
 
 
@@ -21,6 +23,8 @@ class _Config:
     """As it was compiled."""
     given: ResourceSet
     """As it is given out: without the parts that proxies refuse."""
+    endpoints: int
+    """The changes of endpoints that there had been by that snapshot."""
     isolated: int = 0
     """The generation of the isolation that made `given` of `made`."""
 
@@ -29,13 +33,20 @@ class ClassConfigs:
     """Of each class that somebody is of, the newest."""
 
     def __init__(
-        self, compile_class: Compile, refresh: Refresh, forget: Forget, isolation: Isolation, frames: Frames
+        self,
+        compile_class: Compile,
+        refresh: Refresh,
+        forget: Forget,
+        isolation: Isolation,
+        frames: Frames,
+        endpoint_changes: EndpointChanges,
     ) -> None:
         self._compile = compile_class
         self._refresh = refresh
         self._forget = forget
         self._isolation = isolation
         self._frames = frames
+        self._endpoint_changes = endpoint_changes
         self._steps = Steps()
         self._configs: dict[ProxyClass, _Config] = {}
         self.compiles = 0
@@ -76,7 +87,36 @@ class ClassConfigs:
 
     def resources(self, one: ProxyClass, snapshot: MeshSnapshot) -> ResourceSet:
         """What a class is to have by this snapshot."""
-        known = self._config(one, snapshot)
+        return self._given(one, self._config(one, snapshot))
+
+    def is_made(self, one: ProxyClass, snapshot: MeshSnapshot) -> bool:
+        """Whether that takes no compile."""
+        known = self._configs.get(one)
+        return known is not None and known.snapshot is snapshot
+
+    def ahead(
+        self, one: ProxyClass, registered: Iterable[RegisteredWorkload]
+    ) -> tuple[MeshSnapshot, ResourceSet] | None:
+        """What a class had, with the endpoints of now, and by which snapshot it has that; None where there is nothing
+        that it had, or where other endpoints are not all that it takes."""
+        known = self._configs.get(one)
+        if known is None or one in self.broken:
+            return None
+        after = self._endpoint_changes.upon(known.snapshot, known.endpoints, registered)
+        made = None if after is None else self._refresh(known.snapshot, known.made, after, one)
+        if after is None or made is None:
+            return None
+        self.refreshes += 1
+        return after, self._given(one, self._keep(known, one, after, made))
+
+    def unaffected(self, classes: Iterable[ProxyClass], before: MeshSnapshot, after: MeshSnapshot) -> None:
+        """What these have by one snapshot is what they have by the next."""
+        for one in classes:
+            known = self._configs.get(one)
+            if known is not None and known.snapshot is before and one not in self.broken:
+                self._is_by(known, after)
+
+    def _given(self, one: ProxyClass, known: _Config) -> ResourceSet:
         generation = self._isolation.generation(one)
         if known.isolated != generation:
             known.given = self._isolation.applied(one, known.made).sharing(known.given)
@@ -104,16 +144,24 @@ class ClassConfigs:
             self.broken[one] = f"{type(error).__name__}: {error}"
             if known is None:
                 raise
-            known.snapshot = snapshot
+            self._is_by(known, snapshot)
             return known
         self.broken.pop(one, None)
+        return self._keep(known, one, snapshot, made)
+
+    def _is_by(self, known: _Config, snapshot: MeshSnapshot) -> None:
+        known.snapshot, known.endpoints = snapshot, self._endpoint_changes.count
+
+    def _keep(self, known: _Config | None, one: ProxyClass, snapshot: MeshSnapshot, made: ResourceSet) -> _Config:
+        """Of a snapshot in which there are all changes of endpoints so far."""
         if known is not None and made is known.made:
-            known.snapshot = snapshot
+            self._is_by(known, snapshot)
             return known
         given = self._isolation.applied(one, made)
         if given is not made:
             given = given.sharing(known.given if known else None)
-        fresh = self._configs[one] = _Config(snapshot, made, given, self._isolation.generation(one))
+        count = self._endpoint_changes.count
+        fresh = self._configs[one] = _Config(snapshot, made, given, count, self._isolation.generation(one))
         if known is not None:
             self._retire(known, fresh)
         return fresh

@@ -2,17 +2,19 @@
 
     feed -> snapshot -> receipts opened -> debounce -> pending pushes -> each stream takes its own -> session
 
+Changes of endpoints alone have a lane of their own (`pilot.core.lanes`).
+
 A push costs the number of distinct configurations: streams of one class are given the same `ResourceSet`, and a class
 whose compile gives what it had keeps the very same mappings, which a session takes as "unchanged". Pure: time comes in
 (seconds of a monotonic clock, and of the epoch where it is shown to people), nothing is sent from here.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from types import MappingProxyType
 
-from meshcore.distribution.events import ChangeSet, FullState
+from meshcore.distribution.events import Change, ChangeSet, FullState
 from meshcore.xds.channel import Channel
 from meshcore.xds.frames import Frames
 from meshcore.xds.nack import refused_names
@@ -23,6 +25,7 @@ from meshcore.xds.session import AdsSession, Front
 from pilot.core import secret_needs
 from pilot.core.class_configs import ClassConfigs
 from pilot.core.compiler.envoy_filter.bootstrap import with_bootstrap
+from pilot.core.compiler.refresh import endpoints_alone_differ
 from pilot.core.compiling import Affects, Compile, Forget, Refresh, never, nothing
 from pilot.core.debounce import Debounce
 from pilot.core.impact import keys_affect, registry_affects
@@ -30,9 +33,10 @@ from pilot.core.isolation import HeldBack, Isolation
 from pilot.core.isolation.members import WITNESSES, is_contested
 from pilot.core.issuer_keys import IssuerKeys
 from pilot.core.key_demand import KeyDemand
+from pilot.core.lanes import EndpointChanges, Lane
 from pilot.core.name_table import NameTables
 from pilot.core.proxy import Proxy, ProxyClass, classify
-from pilot.core.push_queue import Push, PushQueue
+from pilot.core.push_queue import Push
 from pilot.core.receipt import ReceiptLog
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.secret_rights import Account, SecretRights
@@ -42,6 +46,17 @@ from pilot.core.snapshot import MeshSnapshot
 from pilot.core.stream import Stream
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What led from one snapshot to the next."""
+
+    before: MeshSnapshot
+    moved: frozenset[int] = frozenset()
+    """Streams that are of another class now."""
+    endpoints: int = 0
+    """The number of the change of endpoints that it was; 0 if anything else changed."""
+
+
 @dataclass
 class Engine:
     """All that one Pilot process knows. Single-threaded."""
@@ -49,9 +64,9 @@ class Engine:
     compile: Compile
     affects: Affects
     debounce: Debounce
+    endpoint_debounce: Debounce = field(default_factory=lambda: Debounce(0, 0))
     receipts: ReceiptLog = field(default_factory=ReceiptLog)
     frames: Frames = field(default_factory=Frames)
-    queue: PushQueue = field(default_factory=PushQueue)
     snapshot: MeshSnapshot = field(default_factory=MeshSnapshot.empty)
     streams: dict[int, Stream] = field(default_factory=dict)
     has_state: bool = False
@@ -63,16 +78,21 @@ class Engine:
     isolation: Isolation = field(default_factory=Isolation)
     generation: int = 0
     """Counts snapshots."""
+    registered_at: tuple[int, int] = (0, 0)
+    """The generation, and the number of the change of endpoints, as of which all registrations are known."""
+    endpoint_changes: EndpointChanges = field(default_factory=EndpointChanges)
     key_demand: KeyDemand = field(default_factory=KeyDemand)
     _numbers: int = 0
     _registered: tuple[RegisteredWorkload, ...] = ()
     _members: dict[ProxyClass | None, dict[int, Stream]] = field(default_factory=dict)
     _names: NameTables = field(default_factory=NameTables)
-    _touched: dict[int, Push] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.config_lane, self.endpoint_lane = Lane(self.debounce), Lane(self.endpoint_debounce)
         self._sets = SecretSets(self.secrets, self.rights)
-        self.configs = ClassConfigs(self.compile, self.refresh, self.forget, self.isolation, self.frames)
+        self.configs = ClassConfigs(
+            self.compile, self.refresh, self.forget, self.isolation, self.frames, self.endpoint_changes
+        )
 
     def take_state(self, state: FullState, now: float) -> None:
         """A whole state: everybody may be affected, and earlier revisions cannot be accounted for."""
@@ -82,6 +102,7 @@ class Engine:
         fresh = MeshSnapshot.of_entries(state.entries, state.revision).with_keys(self.snapshot.keys)
         self._replace(fresh.with_registered(self._registered))
         self.secrets.generation += 1  # ConfigMaps may be others
+        self.endpoint_changes.restarted()
         self.receipts.restarted(state.revision)
         self.has_state = True
         self._touch(self.streams.values(), "global", now)
@@ -89,27 +110,30 @@ class Engine:
     def take_changes(self, changes: ChangeSet, now: float) -> None:
         """A change set: who must get it is fixed here, before anything is compiled."""
         settled = self.receipts.settled_everywhere
-        reclassified = self._replace(self.snapshot.apply(changes.changes, changes.revision))
+        step = self._replace(self.snapshot.apply(changes.changes, changes.revision), changes.changes)
         users = secret_needs.users_of_maps(changes.changes, self.configs.needs)
         self.secrets.generation += bool(users)
         affected = self._affected(
             lambda one: one in users or any(self.affects(change, one, self.snapshot) for change in changes.changes),
-            reclassified,
+            step,
         )
         due = {stream.number: stream.proxy.id for stream in affected}
-        self.receipts.opened(changes.previous, changes.revision, changes.commit_time.timestamp(), due)
+        committed = changes.commit_time.timestamp()
+        self.receipts.opened(changes.previous, changes.revision, committed, due, step.endpoints)
         agents = [stream for stream in self.streams.values() if stream.proxy_class is None]
-        self._touch([*affected, *agents], "config", now, settled=settled)
+        self._touch([*affected, *agents], "endpoint" if step.endpoints else "config", now, step, settled=settled)
 
     def take_registered(self, workloads: Iterable[RegisteredWorkload], now: float) -> None:
         """Exactly these workloads are registered; no config revision, so no receipt."""
         self._registered = tuple(workloads)
         after = self.snapshot.with_registered(self._registered)
         if after is not self.snapshot:
-            reclassified = self._replace(after)
-            affected = self._affected(lambda one: registry_affects(one, after), reclassified)
+            step = self._replace(after, ())
+            whole, endpoints = self.registered_at
+            self.registered_at = (whole, step.endpoints) if step.endpoints else (self.generation, endpoints)
+            affected = self._affected(lambda one: registry_affects(one, after), step)
             agents = [stream for stream in self.streams.values() if stream.proxy_class is None]
-            self._touch([*affected, *agents], "endpoint", now)
+            self._touch([*affected, *agents], "endpoint", now, step)
 
     def take_secret(self, name: SecretName, state: SecretState, now: float) -> None:
         """What a Secret is now: told to those whose config refers to it."""
@@ -118,7 +142,7 @@ class Engine:
         self.generation += 1
         users = secret_needs.users_of(frozenset({name}), self.configs.needs)
         keepers = [stream for stream in self.streams.values() if stream.secret_class in users]
-        self._touch([*self._affected(users.__contains__, frozenset()), *keepers], "secret", now)
+        self._touch([*self._affected(users.__contains__, _Step(self.snapshot)), *keepers], "secret", now)
 
     def take_secret_revision(self, revision: int) -> None:
         """All Secrets that a revision changed have been told: its receipt waits for those who use them."""
@@ -135,9 +159,9 @@ class Engine:
         before = self.snapshot.keys
         if keys is before:
             return
-        self._replace(self.snapshot.with_keys(keys))
+        step = self._replace(self.snapshot.with_keys(keys))
         changed = keys.changed_since(before)
-        affected = self._affected(lambda one: keys_affect(changed, one, self.snapshot), frozenset())
+        affected = self._affected(lambda one: keys_affect(changed, one, self.snapshot), step)
         self._touch(affected, "keys", now)
 
     def wanted_secrets(self) -> Mapping[SecretName, frozenset[str]]:
@@ -184,28 +208,56 @@ class Engine:
     def disconnect(self, stream: Stream) -> bool:
         """The stream has ended; True when a receipt no longer waits for it."""
         self.streams.pop(stream.number, None)
-        self.queue.forget(stream.number)
-        self._touched.pop(stream.number, None)
+        self.config_lane.forget(stream.number)
+        self.endpoint_lane.forget(stream.number)
         self._leave_class(stream)
         return self.receipts.left(stream.number)
 
     def release_pushes(self) -> list[int]:
-        """The debounce is over: the streams that now have a pending push and had none.
+        """The debounce of config is over: the streams that now have a pending push and had none.
 
         A stream whose config waits for the first try of an issuer's keys is held back until that is over.
         """
-        self.debounce.taken()
         waiting = self.key_demand.waiting(self.snapshot)
-        touched, self._touched = self._touched, {}
-        for number in tuple(touched):
-            if number in self.streams and waiting(self.streams[number].proxy_class):
-                self._touched[number] = touched.pop(number)
-        return [number for number, push in touched.items() if number in self.streams and self.queue.add(number, push)]
+        return self.config_lane.release(lambda number: waiting(self.streams[number].proxy_class))
+
+    def release_endpoints(self) -> list[int]:
+        """As `release_pushes`, of changes of endpoints."""
+        return self.endpoint_lane.release()
 
     def take_push(self, stream: Stream) -> tuple[Push, ResourceSet] | None:
-        """The stream's pending push with what it is to have now."""
-        push = self.queue.take(stream.number)
-        return None if push is None else (push, self.target(stream))
+        """The stream's pending push, with what it is to have now and the revision that this goes up to. Endpoints come
+        before config that has to be compiled."""
+        early = self.endpoint_lane.queue.take(stream.number)
+        if early is not None and self.config_lane.owes(stream.number) and not self._is_made(stream):
+            if (ahead := self._ahead(stream)) is not None:
+                return replace(early, revision=ahead[0].revision), ahead[1]
+            self.config_lane.merge(stream.number, early)
+            early = None
+        push = self.config_lane.queue.take(stream.number)
+        if early is not None:
+            push = early if push is None else push.merged(early)
+        if push is None:
+            return None
+        made = self.target(stream)
+        self.endpoint_lane.forget(stream.number)
+        if self.config_lane.idle and self.endpoint_lane.idle:
+            self.endpoint_changes.forget()
+        return replace(push, revision=self.snapshot.revision), made
+
+    def _is_made(self, stream: Stream) -> bool:
+        """Whether it takes no compile to give a stream everything."""
+        return stream.of_class is None or self.configs.is_made(stream.of_class, self.snapshot)
+
+    def _ahead(self, stream: Stream) -> tuple[MeshSnapshot, ResourceSet] | None:
+        """What the stream has, with the endpoints of now. None where it takes more than that: it has moved to another
+        class, or something else of the class depends on its endpoints."""
+        one = stream.proxy_class
+        found = self.configs.ahead(one, self._registered) if one is not None and not stream.moved else None
+        if found is not None:
+            stream.target_endpoints = self.endpoint_changes.count
+            found = found[0], self._completed(stream, found[1])
+        return found
 
     def take_refusal(self, stream: Stream, type_url: str, names: Iterable[str], words: str, now: float) -> list[int]:
         """A client refuses resources of a message; the streams that have a pending push because of it and had none."""
@@ -244,9 +296,9 @@ class Engine:
 
     def target(self, stream: Stream) -> ResourceSet:
         """What a stream is to be given now; whoever only wants to look asks `compiled`."""
-        stream.target_generation = self.generation
-        made = self._as_it_was(stream, self.compiled(stream))
-        return self._sets.completed(made, stream, self.snapshot.configs.get("ConfigMap", {}))
+        stream.target_generation, stream.target_endpoints = self.generation, self.endpoint_changes.count
+        stream.moved = False
+        return self._completed(stream, self.compiled(stream))
 
     def compiled(self, stream: Stream) -> ResourceSet:
         """What a stream is to have, compiled at most once per class and snapshot."""
@@ -257,6 +309,10 @@ class Engine:
         if stream.secret_class is None:
             return made
         return beside(made, self.configs.made(stream.secret_class, self.snapshot))
+
+    def _completed(self, stream: Stream, made: ResourceSet) -> ResourceSet:
+        made = self._as_it_was(stream, made)
+        return self._sets.completed(made, stream, self.snapshot.configs.get("ConfigMap", {}))
 
     def _as_it_was(self, stream: Stream, made: ResourceSet) -> ResourceSet:
         """What a client has had since before this process is not replaced by the stand-in of a part: it has better."""
@@ -279,7 +335,7 @@ class Engine:
     def _push_again(self, one: ProxyClass, now: float) -> list[int]:
         """The class is to have something else although no config has changed."""
         push = Push(self.snapshot.revision, now, frozenset({"refusal"}))
-        return [number for number in self._members[one] if self.queue.add(number, push)]
+        return [number for number in self._members[one] if self.config_lane.queue.add(number, push)]
 
     def find(self, proxy_id: str) -> Stream | None:
         """The newest compiled-for stream of a proxy; else of a workload of that name, `<workload>.<namespace>`."""
@@ -288,10 +344,13 @@ class Engine:
         found = found or [s for s in compiled_for if f"{s.proxy.workload}.{s.proxy.namespace}" == proxy_id]
         return found[-1] if found else None
 
-    def _replace(self, snapshot: MeshSnapshot) -> frozenset[int]:
-        """Take a snapshot into use; the streams whose class it changes."""
-        selection, self.snapshot = self.snapshot.selection, snapshot
+    def _replace(self, snapshot: MeshSnapshot, changes: tuple[Change, ...] | None = None) -> _Step:
+        """Take a snapshot into use, which is the last one with these changes if it is not another altogether."""
+        before, self.snapshot = self.snapshot, snapshot
+        selection = before.selection
         self.generation += 1
+        alone = changes is not None and endpoints_alone_differ(before, snapshot)
+        endpoints = self.endpoint_changes.came(changes) if alone and changes is not None else 0
         moved = set()
         if snapshot.selection is not selection:
             may_move = concerned(selection, snapshot.selection)
@@ -304,9 +363,9 @@ class Engine:
                     stream.reclassify(proxy_class)
                     self._members.setdefault(proxy_class, {})[stream.number] = stream
                     moved.add(stream.number)
-        return frozenset(moved)
+        return _Step(before, frozenset(moved), endpoints)
 
-    def _affected(self, concerns: Callable[[ProxyClass], bool], reclassified: frozenset[int]) -> list[Stream]:
+    def _affected(self, concerns: Callable[[ProxyClass], bool], step: _Step) -> list[Stream]:
         """The streams that the newest snapshot may alter something for. The others are as far as they were: what they
         have is what it would give them."""
         concerned: dict[ProxyClass, bool] = {}
@@ -317,12 +376,11 @@ class Engine:
                 continue
             if one not in concerned:
                 concerned[one] = concerns(one)
-            if concerned[one] or stream.number in reclassified:
+            if concerned[one] or stream.number in step.moved:
                 affected.append(stream)
-            elif stream.target_generation == self.generation - 1:
-                if stream.settled_generation == stream.target_generation:
-                    stream.settled_generation = self.generation
-                stream.target_generation = self.generation
+            else:
+                stream.unaffected(self.generation, step.endpoints)
+        self.configs.unaffected((one for one in concerned if not concerned[one]), step.before, self.snapshot)
         return affected
 
     def _leave_class(self, stream: Stream) -> None:
@@ -335,10 +393,8 @@ class Engine:
                 self.configs.forget(proxy_class)
                 self._sets.forget(proxy_class)
 
-    def _touch(self, streams: Iterable[Stream], reason: str, now: float, *, settled: bool = False) -> None:
-        push = Push(self.snapshot.revision, now, frozenset({reason}))
-        for stream in streams:
-            known = self._touched.get(stream.number)
-            self._touched[stream.number] = push if known is None else known.merged(push)
-        if self._touched:
-            self.debounce.event(now, settled=settled)
+    def _touch(
+        self, streams: Iterable[Stream], reason: str, now: float, step: _Step | None = None, *, settled: bool = False
+    ) -> None:
+        lane = self.endpoint_lane if step is not None and step.endpoints else self.config_lane
+        lane.touch(streams, Push(self.snapshot.revision, now, frozenset({reason})), now, settled=settled)

@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import chain
 from typing import Any
 
-from meshcore.xds.types import SECRET_TYPE
+from meshcore.xds.types import ENDPOINT_TYPE, SECRET_TYPE
 
 from pilot.core.pace import NO_TIME, Stage
 from pilot.core.refusals import shortened
@@ -81,7 +82,7 @@ class ReceiptAnswer:
         return self.knowledge is not Knowledge.AHEAD and not self.outstanding
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Receipt:
     previous: int
     revision: int
@@ -93,6 +94,9 @@ class _Receipt:
     failed: dict[str, Refusal] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
     slowest: Slowest | None = None
+    endpoints: int = 0
+    """The number of the change of endpoints that the revision is; 0 for any other. Streams may take it while revisions
+    before it wait."""
 
 
 @dataclass(slots=True)
@@ -143,9 +147,12 @@ class ReceiptLog:
         self._waiting = 0
         self._began = self._newest = revision
 
-    def opened(self, previous: int, revision: int, commit_time: float, streams: Mapping[int, str]) -> None:
-        """The revisions after `previous` up to `revision` were applied, and these streams must take them."""
-        receipt = _Receipt(previous, revision, commit_time, dict(streams), len(streams))
+    def opened(
+        self, previous: int, revision: int, commit_time: float, streams: Mapping[int, str], endpoints: int = 0
+    ) -> None:
+        """The revisions after `previous` up to `revision` were applied, and these streams must take them; `endpoints`
+        is their number if they are a change of endpoints alone."""
+        receipt = _Receipt(previous, revision, commit_time, dict(streams), len(streams), endpoints=endpoints)
         self._receipts.append(receipt)
         self._newest = revision
         self._waiting += len(streams)
@@ -179,20 +186,29 @@ class ReceiptLog:
     def settled(self, stream: int, revision: int, now: float, seconds: Mapping[Stage, float] = NO_TIME) -> bool:
         """The stream has taken everything up to `revision`; True when a receipt moved. `seconds` are those of its push
         by stage."""
-        moved = False
-        for receipt, proxy in self._leaving(stream, revision):
-            receipt.acked += 1
-            if receipt.last_ack is None or now >= receipt.last_ack:
-                receipt.last_ack = now
-                receipt.slowest = Slowest(proxy, seconds) if seconds else None
-            moved = True
-        return moved
+        return _acknowledged(self._leaving(stream, revision), now, seconds)
 
-    def refused(self, stream: int, revision: int, type_url: str, message: str, configs: tuple[str, ...] = ()) -> bool:
-        """The stream has refused a message that brought everything up to `revision`."""
+    def settled_endpoints(
+        self, stream: int, endpoints: int, now: float, seconds: Mapping[Stage, float] = NO_TIME
+    ) -> bool:
+        """As `settled`: everything that it has been given, in which the changes of endpoints up to this number are."""
+        return _acknowledged(self._leaving_ahead(stream, endpoints), now, seconds)
+
+    def refused(
+        self,
+        stream: int,
+        revision: int,
+        type_url: str,
+        message: str,
+        configs: tuple[str, ...] = (),
+        endpoints: int = 0,
+    ) -> bool:
+        """The stream has refused a message that brought everything up to `revision`, and changes of endpoints up to
+        that number if it was one of endpoints."""
         moved = False
         words = self._shared(shortened(message))
-        for receipt, proxy in self._leaving(stream, revision):
+        ahead = self._leaving_ahead(stream, endpoints if type_url == ENDPOINT_TYPE else 0)
+        for receipt, proxy in chain(self._leaving(stream, revision), ahead):
             receipt.failed[proxy] = Refusal(proxy, type_url, words, configs)
             moved = True
         for aside in self._owing.pop(stream, ()) if type_url == SECRET_TYPE else ():
@@ -261,6 +277,25 @@ class ReceiptLog:
             receipt = waiting.popleft()
             self._waiting -= 1
             yield receipt, receipt.waiting.pop(stream)
+
+    def _leaving_ahead(self, stream: int, endpoints: int) -> Iterable[tuple[_Receipt, str]]:
+        """As `_leaving`, but only of changes of endpoints, up to this number."""
+        waiting = self._open.get(stream, deque())
+        for receipt in [receipt for receipt in waiting if 0 < receipt.endpoints <= endpoints]:
+            waiting.remove(receipt)
+            self._waiting -= 1
+            yield receipt, receipt.waiting.pop(stream)
+
+
+def _acknowledged(leaving: Iterable[tuple[_Receipt, str]], now: float, seconds: Mapping[Stage, float]) -> bool:
+    moved = False
+    for receipt, proxy in leaving:
+        receipt.acked += 1
+        if receipt.last_ack is None or now >= receipt.last_ack:
+            receipt.last_ack = now
+            receipt.slowest = Slowest(proxy, seconds) if seconds else None
+        moved = True
+    return moved
 
 
 def _counts(receipt: _Receipt | _Aside) -> dict[str, Any]:

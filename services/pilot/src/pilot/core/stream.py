@@ -26,6 +26,12 @@ class Stream:
     """The engine's generation of the target that the session was given last."""
     settled_generation: int = 0
     """The newest generation that the client has taken whole."""
+    target_endpoints: int = 0
+    """The number of the last change of endpoints that is in that target: it may be ahead of the generation."""
+    settled_endpoints: int = 0
+    """The last one that the client has taken."""
+    moved: bool = False
+    """Whether it is of another class than it was when it was given that target."""
     health_known: bool = False
     """Whether the agent is to be told that everybody knows of its workload's health."""
     complete: bool = False
@@ -59,6 +65,22 @@ class Stream:
             self.proxy_class = proxy_class
         else:
             self.secret_class = proxy_class
+        self.moved = True
+
+    def unaffected(self, generation: int, endpoints: int) -> None:
+        """What it has is what a new generation would give it, which a change of endpoints led to unless that is 0."""
+        if self.target_generation == generation - 1:
+            if self.settled_generation == self.target_generation:
+                self.settled_generation = generation
+            self.target_generation = generation
+        if endpoints and self.target_endpoints == endpoints - 1:
+            if self.settled_endpoints == self.target_endpoints:
+                self.settled_endpoints = endpoints
+            self.target_endpoints = endpoints
+
+    def has_taken(self, generation: int, endpoints: int) -> bool:
+        """Whether the client has taken what there was at a generation, and all changes of endpoints up to one."""
+        return self.settled_generation >= generation and self.settled_endpoints >= endpoints
 
     @property
     def connection_id(self) -> str:

@@ -79,10 +79,18 @@ def refreshed(
 
 def endpoints_alone(before: MeshSnapshot, after: MeshSnapshot) -> frozenset[ServiceKey] | None:
     """The services whose endpoints differ; None when anything else does that a compile looks at."""
+    if not endpoints_alone_differ(before, after):
+        return None
+    then, now = before.registry.endpoints, after.registry.endpoints
+    return frozenset(key for key in chain(now, then.keys() - now.keys()) if then.get(key) is not now.get(key))
+
+
+def endpoints_alone_differ(before: MeshSnapshot, after: MeshSnapshot) -> bool:
+    """Whether nothing else differs that a compile looks at."""
     if before.selection.place_keys != after.selection.place_keys:
-        return None
+        return False
     if before.registry.by_host is not after.registry.by_host:
-        return None
+        return False
     for part in fields(MeshSnapshot):
         old, new = getattr(before, part.name), getattr(after, part.name)
         if part.name in _BOOKKEEPING or old is new:
@@ -90,9 +98,8 @@ def endpoints_alone(before: MeshSnapshot, after: MeshSnapshot) -> frozenset[Serv
         if part.name not in _BY_KIND or any(
             old.get(kind) is not new.get(kind) for kind in (old.keys() | new.keys()) - _BY_REGISTRY
         ):
-            return None
-    then, now = before.registry.endpoints, after.registry.endpoints
-    return frozenset(key for key in chain(now, then.keys() - now.keys()) if then.get(key) is not now.get(key))
+            return False
+    return True
 
 
 def _same_but_assignments(before: Iterable[Compiled], after: Iterable[Compiled]) -> bool:
