@@ -1,15 +1,17 @@
-"""Processor time of one change in a Pilot with many services and classes of proxies: from the change set to what every
-class is to have, framed. No network, no other process; one stream for each class.
+"""Processor time of one change in a Pilot with many services and classes of proxies, from the change set to what every
+class is to have, and the memory of the process. No network, no other process; one stream for each class.
 
     .venv/bin/python bench/changes.py [--services 1000] [--classes 50] [--rounds 9] [--only virtual_service]
 """
 
 import argparse
+import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -81,7 +83,9 @@ def _endpoint_first(engine: Engine, revision: int, turn: int) -> float:
 
 
 def _show(name: str, spent: list[float], more: str = "") -> None:
-    print(f"{name:20} median {median(spent):9.2f} ms, most {max(spent):9.2f} ms  {more}")
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    held = pages * os.sysconf("SC_PAGE_SIZE") >> 20
+    print(f"{name:20} median {median(spent):9.2f} ms, most {max(spent):9.2f} ms, {held:5} MiB  {more}")
 
 
 def _spent(work: Callable[[], object]) -> float:

@@ -7,7 +7,9 @@ from drawn_objects import NAMES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from meshcore.distribution.events import FullState
+from meshcore.model.load import parse_object
 from meshcore.xds import delta
+from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
@@ -88,3 +90,71 @@ def test_what_a_class_had_is_forgotten_with_its_last_proxy():
     assert engine.target(streams[1]) is made
     engine.disconnect(streams[1])
     assert cache.newest(one, "mine", (), lambda _: 3) == 3
+
+
+def mesh_of(*documents):
+    return MeshSnapshot.of([parse_object(one) for one in documents])
+
+
+def document(kind, namespace, name, spec, version="networking.istio.io/v1"):
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+LUA = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
+CALLED_BY_ALL = (
+    document(
+        "ServiceEntry",
+        "shop",
+        "a",
+        {
+            "hosts": ["a.example"],
+            "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+            "location": "MESH_INTERNAL",
+            "resolution": "STATIC",
+            "endpoints": [{"address": "10.1.1.1"}],
+        },
+    ),
+    document(
+        "VirtualService",
+        "shop",
+        "a",
+        {"hosts": ["a.example"], "http": [{"route": [{"destination": {"host": "a.example"}}]}]},
+    ),
+    document(
+        "EnvoyFilter",
+        "istio-system",
+        "all",
+        {
+            "configPatches": [
+                {
+                    "applyTo": "HTTP_FILTER",
+                    "match": {"context": "SIDECAR_INBOUND"},
+                    "patch": {
+                        "operation": "INSERT_BEFORE",
+                        "value": {
+                            "name": "lua",
+                            "typed_config": {
+                                "@type": LUA,
+                                "default_source_code": {"inline_string": "function envoy_on_request(h) end"},
+                            },
+                        },
+                    },
+                }
+            ]
+        },
+        "networking.istio.io/v1alpha3",
+    ),
+)
+
+
+def test_classes_share_what_they_have_alike_patched_listeners_or_not():
+    snapshot, cache = mesh_of(*CALLED_BY_ALL), CompileCache()
+    nodes = (f"sidecar~10.1.0.{number}~a.n{number}~n{number}.svc.cluster.local" for number in (1, 2))
+    one, other = (
+        compile_resources(snapshot, classify(parse_node({"id": node}), snapshot.selection), cache) for node in nodes
+    )
+    for type_url in (CLUSTER_TYPE, ENDPOINT_TYPE, ROUTE_TYPE):
+        assert one.of_type(type_url), type_url
+        assert one.of_type(type_url) is other.of_type(type_url), type_url
+    assert one.of_type(LISTENER_TYPE) is not other.of_type(LISTENER_TYPE)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 
 import pytest
 from drawn_changes import NODES, REGISTERED, changes_of
@@ -10,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from meshcore.distribution.events import ChangeSet, FullState
 from meshcore.xds import delta
+from meshcore.xds.resource import PackedResource
+from meshcore.xds.types import ENDPOINT_TYPE
 from pilot.core.compiler import CompileCache, Refreshing, compile_resources
+from pilot.core.compiler.refresh import Step
 from pilot.core.compiling import never
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
@@ -122,3 +126,13 @@ def test_whatever_else_changes_is_compiled(kind):
     given_to(fast)
     assert fast.configs.compiles > compiles
     assert fast.configs.refreshes == 0
+
+
+def test_classes_that_had_one_mapping_of_assignments_have_one_again():
+    old, new = (PackedResource.pack(ENDPOINT_TYPE, "a", body) for body in (b"old", b"new"))
+    step, had = Step(), MappingProxyType({"a": old, "b": old})
+    after = step.assignments(had, {"a": new})
+    assert after == {"a": new, "b": old}
+    assert step.assignments(had, {"a": new}) is after
+    assert step.assignments(MappingProxyType({**had}), {"a": new}) is not after
+    assert step.assignments(had, {"a": old}) is had

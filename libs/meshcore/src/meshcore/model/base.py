@@ -72,6 +72,7 @@ class MeshModel(BaseModel):
     """A frozen message; unknown fields are errors (`parse_object` decides what becomes of them)."""
 
     model_config = ConfigDict(
+        defer_build=True,
         frozen=True,
         extra="forbid",
         alias_generator=to_camel,

@@ -136,13 +136,11 @@ class ResourceSet:
         }
         return ResourceSet(MappingProxyType(merged), self.diagnostics, self.secrets)
 
-    def with_resources(self, type_url: str, resources: Resources) -> "ResourceSet":
-        """The same set but for these resources of one type, all of which it has; itself when none of them changes."""
-        old = self.of_type(type_url)
-        new = {name: _as_sent(old.get(name), resource) for name, resource in resources.items()}
-        if all(old.get(name) is resource for name, resource in new.items()):
+    def with_type(self, type_url: str, resources: Resources) -> "ResourceSet":
+        """The same set but for all resources of one type; itself when these are what it has."""
+        if resources is self.of_type(type_url):
             return self
-        merged = {**self.resources, type_url: MappingProxyType({**old, **new})}
+        merged = {**self.resources, type_url: resources}
         return ResourceSet(MappingProxyType(merged), self.diagnostics, self.secrets)
 
     def with_secrets(self, secrets: Resources) -> "ResourceSet":
@@ -160,6 +158,14 @@ class ResourceSet:
                     if to_name not in self.of_type(to_type):
                         found.add(DanglingReference(type_url, resource.name, to_type, to_name))
         return tuple(sorted(found))
+
+
+def replaced(old: Resources, resources: Resources) -> Resources:
+    """`old` with these resources, all of which it has in another form or in this one; itself when none changes."""
+    new = {name: _as_sent(old.get(name), resource) for name, resource in resources.items()}
+    if all(old.get(name) is resource for name, resource in new.items()):
+        return old
+    return MappingProxyType({**old, **new})
 
 
 class Steps:

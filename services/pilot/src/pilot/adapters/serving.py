@@ -33,6 +33,7 @@ from pilot.adapters.secret_rights_source import SecretRightsSource
 from pilot.adapters.secret_source import SecretSource
 from pilot.adapters.servers import AdsServers
 from pilot.adapters.status_writer import StatusWriter
+from pilot.adapters.upkeep import keep_house
 from pilot.adapters.worker_metrics import WorkerMetrics
 from pilot.adapters.workers import WorkerPool, end_with_parent
 from pilot.core.admission import Admission
@@ -81,6 +82,7 @@ async def start_serving(
     hub = hub_of(settings, Engine(compile_class, affects, debounce, endpoint_debounce, refresh=refresh, forget=forget))
     runtime.readiness.expect("feed", "ads")
     runtime.spawn("hub", hub.run)
+    runtime.spawn("upkeep", lambda: keep_house(hub.engine.frames))
     answers = LocalAnswers(hub, process_name(settings), runtime.readiness)
     source: Source = answers
     registered = None

@@ -74,8 +74,8 @@ def all_parts(work: Compilation) -> Parts:
     traits = _traits(work)
 
     def find_rules(_: Before) -> tuple[ServiceRule, ...]:
-        known = work.rules.get
-        rules = tuple(known(key) or work.rule(service) for key, service in zip(services.keys, services, strict=True))
+        found = tuple(map(work.rules.get, services.keys))
+        rules = tuple(one or work.rule(service) for one, service in zip(found, services, strict=True))
         return work.newest_of_all("rules of services", rules, lambda _: rules)
 
     def build(_: Before) -> Parts:

@@ -4,7 +4,7 @@ A route configuration is joined from the bytes of its virtual hosts. Of a class 
 every virtual host that no change concerns; classes that have the same virtual hosts share one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from itertools import chain
@@ -35,9 +35,12 @@ class Places(tuple[tuple[Service, Port], ...]):
     """The ports of services that a route configuration is for, in the order of services."""
 
     @cached_property
-    def hosts(self) -> frozenset[str]:
-        """Of the services."""
-        return frozenset(service.host for service, _ in self)
+    def at(self) -> Mapping[str, tuple[int, ...]]:
+        """By host of the service: where it is."""
+        found: dict[str, list[int]] = {}
+        for at, (service, _) in enumerate(self):
+            found.setdefault(service.host, []).append(at)
+        return {host: tuple(places) for host, places in found.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +62,18 @@ class _Kept:
         return self.places, *self.of_services, *self.others
 
     @cached_property
-    def concerned_by(self) -> frozenset[str]:
-        """The hosts by which those of services are what they are."""
-        return self.places.hosts.union(*[part.uses for part in self.of_services if part.uses])
+    def _users(self) -> Mapping[str, tuple[int, ...]]:
+        """By host: where virtual hosts of services are that are what they are by it, besides its own."""
+        found: dict[str, list[int]] = {}
+        for at, part in enumerate(self.of_services):
+            for host in part.uses:
+                found.setdefault(host, []).append(at)
+        return {host: tuple(places) for host, places in found.items()}
+
+    def concerned_at(self, hosts: Iterable[str]) -> frozenset[int]:
+        """Where virtual hosts of services are that may be others when these hosts are."""
+        places, users = self.places.at, self._users
+        return frozenset(at for host in hosts for at in (*places.get(host, ()), *users.get(host, ())))
 
 
 def route_resources(work: Compilation, names: Iterable[str]) -> Iterator[Compiled]:
@@ -101,9 +113,8 @@ def _concerned(work: Compilation, before: Newest) -> frozenset[str] | None:
     patterns = set(rules)
     found: set[str] = set()
     if then.services is not now.services:
-        old, new = set(map(id, then.services)), set(map(id, now.services))
-        found.update(service.host for service in now.services if id(service) not in old)
-        found.update(service.host for service in then.services if id(service) not in new)
+        both = (then.services, now.services)
+        found |= work.newest_of_all("changed services", both, lambda _: _changed_services(*both))
     for config in _changed_routes(work, then, now):
         patterns.update(route_hosts(config, work.proxy_class.domain))
     for pattern in patterns:
@@ -112,6 +123,12 @@ def _concerned(work: Compilation, before: Newest) -> frozenset[str] | None:
         else:
             found.add(pattern)
     return frozenset(found) if len(found) <= _MANY else None
+
+
+def _changed_services(then: Iterable[Service], now: Iterable[Service]) -> frozenset[str]:
+    """The hosts of those that one of the two has and the other has not."""
+    old, new = set(map(id, then)), set(map(id, now))
+    return frozenset(service.host for service in (*then, *now) if (id(service) in old) is not (id(service) in new))
 
 
 def _changed_routes(work: Compilation, then: Scope, now: Scope) -> Routes:
@@ -129,25 +146,7 @@ def _made(work: Compilation, name: str, known: _Kept | None, concerned: frozense
     if not number:
         return _of_one_service(work, name, known, concerned)
     places = _all_places(work) if is_proxy else _places_on(work, number)
-    build = partial(service_host, work, proxy=is_proxy)
-    if known is None or concerned is None:
-        parts = tuple(build(service, port) for service, port in places)
-    elif places is known.places and concerned.isdisjoint(known.concerned_by):
-        parts = known.of_services
-    elif places is known.places:
-        parts = tuple(
-            part
-            if service.host not in concerned and (not part.uses or concerned.isdisjoint(part.uses))
-            else build(service, port)
-            for (service, port), part in zip(places, known.of_services, strict=True)
-        )
-    else:
-        old = {
-            (id(service), port.number): part
-            for (service, port), part in zip(known.places, known.of_services, strict=True)
-            if service.host not in concerned and (not part.uses or concerned.isdisjoint(part.uses))
-        }
-        parts = tuple(old.get((id(service), port.number)) or build(service, port) for service, port in places)
+    parts = _parts(work, number, places, known, concerned, partial(service_host, work, proxy=is_proxy))
     others = (*unknown_hosts(work, number, parts, proxy=is_proxy), catch_all(_unknown(work)))
     if known is not None and parts is known.of_services and others == known.others:
         return known
@@ -160,6 +159,39 @@ def _made(work: Compilation, name: str, known: _Kept | None, concerned: frozense
     return work.alike(("routes", name, work.mesh_origins), (places, *parts, *others), build_all)
 
 
+def _parts(
+    work: Compilation,
+    number: int,
+    places: Places,
+    known: _Kept | None,
+    concerned: frozenset[str] | None,
+    build: Callable[[Service, Port], HostPart],
+) -> tuple[HostPart, ...]:
+    """The virtual hosts of services; those that a change concerns are looked for anew."""
+    if known is None or concerned is None:
+        return tuple(build(service, port) for service, port in places)
+    dirty = known.concerned_at(concerned)
+    if places is not known.places:
+        both = (known.places, places)
+        origins = work.newest_of_all(("moved places", number), both, lambda _: _moved(*both))
+        kept = known.of_services
+        return tuple(
+            build(*place) if at is None or at in dirty else kept[at] for place, at in zip(places, origins, strict=True)
+        )
+    if not dirty:
+        return known.of_services
+    parts = list(known.of_services)
+    for at in dirty:
+        parts[at] = build(*places[at])
+    return tuple(parts)
+
+
+def _moved(before: Places, after: Places) -> tuple[int | None, ...]:
+    """For each place where it was before."""
+    old = {(id(service), port.number): at for at, (service, port) in enumerate(before)}
+    return tuple(old.get((id(service), port.number)) for service, port in after)
+
+
 def _of_one_service(
     work: Compilation, name: str, known: _Kept | None, concerned: frozenset[str] | None
 ) -> _Kept | None:
@@ -169,7 +201,7 @@ def _of_one_service(
     if port is None:
         return None
     same = known is not None and known.places[0][0] is service
-    if known is not None and same and concerned is not None and concerned.isdisjoint(known.concerned_by):
+    if known is not None and same and concerned is not None and not known.concerned_at(concerned):
         return known
     part = service_host(work, service, port, proxy=False, only=True)
     made = _joined(work, name, (part,), ignore_port=True, contested=False)
