@@ -111,3 +111,20 @@ def test_a_stage_keeps_what_it_made_until_the_next_compile_of_its_class():
     run(items, 2)
     assert built[5:] == ["a", "b", "c"]
     assert len(cache) == 0, "and nothing of it is a memo"
+
+
+def test_what_was_asked_for_since_outlives_what_was_not_and_one_that_goes_is_found_soon():
+    cache = CompileCache(capacity=1000)
+    for number in range(1000):
+        cache.memo(number, lambda: None)
+    for number in range(0, 1000, 2):
+        cache.memo(number, lambda: None)
+    for number in range(1000, 1400):
+        cache.memo(number, lambda: None)
+    assert len(cache) == 1000
+    misses = cache.misses
+    for number in range(0, 1000, 2):
+        cache.memo(number, lambda: None)
+    assert cache.misses == misses
+    cache.memo("one more", lambda: None)
+    assert len(cache) == 1000, "although all had been asked for"

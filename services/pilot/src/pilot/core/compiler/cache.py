@@ -29,10 +29,12 @@ T = TypeVar("T")
 A = TypeVar("A", bound=Alike)
 
 DEFAULT_CAPACITY = 200_000
-"""Memos kept before the least recently used ones go."""
+"""Memos kept before those go that nobody has asked for in a long time."""
 DEFAULT_BUDGET = 32 << 20
 """Bytes that memos may keep alive together, as far as these are known; those of 1,000 services take a quarter of it."""
 _LEAST = 512
+_CHANCES = 64
+"""Memos that stay although they are the oldest, because they were asked for, each time that one has to go."""
 _OWNERS = 10_000
 """Owners of newest forms that are remembered, if nobody says which are gone."""
 
@@ -60,6 +62,18 @@ def same(*items: object) -> tuple[Same, ...]:
     return tuple(Same(item) for item in items)
 
 
+class _Memo:
+    """What was built, its bytes, and whether it was asked for since it was last looked at: to move it with each
+    question would compare its key twice."""
+
+    __slots__ = ("made", "used", "weight")
+
+    def __init__(self, made: Any, weight: int) -> None:
+        self.made = made
+        self.weight = weight
+        self.used = False
+
+
 class Newest(NamedTuple):
     """What was built last, and of what: `key` compared by value, `inputs` by identity."""
 
@@ -79,7 +93,7 @@ class CompileCache:
     """What was built before, for one process; not thread-safe. `hits` and `misses` count since the start."""
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY, owners: int = _OWNERS, budget: int = DEFAULT_BUDGET) -> None:
-        self._memos: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._memos: OrderedDict[Hashable, _Memo] = OrderedDict()
         self._capacity = capacity
         self._budget = budget
         self._used = 0
@@ -94,21 +108,31 @@ class CompileCache:
 
     def memo(self, key: Hashable, build: Callable[[], T]) -> T:
         """The result of `build`, which must depend on nothing but what `key` holds."""
-        try:
-            found: T = self._memos[key][0]
-        except KeyError:
-            self.misses += 1
-            made = build()
-            self._used += (weight := _weight(made))
-            if (same := self._memos.pop(key, None)) is not None:  # built on the way to itself
-                self._used -= same[1]
-            self._memos[key] = (made, weight)
-            while len(self._memos) > self._capacity or (self._used > self._budget and len(self._memos) > 1):
-                self._used -= self._memos.popitem(last=False)[1][1]
-            return made
-        self.hits += 1
-        self._memos.move_to_end(key)
-        return found
+        memo = self._memos.get(key)
+        if memo is not None:
+            self.hits += 1
+            memo.used = True
+            found: T = memo.made
+            return found
+        self.misses += 1
+        made = build()
+        self._used += (weight := _weight(made))
+        if (same := self._memos.pop(key, None)) is not None:  # built on the way to itself
+            self._used -= same.weight
+        self._memos[key] = _Memo(made, weight)
+        self._make_room()
+        return made
+
+    def _make_room(self) -> None:
+        chances = _CHANCES
+        while len(self._memos) > self._capacity or (self._used > self._budget and len(self._memos) > 1):
+            key, oldest = self._memos.popitem(last=False)
+            if oldest.used and chances:
+                chances -= 1
+                oldest.used = False
+                self._memos[key] = oldest
+            else:
+                self._used -= oldest.weight
 
     def newest(
         self,

@@ -1,7 +1,7 @@
 """One compile: snapshot, class, scope and memos, and the look-ups that several builders share. Pure."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -21,6 +21,7 @@ from pilot.core.registry.endpoint import topology_labels
 from pilot.core.registry.service import ServiceKey
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.visibility.destination_rules import (
+    NO_RULE,
     NO_SPACE,
     RuleSpace,
     ServiceRule,
@@ -54,8 +55,9 @@ class Compilation:
     snapshot: MeshSnapshot
     proxy_class: ProxyClass
     cache: CompileCache
+    _once: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @property
+    @cached_property
     def mesh(self) -> MeshConfig:
         """The mesh config."""
         return self.snapshot.mesh_config
@@ -103,6 +105,14 @@ class Compilation:
     def memo(self, key: Hashable, build: Callable[[], T]) -> T:
         """See CompileCache."""
         return self.cache.memo(key, build)
+
+    def once(self, what: Hashable, build: Callable[[], T]) -> T:
+        """What stays the same for the whole of this compile, and is asked for again and again."""
+        try:
+            found: T = self._once[what]
+        except KeyError:
+            found = self._once[what] = build()
+        return found
 
     @cached_property
     def rules_key(self) -> tuple[Hashable, ...]:
@@ -175,15 +185,23 @@ class Compilation:
                 self._own_space,
                 self._foreign_space,
             )
-            found = self.rules[key] = self.cache.memo(("rule", *map(Same, rules)), lambda: merge_rules(rules))
+            made = self.cache.memo(("rule", *map(Same, rules)), lambda: merge_rules(rules)) if rules else NO_RULE
+            found = self.rules[key] = made
         return found
 
     def _own_space(self) -> RuleSpace:
+        return self._own
+
+    @cached_property
+    def _own(self) -> RuleSpace:
         one = self.proxy_class
         rules = self.snapshot.destination_rules(one.namespace)
         return self.cache.memo(("own-rules", Same(rules), one.labels), lambda: own_space(rules, one.label_map))
 
     def _foreign_space(self, owner: str) -> RuleSpace:
+        return self.once(("foreign rules", owner), lambda: self._foreign(owner))
+
+    def _foreign(self, owner: str) -> RuleSpace:
         rules, mesh, namespace = self.snapshot.destination_rules(owner), self.mesh, self.proxy_class.namespace
         if not rules:
             return NO_SPACE

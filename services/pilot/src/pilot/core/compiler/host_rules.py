@@ -5,6 +5,7 @@ with HTTP rules has its requests, the first with TCP or TLS rules its connection
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from meshcore.hosts import is_wildcard, most_specific
@@ -52,6 +53,10 @@ class HostRules(NamedTuple):
 
 def host_rules(work: Compilation) -> HostRules:
     """The index of this scope's VirtualServices; what everybody sees is indexed once."""
+    return work.once("host rules", partial(_indexed, work))
+
+
+def _indexed(work: Compilation) -> HostRules:
     scope, domain = work.scope, work.proxy_class.domain
     if scope.behind is None:
         return work.newest("host rules", (scope,), lambda _: _index(scope.virtual_services, domain), domain)
