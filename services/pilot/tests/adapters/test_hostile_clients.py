@@ -296,9 +296,10 @@ async def test_attack_12_a_thousand_streams_of_one_connection_disturb_no_other(m
         await is_served(mesh, honest, "details")
 
 
-async def test_attack_12_requests_written_at_once_take_turns_with_everybody(mesh, reached, monkeypatch):
-    """What else there is to do gets a turn after each of them."""
-    turns, at = 0, []
+@contextlib.asynccontextmanager
+async def turns_of_others():
+    """How many turns something else has had up to now."""
+    turns = 0
 
     async def others():
         nonlocal turns
@@ -306,23 +307,51 @@ async def test_attack_12_requests_written_at_once_take_turns_with_everybody(mesh
             turns += 1
             await asyncio.sleep(0)
 
+    async with tasks.background(others(), name="others"):
+        yield lambda: turns
+
+
+async def test_attack_12_requests_written_at_once_take_turns_with_everybody(mesh, reached, monkeypatch):
+    """What else there is to do gets a turn after each of them."""
+    at = []
     receive = AdsSession.request_received
-
-    def noted(session, request, now):
-        at.append(turns)
-        return receive(session, request, now)
-
     greedy = await FrameClient.open("127.0.0.1", mesh.servers.plaintext_port, None)
     greedy.call(1, f"{STREAMS}/DeltaAggregatedResources", subscription(0), ended=False)
     await reached(lambda: mesh.hub.engine.streams)
-    monkeypatch.setattr(AdsSession, "request_received", noted)
-    async with tasks.background(others(), name="others"):
+    async with turns_of_others() as turns:
+
+        def noted(session, request, now):
+            at.append(turns())
+            return receive(session, request, now)
+
+        monkeypatch.setattr(AdsSession, "request_received", noted)
         for number in range(120):
             asked = discovery_pb2.DeltaDiscoveryRequest(type_url=ENDPOINT_TYPE, resource_names_subscribe=[f"x{number}"])
             greedy.say(1, asked.SerializeToString())
         await reached(lambda: len(at) >= 120)
     assert len(set(at[-120:])) == 120
     greedy.close()
+
+
+async def test_attack_12_between_the_compiles_for_new_streams_everybody_has_a_turn(serve_mesh, reached):
+    at = []
+    async with turns_of_others() as turns:
+
+        def compile_class(snapshot, proxy_class):
+            at.append(turns())
+            return ResourceSet.of([])
+
+        async with serve_mesh(compile_class=compile_class) as mesh:
+            greedy = await FrameClient.open("127.0.0.1", mesh.servers.plaintext_port, None)
+            for number in range(40):
+                asked = discovery_pb2.DeltaDiscoveryRequest(
+                    node=of_version("a", f"1.{number}.0"), type_url=CLUSTER_TYPE
+                )
+                path = f"{STREAMS}/DeltaAggregatedResources"
+                greedy.call(2 * number + 1, path, asked.SerializeToString(), ended=False)
+            await reached(lambda: len(at) == 40)
+            greedy.close()
+    assert len(set(at)) == 40
 
 
 def of_version(name, version, **metadata):

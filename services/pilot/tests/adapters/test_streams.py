@@ -212,7 +212,7 @@ class Talker:
 
 async def test_a_client_that_never_stops_talking_ends_with_its_certificate(mesh):
     stream, wake = mesh.hub.connect(parse_node(node("a", "shop")), delta, "test")
-    async with mesh.hub.admitted("test") as ticket, asyncio.timeout(10):
+    async with mesh.hub.line.admitted("test") as ticket, asyncio.timeout(10):
         runner = StreamRunner(mesh.hub, stream, wake, Talker(), delta, ticket, timedelta(seconds=30))
         assert await runner.run([Request(type_url=CLUSTER_TYPE)], expires=time.monotonic()) == "age"
     mesh.hub.disconnect(stream)

@@ -95,7 +95,7 @@ class AdsService:
         if first is None:
             return
         who = client_of("" if client is None else str(client.identity), call.peer.address)
-        async with self._hub.admitted(who) as ticket:
+        async with self._hub.line.admitted(who) as ticket:
             request, node = self._hub.engine.frames.openings.read(front, first)
             proxy, expires = self._authorise(parse_node(node), client)
             opening = [request]

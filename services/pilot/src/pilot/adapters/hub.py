@@ -3,20 +3,20 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import structlog
 from meshcore.distribution.events import ChangeSet, FullState
-from meshcore.errors import ErrorCode, MeshError
+from meshcore.errors import MeshError
 from meshcore.xds.resource import EMPTY, ResourceSet
 from meshcore.xds.secret_book import SecretName, SecretState
 from meshcore.xds.session import Front
 
 from pilot.adapters import telemetry
 from pilot.adapters.config_counts import ConfigCounts
+from pilot.adapters.line import Line
 from pilot.adapters.quiet import Quiet
-from pilot.adapters.ticket import Ticket
 from pilot.adapters.wake import Wake
 from pilot.core.admission import Admission
 from pilot.core.engine import Engine
@@ -63,10 +63,8 @@ class Hub:
         self._wakes: dict[int, Wake] = {}
         self._progress = asyncio.Event()
         self._compiles = CompileLog()
-        self._gates: dict[int, asyncio.Future[bool]] = {}
-        """By number in line: whether the stream is let in."""
-        self._gate_numbers = 0
-        self._quiet = Quiet(QUIET, lambda: bool(admission.busy or admission.backlog), engine.frames.openings.forget)
+        quiet = Quiet(QUIET, lambda: bool(admission.busy or admission.backlog), engine.frames.openings.forget)
+        self.line = Line(admission, self.tenants, quiet.stirred)
         self.sweeps = 0
         """How often expired registrations were looked for."""
         self.registered_sequence = 0
@@ -77,10 +75,9 @@ class Hub:
         telemetry.FRAMES_SHARED.set_function(lambda: engine.frames.shared)
 
     async def run(self) -> None:
-        """Release pushes when the debounce says so, and streams as the rate allows; never returns."""
+        """Release pushes when the debounce says so; never returns."""
         while True:
-            times = (*(lane.debounce.due for lane, _ in self._lanes), self.admission.next_start)
-            due = [when for when in times if when is not None]
+            due = [when for lane, _ in self._lanes if (when := lane.debounce.due) is not None]
             self._arrived.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, min(due) - time.monotonic()) if due else None):
@@ -242,39 +239,6 @@ class Hub:
         """A client has taken a message: what its class is given otherwise may no longer be needed."""
         self._wake_all(self.engine.take_acknowledgement(stream, type_url, time.monotonic()))
 
-    @contextlib.asynccontextmanager
-    async def admitted(self, client: str) -> AsyncIterator[Ticket]:
-        """Wait in line until this stream of a client may be read; RESOURCE_EXHAUSTED over the hard ceiling, or when the
-        client has too many."""
-        self._gate_numbers += 1
-        number = self._gate_numbers
-        with self.tenants.stream(client):
-            refused = self.admission.arrived(number, client, time.monotonic())
-            if refused != number:
-                gate = self._gates[number] = asyncio.get_running_loop().create_future()
-                if refused is not None and not self._gates[refused].done():
-                    self._gates[refused].set_result(False)
-            ticket = Ticket(self, number)
-            try:
-                self._admit()
-                if refused == number or not await gate:
-                    detail = "more new streams per second than PILOT_MAX_REQUESTS_PER_SECOND"
-                    raise MeshError(ErrorCode.RESOURCE_EXHAUSTED, detail)
-                yield ticket
-            finally:
-                ticket.done()
-
-    def heard(self, number: int) -> None:
-        """The stream of this ticket has said something."""
-        self.admission.heard(number, time.monotonic())
-
-    def finished(self, number: int) -> None:
-        """The stream of this ticket is complete or gone."""
-        self._gates.pop(number, None)
-        self.admission.finished(number)
-        self._quiet.stirred()
-        self._admit()
-
     def progressed(self) -> None:
         """A receipt has moved: wake everybody who waits for one."""
         self._progress.set()
@@ -344,20 +308,11 @@ class Hub:
             if due is not None and due <= now:
                 telemetry.DEBOUNCE_TIME.observe(now - (now if since is None else since))
                 self._wake_all(release())
-        self._admit()
 
     def _wake_all(self, numbers: Iterable[int]) -> None:
         for number in numbers:
             if (wake := self._wakes.get(number)) is not None:
                 wake.set()
-
-    def _admit(self) -> None:
-        for number in self.admission.admitted(time.monotonic()):
-            if (gate := self._gates.get(number)) is not None and not gate.done():
-                gate.set_result(True)
-        telemetry.ADMISSION_BACKLOG.set(self.admission.backlog)
-        if self.admission.next_start is not None:
-            self._arrived.set()
 
 
 def _version_label(version: str) -> str:

@@ -70,10 +70,10 @@ class Admission:
         self._lines.setdefault(client, OrderedDict())[stream] = start
         self._clients[stream] = client
 
-    def admitted(self, now: float) -> list[int]:
+    def admitted(self, now: float, most: int | None = None) -> list[int]:
         """The streams that may be read now: one of each client in turns, those of one in the order of arrival."""
-        out = []
-        while (found := self._first()) is not None and found[0] <= now:
+        out: list[int] = []
+        while len(out) != most and (found := self._first()) is not None and found[0] <= now:
             _, client, instead = found
             if instead is not None:
                 self._give_up(instead)

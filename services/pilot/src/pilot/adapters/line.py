@@ -1,0 +1,81 @@
+"""The line of new streams inside an event loop: who is let in, when, one in each turn of the loop."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+
+from meshcore.errors import ErrorCode, MeshError
+
+from pilot.adapters import telemetry
+from pilot.adapters.ticket import Ticket
+from pilot.core.admission import Admission
+from pilot.core.tenants import Tenants
+
+
+class Line:
+    """One per process. The first config of a stream may have to be compiled: between two of them everybody else has a
+    turn. `stirred` is called when a stream has been served."""
+
+    def __init__(self, admission: Admission, tenants: Tenants, stirred: Callable[[], None]) -> None:
+        self._admission = admission
+        self._tenants = tenants
+        self._stirred = stirred
+        self._gates: dict[int, asyncio.Future[bool]] = {}
+        """By number in line: whether the stream is let in."""
+        self._numbers = 0
+        self._next: asyncio.TimerHandle | None = None
+
+    @contextlib.asynccontextmanager
+    async def admitted(self, client: str) -> AsyncIterator[Ticket]:
+        """Wait until this stream of a client may be read; RESOURCE_EXHAUSTED over the hard ceiling, or when the client
+        has too many."""
+        self._numbers += 1
+        number = self._numbers
+        with self._tenants.stream(client):
+            refused = self._admission.arrived(number, client, time.monotonic())
+            if refused != number:
+                gate = self._gates[number] = asyncio.get_running_loop().create_future()
+                if refused is not None and not self._gates[refused].done():
+                    self._gates[refused].set_result(False)
+            ticket = Ticket(self, number)
+            try:
+                self._plan()
+                if refused == number or not await gate:
+                    detail = "more new streams per second than PILOT_MAX_REQUESTS_PER_SECOND"
+                    raise MeshError(ErrorCode.RESOURCE_EXHAUSTED, detail)
+                yield ticket
+            finally:
+                ticket.done()
+
+    def heard(self, number: int) -> None:
+        """The stream of this ticket has said something."""
+        self._admission.heard(number, time.monotonic())
+
+    def finished(self, number: int) -> None:
+        """The stream of this ticket is complete or gone."""
+        self._gates.pop(number, None)
+        self._admission.finished(number)
+        self._stirred()
+        self._plan()
+
+    def _plan(self) -> None:
+        """Let the next one in when it may come."""
+        telemetry.ADMISSION_BACKLOG.set(self._admission.backlog)
+        start = self._admission.next_start
+        if start is None:
+            return
+        loop = asyncio.get_running_loop()
+        when = loop.time() + max(0.0, start - time.monotonic())
+        if self._next is not None:
+            if self._next.when() <= when:
+                return
+            self._next.cancel()
+        self._next = loop.call_at(when, self._open)
+
+    def _open(self) -> None:
+        self._next = None
+        for number in self._admission.admitted(time.monotonic(), 1):
+            if (gate := self._gates.get(number)) is not None and not gate.done():
+                gate.set_result(True)
+        self._plan()
