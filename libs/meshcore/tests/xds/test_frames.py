@@ -35,7 +35,7 @@ def test_a_delta_frame_is_the_message(bodies, removed):
 @given(st.dictionaries(NAMES, st.binary(max_size=40_000), max_size=4))
 def test_a_state_of_the_world_frame_is_the_message(bodies):
     target = {name: PackedResource.pack(CLUSTER_TYPE, name, body) for name, body in bodies.items()}
-    move = sotw.transition(Frames(), CLUSTER_TYPE, NOTHING, target, ALL, frozenset(), frozenset())
+    move = sotw.plan(CLUSTER_TYPE, NOTHING, target, ALL, frozenset(), frozenset())
     parsed = discovery_pb2.DiscoveryResponse.FromString(sotw.assemble(move, "n1"))
     assert [any_.value for any_ in parsed.resources] == list(bodies.values())
     assert (parsed.nonce, parsed.type_url) == ("n1", CLUSTER_TYPE)
@@ -45,10 +45,12 @@ def test_streams_that_make_the_same_move_get_the_same_bytes_object():
     frames = Frames()
     old, new = resources(a="1"), resources(a="2", b="1")
     first = frames.transition("delta", CLUSTER_TYPE, old, new, ALL)
-    second = frames.transition("delta", CLUSTER_TYPE, old, new, Subscription(wildcard=True))
+    second = frames.transition("delta", CLUSTER_TYPE, old, new, ALL)
     assert first is second
     one = frames.frame(first, delta.assemble, 0)
     assert frames.frame(second, delta.assemble, 0).data is one.data
+    assert first.sent_as(one, 7) is second.sent_as(one, 7)
+    assert [(told.frame is one.data, told.revision) for told in (first.sent_as(one, 8),)] == [(True, 8)]
     assert first.after is new
     assert (frames.built, frames.shared) == (1, 1)
 
@@ -102,7 +104,7 @@ def test_old_moves_go_with_what_they_alone_keep_alive():
     one, everything = resources(a="x" * 10_000), Subscription(wildcard=True)
     for step in range(200):
         other = resources(a="x" * 10_000 + str(step))
-        move = delta.transition(frames, CLUSTER_TYPE, one, other, everything, frozenset(), frozenset())
+        move = frames.transition("delta", CLUSTER_TYPE, one, other, everything)
         frames.frame(move, delta.assemble, 0)
         one = move.after
     # Each keeps its frame, and the resource that it replaced.

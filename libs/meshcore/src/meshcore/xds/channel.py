@@ -1,6 +1,7 @@
 """One type on one stream: what is wanted, held, on its way, and what became of it. Pure."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from meshcore.xds.nack import refused_names
 from meshcore.xds.request import Rejection
@@ -8,8 +9,7 @@ from meshcore.xds.resource import NOTHING, Resources
 from meshcore.xds.subscription import Subscription
 
 
-@dataclass(frozen=True, slots=True)
-class Flight:
+class Flight(NamedTuple):
     """A message that waits for its ACK or NACK."""
 
     nonce: str
@@ -43,7 +43,8 @@ class Channel:
     """Whether the client has ever acknowledged or refused a message of this type."""
     sent_at: float | None = None
     settled_revision: int = 0
-    """The newest revision whose message of this type was answered, ACK or NACK."""
+    """The newest revision whose message of this type was answered, ACK or NACK; as this and the next two were when the
+    session last looked at the channel (`AdsSession`)."""
     settled_change: int = 0
     """The newest change (target) of which nothing was left to be sent."""
     acknowledged_change: int = 0
@@ -51,22 +52,29 @@ class Channel:
     burden: int = 0
     """Bytes, about, that are kept of what does not exist, because the client asks for it or came with it."""
     settled_on: Resources | None = field(default=None, repr=False)
-    """The target that nothing was left to be sent of, as long as nothing else has changed."""
+    """The target of which the client has everything with what is on its way, as long as nothing else has changed."""
     rejection: Rejection | None = None
     rejected_names: frozenset[str] = frozenset()
     """Why something is still refused by the client, and which resources that may be."""
 
-    def is_settled_on(self, target: Resources) -> bool:
+    def has_whole(self, target: Resources) -> bool:
         """Whether this very target has been sent whole; saves comparing what is known to be equal."""
-        return self.settled_on is target and self.flight is None and not self.force and not self.answer
+        return self.settled_on is target and not self.force and not self.answer
 
-    def launch(self, flight: Flight, serial: int, after: Resources) -> None:
-        """A message has been sent."""
+    def reopen(self, change: int, revision: int) -> None:
+        """Something may be to be sent again, after everything up to here was settled."""
+        self.settled_change = change
+        self.settled_revision = revision
+        if self.rejection is None:
+            self.acknowledged_change = change
+
+    def launch(self, flight: Flight, serial: int, after: Resources, brings: Resources | None) -> None:
+        """A message has been sent, with which the client has all of `brings` (None: that must be compared)."""
         self.flight = flight
         self.last_serial = serial
         self.last_nonce = flight.nonce
         self.sent_at = flight.sent_at
-        self.settled_on = None
+        self.settled_on = brings
         self.held = after
         self.force = frozenset()
         self.answer = False
@@ -76,7 +84,8 @@ class Channel:
         flight = self._land()
         self.acknowledged_nonce = flight.nonce
         self.acknowledged_change = max(self.acknowledged_change, flight.change)
-        self.rejected_names -= flight.names | flight.removed
+        if self.rejected_names:
+            self.rejected_names -= flight.names | flight.removed
         if not self.rejected_names:
             self.rejection = None
         self._note_taken()
@@ -109,7 +118,7 @@ class Channel:
         """Revisions count anew: what was settled or is on its way belongs to none of the new ones."""
         self.settled_revision = 0
         if self.flight is not None:
-            self.flight = replace(self.flight, revision=0)
+            self.flight = self.flight._replace(revision=0)
 
     def _note_taken(self) -> None:
         """Called between two messages, when all of `held` is either taken or refused."""

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from envoy.service.discovery.v3 import discovery_pb2
 
 from meshcore.xds import wire
-from meshcore.xds.frames import Frames, Transition, plan_transition
+from meshcore.xds.frames import Transition, plan_transition
 from meshcore.xds.request import Rejection, Request, Wish
 from meshcore.xds.resource import Resources
 from meshcore.xds.subscription import Subscription
@@ -19,8 +20,14 @@ _NEVER_REMOVED = frozenset({SECRET_TYPE, EXTENSION_CONFIG_TYPE})
 """Types for which an unknown name is left unanswered: a listener would open with a hole in place of a secret."""
 
 
+_LONGEST_ACK = 256
+_NO_NODE = discovery_pb2.DeltaDiscoveryRequest().node
+
+
 def parse(data: bytes) -> tuple[Request, Any]:
     """Read a request; with it the `Node` message, which is empty except in a stream's first request."""
+    if len(data) <= _LONGEST_ACK and (ack := _ack(data)) is not None:
+        return ack, _NO_NODE
     message = decode(data)
     return request_of(message), message.node
 
@@ -42,6 +49,16 @@ def request_of(message: Any) -> Request:
     )
 
 
+@lru_cache(maxsize=1024)
+def _ack(data: bytes) -> Request | None:
+    """The request, if it only acknowledges. Remembered: all who were sent the same bytes answer in the same bytes."""
+    message = decode(data)
+    words = {"type_url": message.type_url, "response_nonce": message.response_nonce}
+    if not message.response_nonce or message != discovery_pb2.DeltaDiscoveryRequest(**words):
+        return None
+    return Request(type_url=message.type_url, nonce=message.response_nonce)
+
+
 def first_wish(request: Request) -> Wish:
     """The first request of a type on a stream.
 
@@ -57,11 +74,14 @@ def first_wish(request: Request) -> Wish:
 def next_wish(
     request: Request, subscription: Subscription, held: Resources, *, stale: bool, answered: bool
 ) -> Wish | None:
-    """A later request. Names count even beside a stale nonce: a delta client never repeats them.
+    """A later request: None when it names nothing. Names count even beside a stale nonce: a delta client never repeats
+    them.
 
     A name that is subscribed to again is sent again, and so is one that a wildcard still covers when its own
     subscription ends (xDS protocol, "Subscribing to Resources").
     """
+    if not request.subscribe and not request.unsubscribe:
+        return None
     changed = subscription.changed(request.subscribe, request.unsubscribe)
     force = {name for name in request.subscribe if name in held}
     if changed.wildcard:
@@ -69,8 +89,7 @@ def next_wish(
     return Wish(changed, force=frozenset(force), answer=changed.wildcard and not subscription.wildcard)
 
 
-def transition(
-    frames: Frames,
+def plan(
     type_url: str,
     held: Resources,
     target: Resources,
@@ -79,13 +98,9 @@ def transition(
     keep: frozenset[str],
 ) -> Transition:
     """The move of one type."""
-    plan = _silent_about_absence if type_url in _NEVER_REMOVED else plan_transition
-    return frames.transition(NAME, type_url, held, target, subscription, force, keep, plan)
-
-
-def _silent_about_absence(*arguments: Any) -> Transition:
-    planned = plan_transition(*arguments)
-    planned.removed = ()
+    planned = plan_transition(type_url, held, target, subscription, force, keep)
+    if type_url in _NEVER_REMOVED:
+        planned.removed = ()
     return planned
 
 

@@ -1,6 +1,7 @@
 """What a session asks its adapter to do, and what it tells it. Frozen; the adapter executes, counts and logs."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from meshcore.errors import ErrorCode
 
@@ -21,8 +22,7 @@ class Send:
     """Names that the message takes away."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acked:
+class Acked(NamedTuple):
     """The client has taken the message with this nonce."""
 
     type_url: str

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
 
+from meshcore.xds.effects import Send
 from meshcore.xds.openings import Openings
 from meshcore.xds.resource import PackedResource, Resources, absent
 from meshcore.xds.subscription import Subscription
@@ -42,11 +43,26 @@ class Transition:
     changed: frozenset[str]
     """Those of them that the client did not hold in this version, or that were forced."""
     frame: Frame | None = None
+    sent: Send | None = field(default=None, repr=False)
+    """What was last told of it."""
 
     @property
     def empty(self) -> bool:
         """Whether the client holds everything already."""
         return not self.sends and not self.removed
+
+    def sent_as(self, frame: Frame, revision: int) -> Send:
+        """What is to be written: the same for all streams that make this move for that revision."""
+        if self.sent is None or self.sent.frame is not frame.data or self.sent.revision != revision:
+            self.sent = Send(
+                type_url=self.type_url,
+                frame=frame.data,
+                nonce=frame.nonce,
+                revision=revision,
+                names=self.names,
+                removed=frozenset(self.removed),
+            )
+        return self.sent
 
 
 Assemble = Callable[[Transition, str], bytes]
@@ -136,11 +152,12 @@ def _named(names: frozenset[str], target: Resources) -> Resources:
 
 @dataclass(slots=True, eq=False)
 class _Kept:
-    """A move with the mappings that it is between: their ids stay theirs for as long as its key is in use."""
+    """A move with what its key has the ids of: they stay theirs for as long as it is in use."""
 
     move: Transition
     held: Resources
     target: Resources
+    subscription: Subscription
     cost: int
     turn: int
     """When it was asked for last."""
@@ -178,8 +195,9 @@ class Frames:
         keep: frozenset[str] = _NO_NAMES,
         plan: Callable[..., Transition] = plan_transition,
     ) -> Transition:
-        """The one `Transition` object for this move; `plan` makes it when it is new."""
-        key = (front, type_url, id(held), id(target), subscription, force, keep)
+        """The one `Transition` object for this move; `plan` makes it when it is new. Subscriptions are told apart by
+        identity as well (`shared_subscription`)."""
+        key = (front, type_url, id(held), id(target), id(subscription), force, keep)
         if (known := self._moves.get(key)) is not None:
             self._moves.move_to_end(key)
             known.turn = self._turn
@@ -188,7 +206,7 @@ class Frames:
         cost = _MOVE_COST + 64 * len(made.sends) + sum(map(len, made.removed)) + _kept_alive(held, made)
         if made.after is not held and made.after is not target:
             cost += _NAME_COST * len(made.after) + sum(map(len, made.after))
-        self._moves[key] = _Kept(made, held, target, cost, self._turn)
+        self._moves[key] = _Kept(made, held, target, subscription, cost, self._turn)
         self._to.setdefault(id(target), set()).add(key)
         self._spend(cost)
         return made

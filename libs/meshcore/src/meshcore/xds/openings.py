@@ -95,6 +95,8 @@ class Openings:
     def read(self, reader: Reader, data: bytes) -> tuple[Request, Any]:
         """Read a request; with it the `Node` message, which is empty except in a stream's first request. The same
         request is the same object for everybody who says it."""
+        if len(data) < self._small:
+            return reader.parse(data)
         end = _end_of_node(reader.NODE_TAG, data)
         if len(data) - end < self._small:
             return reader.parse(data)

@@ -24,6 +24,8 @@ class Removals:
         self._released: dict[str, int] = {}
         self._leaving: dict[str, int] = {}
         """Both with the revision before the one that lost the name; `_leaving` is sent and not answered yet."""
+        self.pending = False
+        """Whether anything is to go, or on its way out; nearly always nothing is."""
 
     @property
     def kept(self) -> frozenset[str]:
@@ -56,6 +58,7 @@ class Removals:
         news = [name for name in names if name not in self._kept and name not in self._released]
         for name in news:
             self._kept[name] = _Kept(change, revision_before, now + self._delay)
+        self._note()
         return bool(news)
 
     def returned(self, names: Iterable[str]) -> None:
@@ -63,6 +66,7 @@ class Removals:
         for name in names:
             self._kept.pop(name, None)
             self._released.pop(name, None)
+        self._note()
 
     def release(self, routes_acknowledged: int, now: float) -> bool:
         """Let go of names whose change the client's routes have reached, or whose time is up; True if any."""
@@ -76,6 +80,7 @@ class Removals:
     def release_at_once(self, names: Iterable[str], revision: int) -> None:
         """What a reconnecting client holds from before `revision` goes without delay."""
         self._released.update(dict.fromkeys(names, revision))
+        self._note()
 
     def sent(self, names: Iterable[str]) -> None:
         """A message without these released names is on its way."""
@@ -85,3 +90,7 @@ class Removals:
     def answered(self) -> None:
         """The client has answered that message, or has nothing that could be taken from it."""
         self._leaving.clear()
+        self._note()
+
+    def _note(self) -> None:
+        self.pending = bool(self._kept or self._released or self._leaving)

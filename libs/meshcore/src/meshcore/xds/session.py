@@ -18,7 +18,6 @@ Invariants, each proved in tests/xds/test_session_machine.py:
    unacknowledged, `warming_delay` at most: Envoy acknowledges when they have warmed.
 """
 
-from collections.abc import Iterator
 from typing import Any, Protocol
 
 from meshcore.xds.bounds import burden, refuse_request, refuse_wish
@@ -27,7 +26,7 @@ from meshcore.xds.effects import Acked, Effect, Expired, Nacked, Send
 from meshcore.xds.frames import Frames, Transition, is_move
 from meshcore.xds.removals import Removals
 from meshcore.xds.request import Request, Wish
-from meshcore.xds.resource import EMPTY, Resources, ResourceSet
+from meshcore.xds.resource import EMPTY, NOTHING, Resources, ResourceSet
 from meshcore.xds.subscription import Subscription
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, PUSH_ORDER, ROUTE_TYPE
 
@@ -35,6 +34,8 @@ REMOVAL_DELAY = 5.0
 WARMING_DELAY = 2.0
 _CAUSES = (CLUSTER_TYPE, ENDPOINT_TYPE)
 _USERS = (LISTENER_TYPE, ROUTE_TYPE)
+_RANKS = {type_url: rank for rank, type_url in enumerate(PUSH_ORDER)}
+_NO_NAMES: frozenset[str] = frozenset()
 
 
 class Front(Protocol):
@@ -61,9 +62,8 @@ class Front(Protocol):
     ) -> Wish | None:
         """What a later request asks for; None when it is to be ignored."""
 
-    def transition(
+    def plan(
         self,
-        frames: Frames,
         type_url: str,
         held: Resources,
         target: Resources,
@@ -71,14 +71,18 @@ class Front(Protocol):
         force: frozenset[str],
         keep: frozenset[str],
     ) -> Transition:
-        """How to get from what the client holds to the target."""
+        """How to get from what the client holds to the target (`meshcore.xds.frames.plan_transition`)."""
 
     def assemble(self, move: Transition, nonce: str) -> bytes:
         """The serialised response."""
 
 
 class AdsSession:
-    """One stream. Call the methods in the order of events and carry out the effects in their order."""
+    """One stream. Call the methods in the order of events and carry out the effects in their order.
+
+    Most changes are of one type, and most streams are done with what came before: so only channels on which something
+    is on its way or left to be sent are looked at (`_open`). The others are as far as the newest change and revision.
+    """
 
     def __init__(
         self,
@@ -93,6 +97,7 @@ class AdsSession:
         self._openings = frames.openings
         self._warming_delay = warming_delay
         self._channels: dict[str, Channel] = {}
+        self._open: dict[str, Channel] = {}
         self._removals = Removals(removal_delay)
         self._target: ResourceSet = EMPTY
         self._has_target = False
@@ -115,39 +120,48 @@ class AdsSession:
     @property
     def settled(self) -> bool:
         """Whether nothing is on its way and nothing waits to be sent or taken away."""
-        return (
-            self._has_target
-            and bool(self._channels)
-            and not self._removals.kept
-            and all(c.flight is None and c.settled_change == self._change for c in self._channels.values())
-        )
+        if not self._has_target or not self._channels or (self._removals.pending and self._removals.kept):
+            return False
+        for channel in self._open.values():
+            if channel.flight is not None or channel.settled_change != self._change:
+                return False
+        return True
 
     @property
     def settled_revision(self) -> int:
         """The newest revision of which every message has been answered and every removal made."""
-        if not self._has_target:
+        if not self._has_target or not self._channels:
             return 0
-        settled = min((channel.settled_revision for channel in self._channels.values()), default=0)
-        waiting = self._removals.settled_revision
+        settled = self._revision
+        for channel in self._open.values():
+            settled = min(settled, channel.settled_revision)
+        waiting = self._removals.settled_revision if self._removals.pending else None
         return settled if waiting is None else min(settled, waiting)
 
     @property
     def deadline(self) -> float | None:
         """When `elapsed` wants to be called; None when nothing waits for time."""
-        times = [self._removals.deadline, self._warming_until]
+        if not self._removals.pending:
+            return self._warming_until
+        times = (self._removals.deadline, self._warming_until)
         return min((time for time in times if time is not None), default=None)
 
     def resources_changed(self, resources: ResourceSet, revision: int, now: float) -> tuple[Effect, ...]:
         """The client is to have `resources`, which config revision `revision` led to."""
-        previous, self._target = self._target, resources
+        before, after = self._target.resources, resources.resources
+        for type_url, channel in self._channels.items():
+            if after.get(type_url, NOTHING) is not before.get(type_url, NOTHING):
+                self._reopen(channel)
+        self._target = resources
         self._has_target = True
         revision_before, self._revision = self._revision, max(self._revision, revision)
         self._change += 1
-        clusters = resources.of_type(CLUSTER_TYPE)
-        self._removals.returned(name for name in self._removals.going if name in clusters)
-        if clusters is not previous.of_type(CLUSTER_TYPE):
+        clusters = after.get(CLUSTER_TYPE, NOTHING)
+        if self._removals.pending:
+            self._removals.returned(name for name in self._removals.going if name in clusters)
+        if clusters is not before.get(CLUSTER_TYPE, NOTHING):
             self._note_lost_clusters(clusters, revision_before, now)
-        return tuple(self._flush(now))
+        return self._flush([], now)
 
     def revisions_restarted(self) -> None:
         """Revisions count in another store from now on: nothing that the client has taken says anything about them."""
@@ -163,27 +177,29 @@ class AdsSession:
         effects: list[Effect] = []
         if channel is None:
             channel = self._channels[request.type_url] = Channel(request.type_url)
+            self._open[request.type_url] = channel
             wish: Wish | None = self._openings.first_wish(self._front, request)
         else:
             stale = bool(request.nonce) and not self._answered(channel, request, effects, now)
             answered = channel.answered or channel.flight is None
             wish = self._front.next_wish(request, channel.subscription, channel.held, stale=stale, answered=answered)
+        if wish is None and channel.burden:
+            wish = Wish(channel.subscription)  # what it had asked for may exist by now
         if wish is not None:
             target = self._target.of_type(request.type_url)
             if (refused := refuse_wish(wish, request.type_url, self._channels, target)) is not None:
                 return (*effects, refused)
             other = channel.burden or wish.held or wish.subscription is not channel.subscription
-            self._apply(channel, wish, now)
+            self._apply(channel, wish)
             if other:
                 self.burden -= channel.burden
                 channel.burden = burden(wish, channel.held, target)
                 self.burden += channel.burden
-        effects += self._flush(now)
-        return tuple(effects)
+        return self._flush(effects, now)
 
     def elapsed(self, now: float) -> tuple[Effect, ...]:
         """Time has reached `deadline`."""
-        return tuple(self._flush(now))
+        return self._flush([], now)
 
     def _answered(self, channel: Channel, request: Request, effects: list[Effect], now: float) -> bool:
         """Take note of an ACK or NACK. False when the nonce is stale."""
@@ -196,9 +212,7 @@ class AdsSession:
         seconds = now - flight.sent_at
         if request.rejection is None:
             channel.acknowledge()
-            effects.append(
-                Acked(type_url=channel.type_url, nonce=flight.nonce, revision=flight.revision, seconds=seconds)
-            )
+            effects.append(Acked(channel.type_url, flight.nonce, flight.revision, seconds))
         else:
             channel.refuse(request.rejection)
             effects.append(
@@ -213,10 +227,18 @@ class AdsSession:
             )
         if channel.type_url == CLUSTER_TYPE:
             self._warming_until = None
-            self._removals.answered()
+            if self._removals.pending:
+                self._removals.answered()
         return True
 
-    def _apply(self, channel: Channel, wish: Wish, now: float) -> None:
+    def _reopen(self, channel: Channel) -> None:
+        """Something may be to be sent on it: up to here it was as far as everything."""
+        if channel.type_url not in self._open:
+            channel.reopen(self._change, self._revision)
+            self._open[channel.type_url] = channel
+
+    def _apply(self, channel: Channel, wish: Wish) -> None:
+        self._reopen(channel)
         if wish.restart:
             channel.restart()
             if channel.type_url == CLUSTER_TYPE:
@@ -239,92 +261,100 @@ class AdsSession:
             lost = (name for name, held in channel.held.items() if held.exists and name not in clusters)
             self._removals.lost(lost, self._change, revision_before, now)
 
-    def _flush(self, now: float) -> Iterator[Send]:
-        if not self._has_target:
-            return
-        yield from self._round(now)
-        # Carrying out a removal can settle nothing else, so the second round is the last.
-        if self._removals.kept and self._removals.release(self._routes_acknowledged(), now):
-            yield from self._round(now)
+    def _flush(self, effects: list[Effect], now: float) -> tuple[Effect, ...]:
+        """`effects`, and then what may be sent now."""
+        if self._has_target:
+            self._round(effects, now)
+            # Carrying out a removal can settle nothing else, so the second round is the last.
+            if self._removals.pending and self._removals.release(self._routes_acknowledged(), now):
+                self._round(effects, now)
+        return tuple(effects)
 
-    def _round(self, now: float) -> Iterator[Send]:
+    def _round(self, effects: list[Effect], now: float) -> None:
         """Send what may be sent now, in push order."""
         flying: list[Channel] = []
         if self._warming_until is not None and self._warming_until <= now:
             self._warming_until = None
         for channel in self._in_order():
-            target = self._target.of_type(channel.type_url)
-            if channel.is_settled_on(target):
-                channel.settle(channel.held, self._change, self._revision, target)
+            type_url = channel.type_url
+            if type_url not in self._open:
+                continue
+            target = self._target.of_type(type_url)
+            if channel.has_whole(target):
+                if channel.flight is None:
+                    self._settle(channel, channel.held, target)
                 continue
             if channel.flight is not None:
                 # What would be planned for it now is planned when its message is answered.
-                flying += [channel] * (channel.type_url in _CAUSES)
+                flying += [channel] * (type_url in _CAUSES)
                 continue
-            move = self._move(channel, target)
+            keep = self._removals.kept if self._removals.pending and type_url in _CAUSES else _NO_NAMES
+            move = self._move(channel, target, keep)
             if move.empty and not channel.answer:
-                if channel.type_url == CLUSTER_TYPE:
-                    # What is released and not sent is not the client's any more.
-                    self._removals.sent(self._removals.released)
-                    self._removals.answered()
-                # With removals pending the same target will have to be looked at again.
-                settled_on = None if self._removals.kept or self._removals.released else target
-                channel.settle(move.after, self._change, self._revision, settled_on)
-            elif channel.type_url in _USERS and (self._warming_until is not None or any(map(self._unsent, flying))):
+                self._settle(channel, move.after, target)
+            elif type_url in _USERS and (self._warming_until is not None or any(map(self._unsent, flying))):
                 continue
             else:
-                yield self._send(channel, move, now)
+                # With a removal held back, the same target will have to be looked at again.
+                effects.append(self._send(channel, move, None if keep else target, now))
 
     def _unsent(self, channel: Channel) -> bool:
         """Whether there will be something to send when the message on its way has been answered."""
         target = self._target.of_type(channel.type_url)
         return channel.answer or is_move(channel.held, target, channel.subscription, channel.force, self._removals.kept)
 
-    def _send(self, channel: Channel, move: Transition, now: float) -> Send:
+    def _settle(self, channel: Channel, after: Resources, target: Resources) -> None:
+        """Nothing is on its way, and nothing left to be sent for now."""
+        looked_at_again = False
+        if self._removals.pending and channel.type_url in _CAUSES:
+            if channel.type_url == CLUSTER_TYPE:
+                # What is released and not sent is not the client's any more.
+                self._removals.sent(self._removals.released)
+                self._removals.answered()
+            looked_at_again = bool(self._removals.going)
+        channel.settle(after, self._change, self._revision, None if looked_at_again else target)
+        if not looked_at_again:
+            del self._open[channel.type_url]
+
+    def _send(self, channel: Channel, move: Transition, brings: Resources | None, now: float) -> Send:
+        """`brings` is the target of which nothing is left when this has arrived."""
         frame = self._frames.frame(move, self._front.assemble, channel.last_serial)
         removed = frozenset(move.removed)
-        channel.launch(
-            Flight(frame.nonce, self._revision, self._change, now, move.names, removed), frame.serial, move.after
-        )
+        flight = Flight(frame.nonce, self._revision, self._change, now, move.names, removed)
+        channel.launch(flight, frame.serial, move.after, brings)
         if channel.type_url == CLUSTER_TYPE:
-            self._removals.sent(name for name in self._removals.released if name not in move.after)
+            if self._removals.pending:
+                self._removals.sent(name for name in self._removals.released if name not in move.after)
             self._resend_endpoints(move)
             if move.adds:
                 self._warming_until = now + self._warming_delay
-        return Send(
-            type_url=channel.type_url,
-            frame=frame.data,
-            nonce=frame.nonce,
-            revision=self._revision,
-            names=move.names,
-            removed=removed,
-        )
+        return move.sent_as(frame, self._revision)
 
     def _resend_endpoints(self, move: Transition) -> None:
         endpoints = self._channels.get(ENDPOINT_TYPE)
         if endpoints is not None:
             known = self._target.of_type(ENDPOINT_TYPE)
+            self._reopen(endpoints)
             endpoints.force |= {n for n in move.changed if n in known and endpoints.subscription.wants(n)}
 
-    def _move(self, channel: Channel, target: Resources) -> Transition:
-        keep = self._removals.kept if channel.type_url in _CAUSES else frozenset()
-        return self._front.transition(
-            self._frames,
-            channel.type_url,
-            channel.held,
-            target,
-            channel.subscription,
-            channel.force,
-            keep,
+    def _move(self, channel: Channel, target: Resources, keep: frozenset[str]) -> Transition:
+        front = self._front
+        return self._frames.transition(
+            front.NAME, channel.type_url, channel.held, target, channel.subscription, channel.force, keep, front.plan
         )
 
     def _in_order(self) -> list[Channel]:
-        ranked = [self._channels[type_url] for type_url in PUSH_ORDER if type_url in self._channels]
-        if len(ranked) < len(self._channels):
-            ranked += [channel for type_url, channel in self._channels.items() if type_url not in PUSH_ORDER]
-        return ranked
+        """The channels to look at. To send clusters opens their endpoints."""
+        channels = self._channels if CLUSTER_TYPE in self._open else self._open
+        if len(channels) < 2:
+            return list(channels.values())
+        return sorted(channels.values(), key=lambda channel: _RANKS.get(channel.type_url, len(_RANKS)))
 
     def _routes_acknowledged(self) -> int:
         """The last change whose listeners and routes the client has taken."""
         users = [self._channels[type_url] for type_url in _USERS if type_url in self._channels]
-        return min((channel.acknowledged_change for channel in users), default=self._change)
+        return min((self._acknowledged_change(channel) for channel in users), default=self._change)
+
+    def _acknowledged_change(self, channel: Channel) -> int:
+        closed = channel.type_url not in self._open
+        return self._change if closed and channel.rejection is None else channel.acknowledged_change

@@ -11,7 +11,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 
 from meshcore.xds import wire
 from meshcore.xds.delta import content_version
-from meshcore.xds.frames import Frames, Transition, plan_transition
+from meshcore.xds.frames import Transition, plan_transition
 from meshcore.xds.request import Rejection, Request, Wish
 from meshcore.xds.resource import Resources, empty_resource
 from meshcore.xds.subscription import Subscription
@@ -66,8 +66,7 @@ def next_wish(
     return Wish(changed, answer=whole, restart=whole)
 
 
-def transition(
-    frames: Frames,
+def plan(
     type_url: str,
     held: Resources,
     target: Resources,
@@ -76,17 +75,6 @@ def transition(
     keep: frozenset[str],
 ) -> Transition:
     """The move of one type."""
-    return frames.transition(NAME, type_url, held, target, subscription, force, keep, _plan)
-
-
-def _plan(
-    type_url: str,
-    held: Resources,
-    target: Resources,
-    subscription: Subscription,
-    force: frozenset[str],
-    keep: frozenset[str],
-) -> Transition:
     planned = plan_transition(type_url, held, target, subscription, force, keep)
     if type_url in WILDCARD_TYPES:
         if planned.empty:
