@@ -7,6 +7,8 @@ Label values are bounded sets, never identities or names that a caller chooses.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
+from threading import Lock
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -32,6 +34,12 @@ class _ExactCounter(Counter):
         super().__init__(name, *args, **kwargs)
         self._name = name
 
+    def inc(self, amount: float = 1, exemplar: Any = None) -> None:
+        """As the library's, without exemplars."""
+        if amount < 0:
+            raise ValueError("a counter only grows")
+        self._value.inc(amount)
+
     def set_function(self, read: Callable[[], float]) -> None:
         """Show what something else counts, as a gauge's method of this name does."""
         self._raise_if_not_observable()  # type: ignore[no-untyped-call]
@@ -42,13 +50,28 @@ class _ExactCounter(Counter):
 
 
 class _PlainHistogram(Histogram):
+    """As the library's, which looks at every bound in turn and takes a lock for each of its numbers: several are
+    observed for each message of Pilot's."""
+
+    def _metric_init(self) -> None:
+        self._guard = Lock()
+        self._counts = [0] * len(self._upper_bounds)
+        self._total = 0.0
+
     def observe(self, amount: float, exemplar: Any = None) -> None:
-        """As the library's, which looks at every bound in turn: several are observed for each message of Pilot's."""
-        self._sum.inc(amount)
-        self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
+        """Count an amount."""
+        with self._guard:
+            self._total += amount
+            self._counts[bisect_left(self._upper_bounds, amount)] += 1
 
     def _child_samples(self) -> Iterable[Sample]:
-        return tuple(sample for sample in super()._child_samples() if sample.name != "_created")
+        with self._guard:
+            counts, total = tuple(self._counts), self._total
+        *_, count = sums = [float(one) for one in accumulate(counts)]
+        for bound, upto in zip(self._upper_bounds, sums, strict=True):
+            yield Sample("_bucket", {"le": floatToGoString(bound)}, upto)  # type: ignore[no-untyped-call]
+        yield Sample("_count", {}, count)
+        yield Sample("_sum", {}, total)
 
 
 def _once(name: str, make: Callable[[], _M]) -> _M:
