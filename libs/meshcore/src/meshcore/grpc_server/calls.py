@@ -85,6 +85,7 @@ class Call:
         self._inbox: deque[bytes] | None = None
         self._unpaid = 0
         self._waiting = 0
+        """Bytes that wait here, with what framed them: an empty message is something, too."""
         self._welcome = not (isinstance(handler, Streaming) and handler.guarded)
 
     @property
@@ -98,20 +99,24 @@ class Call:
         return 0 if self._inbox is None else len(self._inbox)
 
     def feed(self, data: bytes, *, ended: bool) -> None:
-        """Content has arrived; MeshError when it makes no sense."""
+        """Content has arrived, to be looked at by `settle`; MeshError when it makes no sense."""
         messages = self._messages.add(data)
         if messages:
             if self._inbox is None:
                 self._inbox = deque()
-            self._inbox.extend(messages)
-            self._waiting += sum(map(_size, messages))
+            for message in messages:
+                self._inbox.append(message)
+                self._waiting += PREFIX + len(message)
         self.ended = ended
         self._unpaid += len(data)
-        self._account()
         if ended and self._messages.partial:
             raise MeshError(ErrorCode.INTERNAL, "the last message is cut off")
-        if self.on_news is not None and (messages or ended):
+
+    def settle(self) -> None:
+        """All that came together is here: its handler may look. What it takes on the spot has never lain here."""
+        if self.on_news is not None and (self._inbox is not None or self.ended):
             self.on_news()
+        self._account()
 
     def welcome(self) -> None:
         """The client of a guarded stream may say more than its first window has room for."""
@@ -120,11 +125,12 @@ class Call:
 
     def _account(self) -> None:
         """Let the client send on while little waits here, or a message needs more to be whole."""
-        before, self.held = self.held, self._waiting + self._messages.partial
-        paid = self._unpaid if self._welcome and self._waiting < ROOM else 0
-        self._unpaid -= paid
-        if paid or self.held != before:
-            self._way.consumed(self, paid, held=self.held - before)
+        held, paid = self._waiting + self._messages.partial, 0
+        if self._welcome and self._waiting < ROOM:
+            paid, self._unpaid = self._unpaid, 0
+        if paid or held != self.held:
+            grown, self.held = held - self.held, held
+            self._way.consumed(self, paid, held=grown)
 
     def take(self) -> bytes | None:
         """The next message, if it has come."""
@@ -133,7 +139,7 @@ class Call:
         message = self._inbox.popleft()
         if not self._inbox:
             self._inbox = None
-        self._waiting -= _size(message)
+        self._waiting -= PREFIX + len(message)
         self._account()
         return message
 
@@ -165,11 +171,6 @@ class Call:
 def _arrive(arrived: asyncio.Future[None]) -> None:
     if not arrived.done():
         arrived.set_result(None)
-
-
-def _size(message: bytes) -> int:
-    """What it counts for while it waits: an empty one is something, too."""
-    return PREFIX + len(message)
 
 
 @dataclass(frozen=True, slots=True)

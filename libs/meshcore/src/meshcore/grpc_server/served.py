@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, cast
 
 import structlog
@@ -64,9 +65,11 @@ class Served(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """The client says something."""
         self._greeted = True
+        fed: dict[Call, None] = {}
         for event in self._connection.receive(data):
             if isinstance(event, Received):
                 if (call := self._calls.get(event.stream)) is not None:
+                    fed[call] = None
                     self._feed(call, event.data, ended=event.ended)
             elif isinstance(event, Requested):
                 self._requested(event)
@@ -76,7 +79,16 @@ class Served(asyncio.Protocol):
                 self._has_room(event.stream)
             elif isinstance(event, Violated):
                 self._violated(event.reason)
-        self._flush()
+        self._settle(fed)
+        if self._connection.out.size:
+            self._flush()
+
+    def _settle(self, fed: Iterable[Call]) -> None:
+        """What came together is there: handlers may look at it. They do so once, whatever it is made of."""
+        for call in fed:
+            call.settle()
+        if self.held > self._service.bounds.held:
+            self.break_off("too much is left lying")
 
     def break_off(self, reason: str) -> None:
         """End the connection for what its client does."""
@@ -112,20 +124,20 @@ class Served(asyncio.Protocol):
 
     def _flush(self) -> None:
         """Write what there is, as long as the transport takes it."""
-        connection, transport = self._connection, self._transport
-        while connection.backlog and transport is not None:
+        out, transport = self._connection.out, self._transport
+        while out.size and transport is not None:
             if self._paused:
-                if connection.backlog > MOST_BACKLOG:
+                if out.size > MOST_BACKLOG:
                     # It asks, and does not take the answers.
                     transport.pause_reading()
                 return
-            output = connection.take_output()
+            output = out.take()
             if len(output) == 1:
                 transport.write(output[0])
             else:
                 transport.writelines(output)
-            if connection.waits:
-                for event in connection.go_on():
+            if out.waits:
+                for event in self._connection.go_on():
                     self._has_room(event.stream)
             transport = self._transport
 
@@ -166,9 +178,7 @@ class Served(asyncio.Protocol):
     def _feed(self, call: Call, data: bytes, *, ended: bool) -> None:
         try:
             call.feed(data, ended=ended)
-            if self.held > self._service.bounds.held:
-                self.break_off("too much is left lying")
-            elif ended and isinstance(call.handler, Unary) and call.task is None:
+            if ended and isinstance(call.handler, Unary) and call.task is None:
                 if call.unread != 1:
                     raise MeshError(ErrorCode.INTERNAL, "the call has one message")
                 self._start(call)
@@ -299,10 +309,10 @@ class Served(asyncio.Protocol):
         """Content was taken: the client may send as much again. Nothing for a call that is over."""
         if call.stream not in self._calls:
             return
-        self.held += held
-        self._service.hold(held)
-        if size:
-            self._connection.consumed(call.stream, size)
+        if held:
+            self.held += held
+            self._service.hold(held)
+        if size and self._connection.consumed(call.stream, size):
             self._flush()
 
     def second_passed(self, now: float) -> None:

@@ -37,7 +37,7 @@ class Connection:
     """The state of one connection."""
 
     __slots__ = (
-        *("_block", "_budget", "_decoder", "_greeted", "_input", "_last", "_leaving", "_limits", "_out", "_over"),
+        *("_block", "_budget", "_decoder", "_greeted", "_input", "_last", "_leaving", "_limits", "_over", "out"),
         *("_receivable", "_streams", "_told", "alive"),
     )
 
@@ -49,8 +49,9 @@ class Connection:
             frames.MAX_HEADER_LIST_SIZE: LARGEST_HEADERS,
         }
         room = frames.window_update(0, limits.connection_window - frames.FIRST_WINDOW)
-        self._out = Outgoing(frames.settings(told) + room)
-        self._streams = self._out.streams
+        self.out = Outgoing(frames.settings(told) + room)
+        """What is to be written, to be looked at."""
+        self._streams = self.out.streams
         self._input = b""
         self._greeted = self._told = False
         self._decoder = Decoder(LARGEST_HEADERS)
@@ -71,17 +72,17 @@ class Connection:
     @property
     def waits(self) -> bool:
         """Whether content waits for room in the client's windows or in the output."""
-        return self._out.waits
+        return self.out.waits
 
     @property
     def backlog(self) -> int:
         """Bytes that are to be written."""
-        return self._out.size
+        return self.out.size
 
     @property
     def sent(self) -> int:
         """Bytes of content that windows had room for, ever."""
-        return self._out.sent
+        return self.out.sent
 
     def has_waiting(self, number: int) -> bool:
         """Whether content of a stream waits."""
@@ -90,11 +91,11 @@ class Connection:
 
     def take_output(self) -> list[Piece]:
         """What is to be written now, in pieces."""
-        return self._out.take()
+        return self.out.take()
 
     def go_on(self) -> list[Flushed]:
         """The output was taken: there is room for what waited for that."""
-        return list(map(Flushed, self._out.flush()))
+        return list(map(Flushed, self.out.flush()))
 
     def second_passed(self) -> None:
         """Call it each second: the budget grows with time."""
@@ -102,45 +103,47 @@ class Connection:
 
     def ping(self) -> None:
         """Ask for a sign of life; whatever comes makes `alive` true."""
-        self._out.say(frames.frame(frames.PING, 0, 0, b"meshcore"))
+        self.out.say(frames.frame(frames.PING, 0, 0, b"meshcore"))
 
     def leave(self) -> None:
         """Take no more streams; those that are open go on."""
         if not self._leaving and not self._over:
             self._leaving = True
-            self._out.say(frames.goaway(self._last, Code.NO_ERROR))
+            self.out.say(frames.goaway(self._last, Code.NO_ERROR))
 
     def break_off(self, code: Code, reason: str) -> None:
         """Tell the client why the connection ends; nothing more is read."""
         if not self._over:
             self._over = True
-            self._out.say(frames.goaway(self._last, code, reason))
+            self.out.say(frames.goaway(self._last, code, reason))
 
     def headers(self, number: int, block: bytes, *, ended: bool = False) -> None:
         """Send a header block of at most 16,384 bytes; the last one comes after content that waits."""
         if ended:
             self._budget = min(FULL_BUDGET, self._budget + PER_ANSWER)
-        self._out.headers(number, block, ended=ended)
+        self.out.headers(number, block, ended=ended)
 
     def content(self, number: int, *pieces: bytes) -> bool:
         """Send content; False when some of it waits for room, until `Flushed` or `Reset` comes."""
-        return self._out.content(number, *pieces)
+        return self.out.content(number, *pieces)
 
     def reset(self, number: int, code: Code) -> None:
         """End a stream at once, whatever waits to be sent on it."""
-        if self._out.drop(number):
-            self._out.say(frames.reset(number, code))
+        if self.out.drop(number):
+            self.out.say(frames.reset(number, code))
 
-    def consumed(self, number: int, size: int) -> None:
-        """So many bytes of a stream's content need no room any more."""
+    def consumed(self, number: int, size: int) -> bool:
+        """So many bytes of a stream's content need no room any more; whether there is something to write."""
         stream = self._streams.get(number)
         if stream is None or stream.remote_ended:
-            return
+            return False
         stream.consumed += size
-        if stream.consumed >= self._limits.stream_window // 2:
-            self._out.say(frames.window_update(number, stream.consumed))
-            stream.receivable += stream.consumed
-            stream.consumed = 0
+        if stream.consumed < self._limits.stream_window // 2:
+            return False
+        self.out.say(frames.window_update(number, stream.consumed))
+        stream.receivable += stream.consumed
+        stream.consumed = 0
+        return True
 
     def receive(self, data: bytes) -> list[Event]:
         """What `data` says, with what came before it; nothing after Violated."""
@@ -172,7 +175,11 @@ class Connection:
             end = offset + frames.HEAD_SIZE + size
             if end > len(data):
                 break
-            self._frame(kind, flags, stream & 0x7FFFFFFF, data[offset + frames.HEAD_SIZE : end], events)
+            payload = data[offset + frames.HEAD_SIZE : end]
+            if kind == frames.DATA and self._told and self._block is None:
+                self._data(flags, stream & 0x7FFFFFFF, payload, events)
+            else:
+                self._frame(kind, flags, stream & 0x7FFFFFFF, payload, events)
             offset = end
         self._input = data[offset:] if offset else data
 
@@ -197,7 +204,9 @@ class Connection:
         if not number or number > self._last:
             raise _Broken(Code.PROTOCOL_ERROR, "content of a stream that has not begun")
         size, ended = len(payload), bool(flags & frames.END_STREAM)
-        self._take_room(size)
+        self._receivable -= size
+        if self._receivable < self._limits.connection_window // 2:
+            self._make_room()
         stream = self._streams.get(number)
         if stream is None or (not size and not ended):
             # A stream that was given up a moment ago may have content on its way.
@@ -219,14 +228,12 @@ class Connection:
         stream.remote_ended = ended
         events.append(Received(number, content, ended))
 
-    def _take_room(self, size: int) -> None:
+    def _make_room(self) -> None:
         whole = self._limits.connection_window
-        self._receivable -= size
         if self._receivable < 0:
             raise _Broken(Code.FLOW_CONTROL_ERROR, "more content than the connection may send")
-        if self._receivable < whole // 2:
-            self._out.say(frames.window_update(0, whole - self._receivable))
-            self._receivable = whole
+        self.out.say(frames.window_update(0, whole - self._receivable))
+        self._receivable = whole
 
     def _refuse(self, number: int, code: Code, events: list[Event]) -> None:
         # It costs as much as a reset of the client's own: what it makes us reset has begun to cost as well.
@@ -272,10 +279,10 @@ class Connection:
             return
         self._last = number
         if len(self._streams) >= self._limits.streams or self._leaving:
-            self._out.say(frames.reset(number, Code.REFUSED_STREAM))
+            self.out.say(frames.reset(number, Code.REFUSED_STREAM))
             self._spend(1)
             return
-        self._out.open(number, self._limits.stream_window, ended)
+        self.out.open(number, self._limits.stream_window, ended)
         events.append(Requested(number, headers, ended))
 
     def _trailers(self, number: int, ended: bool, events: list[Event]) -> None:
@@ -295,7 +302,7 @@ class Connection:
         if number > self._last:
             raise _Broken(Code.PROTOCOL_ERROR, "a window of a stream that has not begun")
         size = int.from_bytes(payload) & 0x7FFFFFFF
-        if not self._out.widen(number, size):
+        if not self.out.widen(number, size):
             code = Code.FLOW_CONTROL_ERROR if size else Code.PROTOCOL_ERROR
             if not number:
                 raise _Broken(code, "an impossible window")
@@ -303,15 +310,15 @@ class Connection:
             return
         if size < SMALL_WINDOW:
             self._spend(1)
-        if self._out.waits:
-            events.extend(map(Flushed, self._out.flush()))
+        if self.out.waits:
+            events.extend(map(Flushed, self.out.flush()))
 
     def _ping(self, flags: int, stream: int, payload: bytes, _: list[Event]) -> None:
         if stream or len(payload) != 8:
             raise _Broken(Code.FRAME_SIZE_ERROR, "a ping of another size, or of a stream")
         self._spend(1)
         if not flags & frames.ACK:
-            self._out.say(frames.frame(frames.PING, frames.ACK, 0, payload))
+            self.out.say(frames.frame(frames.PING, frames.ACK, 0, payload))
 
     def _settings(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
         if stream or len(payload) % 6 or (flags & frames.ACK and payload):
@@ -324,14 +331,14 @@ class Connection:
         for place in range(0, len(payload), 6):
             key, value = int.from_bytes(payload[place : place + 2]), int.from_bytes(payload[place + 2 : place + 6])
             if key == frames.INITIAL_WINDOW_SIZE:
-                if not self._out.first_window(value):
+                if not self.out.first_window(value):
                     raise _Broken(Code.FLOW_CONTROL_ERROR, "an impossible window")
             elif key == frames.MAX_FRAME_SIZE and not frames.LARGEST_PAYLOAD <= value < 1 << 24:
                 raise _Broken(Code.PROTOCOL_ERROR, "an impossible size of frames")
             elif key == frames.ENABLE_PUSH and value > 1:
                 raise _Broken(Code.PROTOCOL_ERROR, "an impossible setting of pushes")
-        self._out.say(frames.frame(frames.SETTINGS, frames.ACK, 0))
-        events.extend(map(Flushed, self._out.flush()))
+        self.out.say(frames.frame(frames.SETTINGS, frames.ACK, 0))
+        events.extend(map(Flushed, self.out.flush()))
 
     def _reset(self, _: int, number: int, payload: bytes, events: list[Event]) -> None:
         if len(payload) != 4:
@@ -339,7 +346,7 @@ class Connection:
         if not number or number > self._last:
             raise _Broken(Code.PROTOCOL_ERROR, "the end of a stream that has not begun")
         self._spend(RESET_COST)
-        if self._out.drop(number):
+        if self.out.drop(number):
             events.append(Reset(number))
 
     def _push_promise(self, _: int, __: int, ___: bytes, ____: list[Event]) -> None:

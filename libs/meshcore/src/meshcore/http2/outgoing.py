@@ -92,9 +92,12 @@ class Outgoing:
         stream = self.streams.get(number)
         if stream is None:
             return True
-        size = sum(map(len, pieces))
+        size = 0
+        for piece in pieces:
+            size += len(piece)
         if stream.pending is None and size <= self._room(stream):
-            self.say(b"".join((frames.head(frames.DATA, 0, number, size), *pieces)))
+            self._output.append(b"".join((frames.head(frames.DATA, 0, number, size), *pieces)))
+            self.size += frames.HEAD_SIZE + size
             self._count(stream, size)
             return True
         views = [memoryview(piece) for piece in pieces if piece]
