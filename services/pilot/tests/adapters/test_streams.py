@@ -44,6 +44,15 @@ async def test_a_stream_that_does_not_answer_holds_up_nobody(mesh):
     assert receipt["outstanding"] == ()
 
 
+async def test_what_waits_for_warming_clusters_is_sent_when_their_time_is_over(mesh):
+    client = AdsClient(mesh.plaintext, node("a", "shop"))
+    client.silent.add(CLUSTER_TYPE)
+    mesh.change(mesh.service("reviews"))
+    async with client:
+        await client.until(lambda: client.names(LISTENER_TYPE))
+        assert mesh.hub.engine.find("a.shop").session.channels[CLUSTER_TYPE].flight is not None
+
+
 async def test_a_reconnect_with_nothing_new_is_sent_nothing(mesh, reached):
     mesh.change(mesh.service("reviews"))
     who = node("a", "shop")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
@@ -21,7 +22,7 @@ from pilot.adapters.wake import Wake
 from pilot.core.admission import Admission
 from pilot.core.engine import Engine
 from pilot.core.issuer_keys import IssuerKeys, KeySource
-from pilot.core.pace import CompileLog, Stage
+from pilot.core.pace import CompileLog
 from pilot.core.proxy import Proxy
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.secret_rights import Account
@@ -31,6 +32,8 @@ from pilot.core.throttle import Throttle
 
 QUIET = 10.0
 """Seconds without a new stream after which it is forgotten what new streams have in common."""
+_AT_A_TIME = 64
+"""Streams that are sent their pushes before whatever else is ready has its time."""
 _log = structlog.get_logger("engine")
 
 
@@ -61,7 +64,10 @@ class Hub:
         self._counts = ConfigCounts()
         self._arrived = asyncio.Event()
         self._wakes: dict[int, Wake] = {}
-        self._progress = asyncio.Event()
+        self._to_wake: deque[int] = deque()
+        """Streams with a push, in the order of their turns."""
+        self._progress: asyncio.Event | None = None
+        """Set at the next step of anybody, if somebody waits for one."""
         self._compiles = CompileLog()
         quiet = Quiet(QUIET, lambda: bool(admission.busy or admission.backlog), engine.frames.openings.forget)
         self.line = Line(admission, self.tenants, quiet.stirred)
@@ -188,17 +194,16 @@ class Hub:
             return None
         push, resources = taken
         self._note(stream, resources)
-        if stream.proxy_class is not None and (why := self.engine.configs.broken.get(stream.proxy_class)) is not None:
+        broken = self.engine.configs.broken
+        if broken and stream.proxy_class is not None and (why := broken.get(stream.proxy_class)) is not None:
             telemetry.INTERNAL_ERRORS.inc()
             _log.error("compile failed, the proxy keeps what it has", proxy=stream.proxy.id, error=why)
             if self.engine.receipts.refused(stream.number, self.engine.snapshot.revision, "compile", why):
                 self.progressed()
         turn = began
         if stream.pace.stage is None:
-            stream.pace.enters(Stage.QUEUE, push.queued_at)
             turn -= self._compiles.seconds_since(push.queued_at, began)
-        stream.pace.enters(Stage.COMPILE, turn)
-        stream.pace.enters(Stage.SEND, self._made(began, makes))
+        stream.pace.begins(push.queued_at, turn, self._made(began, makes))
         stream.take(push, began - push.queued_at)
         return push.revision, resources
 
@@ -208,12 +213,9 @@ class Hub:
         pushing = any(not lane.idle for lane, _ in self._lanes)
         return bool(self.admission.busy or self.admission.backlog or pushing)
 
-    def may_push(self, stream: Stream) -> bool:
-        """Whether there is a push for the stream that does not wait for its turn."""
-        return self._has_push(stream) and not self.throttle.waits(stream.number)
-
     def _has_push(self, stream: Stream) -> bool:
-        return any(lane.queue.pending(stream.number) for lane, _ in self._lanes)
+        engine, number = self.engine, stream.number
+        return engine.config_lane.queue.pending(number) or engine.endpoint_lane.queue.pending(number)
 
     def written(self, stream: Stream) -> None:
         """All that there was for the stream is written."""
@@ -237,15 +239,19 @@ class Hub:
 
     def take_acknowledgement(self, stream: Stream, type_url: str) -> None:
         """A client has taken a message: what its class is given otherwise may no longer be needed."""
-        self._wake_all(self.engine.take_acknowledgement(stream, type_url, time.monotonic()))
+        if self.engine.isolation.active:
+            self._wake_all(self.engine.take_acknowledgement(stream, type_url, time.monotonic()))
 
     def progressed(self) -> None:
         """A receipt has moved: wake everybody who waits for one."""
-        self._progress.set()
-        self._progress = asyncio.Event()
+        if self._progress is not None:
+            self._progress.set()
+            self._progress = None
 
     async def progress(self, seconds: float) -> None:
         """Return when a receipt moves or a revision arrives, at the latest after `seconds`."""
+        if self._progress is None:
+            self._progress = asyncio.Event()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._progress.wait()
@@ -274,7 +280,8 @@ class Hub:
 
     def _note(self, stream: Stream, resources: ResourceSet) -> None:
         """See what there is to be said of what a stream is given."""
-        self._note_secrets(stream, resources)
+        if resources.secrets or self._secret_users:
+            self._note_secrets(stream, resources)
         self._counts.note(stream.proxy_class, resources)
 
     def _note_secrets(self, stream: Stream, resources: ResourceSet) -> None:
@@ -310,9 +317,18 @@ class Hub:
                 self._wake_all(release())
 
     def _wake_all(self, numbers: Iterable[int]) -> None:
-        for number in numbers:
-            if (wake := self._wakes.get(number)) is not None:
+        idle = not self._to_wake
+        self._to_wake.extend(numbers)
+        if idle and self._to_wake:
+            asyncio.get_running_loop().call_soon(self._wake_some)
+
+    def _wake_some(self) -> None:
+        """Some at a time: ACKs of the first come while the last are being sent to."""
+        for _ in range(min(_AT_A_TIME, len(self._to_wake))):
+            if (wake := self._wakes.get(self._to_wake.popleft())) is not None:
                 wake.set()
+        if self._to_wake:
+            asyncio.get_running_loop().call_soon(self._wake_some)
 
 
 def _version_label(version: str) -> str:

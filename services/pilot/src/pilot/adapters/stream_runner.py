@@ -1,10 +1,16 @@
-"""Carries one stream: requests into its session, effects out of it, in one task that never waits for another stream."""
+"""Carries one stream: requests into its session, effects out of it. It never waits for another stream.
+
+A stream has one task, which sees to what takes time: a client that does not take what it is sent, timers, the end. What
+can be done at once is done while the task rests, by whoever brings it: the connection that has read an ACK, the hub
+that has a push (`Wake`).
+"""
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import timedelta
+from itertools import chain
 from typing import Protocol
 
 import structlog
@@ -13,6 +19,7 @@ from meshcore.xds import wire
 from meshcore.xds.effects import Acked, Close, Effect, Expired, Nacked, Send
 from meshcore.xds.openings import Reader
 from meshcore.xds.request import Request
+from meshcore.xds.resource import ResourceSet
 from meshcore.xds.types import EXTENSION_CONFIG_TYPE, HEALTH_TYPE, SECRET_TYPE, SHORT_NAMES
 
 from pilot.adapters import telemetry
@@ -73,6 +80,15 @@ class StreamRunner:
         self._first_by = time.monotonic() + first_config_timeout.total_seconds()
         self._expires = self._first_by
         self._told = 0
+        self._left: Iterator[Effect] | None = None
+        """What is to be done once the client has taken what was sent; None when it takes everything."""
+        self._sending_since: float | None = None
+        self._asked: Request | None = None
+        """A question over a debug type that is to be answered before anything else is done."""
+        self._crowding = False
+        """Whether the client says much at once: it takes turns with all that there is besides it."""
+        self._failure: Exception | None = None
+        """What went wrong while the task rested."""
         self.on_health: Callable[[bool], None] = lambda healthy: None
         self.on_debug: Callable[[Request], Awaitable[bytes]] | None = None
         """Answers what is asked over debug types, if anybody does."""
@@ -80,57 +96,88 @@ class StreamRunner:
     async def run(self, opening: list[Request], expires: float) -> str:
         """Serve until the stream ends; why it did. The first request is taken out of `opening`, so that nobody keeps
         it."""
-        session = self._stream.session
         self._expires = expires
         resources = self._hub.target(self._stream)
-        await self._execute(session.resources_changed(resources, self._hub.engine.snapshot.revision, time.monotonic()))
-        await self._receive(opening.pop())
+        self._aim(self._hub.engine.snapshot.revision, resources)
+        del resources  # the stream outlives it
+        self._receive(opening.pop(), time.monotonic())
         self._call.on_news = self._wake.set
-        while True:
-            await self._wait(expires)
+        while (reason := self._proceed()) is None:
+            if self._left is not None:
+                await self._make_room()
+            elif self._asked is not None:
+                await self._answer(self._asked)
+            elif self._crowding:
+                self._crowding = False
+                await asyncio.sleep(0)
+            else:
+                await self._wake.rest(self._until(), self._proceeds)
+                if self._failure is not None:
+                    raise self._failure
+        return reason
+
+    def _proceeds(self, until: float) -> bool:
+        """Do what there is to do while the task rests until then; False when it has to see to something."""
+        try:
+            reason = self._proceed()
+        except Exception as error:  # noqa: BLE001 - the task raises it
+            self._failure = error
+            return False
+        waits = self._left is not None or self._asked is not None or self._crowding
+        return reason is None and not waits and self._until() >= until
+
+    def _proceed(self) -> str | None:
+        """Do all that can be done without waiting; why the stream ends, if it does."""
+        stream, call = self._stream, self._call
+        while self._left is None and self._asked is None:
             now = time.monotonic()
             # Before all else: a client that never stops talking must not outlive its certificate by that.
-            if now >= expires:
+            if now >= self._expires:
                 return "age"
-            if not self._stream.complete and now >= self._first_by:
+            if not stream.complete and now >= self._first_by:
                 telemetry.SLOW_STARTS.inc()
                 raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the first config was not acknowledged in time")
-            if (data := self._call.take()) is not None:
-                await self._receive(self._openings.read(self._reader, data)[0])
-                if self._call.unread:
-                    # A client that says much at once takes turns with all that there is besides it.
-                    await asyncio.sleep(0)
-            elif self._stream.health_known:
-                await self._tell_health_known()
-            elif (push := self._hub.take_push(self._stream)) is not None:
-                revision, resources = push
-                await self._execute(session.resources_changed(resources, revision, now))
-            elif session.deadline is not None and session.deadline <= now:
-                await self._execute(session.elapsed(now))
-            elif self._call.ended:
-                return "client ended"
+            if (data := call.take()) is not None:
+                self._receive(self._openings.read(self._reader, data)[0], now)
+                if call.unread:
+                    self._crowding = True
+                    break
+            elif stream.health_known:
+                self._tell_health_known()
+            elif (push := self._hub.take_push(stream)) is not None:
+                self._aim(*push)
+            elif (deadline := stream.session.deadline) is not None and deadline <= now:
+                self._carry_out(stream.session.elapsed(now))
+            else:
+                return "client ended" if call.ended else None
+        return None
 
-    async def _wait(self, expires: float) -> None:
-        """Until there is something to do."""
-        if self._call.unread or self._call.ended or self._pending():
-            return
-        until, deadline = expires, self._stream.session.deadline
+    def _until(self) -> float:
+        """When something is to be done without anybody's saying so."""
+        until, deadline = self._expires, self._stream.session.deadline
         if deadline is not None:
             until = min(until, deadline)
-        if not self._stream.complete:
-            until = min(until, self._first_by)
-        await self._wake.wait(until)
+        return until if self._stream.complete else min(until, self._first_by)
 
-    def _pending(self) -> bool:
-        return self._stream.health_known or self._hub.may_push(self._stream)
+    def _aim(self, revision: int, resources: ResourceSet) -> None:
+        """The client is to have this, which goes up to that revision."""
+        self._carry_out(self._stream.session.resources_changed(resources, revision, time.monotonic()))
 
-    async def _tell_health_known(self) -> None:
+    def _tell_health_known(self) -> None:
         """An empty message of the health type; type and nonce have the same field numbers in both variants."""
         self._stream.health_known = False
         self._told += 1
-        await self._write(wire.text(4, HEALTH_TYPE) + wire.text(5, f"health-{self._told}"))
+        self._write(wire.text(4, HEALTH_TYPE) + wire.text(5, f"health-{self._told}"))
 
-    async def _receive(self, request: Request) -> None:
+    async def _answer(self, asked: Request) -> None:
+        if self.on_debug is not None:
+            self._write(await self.on_debug(asked))
+        self._asked = None
+        if self._left is not None:
+            await self._make_room()
+        self._complete()
+
+    def _receive(self, request: Request, now: float) -> None:
         self._ticket.heard()
         if request.type_url == HEALTH_TYPE:
             if not request.nonce:
@@ -138,39 +185,46 @@ class StreamRunner:
             return
         if self.on_debug is not None and request.type_url.startswith(DEBUG_TYPE):
             if not request.nonce:
-                await self._write(await self.on_debug(request))
-                self._complete()
+                self._asked = request
             return
         if request.type_url in (SECRET_TYPE, EXTENSION_CONFIG_TYPE) and self._may_keep_secrets():
             resources = self._hub.keep_secrets(self._stream)
-            revision = self._hub.engine.snapshot.revision
-            await self._execute(self._stream.session.resources_changed(resources, revision, time.monotonic()))
-        await self._execute(self._stream.session.request_received(request, time.monotonic()))
+            self._aim(self._hub.engine.snapshot.revision, resources)
+        self._carry_out(self._stream.session.request_received(request, now))
 
     def _may_keep_secrets(self) -> bool:
         """Whether an agent asks for its proxy's Secrets or extensions for the first time."""
         stream = self._stream
         return stream.proxy.is_agent and stream.secret_class is None and bool(stream.proxy.identity)
 
-    async def _execute(self, effects: tuple[Effect, ...]) -> None:
-        for effect in effects:
+    def _carry_out(self, effects: Iterable[Effect]) -> None:
+        """Up to a message that the client does not take at once; the rest is done when it has."""
+        if self._left is not None:
+            self._left = chain(self._left, effects)
+            return
+        left = iter(effects)
+        for effect in left:
             if isinstance(effect, Send):
-                await self._send(effect)
+                if not self._send(effect):
+                    self._left = left
+                    return
             else:
                 self._note(effect)
-        if self._stream.pace.stage is Stage.SEND:
-            self._stream.pace.enters(Stage.ACK, time.monotonic())
         self._account()
 
-    async def _send(self, effect: Send) -> None:
+    def _send(self, effect: Send) -> bool:
+        """Whether the client takes it at once."""
         began = time.monotonic()
-        await self._write(effect.frame)
+        went = self._call.send(effect.frame)
         pushes, sizes = telemetry.sending(telemetry.type_label(effect.type_url))
-        telemetry.SEND_TIME.observe(time.monotonic() - began)
         pushes.inc()
         if self._stream.taken is not None:
             self._count(self._stream.taken)
         sizes.observe(len(effect.frame))
+        if went:
+            telemetry.SEND_TIME.observe(time.monotonic() - began)
+        else:
+            self._sending_since = began
         if _level.isEnabledFor(logging.DEBUG):
             _log.debug(
                 "push sent",
@@ -181,6 +235,7 @@ class StreamRunner:
                 resources=len(effect.names),
                 removed=len(effect.removed),
             )
+        return went
 
     def _count(self, push: Push) -> None:
         """The push that was taken brings something: from here on it is one."""
@@ -191,10 +246,14 @@ class StreamRunner:
         for reason in push.reasons:
             telemetry.trigger(reason).inc()
 
-    async def _write(self, frame: bytes) -> None:
-        """Send one message; a client that takes nothing cannot make a stream outlive its time by that."""
-        if self._call.send(frame):
-            return
+    def _write(self, frame: bytes) -> None:
+        """Send what no session keeps account of."""
+        if not self._call.send(frame):
+            self._left = iter(())
+
+    async def _make_room(self) -> None:
+        """Until the client has taken what it was sent, and go on; one that takes nothing cannot make a stream outlive
+        its time by that."""
         until = self._expires if self._stream.complete else min(self._expires, self._first_by)
         try:
             async with asyncio.timeout(max(0.0, until - time.monotonic())):
@@ -203,6 +262,11 @@ class StreamRunner:
             if not self._stream.complete:
                 telemetry.SLOW_STARTS.inc()
             raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the client does not take what it is sent") from None
+        if self._sending_since is not None:
+            telemetry.SEND_TIME.observe(time.monotonic() - self._sending_since)
+            self._sending_since = None
+        left, self._left = self._left or iter(()), None
+        self._carry_out(left)
 
     def _note(self, effect: Acked | Nacked | Expired | Close) -> None:
         if isinstance(effect, Acked):
@@ -248,8 +312,13 @@ class StreamRunner:
         stream, receipts, session = self._stream, self._hub.engine.receipts, self._stream.session
         if session.burden != stream.burden:
             self._hub.tenants.burdened(stream, session.burden)
-        spent = stream.pace.spent(time.monotonic())
-        moved = receipts.settled(stream.number, session.settled_revision, time.time(), spent)
+        now, revision, moved = time.monotonic(), session.settled_revision, False
+        if stream.pace.stage is Stage.SEND:
+            stream.pace.enters(Stage.ACK, now)
+        spent = stream.pace.spent(now)
+        if receipts.owes(stream.number, revision):
+            receipts.settled(stream.number, revision, time.time(), spent)
+            moved = True
         if session.settled:
             stream.pace.ends()
             stream.taken = None
@@ -263,7 +332,7 @@ class StreamRunner:
                 moved = True
             self._complete()
             if stream.pushed_at is not None:
-                telemetry.CONVERGENCE_TIME.observe(time.monotonic() - stream.pushed_at)
+                telemetry.CONVERGENCE_TIME.observe(now - stream.pushed_at)
                 stream.pushed_at = None
         if moved:
             self._hub.progressed()

@@ -34,8 +34,9 @@ from pilot.core.isolation.members import WITNESSES, is_contested
 from pilot.core.issuer_keys import IssuerKeys
 from pilot.core.key_demand import KeyDemand
 from pilot.core.lanes import EndpointChanges, Lane
+from pilot.core.membership import Membership
 from pilot.core.name_table import NameTables
-from pilot.core.proxy import Proxy, ProxyClass, classify
+from pilot.core.proxy import Proxy, ProxyClass
 from pilot.core.push_queue import Push
 from pilot.core.receipt import ReceiptLog
 from pilot.core.registry import RegisteredWorkload
@@ -84,7 +85,7 @@ class Engine:
     key_demand: KeyDemand = field(default_factory=KeyDemand)
     _numbers: int = 0
     _registered: tuple[RegisteredWorkload, ...] = ()
-    _members: dict[ProxyClass | None, dict[int, Stream]] = field(default_factory=dict)
+    _members: Membership = field(default_factory=Membership)
     _names: NameTables = field(default_factory=NameTables)
 
     def __post_init__(self) -> None:
@@ -188,22 +189,23 @@ class Engine:
     def keep_secrets(self, stream: Stream) -> None:
         """An agent keeps the Secrets of its proxy, for a start without us: it may have those that the proxy may."""
         self._leave_class(stream)
-        stream.secret_class = classify(stream.proxy.as_envoy(), self.snapshot.selection)
-        self._members.setdefault(stream.secret_class, {})[stream.number] = stream
+        stream.secret_class = self._members.class_of(stream.proxy.as_envoy(), self.snapshot.selection)
+        self._members.join(stream)
 
     def connect(self, proxy: Proxy, front: Front, address: str, epoch: float) -> Stream:
         """A new stream of an authorised proxy."""
         self._numbers += 1
         session = AdsSession(front, self.frames)
-        proxy_class = None if proxy.is_agent or proxy.is_observer else classify(proxy, self.snapshot.selection)
+        has_none = proxy.is_agent or proxy.is_observer
+        proxy_class = None if has_none else self._members.class_of(proxy, self.snapshot.selection)
         stream = Stream(self._numbers, proxy, session, proxy_class, address=address, since=epoch)
         self.streams[stream.number] = stream
-        self._members.setdefault(proxy_class, {})[stream.number] = stream
+        self._members.join(stream)
         return stream
 
     def is_alone(self, stream: Stream) -> bool:
         """Whether nobody else is of its class."""
-        return len(self._members[stream.of_class]) == 1
+        return len(self._members.of(stream.of_class)) == 1
 
     def disconnect(self, stream: Stream) -> bool:
         """The stream has ended; True when a receipt no longer waits for it."""
@@ -328,14 +330,14 @@ class Engine:
 
     def _channels(self, one: ProxyClass, type_url: str, first: Stream) -> list[Channel]:
         """That of a stream, and of some others of its class that ask for the type."""
-        others = (other for other in self._members[one].values() if other is not first)
+        others = (other for other in self._members.of(one).values() if other is not first)
         found = (other.session.channels.get(type_url) for other in (first, *islice(others, WITNESSES)))
         return [channel for channel in found if channel is not None]
 
     def _push_again(self, one: ProxyClass, now: float) -> list[int]:
         """The class is to have something else although no config has changed."""
         push = Push(self.snapshot.revision, now, frozenset({"refusal"}))
-        return [number for number in self._members[one] if self.config_lane.queue.add(number, push)]
+        return [number for number in self._members.of(one) if self.config_lane.queue.add(number, push)]
 
     def find(self, proxy_id: str) -> Stream | None:
         """The newest compiled-for stream of a proxy; else of a workload of that name, `<workload>.<namespace>`."""
@@ -357,41 +359,38 @@ class Engine:
             for stream in self.streams.values():
                 if stream.of_class is None or not may_move(stream.proxy):
                     continue
-                proxy_class = classify(stream.proxy.as_envoy(), snapshot.selection)
+                proxy_class = self._members.class_of(stream.proxy.as_envoy(), snapshot.selection)
                 if proxy_class != stream.of_class:
                     self._leave_class(stream)
                     stream.reclassify(proxy_class)
-                    self._members.setdefault(proxy_class, {})[stream.number] = stream
+                    self._members.join(stream)
                     moved.add(stream.number)
         return _Step(before, frozenset(moved), endpoints)
 
     def _affected(self, concerns: Callable[[ProxyClass], bool], step: _Step) -> list[Stream]:
         """The streams that the newest snapshot may alter something for. The others are as far as they were: what they
         have is what it would give them."""
-        concerned: dict[ProxyClass, bool] = {}
-        affected = []
-        for stream in self.streams.values():
-            one = stream.proxy_class
-            if one is None:
+        affected: list[Stream] = []
+        spared = []
+        for one, streams in self._members.compiled_for():
+            if concerns(one):
+                affected += streams
                 continue
-            if one not in concerned:
-                concerned[one] = concerns(one)
-            if concerned[one] or stream.number in step.moved:
-                affected.append(stream)
-            else:
-                stream.unaffected(self.generation, step.endpoints)
-        self.configs.unaffected((one for one in concerned if not concerned[one]), step.before, self.snapshot)
+            spared.append(one)
+            for stream in streams:
+                if stream.number in step.moved:
+                    affected.append(stream)
+                else:
+                    stream.unaffected(self.generation, step.endpoints)
+        self.configs.unaffected(spared, step.before, self.snapshot)
         return affected
 
     def _leave_class(self, stream: Stream) -> None:
         """One stream fewer; what nobody is of any more is forgotten."""
-        proxy_class = stream.of_class
-        self._members[proxy_class].pop(stream.number, None)
-        if not self._members[proxy_class]:
-            del self._members[proxy_class]
-            if proxy_class is not None:
-                self.configs.forget(proxy_class)
-                self._sets.forget(proxy_class)
+        one = stream.of_class
+        if self._members.leave(stream) and one is not None:
+            self.configs.forget(one)
+            self._sets.forget(one)
 
     def _touch(
         self, streams: Iterable[Stream], reason: str, now: float, step: _Step | None = None, *, settled: bool = False

@@ -71,6 +71,15 @@ class Pace:
             self._spent[self.stage] = self._spent.get(self.stage, 0.0) + now - self._since
         self.stage, self._since = stage, now
 
+    def begins(self, queued_at: float, taken_at: float, compiled_at: float) -> None:
+        """What was queued is taken out and compiled: it goes to be sent, whatever was on its way before."""
+        if self.stage is None:
+            self._spent = {Stage.QUEUE: taken_at - queued_at, Stage.COMPILE: compiled_at - taken_at}
+            self.stage, self._since = Stage.SEND, compiled_at
+        else:
+            self.enters(Stage.COMPILE, taken_at)
+            self.enters(Stage.SEND, compiled_at)
+
     def spent(self, now: float) -> Mapping[Stage, float]:
         """The seconds by stage so far; nothing while there is no push."""
         if self.stage is None:

@@ -7,7 +7,7 @@ there the listeners bind the instance's own addresses, so the class holds them. 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -111,6 +111,15 @@ class ProxyClass:
     """Where its own certificates come from; None: from the agent, under the usual names."""
     metadata: tuple[tuple[str, str], ...] = ()
     """Text of the node's metadata under the keys that some config reads."""
+    _hash: int = field(init=False, repr=False, compare=False, default=0)
+
+    def __post_init__(self) -> None:
+        values = tuple(getattr(self, name) for name in _DECIDING)
+        object.__setattr__(self, "_hash", hash(values))
+
+    def __hash__(self) -> int:
+        """Counted once: it is a key wherever a stream is looked at."""
+        return self._hash
 
     @property
     def label_map(self) -> dict[str, str]:
@@ -126,6 +135,9 @@ class ProxyClass:
     def bind_address(self) -> str:
         """The address of this class's own listeners; empty unless `on_own_addresses`."""
         return self.instance_ips[0] if self.on_own_addresses else ""
+
+
+_DECIDING = tuple(one.name for one in fields(ProxyClass) if one.compare)
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,9 @@ class ReceiptLog:
         self._newest = revision
         self._waiting += len(streams)
         for stream in streams:
-            self._open.setdefault(stream, deque()).append(receipt)
+            if (waiting := self._open.get(stream)) is None:
+                waiting = self._open[stream] = deque()
+            waiting.append(receipt)
         while len(self._receipts) > self._kept:
             self._forget_oldest()
 
@@ -182,6 +184,11 @@ class ReceiptLog:
             aside.last_ack = now
             moved = True
         return moved
+
+    def owes(self, stream: int, revision: int) -> bool:
+        """Whether a receipt waits for the stream to take something up to `revision`."""
+        waiting = self._open.get(stream)
+        return waiting is not None and len(waiting) > 0 and waiting[0].revision <= revision
 
     def settled(self, stream: int, revision: int, now: float, seconds: Mapping[Stage, float] = NO_TIME) -> bool:
         """The stream has taken everything up to `revision`; True when a receipt moved. `seconds` are those of its push

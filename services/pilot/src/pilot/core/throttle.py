@@ -13,10 +13,6 @@ class Throttle:
         self._going: set[int] = set()
         self._waiting: dict[int, None] = {}
 
-    def waits(self, stream: int) -> bool:
-        """Whether the stream will be told when its turn has come."""
-        return stream in self._waiting
-
     def begins(self, stream: int) -> bool:
         """Whether the stream may be pushed to now; else it waits for its turn."""
         if self._at_once == 0 or stream in self._going:

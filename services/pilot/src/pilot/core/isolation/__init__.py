@@ -29,9 +29,14 @@ class Isolation:
         self._found: dict[ProxyClass, dict[Place, Quarantine]] = {}
         self._generations: Counter[ProxyClass] = Counter()
 
+    @property
+    def active(self) -> bool:
+        """Whether anything is searched or held back."""
+        return bool(self._found)
+
     def generation(self, one: ProxyClass) -> int:
         """Grows when `applied` may give something else for the same set."""
-        return self._generations[one]
+        return self._generations.get(one, 0)
 
     def applied(self, one: ProxyClass, made: ResourceSet) -> ResourceSet:
         """The compiled set as the class is to have it."""
@@ -101,9 +106,7 @@ class Isolation:
         return self._note(one, changed=changed)
 
     def watched(self, one: ProxyClass, type_url: str) -> tuple[str, ...]:
-        """Names of the resources of a type whose fate matters here; asked at every ACK."""
-        if not self._found:
-            return ()
+        """Names of the resources of a type whose fate matters here."""
         return tuple(name for kind, name in self._found.get(one, ()) if kind == type_url)
 
     def guessed(self, one: ProxyClass) -> tuple[Place, ...]:
