@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from mesh import Mesh, client, destination_rule, kill_sessions, route, service, virtual_service, wait_until, workload
 from meshcore.errors import MeshError
 from meshcore.testing.identity import make_ca
 from meshctl.adapters.traffic import Reply
+from meshctl.core.topology import ADMIN_PORT
 from tls_hosts import HOST, Client, applied, bound, gateway, issue, key_pair, secret
 
 ECHO = "http://echo:9080/"
@@ -58,6 +62,50 @@ def test_a_recovering_pilot_deregisters_nobody(mesh: Mesh) -> None:
         traffic.send_more(PAST_THE_GRACE)
     traffic.assert_no_failure()
     assert versions(traffic.replies[-100:]) == {"v1", "v2"}
+
+
+def sent(mesh: Mesh) -> dict[str, float]:
+    """Messages that Pilot has sent, by type."""
+    page = httpx.get(f"http://{mesh.stack.pilot()}:{ADMIN_PORT}/metrics", trust_env=False).text
+    found = re.findall(r'^pilot_xds_pushes\{type="(\w+)"\} (\S+)$', page, re.MULTILINE)
+    return {kind: float(count) for kind, count in found}
+
+
+def test_envoys_whose_pilot_is_back_unchanged_are_sent_nothing_but_endpoints(mesh: Mesh) -> None:
+    """An Envoy does not tell the versions of endpoints: those that its agent gave it meanwhile may be others."""
+    mesh.apply(virtual_service("echo", [route("echo", "v1")]))
+    held = {"cds", "eds", "lds", "rds"}
+    sidecars = {"client.default", "echo-v1.default", "echo-v2.default"}
+
+    def asked() -> bool:
+        """Whether all have come and told what they hold."""
+        rows = {row["proxy"]: row["resources"] for row in mesh.pilot().sync_status()}
+        return sidecars <= rows.keys() and all(held <= rows[one].keys() for one in sidecars)
+
+    wait_until("everybody holds everything", asked)
+    before = sent(mesh)
+    assert all(before[kind] > 0 for kind in held), before
+    mesh.apply(virtual_service("echo", [route("echo", "v2")]))
+    changed = time.time()
+    # Pilot begins with its copies, and while it is away Envoys are given what their agents recorded: all written a
+    # little later.
+    state = Path(mesh.layout.state("pilot"))
+    numbers = [str(mesh.workload(name)["address"]).rpartition(".")[2] for name in ("client", "echo-v1", "echo-v2")]
+    recorded = [Path(mesh.layout.workload(int(number))) / "snapshot.sealed" for number in numbers]
+    for path in (*recorded, state / "config.copy"):
+        wait_until(f"{path.name} is written", lambda path=path: path.exists() and path.stat().st_mtime > changed)
+    wait_until("registrations are", lambda: (state / "registered.json").read_text().count('"healthy":true') == 2)
+
+    mesh.kill("pilot")
+    mesh.up()
+    wait_until("everybody is back", asked)
+    # Behind this change nothing can be on its way that was sent because they came.
+    mesh.apply(virtual_service("echo", [route("echo", "v1")]))
+    after = sent(mesh)
+    assert {kind: after.get(kind, 0.0) for kind in ("cds", "lds")} == {"cds": 0, "lds": 0}
+    assert after.get("eds", 0.0) <= len(sidecars)
+    assert 1 <= after["rds"] <= len(sidecars)
+    assert mesh.get(ECHO).body["version"] == "v1"
 
 
 def test_with_galley_away_a_write_is_refused_and_traffic_goes_on(mesh: Mesh) -> None:

@@ -20,8 +20,10 @@ from meshcore.http.callers import Role
 from meshcore.http.tokens import token_entry
 from meshcore.testing.addresses import claim
 from meshcore.testing.ads_client import AdsClient, node
+from meshcore.testing.envoy import running_envoy
 from meshcore.testing.identity import write_identity
 from meshcore.xds.types import CLUSTER_TYPE, HEALTH_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE
+from real_envoy import bootstrap
 
 TOKEN = "for-this-test-only"
 CLUSTER = "outbound|80||reviews.shop.svc.cluster.local"
@@ -316,6 +318,70 @@ async def test_a_push_moves_the_metrics_of_the_engine_and_one_that_brings_nothin
         assert grown["pilot_compiles"] == 1
         told = ("pilot_xds_pushes", "pilot_push_triggers", "pilot_proxy", "pilot_xds_send", "pilot_xds_ack")
         assert not [name for name in grown if name.startswith(told)]
+
+
+def gateway(address):
+    """A Gateway on an address of its own, and a route of it, to what needs no certificates."""
+    server = {"hosts": ["*"], "bind": address, "port": {"number": 8080, "name": "http", "protocol": "HTTP"}}
+    way = {"destination": {"host": "reviews.shop.svc.cluster.local"}}
+    return (
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "Gateway",
+            "metadata": {"name": "edge", "namespace": "shop"},
+            "spec": {"selector": {"app": "edge"}, "servers": [server]},
+        },
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "VirtualService",
+            "metadata": {"name": "edge", "namespace": "shop"},
+            "spec": {"hosts": ["*"], "gateways": ["edge"], "http": [{"route": [way]}]},
+        },
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "DestinationRule",
+            "metadata": {"name": "plain", "namespace": "shop"},
+            "spec": {"host": "*.shop.svc.cluster.local", "trafficPolicy": {"tls": {"mode": "DISABLE"}}},
+        },
+    )
+
+
+async def test_a_real_envoy_whose_pilot_is_back_unchanged_is_sent_nothing(galley, process, tmp_path, reached):
+    held = {"cds", "eds", "lds", "rds"}
+    with claim() as block:
+        await galley.publish(SERVICE, *gateway(block.address(1)))
+        running = await process()
+        who = bootstrap(f"{running.address}:15010", "DELTA_GRPC")
+        metadata = {"NAMESPACE": "shop", "LABELS": {"app": "edge"}, "INSTANCE_IPS": block.address(1)}
+        who["node"] = {
+            "id": f"router~{block.address(1)}~e.shop~shop.svc.cluster.local",
+            "cluster": "e",
+            "metadata": metadata,
+        }
+
+        async def asked():
+            async with asyncio.timeout(20):
+                while not (rows := await running.get("/debug/syncz")) or not held <= rows[0]["resources"].keys():  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+
+        async def sent():
+            found = await figures(running)
+            return {kind: found.get(f'pilot_xds_pushes{{type="{kind}"}}', 0.0) for kind in held}
+
+        async with running_envoy(who, tmp_path) as envoy:
+            await envoy.wait_live()
+            await asked()
+            assert all((await sent()).values())
+            await reached((tmp_path / "pilot-1-state" / "config.copy").exists)
+            await running.end(signal.SIGKILL)
+            await running.start()
+            await asked()
+            assert not any((await sent()).values())
+            receipt = await running.get(
+                f"/api/v1/changes/{await galley.publish(other_service('ratings'))}/receipt", wait=10
+            )
+            assert receipt["proxies"] == {"count": 1, "acked": 1}
+            assert await sent() == {"cds": 1, "eds": 1, "lds": 0, "rds": 0}
 
 
 async def test_a_killed_pilot_de_registers_nobody_when_it_is_back(galley, process, workload_credentials):
