@@ -25,6 +25,8 @@ class Line:
         """By number in line: whether the stream is let in."""
         self._numbers = 0
         self._next: asyncio.TimerHandle | None = None
+        self._next_at = 0.0
+        """When that is; a handle of uvloop's does not say so where it is at once."""
 
     @contextlib.asynccontextmanager
     async def admitted(self, client: str) -> AsyncIterator[Ticket]:
@@ -65,13 +67,13 @@ class Line:
         start = self._admission.next_start
         if start is None:
             return
-        loop = asyncio.get_running_loop()
-        when = loop.time() + max(0.0, start - time.monotonic())
+        now = time.monotonic()
+        when = max(now, start)
         if self._next is not None:
-            if self._next.when() <= when:
+            if self._next_at <= when:
                 return
             self._next.cancel()
-        self._next = loop.call_at(when, self._open)
+        self._next, self._next_at = asyncio.get_running_loop().call_later(when - now, self._open), when
 
     def _open(self) -> None:
         self._next = None
