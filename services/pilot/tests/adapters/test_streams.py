@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import grpc
 import pytest
+from envoy.config.listener.v3 import listener_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from meshcore.http2 import Code, frames
 from meshcore.testing.ads_client import METHOD, AdsClient, node
@@ -261,3 +262,29 @@ async def test_only_a_client_that_says_so_has_ended_its_stream_in_good_order(ser
         await reached(lambda: ends.orderly)
         assert ends.orderly == [way == "end"]
         client.close()
+
+
+async def test_who_waits_for_the_compile_of_another_class_is_late_for_compiling(serve_mesh):
+    spent = []
+
+    def slowly(snapshot, proxy_class):
+        """A set that the namespace makes, in a while that nothing else happens in."""
+        if snapshot.revision > 1:
+            time.sleep(0.1)
+            spent.append(proxy_class.namespace)
+        packed = listener_pb2.Listener(name="l", stat_prefix=f"{proxy_class.namespace}{snapshot.revision}")
+        return ResourceSet.of([PackedResource.pack(LISTENER_TYPE, "l", packed)])
+
+    async with serve_mesh(compile_class=slowly) as mesh, contextlib.AsyncExitStack() as stack:
+        names = [f"ns-{number}" for number in range(4)]
+        for name in names:
+            client = AdsClient(mesh.plaintext, node("p", name))
+            await stack.enter_async_context(client)
+            await client.until(lambda client=client: client.names(LISTENER_TYPE))
+        receipt = await mesh.receipt(mesh.change(mesh.service("reviews")))
+        assert receipt["acked"] == 4
+        assert sorted(spent) == names
+        seconds = receipt["slowest"]["seconds"]
+        assert max(seconds, key=seconds.get) == "compile"
+        # Its own and those before it.
+        assert seconds["compile"] >= 0.1 * (spent.index(receipt["slowest"]["proxy"].removeprefix("p.")) + 1)
