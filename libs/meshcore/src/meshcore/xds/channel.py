@@ -49,8 +49,9 @@ class Channel:
     """The newest change (target) of which nothing was left to be sent."""
     acknowledged_change: int = 0
     """The newest change whose message of this type was ACKed, or that needed none."""
-    burden: int = 0
-    """Bytes, about, that are kept of what does not exist, because the client asks for it or came with it."""
+    burden: int = field(default=0, repr=False)
+    """Bytes, about, that are kept of what does not exist, because the client asks for it or came with it: an account
+    that any request brings up to date, a stale one, too."""
     settled_on: Resources | None = field(default=None, repr=False)
     """The target of which the client has everything with what is on its way, as long as nothing else has changed."""
     rejection: Rejection | None = None
