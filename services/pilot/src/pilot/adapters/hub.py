@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
@@ -18,6 +17,7 @@ from pilot.adapters import telemetry
 from pilot.adapters.config_counts import ConfigCounts
 from pilot.adapters.line import Line
 from pilot.adapters.quiet import Quiet
+from pilot.adapters.turns import Turns
 from pilot.adapters.wake import Wake
 from pilot.core.admission import Admission
 from pilot.core.engine import Engine
@@ -32,8 +32,8 @@ from pilot.core.throttle import Throttle
 
 QUIET = 10.0
 """Seconds without a new stream after which it is forgotten what new streams have in common."""
-_AT_A_TIME = 64
-"""Streams that are sent their pushes before whatever else is ready has its time."""
+_ENDPOINTS, _CONFIG = 0, 1
+"""The lanes in the order of their turns."""
 _log = structlog.get_logger("engine")
 
 
@@ -64,8 +64,7 @@ class Hub:
         self._counts = ConfigCounts()
         self._arrived = asyncio.Event()
         self._wakes: dict[int, Wake] = {}
-        self._to_wake: deque[int] = deque()
-        """Streams with a push, in the order of their turns."""
+        self._turns = Turns(len(self._lanes), self._wake)
         self._progress: asyncio.Event | None = None
         """Set at the next step of anybody, if somebody waits for one."""
         self._compiles = CompileLog()
@@ -189,8 +188,9 @@ class Hub:
         if not self._has_push(stream) or not self.throttle.begins(stream.number):
             return None
         began, makes = time.monotonic(), self.engine.configs.makes
-        taken = self.engine.take_push(stream)
+        taken = self.engine.take_push(stream, config=not self._turns.waits(_CONFIG, stream.number))
         if taken is None:
+            self.written(stream)
             return None
         push, resources = taken
         self._note(stream, resources)
@@ -214,8 +214,10 @@ class Hub:
         return bool(self.admission.busy or self.admission.backlog or pushing)
 
     def _has_push(self, stream: Stream) -> bool:
-        engine, number = self.engine, stream.number
-        return engine.config_lane.queue.pending(number) or engine.endpoint_lane.queue.pending(number)
+        engine, number, turns = self.engine, stream.number, self._turns
+        if engine.config_lane.queue.pending(number) and not turns.waits(_CONFIG, number):
+            return True
+        return engine.endpoint_lane.queue.pending(number) and not turns.waits(_ENDPOINTS, number)
 
     def written(self, stream: Stream) -> None:
         """All that there was for the stream is written."""
@@ -223,7 +225,7 @@ class Hub:
 
     def _go_on(self, following: int | None) -> None:
         if following is not None:
-            self._wake_all((following,))
+            self._wake(following)
 
     def _made(self, began: float, makes: int) -> float:
         """The time now; what was spent since `began` on a target counts if it was not found made."""
@@ -235,12 +237,12 @@ class Hub:
 
     def take_refusal(self, stream: Stream, type_url: str, names: Iterable[str], words: str) -> None:
         """A client refuses a message: its class may be given something else."""
-        self._wake_all(self.engine.take_refusal(stream, type_url, names, words, time.monotonic()))
+        self._line_up(_CONFIG, self.engine.take_refusal(stream, type_url, names, words, time.monotonic()))
 
     def take_acknowledgement(self, stream: Stream, type_url: str) -> None:
         """A client has taken a message: what its class is given otherwise may no longer be needed."""
         if self.engine.isolation.active:
-            self._wake_all(self.engine.take_acknowledgement(stream, type_url, time.monotonic()))
+            self._line_up(_CONFIG, self.engine.take_acknowledgement(stream, type_url, time.monotonic()))
 
     def progressed(self) -> None:
         """A receipt has moved: wake everybody who waits for one."""
@@ -295,8 +297,7 @@ class Hub:
     def tell_health_known(self, stream: Stream) -> None:
         """Have the agent of this stream told that its workload's health is known everywhere."""
         stream.health_known = True
-        if (wake := self._wakes.get(stream.number)) is not None:
-            wake.set()
+        self._wake(stream.number)
 
     def _changed(self) -> None:
         if (keys := self.engine.key_demand.wanted(self.engine.snapshot)) is not self._keys:
@@ -310,25 +311,19 @@ class Hub:
 
     def _release(self) -> None:
         now = time.monotonic()
-        for lane, release in self._lanes:
+        for line, (lane, release) in enumerate(self._lanes):
             due, since = lane.debounce.due, lane.debounce.waiting_since
             if due is not None and due <= now:
                 telemetry.DEBOUNCE_TIME.observe(now - (now if since is None else since))
-                self._wake_all(release())
+                self._line_up(line, release())
 
-    def _wake_all(self, numbers: Iterable[int]) -> None:
-        idle = not self._to_wake
-        self._to_wake.extend(numbers)
-        if idle and self._to_wake:
-            asyncio.get_running_loop().call_soon(self._wake_some)
+    def _line_up(self, line: int, numbers: Iterable[int]) -> None:
+        streams = self.engine.streams
+        self._turns.line_up(line, ((number, streams[number].of_class) for number in numbers))
 
-    def _wake_some(self) -> None:
-        """Some at a time: ACKs of the first come while the last are being sent to."""
-        for _ in range(min(_AT_A_TIME, len(self._to_wake))):
-            if (wake := self._wakes.get(self._to_wake.popleft())) is not None:
-                wake.set()
-        if self._to_wake:
-            asyncio.get_running_loop().call_soon(self._wake_some)
+    def _wake(self, number: int) -> None:
+        if (wake := self._wakes.get(number)) is not None:
+            wake.set()
 
 
 def _version_label(version: str) -> str:

@@ -227,16 +227,16 @@ class Engine:
         """As `release_pushes`, of changes of endpoints."""
         return self.endpoint_lane.release()
 
-    def take_push(self, stream: Stream) -> tuple[Push, ResourceSet] | None:
+    def take_push(self, stream: Stream, *, config: bool = True) -> tuple[Push, ResourceSet] | None:
         """The stream's pending push, with what it is to have now and the revision that this goes up to. Endpoints come
-        before config that has to be compiled."""
+        before config that has to be compiled, which is left alone without `config`."""
         early = self.endpoint_lane.queue.take(stream.number)
         if early is not None and self.config_lane.owes(stream.number) and not self._is_made(stream):
             if (ahead := self._ahead(stream)) is not None:
                 return replace(early, revision=ahead[0].revision), ahead[1]
             self.config_lane.merge(stream.number, early)
             early = None
-        push = self.config_lane.queue.take(stream.number)
+        push = self.config_lane.queue.take(stream.number) if config or early is not None else None
         if early is not None:
             push = early if push is None else push.merged(early)
         if push is None:

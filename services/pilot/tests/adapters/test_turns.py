@@ -1,0 +1,127 @@
+"""Streams take their pushes in turns, so that what arrives meanwhile is heard between two compiles."""
+
+import asyncio
+import contextlib
+import socket
+import time
+
+import pytest
+from envoy.config.cluster.v3 import cluster_pb2
+from meshcore.testing.ads_client import AdsClient, node
+from meshcore.xds.resource import PackedResource, ResourceSet
+from meshcore.xds.types import CLUSTER_TYPE
+from pilot.adapters import turns
+from pilot.adapters.turns import Turns
+
+CLASSES = 6
+HOPS = 4
+"""Tasks that an event of the bus goes through, each in a pass of its own."""
+
+
+class Told(list):
+    """The numbers that were told, until there are so many."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.whole = asyncio.Event()
+        self.count = count
+
+    def append(self, number):
+        super().append(number)
+        if len(self) == self.count:
+            self.whole.set()
+
+    async def all_of_them(self):
+        async with asyncio.timeout(10):
+            await self.whole.wait()
+
+
+async def test_endpoints_come_first_and_then_a_class_after_the_other():
+    told = Told(6)
+    made = Turns(2, told.append)
+    made.line_up(1, [(1, "a"), (2, "b"), (3, "a"), (4, "b")])
+    made.line_up(0, [(3, "a"), (4, "b")])
+    made.line_up(1, [(1, "a")])
+    assert made.waits(1, 1)
+    await told.all_of_them()
+    assert told == [3, 4, 1, 3, 2, 4]
+    assert not any(made.waits(line, number) for line in (0, 1) for number in range(5))
+
+
+async def test_of_a_large_class_a_part_is_told_at_a_time_and_who_comes_into_the_first_line_goes_before_the_rest():
+    told = Told(201)
+
+    def tell(number):
+        told.append(number)
+        if number == 0:
+            made.line_up(0, [(1000, "late")])
+
+    made = Turns(2, tell)
+    made.line_up(1, [(number, "a") for number in range(200)])
+    await told.all_of_them()
+    assert told.index(1000) == turns.TOGETHER
+    assert sorted(told) == [*range(200), 1000]
+
+
+class Slow:
+    """A compiler that takes its time, and in the first compile of a round something arrives for this process."""
+
+    def __init__(self):
+        self.compiled = []
+        self.arrives = None
+
+    def __call__(self, snapshot, proxy_class):
+        if self.arrives is not None:
+            self.compiled.append(proxy_class.namespace)
+            if len(self.compiled) == 1:
+                self.arrives.send(b"news")
+        until = time.monotonic() + 2 * turns.WORK
+        while time.monotonic() < until:
+            pass
+        names = [key.host for key in snapshot.registry.services]
+        return ResourceSet.of(
+            [PackedResource.pack(CLUSTER_TYPE, name, cluster_pb2.Cluster(name=name)) for name in names]
+        )
+
+
+@pytest.mark.parametrize("woken_by", ["turn", "acknowledgement"])
+async def test_what_arrives_is_heard_between_the_compiles_of_two_classes(serve_mesh, woken_by):
+    """`acknowledgement`: those who have something else to do when a push is there do not take it before their turn."""
+    slow, heard = Slow(), []
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+
+    def hear():
+        ours.recv(100)
+        hop(HOPS)
+
+    def hop(more):
+        if more:
+            loop.call_soon(hop, more - 1)
+        else:
+            heard.append(len(slow.compiled))
+
+    async with contextlib.AsyncExitStack() as stack, serve_mesh(compile_class=slow) as mesh:
+        stack.callback(ours.close)
+        stack.callback(theirs.close)
+        ours.setblocking(False)
+        loop.add_reader(ours, hear)
+        stack.callback(loop.remove_reader, ours)
+        # Two streams of each class: who comes second finds its class compiled.
+        whose = [(name, f"space-{number}") for number in range(CLASSES) for name in ("a", "b")]
+        clients = [await stack.enter_async_context(AdsClient(mesh.plaintext, node(*who))) for who in whose]
+        mesh.change(mesh.service("reviews"))
+        for client in clients:
+            await client.until(lambda client=client: client.names(CLUSTER_TYPE))
+        await mesh.receipt(mesh.revision)
+        slow.arrives = theirs
+        revision = mesh.change(mesh.service("details"))
+        if woken_by == "acknowledgement":
+            mesh.hub._release()
+            for number in mesh.hub.engine.streams:
+                mesh.hub._wake(number)
+        await mesh.receipt(revision)
+        assert heard in ([1], [2])
+        assert sorted(slow.compiled) == [f"space-{number}" for number in range(CLASSES)]
+        for client in clients:
+            await client.until(lambda client=client: len(client.names(CLUSTER_TYPE)) == 2)
