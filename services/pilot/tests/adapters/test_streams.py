@@ -10,6 +10,7 @@ import grpc
 import pytest
 from envoy.config.listener.v3 import listener_pb2
 from envoy.service.discovery.v3 import discovery_pb2
+from meshcore.errors import MeshError
 from meshcore.http2 import Code, frames
 from meshcore.testing.ads_client import METHOD, AdsClient, node
 from meshcore.testing.http2_client import FrameClient
@@ -155,6 +156,19 @@ async def test_workers_share_what_the_variables_allow(monkeypatch, throttle, at_
     assert (hub.admission.limit, hub.admission.per_second) == (at_once, 3.5)
     allowed = sum(hub.throttle.begins(number) for number in range(1000))
     assert allowed == {"0": 1000, "5": 3, "1": 1, "500": 250}[throttle]
+
+
+async def test_what_an_identity_may_have_is_said_by_variables(monkeypatch):
+    monkeypatch.setenv("PILOT_STREAMS_PER_IDENTITY", "1")
+    monkeypatch.setenv("PILOT_CLASSES_PER_IDENTITY", "2")
+    hub = hub_of(PilotSettings(), Engine(lambda *_: EMPTY, lambda *_: True, Debounce(0.1, 1)))
+    with hub.tenants.stream("a"), pytest.raises(MeshError, match="1 streams"), hub.tenants.stream("a"):
+        pass
+    for version in ("1.1.0", "1.2.0"):
+        hub.connect(parse_node(node("a", "shop", ISTIO_VERSION=version)), delta, "10.0.0.1:5")
+    with pytest.raises(MeshError, match="2 kinds"):
+        hub.connect(parse_node(node("a", "shop", ISTIO_VERSION="1.3.0")), delta, "10.0.0.1:6")
+    assert len(hub.engine.streams) == 2
 
 
 async def test_a_first_config_that_is_never_taken_ends_the_stream(serve_mesh):
