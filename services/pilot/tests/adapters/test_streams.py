@@ -134,6 +134,38 @@ async def test_no_more_pushes_go_on_at_once_than_the_throttle_lets(serve_mesh, m
             mesh.hub.disconnect(stream)
 
 
+async def test_a_thousand_pushes_that_waited_for_one_follow_one_another(serve_mesh, reached):
+    async with serve_mesh(push_throttle=1) as mesh:
+        streams = [mesh.hub.connect(parse_node(node(f"p{number}", "shop")), delta, "test") for number in range(1000)]
+        pushed = []
+
+        def work(stream):
+            if mesh.hub.take_push(stream) is not None:
+                pushed.append(stream.number)
+                mesh.hub.written(stream)
+            return True
+
+        rests = [
+            asyncio.create_task(wake.rest(time.monotonic() + 60, lambda _, s=stream: work(s)))
+            for stream, wake in streams[1:]
+        ]
+        await asyncio.sleep(0)
+        for stream, _ in streams:
+            mesh.hub.engine.config_lane.queue.add(stream.number, Push(1, time.monotonic()))
+        slow, _ = streams[0]
+        assert mesh.hub.take_push(slow) is not None
+        for _, wake in streams[1:]:
+            wake.set()
+        assert pushed == []
+        mesh.hub.written(slow)
+        await reached(lambda: len(pushed) == 999)
+        assert pushed == sorted(pushed)
+        for rest in rests:
+            rest.cancel()
+        for stream, _ in streams:
+            mesh.hub.disconnect(stream)
+
+
 async def test_under_a_throttle_everybody_is_pushed_to(serve_mesh, monkeypatch):
     monkeypatch.setenv("PILOT_PUSH_THROTTLE", "1")
     async with serve_mesh() as mesh, contextlib.AsyncExitStack() as stack:
