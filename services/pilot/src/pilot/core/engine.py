@@ -11,6 +11,7 @@ whose compile gives what it had keeps the very same mappings, which a session ta
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from types import MappingProxyType
 
@@ -23,6 +24,7 @@ from meshcore.xds.secret_book import SecretBook, SecretName, SecretState
 from meshcore.xds.session import AdsSession, Front
 
 from pilot.core import secret_needs
+from pilot.core.agents import concerned_agents, concerns_agents
 from pilot.core.class_configs import ClassConfigs
 from pilot.core.compiler.envoy_filter.bootstrap import with_bootstrap
 from pilot.core.compiler.refresh import endpoints_alone_differ
@@ -33,7 +35,7 @@ from pilot.core.isolation import HeldBack, Isolation
 from pilot.core.isolation.members import WITNESSES, is_contested
 from pilot.core.issuer_keys import IssuerKeys
 from pilot.core.key_demand import KeyDemand
-from pilot.core.lanes import EndpointChanges, Lane
+from pilot.core.lanes import EndpointChanges, Lane, Step
 from pilot.core.membership import Membership
 from pilot.core.name_table import NameTables
 from pilot.core.proxy import Proxy, ProxyClass
@@ -45,17 +47,6 @@ from pilot.core.secret_sets import SecretSets, beside
 from pilot.core.selection import concerned
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.stream import Stream
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """What led from one snapshot to the next."""
-
-    before: MeshSnapshot
-    moved: frozenset[int] = frozenset()
-    """Streams that are of another class now."""
-    endpoints: int = 0
-    """The number of the change of endpoints that it was; 0 if anything else changed."""
 
 
 @dataclass
@@ -114,14 +105,15 @@ class Engine:
         step = self._replace(self.snapshot.apply(changes.changes, changes.revision), changes.changes)
         users = secret_needs.users_of_maps(changes.changes, self.configs.needs)
         self.secrets.generation += bool(users)
-        affected = self._affected(
-            lambda one: one in users or any(self.affects(change, one, self.snapshot) for change in changes.changes),
-            step,
-        )
+
+        def concerns(one: ProxyClass) -> bool:
+            return one in users or any(self.affects(change, one, self.snapshot) for change in changes.changes)
+
+        affected = self._affected(concerns, step)
         due = {stream.number: stream.proxy.id for stream in affected}
         committed = changes.commit_time.timestamp()
         self.receipts.opened(changes.previous, changes.revision, committed, due, step.endpoints)
-        agents = [stream for stream in self.streams.values() if stream.proxy_class is None]
+        agents = self._agents(concerns, step, changes.changes)
         self._touch([*affected, *agents], "endpoint" if step.endpoints else "config", now, step, settled=settled)
 
     def take_registered(self, workloads: Iterable[RegisteredWorkload], now: float) -> None:
@@ -132,9 +124,8 @@ class Engine:
             step = self._replace(after, ())
             whole, endpoints = self.registered_at
             self.registered_at = (whole, step.endpoints) if step.endpoints else (self.generation, endpoints)
-            affected = self._affected(lambda one: registry_affects(one, after), step)
-            agents = [stream for stream in self.streams.values() if stream.proxy_class is None]
-            self._touch([*affected, *agents], "endpoint", now, step)
+            concerns = partial(registry_affects, snapshot=after)
+            self._touch([*self._affected(concerns, step), *self._agents(concerns, step)], "endpoint", now, step)
 
     def take_secret(self, name: SecretName, state: SecretState, now: float) -> None:
         """What a Secret is now: told to those whose config refers to it."""
@@ -143,7 +134,7 @@ class Engine:
         self.generation += 1
         users = secret_needs.users_of(frozenset({name}), self.configs.needs)
         keepers = [stream for stream in self.streams.values() if stream.secret_class in users]
-        self._touch([*self._affected(users.__contains__, _Step(self.snapshot)), *keepers], "secret", now)
+        self._touch([*self._affected(users.__contains__, Step(self.snapshot)), *keepers], "secret", now)
 
     def take_secret_revision(self, revision: int) -> None:
         """All Secrets that a revision changed have been told: its receipt waits for those who use them."""
@@ -346,7 +337,7 @@ class Engine:
         found = found or [s for s in compiled_for if f"{s.proxy.workload}.{s.proxy.namespace}" == proxy_id]
         return found[-1] if found else None
 
-    def _replace(self, snapshot: MeshSnapshot, changes: tuple[Change, ...] | None = None) -> _Step:
+    def _replace(self, snapshot: MeshSnapshot, changes: tuple[Change, ...] | None = None) -> Step:
         """Take a snapshot into use, which is the last one with these changes if it is not another altogether."""
         before, self.snapshot = self.snapshot, snapshot
         selection = before.selection
@@ -365,9 +356,9 @@ class Engine:
                     stream.reclassify(proxy_class)
                     self._members.join(stream)
                     moved.add(stream.number)
-        return _Step(before, frozenset(moved), endpoints)
+        return Step(before, frozenset(moved), endpoints)
 
-    def _affected(self, concerns: Callable[[ProxyClass], bool], step: _Step) -> list[Stream]:
+    def _affected(self, concerns: Callable[[ProxyClass], bool], step: Step) -> list[Stream]:
         """The streams that the newest snapshot may alter something for. The others are as far as they were: what they
         have is what it would give them."""
         affected: list[Stream] = []
@@ -385,6 +376,12 @@ class Engine:
         self.configs.unaffected(spared, step.before, self.snapshot)
         return affected
 
+    def _agents(
+        self, concerns: Callable[[ProxyClass], bool], step: Step, changes: tuple[Change, ...] | None = None
+    ) -> list[Stream]:
+        own = concerns_agents(changes, step.before, self.snapshot, endpoints_alone=step.endpoints > 0)
+        return concerned_agents(self.streams.values(), step.moved, concerns, own=own)
+
     def _leave_class(self, stream: Stream) -> None:
         """One stream fewer; what nobody is of any more is forgotten."""
         one = stream.of_class
@@ -393,7 +390,7 @@ class Engine:
             self._sets.forget(one)
 
     def _touch(
-        self, streams: Iterable[Stream], reason: str, now: float, step: _Step | None = None, *, settled: bool = False
+        self, streams: Iterable[Stream], reason: str, now: float, step: Step | None = None, *, settled: bool = False
     ) -> None:
         lane = self.endpoint_lane if step is not None and step.endpoints else self.config_lane
         lane.touch(streams, Push(self.snapshot.revision, now, frozenset({reason})), now, settled=settled)

@@ -30,6 +30,7 @@ from meshcore.model.kinds import by_plural
 from meshcore.model.load import parse_object
 from meshcore.model.mesh_config import CONFIG_MAP_NAME, ROOT_NAMESPACE
 from meshcore.xds.types import (
+    BOOTSTRAP_TYPE,
     CLUSTER_TYPE,
     ENDPOINT_TYPE,
     EXTENSION_CONFIG_TYPE,
@@ -64,7 +65,7 @@ _DESCRIBING = frozenset(
 _MANY = 1000
 """A wildcard that covers more services than this is taken for one of which every Sidecar imports something: to look
 costs 3 us for each, a compile from the memo 10."""
-_EVERYTHING = frozenset({_C, _E, _L, _R, _X, _N})
+_EVERYTHING = frozenset({_C, _E, _L, _R, _X, _N, BOOTSTRAP_TYPE})
 _NOTHING: frozenset[str] = frozenset()
 
 AFFECTS: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -79,7 +80,7 @@ AFFECTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "Node": frozenset({_C, _E, _L, _N}),
         "WorkloadEntry": frozenset({_C, _E, _L, _N}),
         "WorkloadGroup": frozenset({_C, _E, _L, _N}),
-        "VirtualService": frozenset({_C, _E, _L, _R}),
+        "VirtualService": frozenset({_C, _E, _L, _R, _N}),
         "DestinationRule": frozenset({_C, _E, _L, _R}),
         "Gateway": frozenset({_C, _E, _L, _R}),
         "Ingress": frozenset({_L, _R}),
@@ -87,8 +88,8 @@ AFFECTS: Mapping[str, frozenset[str]] = MappingProxyType(
         "PeerAuthentication": frozenset({_C, _E, _L}),
         "RequestAuthentication": frozenset({_L}),
         "AuthorizationPolicy": frozenset({_L}),
-        "Sidecar": frozenset({_C, _E, _L, _R}),
-        "EnvoyFilter": frozenset({_C, _L, _R, _X}),
+        "Sidecar": frozenset({_C, _E, _L, _R, _N}),
+        "EnvoyFilter": frozenset({_C, _L, _R, _X, BOOTSTRAP_TYPE}),
         "TrafficExtension": frozenset({_L, _X}),
         "WasmPlugin": frozenset({_L, _X}),
         "Telemetry": frozenset({_L}),

@@ -22,6 +22,17 @@ _KEPT = 256
 """Changes of endpoints that are kept for those who wait for config; who lacks more of them waits for those, too."""
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What led from one snapshot to the next."""
+
+    before: MeshSnapshot
+    moved: frozenset[int] = frozenset()
+    """Streams that are of another class now."""
+    endpoints: int = 0
+    """The number of the change of endpoints that it was; 0 if anything else changed."""
+
+
 @dataclass
 class Lane:
     """Who is to be pushed: first those whom the debounce holds, then those who are on their own to take it."""
