@@ -10,7 +10,7 @@ whose compile gives what it had keeps the very same mappings, which a session ta
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from types import MappingProxyType
@@ -224,7 +224,7 @@ class Engine:
         early = self.endpoint_lane.queue.take(stream.number)
         if early is not None and self.config_lane.owes(stream.number) and not self._is_made(stream):
             if (ahead := self._ahead(stream)) is not None:
-                return replace(early, revision=ahead[0].revision), ahead[1]
+                return early.up_to(ahead[0].revision), ahead[1]
             self.config_lane.merge(stream.number, early)
             early = None
         push = self.config_lane.queue.take(stream.number) if config or early is not None else None
@@ -236,7 +236,7 @@ class Engine:
         self.endpoint_lane.forget(stream.number)
         if self.config_lane.idle and self.endpoint_lane.idle:
             self.endpoint_changes.forget()
-        return replace(push, revision=self.snapshot.revision), made
+        return push.up_to(self.snapshot.revision), made
 
     def _is_made(self, stream: Stream) -> bool:
         """Whether it takes no compile to give a stream everything."""

@@ -11,6 +11,10 @@ class Push:
     queued_at: float
     reasons: frozenset[str] = frozenset()
 
+    def up_to(self, revision: int) -> "Push":
+        """The same that brings what there is at that revision."""
+        return self if self.revision == revision else Push(revision, self.queued_at, self.reasons)
+
     def merged(self, later: "Push") -> "Push":
         """One push that does for both."""
         return Push(
