@@ -52,6 +52,7 @@ def kinds(responses):
 
 async def test_endpoints_reach_a_client_in_a_burst_of_config_and_its_receipt_does_not_wait(serve_mesh, engine):
     async with serve_mesh(engine=engine) as mesh, AdsClient(mesh.plaintext, node("a", "shop")) as client:
+        await client.until(lambda: client.names(LISTENER_TYPE))
         mesh.change(mesh.service("reviews", selector=None), endpoints("10.1.0.1"))
         await client.until(lambda: client.addresses(REVIEWS) == {"10.1.0.1"})
         await mesh.receipt(mesh.revision)
@@ -68,6 +69,7 @@ async def test_endpoints_reach_a_client_in_a_burst_of_config_and_its_receipt_doe
 
 async def test_endpoints_reach_a_client_before_the_config_that_waits_for_it(serve_mesh, engine):
     async with serve_mesh(engine=engine) as mesh, AdsClient(mesh.plaintext, node("a", "shop")) as client:
+        await client.until(lambda: client.names(LISTENER_TYPE))
         mesh.change(mesh.service("reviews", selector=None), rule(2), endpoints("10.1.0.1"))
         await client.until(lambda: client.addresses(REVIEWS) == {"10.1.0.1"} and client.names(ROUTE_TYPE))
         await mesh.receipt(mesh.revision)
@@ -84,6 +86,7 @@ async def test_endpoints_reach_a_client_before_the_config_that_waits_for_it(serv
 
 async def test_what_a_client_learns_of_a_new_service_in_both_lanes_comes_clusters_first(serve_mesh, engine):
     async with serve_mesh(engine=engine) as mesh, AdsClient(mesh.plaintext, node("a", "shop")) as client:
+        await client.until(lambda: client.names(LISTENER_TYPE))
         mesh.change(mesh.service("details"))
         await client.until(lambda: client.names(CLUSTER_TYPE) and client.names(LISTENER_TYPE))
         await mesh.receipt(mesh.revision)

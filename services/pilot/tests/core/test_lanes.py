@@ -140,6 +140,23 @@ def test_other_endpoints_are_due_at_once_in_a_burst_of_config(shop, caller):
     assert shop.due(7.06) == {"config"}, "nor does what came between make the burst longer"
 
 
+def test_a_change_waits_for_no_quiet_because_of_one_that_never_answers(shop, caller):
+    stuck = Client(shop, {**NODES[0], "id": "sidecar~10.1.0.9~z.shop~shop.svc.cluster.local"})
+    for step in range(5):
+        now = 5.0 + step * 0.05
+        shop.change(*POLICY[:3], step % 2 * 2, now=now)
+        shop.engine.release_pushes()
+        caller.take()
+        caller.answer()
+    assert stuck.stream.number in shop.engine.receipts._open
+    shop.change(*POLICY[:3], 2, now=6.4)
+    shop.engine.release_pushes()
+    caller.take()
+    caller.answer()
+    shop.change(*POLICY, now=6.43)
+    assert shop.due(6.43) == {"config"}
+
+
 def test_endpoints_that_follow_each_other_go_out_together_and_wait_for_no_quiet():
     mesh = Mesh(SHOP, endpoint_debounce=Debounce(0.1, 0.1))
     Client(mesh, NODES[0])

@@ -20,9 +20,9 @@ def test_a_revision_is_complete_when_every_stream_has_settled_it():
     assert log.settled(1, 11, 100.2)
     assert log.answer(11).outstanding == ("b",)
     assert not log.answer(11).decided
-    assert not log.settled_everywhere
+    assert not log.settled_everywhere(0.0)
     log.settled(2, 11, 100.3)
-    assert log.settled_everywhere
+    assert log.settled_everywhere(0.0)
     answer = log.answer(11)
     assert answer.decided
     assert (answer.acked, answer.last_ack_time, answer.commit_time) == (2, 100.3, 100.0)
@@ -139,7 +139,7 @@ class ReceiptMachine(RuleBasedStateMachine):
     @invariant()
     def it_is_settled_when_nothing_is_out(self):
         out = any(self.log.answer(revision).outstanding for revision in range(1, self.revision + 1))
-        assert self.log.settled_everywhere is not out
+        assert self.log.settled_everywhere(0.0) is not out
 
 
 TestReceiptLog = ReceiptMachine.TestCase
@@ -152,9 +152,9 @@ def test_a_revision_of_secrets_waits_for_those_who_use_them_beside_the_others():
     log.opened_aside(11, 5, {1: "a", 2: "b", 3: "c"})
     log.opened(10, 12, 100.0, {1: "a"})
     assert log.answer(11).outstanding == ("a", "b", "c")
-    assert log.settled_everywhere is False
+    assert log.settled_everywhere(0.0) is False
     log.settled(1, 12, 101.0)
-    assert log.settled_everywhere, "what is beside the config holds no config back"
+    assert log.settled_everywhere(0.0), "what is beside the config holds no config back"
     assert not log.taken(1, 4, 101.0)
     assert log.taken(1, 5, 102.0)
     assert log.refused(2, 10, SECRET_TYPE, "no key")
@@ -186,11 +186,11 @@ def test_who_never_answers_is_counted_out_with_the_receipts_that_go():
         log.opened_aside(2000 + revision, revision, {1: "silent", 2: "b"})
         log.refused(2, 0, SECRET_TYPE, "no key")
     assert len(log._open[1]) == len(log._owing[1]) == 3
-    assert not log.settled_everywhere
+    assert not log.settled_everywhere(0.0)
     assert not log._owing.get(2)
     assert log.settled(1, 1009, 101.0)
     assert log.left(1)
-    assert log.settled_everywhere
+    assert log.settled_everywhere(0.0)
     assert [(log.answer(revision).acked, log.answer(revision).gone) for revision in (1008, 1009, 1010)] == [
         (2, ()),
         (2, ()),
@@ -251,3 +251,22 @@ def test_a_push_spends_its_time_in_stages():
     assert (pace.stage, pace.spent(4.0)) == (None, {})
     pace.enters(Stage.QUEUE, 9.0)
     assert pace.spent(9.5) == {Stage.QUEUE: 0.5}
+
+
+def test_a_few_streams_that_are_late_are_not_waited_for():
+    log = ReceiptLog()
+    everybody = {number: f"p{number}" for number in range(20)}
+    log.opened(0, 1, 0.0, everybody, now=10.0)
+    assert not log.settled_everywhere(30.0), "where all are late it is us who are slow"
+    for number in range(2, 20):
+        log.settled(number, 1, 0.0)
+    assert not log.settled_everywhere(10.9)
+    assert log.settled_everywhere(11.1)
+    log.opened(1, 2, 0.0, everybody, now=20.0)
+    assert not log.settled_everywhere(20.1), "others owe it, too"
+    for number in range(2, 20):
+        log.settled(number, 2, 0.0)
+    assert log.settled_everywhere(20.1), "who is late with one is late with the next"
+    log.settled(1, 2, 0.0)
+    log.opened(2, 3, 0.0, {1: "p1"}, now=30.0)
+    assert not log.settled_everywhere(30.1), "it is late no longer"

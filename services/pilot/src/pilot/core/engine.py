@@ -101,7 +101,7 @@ class Engine:
 
     def take_changes(self, changes: ChangeSet, now: float) -> None:
         """A change set: who must get it is fixed here, before anything is compiled."""
-        settled = self.receipts.settled_everywhere
+        settled = self.receipts.settled_everywhere(now)
         step = self._replace(self.snapshot.apply(changes.changes, changes.revision), changes.changes)
         users = secret_needs.users_of_maps(changes.changes, self.configs.needs)
         self.secrets.generation += bool(users)
@@ -112,7 +112,7 @@ class Engine:
         affected = self._affected(concerns, step)
         due = {stream.number: stream.proxy.id for stream in affected}
         committed = changes.commit_time.timestamp()
-        self.receipts.opened(changes.previous, changes.revision, committed, due, step.endpoints)
+        self.receipts.opened(changes.previous, changes.revision, committed, due, step.endpoints, now)
         agents = self._agents(concerns, step, changes.changes)
         self._touch([*affected, *agents], "endpoint" if step.endpoints else "config", now, step, settled=settled)
 

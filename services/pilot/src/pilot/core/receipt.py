@@ -19,6 +19,10 @@ from pilot.core.pace import NO_TIME, Stage
 from pilot.core.refusals import shortened
 
 KEPT = 1000
+LATE = 1.0
+"""Seconds after which a stream is late that has not taken a revision."""
+_FEW = 10
+"""One in so many that are late are few."""
 _WORDS = 256
 """Wordings of refusals that are shared."""
 
@@ -97,6 +101,7 @@ class _Receipt:
     endpoints: int = 0
     """The number of the change of endpoints that the revision is; 0 for any other. Streams may take it while revisions
     before it wait."""
+    opened: float = 0.0
 
 
 @dataclass(slots=True)
@@ -128,10 +133,18 @@ class ReceiptLog:
         """As `_open`, of those beside the config."""
         self._words: dict[str, str] = {}
 
-    @property
-    def settled_everywhere(self) -> bool:
-        """Whether no receipt waits for anybody."""
-        return self._waiting == 0
+    def settled_everywhere(self, now: float) -> bool:
+        """Whether no receipt waits for anybody who may be about to take it. A few who are late do not count: one that
+        is stuck would be waited for for ever. Where many are late, it is us who are slow."""
+        if self._waiting == 0:
+            return True
+        late = 0
+        for waiting in self._open.values():
+            if waiting:
+                if now - waiting[0].opened <= LATE:
+                    return False
+                late += 1
+        return late <= max(1, len(self._open) // _FEW)
 
     @property
     def newest(self) -> int:
@@ -148,11 +161,18 @@ class ReceiptLog:
         self._began = self._newest = revision
 
     def opened(
-        self, previous: int, revision: int, commit_time: float, streams: Mapping[int, str], endpoints: int = 0
+        self,
+        previous: int,
+        revision: int,
+        commit_time: float,
+        streams: Mapping[int, str],
+        endpoints: int = 0,
+        now: float = 0.0,
     ) -> None:
         """The revisions after `previous` up to `revision` were applied, and these streams must take them; `endpoints`
-        is their number if they are a change of endpoints alone."""
-        receipt = _Receipt(previous, revision, commit_time, dict(streams), len(streams), endpoints=endpoints)
+        is their number if they are a change of endpoints alone. `now` is of the clock of `settled_everywhere`."""
+        due = dict(streams)
+        receipt = _Receipt(previous, revision, commit_time, due, len(due), endpoints=endpoints, opened=now)
         self._receipts.append(receipt)
         self._newest = revision
         self._waiting += len(streams)
