@@ -15,6 +15,7 @@ from meshcore.bus.subjects import CONFIG_BUCKET, CONFIG_LIST, bucket_permissions
 from meshcore.bus.watch import BucketEntry, BucketWatch, Mark
 from meshcore.distribution.digest import EMPTY_DIGEST
 from meshcore.distribution.state_copy import StateCopy, encode_state
+from meshcore.runtime import tasks
 from meshcore.testing.addresses import claim
 from meshcore.testing.identity import make_ca
 from meshcore.testing.nats import PORT, NatsServer, nats_server
@@ -219,3 +220,17 @@ async def test_a_client_that_the_server_refuses_is_followed_by_one_with_the_pass
             subscription = await bus.client.subscribe("news")
             await bus.client.publish("news", b"again")
             assert (await subscription.next_msg(DEADLINE)).data == b"again"
+
+
+async def test_a_cancellation_that_an_attempt_hides_ends_the_attempts(monkeypatch: pytest.MonkeyPatch):
+    """As `asyncio.wait_for` of Python 3.11 does when what it waits for has ended as well."""
+
+    async def refused(*_: object, **__: object) -> None:
+        waiting.cancel()
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(asyncio, "open_connection", refused)
+    async with Bus(BusSettings("nats://127.0.0.1:1")) as bus:
+        waiting = tasks.create_task(bus.connected(), name="connecting")
+        await asyncio.wait({waiting}, timeout=5)
+        assert waiting.cancelled()

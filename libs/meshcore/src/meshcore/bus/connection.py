@@ -177,6 +177,14 @@ class Bus:
         if any(server.startswith("tls://") for server in servers):
             options["tls"] = ssl.create_default_context(cafile=settings.ca_file)
         client = _Client()
+        cancellation, opener = Cancellation(), asyncio.current_task()
+
+        async def on_error(error: Exception) -> None:
+            # One that comes when an attempt has just failed is hidden from the client, which would try for ever.
+            if asyncio.current_task() is opener:
+                cancellation.check()
+            await self._on_error(error)
+
         try:
             await client.connect(
                 servers=servers,
@@ -187,7 +195,7 @@ class Bus:
                 ping_interval=PING_EVERY,
                 allow_reconnect=True,
                 inbox_prefix=inbox_prefix(options.get("user", "")),
-                error_cb=self._on_error,
+                error_cb=on_error,
                 disconnected_cb=self._on_disconnect,
                 reconnected_cb=self._on_reconnect,
                 closed_cb=self._on_closed,
