@@ -110,7 +110,8 @@ class ClassConfigs:
         return after, self._given(one, self._keep(known, one, after, made))
 
     def unaffected(self, classes: Iterable[ProxyClass], before: MeshSnapshot, after: MeshSnapshot) -> None:
-        """What these have by one snapshot is what they have by the next."""
+        """What these have by one snapshot is what they have by the next; what is said beside it (diagnostics) may be
+        older until they are concerned, as with proxies that are not pushed to."""
         for one in classes:
             known = self._configs.get(one)
             if known is not None and known.snapshot is before and one not in self.broken:
