@@ -209,6 +209,36 @@ def test_a_reconnect_is_sent_differences_and_removals_at_once():
     assert session.settled_revision == 5
 
 
+def versions(clusters, type_url):
+    return {name: one.version for name, one in target(clusters).of_type(type_url).items()}
+
+
+def came_back(resources):
+    """A stream on which nothing was asked for yet."""
+    stream = Stream(ResourceSet.of([]))
+    stream.session = AdsSession(delta, Frames())
+    stream.change(resources)
+    return stream
+
+
+def test_a_cluster_that_changed_while_its_client_was_away_is_followed_by_the_endpoints_that_it_has():
+    stream = came_back(target("ab"))
+    before = {**versions("ab", CLUSTER_TYPE), "a": "another"}
+    kinds, _ = stream.ask(CLUSTER_TYPE, initial_versions=before)
+    assert kinds == [CLUSTER_TYPE]
+    _, effects = stream.ask(ENDPOINT_TYPE, subscribe=("a", "b"), initial_versions=versions("ab", ENDPOINT_TYPE))
+    assert [effect.names for effect in effects] == [{"a"}]
+
+
+def test_who_comes_back_while_it_warms_clusters_is_sent_endpoints_that_it_has():
+    """It asks for clusters when they are warm, and has nothing to be sent then."""
+    stream = came_back(target("ab"))
+    _, effects = stream.ask(ENDPOINT_TYPE, subscribe=("a", "b"), initial_versions=versions("ab", ENDPOINT_TYPE))
+    assert [effect.names for effect in effects] == [{"a", "b"}]
+    stream.ack(ENDPOINT_TYPE)
+    assert stream.ask(CLUSTER_TYPE, initial_versions=versions("ab", CLUSTER_TYPE)) == ([], ())
+
+
 def test_an_agent_is_answered_even_if_it_has_the_names_already():
     names = ResourceSet.of([PackedResource.pack(NAME_TABLE_TYPE, "", b"table")])
     session = AdsSession(delta, Frames())

@@ -25,7 +25,7 @@ FRONTS = {"delta": delta, "sotw": sotw}
 class EnvoyModel:
     """A small Envoy: what the real one does with a delta or state-of-the-world ADS stream, as far as order matters.
 
-    It warms a cluster until endpoints arrive after it, holds the cluster ACK meanwhile (the 15 s trap), watches the
+    It warms a cluster until endpoints arrive after it, says nothing of clusters meanwhile (the 15 s trap), watches the
     endpoints of its clusters and the routes of its listeners, and keeps what it had of a refused resource. Bodies:
     clusters and endpoints {}, listeners {"routes": [names]}, routes {"clusters": [names]}.
     """
@@ -37,6 +37,7 @@ class EnvoyModel:
     watched: dict = field(default_factory=lambda: {ENDPOINT_TYPE: set(), ROUTE_TYPE: set()})
     warming: set = field(default_factory=set)
     held_acks: deque = field(default_factory=deque)
+    asked_for_clusters: bool = True
     outbox: deque = field(default_factory=deque)
     nonces: set = field(default_factory=set)
     last_nonce: dict = field(default_factory=dict)
@@ -46,16 +47,19 @@ class EnvoyModel:
     """Types whose next message is refused whole."""
 
     def connect(self):
-        """The first requests of a new stream."""
+        """The first requests of a new stream. Nothing is asked of clusters while one is warming, as by the real one."""
         self.outbox.clear()
         self.held_acks.clear()
         self.nonces.clear()
         self.last_nonce.clear()
-        for type_url in (CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE):
+        self.asked_for_clusters = not self.warming
+        for type_url in (CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE)[not self.asked_for_clusters :]:
             names = sorted(self.watched.get(type_url, ()))
-            if type_url in self.watched and not names:
-                continue
-            self.ask(type_url, subscribe=names, versions={n: v for n, (v, _) in self.held.get(type_url, {}).items()})
+            if type_url not in self.watched or names:
+                self.begin(type_url, names)
+
+    def begin(self, type_url, names=()):
+        self.ask(type_url, subscribe=names, versions={n: v for n, (v, _) in self.held.get(type_url, {}).items()})
 
     def ask(self, type_url, *, subscribe=(), unsubscribe=(), nonce="", error=None, versions=None):
         if self.variant == "delta":
@@ -145,6 +149,9 @@ class EnvoyModel:
             self.was_active = set(self.held.get(CLUSTER_TYPE, {}))
             while self.held_acks:
                 self.ask(CLUSTER_TYPE, nonce=self.held_acks.popleft())
+            if not self.asked_for_clusters:
+                self.asked_for_clusters = True
+                self.begin(CLUSTER_TYPE)
 
     was_active: set = field(default_factory=set)
     """Clusters that have been warm before: Envoy goes on using them while their successor warms."""
@@ -185,6 +192,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.session = AdsSession(self.front, self.frames)
         self.inbox = deque()
         self.sent = {}
+        self.brought = {}
         self.answered = set()
         self.refused = {}
         self.client.connect()
@@ -205,18 +213,25 @@ class SessionMachine(RuleBasedStateMachine):
                     ranks.clear()  # clusters that may go after routes were acknowledged begin a sequence of their own
                 if not effect.removed:
                     ranks.append(PUSH_ORDER.index(effect.type_url))
-                for name in effect.names:
-                    if self.target.of_type(effect.type_url).get(name) == self.refused.get((effect.type_url, name)):
-                        assert self.refused.get((effect.type_url, name)) is None or (
-                            self.variant == "sotw" or effect.type_url == ENDPOINT_TYPE or name in causes_resend
-                        ), "a refused version is not sent again"
+                # What has been taken away, or was another since, may come again.
+                self.brought[effect.nonce] = {}
+                for name in effect.names | effect.removed:
+                    key, now = (effect.type_url, name), self.target.of_type(effect.type_url).get(name)
+                    self.brought[effect.nonce][key] = now
+                    if key in self.refused and (now is None or now != self.refused[key]):
+                        del self.refused[key]
+                    assert key not in self.refused or (
+                        self.variant == "sotw" or effect.type_url == ENDPOINT_TYPE or name in causes_resend
+                    ), "a refused version is not sent again"
             elif isinstance(effect, Acked | Nacked):
                 assert effect.nonce in self.sent
                 assert effect.nonce not in self.answered
                 self.answered.add(effect.nonce)
-                if isinstance(effect, Nacked):
-                    for name in effect.names:
-                        self.refused[effect.type_url, name] = self.target.of_type(effect.type_url).get(name)
+                for key, now in self.brought.pop(effect.nonce).items():
+                    if isinstance(effect, Nacked):
+                        self.refused[key] = now
+                    else:
+                        self.refused.pop(key, None)
         assert ranks == sorted(ranks), "push order"
         return recent_clusters
 
@@ -309,13 +324,12 @@ class SessionMachine(RuleBasedStateMachine):
         assert not self.client.outbox
         assert not self.client.warming, "nothing is left warming"
         assert self.session.settled_revision == self.revision
-        refused = {key for key, value in self.refused.items() if value is not None}
         for type_url in (CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE):
             want = self.target.of_type(type_url)
             if type_url in self.client.watched:
                 want = {n: r for n, r in want.items() if n in self.client.watched[type_url]}
             have = self.client.held.get(type_url, {})
-            if not any(kind == type_url for kind, _ in refused):
+            if not any(kind == type_url for kind, _ in self.refused):
                 assert {n for n, (_, body) in have.items() if not body.get("none")} == set(want)
                 if self.variant == "delta":
                     assert {n: v for n, (v, _) in have.items()} == {n: r.version for n, r in want.items()}

@@ -12,6 +12,7 @@ from meshcore.runtime import tasks
 from meshcore.testing.addresses import claim
 from meshcore.testing.envoy import running_envoy
 from meshcore.xds.resource import PackedResource, ResourceSet
+from meshcore.xds.session import AdsSession
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
 from real_envoy import ADS, PORT, VARIANTS, bootstrap, listener
 
@@ -103,3 +104,35 @@ async def test_a_changed_cluster_with_unchanged_endpoints_is_warm_at_once(serve_
                 receipt = await mesh.receipt(mesh.change(changed), wait=5)
                 assert receipt["acked"] == 1
                 assert receipt["last_ack_time"] - receipt["commit_time"] < 2
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["away", "between clusters and endpoints"])
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_a_cluster_that_changes_while_its_pilot_is_replaced_is_warm_at_once(
+    serve_mesh, block, tmp_path, reached, monkeypatch, variant, broken
+):
+    """Also if the stream breaks when Envoy has the cluster and its endpoints have not come after it."""
+
+    def changed(mesh, port):
+        return mesh.change(mesh.service("reviews", ports=[{"name": "http", "port": port}]))
+
+    options = {"compile_class": routing_to_the_newest(block)}
+    async with contextlib.AsyncExitStack() as stack:
+        async with serve_mesh(**options) as first:
+            changed(first, 2)
+            envoy = await stack.enter_async_context(running_envoy(bootstrap(first.plaintext, variant), tmp_path))
+            await envoy.wait_live()
+            if broken:
+                with monkeypatch.context() as patch:
+                    patch.setattr(AdsSession, "_resend_endpoints", lambda session, move: None)
+                    changed(first, 3)
+                    async with asyncio.timeout(10):
+                        while not await envoy.stat("cluster_manager.warming_clusters"):  # noqa: ASYNC110
+                            await asyncio.sleep(0.02)
+        async with serve_mesh(**options, plaintext_port=int(first.plaintext.rpartition(":")[2])) as second:
+            changed(second, 3)
+            await reached(lambda: second.hub.engine.streams)
+            receipt = await second.receipt(changed(second, 4), wait=10)
+            assert (receipt["acked"], receipt["outstanding"]) == (1, ())
+            assert await envoy.stat("cluster_manager.warming_clusters") == 0
+            assert "4s" in await envoy.get("/config_dump?resource=dynamic_active_clusters")

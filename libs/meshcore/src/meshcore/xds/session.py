@@ -9,8 +9,9 @@ Invariants, each proved in tests/xds/test_session_machine.py:
 4. Only what was sent can be acknowledged.
 5. Within one change the order is clusters, endpoints, listeners, routes, then the rest (xDS protocol, "Eventual
    consistency considerations").
-6. A cluster that is sent is followed by its endpoints if the client watches them, changed or not: Envoy warms a
-   replaced cluster until they come, 15 s at worst.
+6. A cluster that is sent is followed by its endpoints if the client watches them, changed or not, also on the next
+   stream if this one breaks: Envoy warms a replaced cluster until they come (without `initial_fetch_timeout` for ever)
+   and takes no other clusters meanwhile.
 7. At most one message of a type waits for its answer; what changes meanwhile is merged into the next.
 8. Clusters and endpoints that the config has lost go after the listeners and routes of that change were acknowledged,
    or after `removal_delay`; on a reconnect at once.
@@ -18,6 +19,7 @@ Invariants, each proved in tests/xds/test_session_machine.py:
    unacknowledged, `warming_delay` at most: Envoy acknowledges when they have warmed.
 """
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from meshcore.xds.bounds import burden, refuse_request, refuse_wish
@@ -254,6 +256,17 @@ class AdsSession:
             channel.held = channel.taken = self._openings.holdings(channel.type_url, wish.held, target)
             if channel.type_url == CLUSTER_TYPE and channel.held is not target:
                 self._removals.release_at_once(channel.held.keys() - target.keys(), self._revision)
+            if channel.type_url == ENDPOINT_TYPE:
+                channel.force |= self._warming(wish.held)
+
+    def _warming(self, held: Mapping[str, str]) -> frozenset[str]:
+        """Clusters that may be warming until endpoints come which the client has already: those on their way, as who
+        comes back asks for clusters first. Of who does not it may be any: Envoy asks for no clusters while one is
+        warming, so its stream broke before the endpoints came."""
+        clusters = self._channels.get(CLUSTER_TYPE)
+        if clusters is None:
+            return frozenset(held)
+        return _NO_NAMES if clusters.flight is None else clusters.flight.names.intersection(held)
 
     def _note_lost_clusters(self, clusters: Resources, revision_before: int, now: float) -> None:
         channel = self._channels.get(CLUSTER_TYPE)
