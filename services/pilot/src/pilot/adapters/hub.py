@@ -224,8 +224,10 @@ class Hub:
         self._go_on(self.throttle.ends(stream.number))
 
     def _go_on(self, following: int | None) -> None:
+        """A place is free: a stream that has waited has it. It is told in a turn of its own, for what it does on the
+        spot may free the place again, as many times as streams have waited."""
         if following is not None:
-            self._wake(following)
+            asyncio.get_running_loop().call_soon(self._wake, following)
 
     def _made(self, began: float, makes: int) -> float:
         """The time now; what was spent since `began` on a target counts if it was not found made."""
