@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import uvloop
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
@@ -37,6 +38,11 @@ from pilot.core.engine import Engine
 from pilot.settings import PilotSettings
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+def pytest_asyncio_loop_factories(config, item):
+    """The loop that Pilot runs on: asyncio's own differs from it where a handle is asked something."""
+    return {"uvloop": uvloop.Loop}
 
 
 def services_only(snapshot, proxy_class):
