@@ -38,7 +38,7 @@ class Served(asyncio.Protocol):
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._connection = Connection(Limits(streams=service.bounds.streams_at_once))
+        self._connection = Connection(Limits(streams=service.bounds.streams_at_once), service.cuts)
         self._calls: dict[int, Call] = {}
         self._ready: deque[Call] | None = None
         self._transport: asyncio.Transport | None = None

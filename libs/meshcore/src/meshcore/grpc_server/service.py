@@ -9,6 +9,7 @@ import structlog
 from meshcore.grpc_server.bounds import Bounds
 from meshcore.grpc_server.calls import Call, Handler, Streaming
 from meshcore.grpc_server.turns import Turns
+from meshcore.http2 import Cuts
 
 if TYPE_CHECKING:
     from meshcore.grpc_server.served import Served
@@ -23,6 +24,7 @@ class Service:
         self.handlers = handlers
         self.bounds = bounds
         self.turns = Turns()
+        self.cuts = Cuts()
         self._connections: set[Served] = set()
         self._unsaid: dict[Call, Served] = {}
         """Unary calls whose message has not come, the oldest first."""

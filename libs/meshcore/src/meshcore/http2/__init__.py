@@ -2,6 +2,7 @@
 
 connection.py  the connection: frames and streams, and what a client may not do
 outgoing.py    its sending side, with the client's windows
+cuts.py        what many connections are sent alike, as frames
 hpack.py       header blocks (RFC 7541)
 huffman.py     its code for texts
 frames.py      how frames look
@@ -9,7 +10,8 @@ events.py      what the connection tells
 """
 
 from meshcore.http2.connection import Connection
+from meshcore.http2.cuts import Cuts
 from meshcore.http2.events import Event, Flushed, Limits, Received, Requested, Reset, Violated
 from meshcore.http2.frames import Code
 
-__all__ = ["Code", "Connection", "Event", "Flushed", "Limits", "Received", "Requested", "Reset", "Violated"]
+__all__ = ["Code", "Connection", "Cuts", "Event", "Flushed", "Limits", "Received", "Requested", "Reset", "Violated"]

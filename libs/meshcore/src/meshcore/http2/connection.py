@@ -11,6 +11,7 @@ are reset, empty DATA): each answer and each second that passes fills it up a li
 """
 
 from meshcore.http2 import frames
+from meshcore.http2.cuts import Cuts
 from meshcore.http2.events import Event, Flushed, Limits, Received, Requested, Reset, Violated
 from meshcore.http2.frames import Code
 from meshcore.http2.hpack import Decoder, HeadersTooLarge
@@ -41,7 +42,8 @@ class Connection:
         *("_receivable", "_streams", "_told", "alive"),
     )
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, cuts: Cuts | None = None) -> None:
+        """`cuts` are those of all connections that may be sent the same."""
         self._limits = limits
         told = {
             frames.MAX_CONCURRENT_STREAMS: limits.streams,
@@ -49,7 +51,7 @@ class Connection:
             frames.MAX_HEADER_LIST_SIZE: LARGEST_HEADERS,
         }
         room = frames.window_update(0, limits.connection_window - frames.FIRST_WINDOW)
-        self.out = Outgoing(frames.settings(told) + room)
+        self.out = Outgoing(frames.settings(told) + room, cuts)
         """What is to be written, to be looked at."""
         self._streams = self.out.streams
         self._input = b""

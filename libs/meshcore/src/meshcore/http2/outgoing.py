@@ -1,12 +1,15 @@
 """The sending side of a connection: what a client's windows, or the output, have no room for waits. Pure.
 
-Content is never copied while it waits: a stream keeps views of the bytes that it was given, and the output of a
+Content is never copied while it waits: a stream keeps views of the bytes that it was given, or frames that all streams
+share (`cuts.py`), and the output of a
 connection holds little, so that one large message for a thousand slow clients lies in memory once.
 """
 
+from collections import deque
 from collections.abc import Iterator
 
 from meshcore.http2 import frames
+from meshcore.http2.cuts import CHUNK, Chunk, Cuts
 from meshcore.http2.frames import Code
 
 ROOM = 64 * 1024
@@ -17,7 +20,7 @@ Piece = bytes | memoryview
 class Stream:
     """An open stream; windows in bytes."""
 
-    __slots__ = ("consumed", "pending", "receivable", "remote_ended", "sendable", "trailers")
+    __slots__ = ("chunks", "consumed", "pending", "receivable", "remote_ended", "sendable", "trailers")
 
     def __init__(self, sendable: int, receivable: int, remote_ended: bool) -> None:
         self.sendable = sendable
@@ -26,6 +29,8 @@ class Stream:
         self.consumed = 0
         self.pending: list[memoryview] | None = None
         """What there is no room for yet."""
+        self.chunks: deque[Chunk] | None = None
+        """The same as frames, while all of them have had room so far."""
         self.trailers: bytes | None = None
         """The last header block, once it only waits for `pending`."""
 
@@ -33,9 +38,10 @@ class Stream:
 class Outgoing:
     """Streams by number, the client's windows, and the bytes to write."""
 
-    __slots__ = ("_output", "_sendable", "_waiting", "initial", "sent", "size", "streams")
+    __slots__ = ("_cuts", "_output", "_sendable", "_waiting", "initial", "sent", "size", "streams")
 
-    def __init__(self, first: bytes) -> None:
+    def __init__(self, first: bytes, cuts: Cuts | None = None) -> None:
+        self._cuts = cuts
         self._output: list[Piece] = [first]
         self.size = len(first)
         """Bytes to write."""
@@ -105,6 +111,8 @@ class Outgoing:
             stream.pending += views
             return False
         stream.pending = views
+        if self._cuts is not None and size > CHUNK:
+            stream.chunks = deque(self._cuts.of(number, pieces))
         if self._push(number, stream):
             return True
         self._waiting[number] = stream
@@ -122,7 +130,18 @@ class Outgoing:
     def _push(self, number: int, stream: Stream) -> bool:
         """Send what there is room for; True when nothing is left."""
         pending = stream.pending or []
-        while pending and (room := self._room(stream)) > 0:
+        while stream.chunks and pending:
+            chunk = stream.chunks[0]
+            if min(self._sendable, stream.sendable) < chunk.content or self.size + len(chunk.data) > ROOM:
+                break
+            stream.chunks.popleft()
+            self.say(chunk.data)
+            self._count(stream, chunk.content)
+            _drop(pending, chunk.content)
+        if stream.chunks and self.size == 0:
+            # The windows have less room than a chunk: frames of other sizes follow.
+            stream.chunks = None
+        while pending and not stream.chunks and (room := self._room(stream)) > 0:
             size = min(sum(map(len, pending)), room)
             self.say(frames.head(frames.DATA, 0, number, size))
             left = size
@@ -137,7 +156,7 @@ class Outgoing:
             self.size += size
             self._count(stream, size)
         if not pending:
-            stream.pending = None
+            stream.pending = stream.chunks = None
         return not pending
 
     def flush(self) -> Iterator[int]:
@@ -181,3 +200,13 @@ class Outgoing:
         for stream in self.streams.values():
             stream.sendable += change
         return size <= frames.LARGEST_WINDOW
+
+
+def _drop(pending: list[memoryview], size: int) -> None:
+    while size:
+        first = pending[0]
+        if len(first) > size:
+            pending[0] = first[size:]
+            return
+        size -= len(first)
+        del pending[0]
