@@ -20,12 +20,13 @@ Invariants, each proved in tests/xds/test_session_machine.py:
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from meshcore.xds.bounds import burden, refuse_request, refuse_wish
 from meshcore.xds.channel import Channel, Flight
 from meshcore.xds.effects import Acked, Effect, Expired, Nacked, Send
 from meshcore.xds.frames import Frames, Transition, is_move
+from meshcore.xds.openings import Reader
 from meshcore.xds.removals import Removals
 from meshcore.xds.request import Request, Wish
 from meshcore.xds.resource import EMPTY, NOTHING, Resources, ResourceSet
@@ -40,24 +41,8 @@ _RANKS = {type_url: rank for rank, type_url in enumerate(PUSH_ORDER)}
 _NO_NAMES: frozenset[str] = frozenset()
 
 
-class Front(Protocol):
+class Front(Reader, Protocol):
     """A protocol variant: `meshcore.xds.delta` or `meshcore.xds.sotw`."""
-
-    NAME: str
-    NODE_TAG: int
-    """Of the field `node`, with which a stream's first request begins."""
-
-    def parse(self, data: bytes) -> tuple[Request, Any]:
-        """A request, and the `Node` message in it."""
-
-    def decode(self, data: bytes) -> Any:
-        """The message of a request."""
-
-    def request_of(self, message: Any) -> Request:
-        """What it asks."""
-
-    def first_wish(self, request: Request) -> Wish:
-        """What the first request of a type asks for."""
 
     def next_wish(
         self, request: Request, subscription: Subscription, held: Resources, *, stale: bool, answered: bool
