@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import weakref
 
 import grpc
 import pytest
 from called import HEADERS, LARGEST, ask, refusal, running
-from meshcore.grpc_server import heads, served
+from meshcore.grpc_server import Bounds, heads, served, server
+from meshcore.grpc_server.service import Service
 from meshcore.http2 import Code, frames
 from meshcore.http2.frames import frame
 from meshcore.http2.hpack import encode
+from meshcore.runtime import tasks
 from wires import CLIENT
 
 
@@ -169,3 +172,14 @@ async def test_a_call_of_no_message_of_two_or_of_part_of_one_is_refused():
             raw.writer.write(frame(frames.DATA, frames.END_STREAM, stream, content))
             assert b"\x0bgrpc-status\x0213" in (await raw.until(frames.HEADERS, stream))[3]
         raw.close()
+
+
+async def test_what_was_cut_for_many_and_nobody_asks_for_is_forgotten_in_time(monkeypatch):
+    monkeypatch.setattr(server, "FORGETTING", 1)
+    service = Service({}, Bounds(message=LARGEST))
+    kept = weakref.ref(service.cuts.of(1, (b"", bytes(LARGEST))))
+    assert kept() is not None
+    async with tasks.background(server._keep_time(service), name="clock"), asyncio.timeout(20):
+        while kept() is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert service.cuts.of(1, (b"", b"x")) is not None

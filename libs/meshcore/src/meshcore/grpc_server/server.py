@@ -5,6 +5,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
+from itertools import count
 
 from meshcore.grpc_server.bounds import Bounds
 from meshcore.grpc_server.calls import Handler
@@ -15,6 +16,8 @@ from meshcore.runtime import tasks
 
 FAREWELL = 1
 """Seconds that connections get to be gone at a stop."""
+FORGETTING = 30
+"""Seconds between two looks at what was made for many connections and is asked for no longer."""
 _BACKLOG = 4096
 """Connections that wait to be accepted: as many as come back at once when a server is started again."""
 
@@ -80,7 +83,9 @@ async def _close_all(service: Service) -> None:
 
 async def _keep_time(service: Service) -> None:
     loop = asyncio.get_running_loop()
-    while True:
+    for second in count(1):
         await asyncio.sleep(1)
         for connection in service:
             connection.second_passed(loop.time())
+        if second % FORGETTING == 0:
+            service.cuts.forget_unused()

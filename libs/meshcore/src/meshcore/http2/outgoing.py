@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from meshcore.http2 import frames
-from meshcore.http2.cuts import CHUNK, Chunk, Cuts
+from meshcore.http2.cuts import CHUNK, Chunk, Cut, Cuts
 from meshcore.http2.frames import Code
 
 ROOM = 64 * 1024
@@ -20,7 +20,7 @@ Piece = bytes | memoryview
 class Stream:
     """An open stream; windows in bytes."""
 
-    __slots__ = ("chunks", "consumed", "pending", "receivable", "remote_ended", "sendable", "trailers")
+    __slots__ = ("chunks", "consumed", "cut", "pending", "receivable", "remote_ended", "sendable", "trailers")
 
     def __init__(self, sendable: int, receivable: int, remote_ended: bool) -> None:
         self.sendable = sendable
@@ -31,6 +31,8 @@ class Stream:
         """What there is no room for yet."""
         self.chunks: deque[Chunk] | None = None
         """The same as frames, while all of them have had room so far."""
+        self.cut: Cut | None = None
+        """What these are of: others who are sent the same have the same ones for as long as it is held."""
         self.trailers: bytes | None = None
         """The last header block, once it only waits for `pending`."""
 
@@ -112,7 +114,8 @@ class Outgoing:
             return False
         stream.pending = views
         if self._cuts is not None and size > CHUNK:
-            stream.chunks = deque(self._cuts.of(number, pieces))
+            stream.cut = self._cuts.of(number, pieces)
+            stream.chunks = None if stream.cut is None else deque(stream.cut.chunks)
         if self._push(number, stream):
             return True
         self._waiting[number] = stream
@@ -140,7 +143,7 @@ class Outgoing:
             _drop(pending, chunk.content)
         if stream.chunks and self.size == 0:
             # The windows have less room than a chunk: frames of other sizes follow.
-            stream.chunks = None
+            stream.chunks = stream.cut = None
         while pending and not stream.chunks and (room := self._room(stream)) > 0:
             size = min(sum(map(len, pending)), room)
             self.say(frames.head(frames.DATA, 0, number, size))
@@ -156,7 +159,7 @@ class Outgoing:
             self.size += size
             self._count(stream, size)
         if not pending:
-            stream.pending = stream.chunks = None
+            stream.pending = stream.chunks = stream.cut = None
         return not pending
 
     def flush(self) -> Iterator[int]:
