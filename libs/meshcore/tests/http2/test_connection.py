@@ -293,6 +293,17 @@ def test_attack_12_streams_that_are_reset_as_soon_as_they_begin_end_the_connecti
     assert violation(greeted(), too_many) is Code.ENHANCE_YOUR_CALM
 
 
+def test_attack_12_answers_to_streams_that_are_reset_already_bring_their_client_nothing():
+    connection = greeted()
+    for stream in range(1, 1001, 2):
+        events = connection.receive(opens(stream) + frames.reset(stream, Code.CANCEL))
+        connection.headers(stream, b"\x88", ended=True)
+        if isinstance(events[-1], Violated):
+            break
+    assert isinstance(events[-1], Violated)
+    assert events[-1].code is Code.ENHANCE_YOUR_CALM
+
+
 def test_attack_12_streams_that_a_client_makes_us_reset_cost_it_as_much():
     many = b"".join(opens(stream) + frames.window_update(stream, 0) for stream in range(1, 1001, 2))
     assert violation(greeted(), many) is Code.ENHANCE_YOUR_CALM

@@ -121,7 +121,8 @@ class Connection:
 
     def headers(self, number: int, block: bytes, *, ended: bool = False) -> None:
         """Send a header block of at most 16,384 bytes; the last one comes after content that waits."""
-        if ended:
+        if ended and number in self._streams:
+            # What is said to nobody, since the client has reset the stream, is no answer.
             self._budget = min(FULL_BUDGET, self._budget + PER_ANSWER)
         self.out.headers(number, block, ended=ended)
 
