@@ -188,6 +188,16 @@ async def test_garbage_after_the_handshake_ends_the_connection(lines):
     assert line.above.lost
 
 
+async def test_what_came_before_garbage_is_told_and_an_answer_to_it_goes_nowhere(lines):
+    line = await lines.line().greet()
+    line.above.on_data = lambda _: line.above.transport.write(b"answer")
+    with structlog.testing.capture_logs() as logs:
+        line.wire.bring(line.client.write(b"good") + b"\x17\x03\x03\0\x20" + bytes(32))
+    assert line.above.said == [b"good"]
+    assert [one["event"] for one in logs] == ["connection ended"]
+    assert line.wire.closing
+
+
 async def test_a_good_bye_of_the_client_is_answered_after_what_was_written_for_it(lines):
     line = await lines.line().greet()
     line.above.transport.write(b"answer")

@@ -229,6 +229,9 @@ class Secured(asyncio.Transport, asyncio.BufferedProtocol):
         said, end = self._decrypt(piece)
         if self._served is None and self._shaken:
             self._shook_hands()
+        if end and not self._closing:
+            # TLS is beyond writing: who is told of what was said before finds nobody to answer.
+            self._ended(end)
         if said:
             self._nothing = 0
             if self._served is not None:
