@@ -322,8 +322,10 @@ async def test_attack_12_who_only_connects_gives_his_place_to_others(tmp_path):
     good = await lines.line().greet()
     assert [line.wire.aborted for line in silent] == [True, False, False]
     assert not good.wire.aborted
+    more = [lines.line() for _ in range(4)]
+    assert [line.wire.aborted for line in [*silent, *more]] == [True] * 4 + [False] * 3, "nobody is ended twice"
     lines.port.drop_unfinished()
-    assert all(line.wire.aborted for line in silent)
+    assert all(line.wire.aborted for line in [*silent, *more])
     assert not good.wire.aborted
 
 

@@ -61,7 +61,10 @@ class SecurePort:
         if not self._service.has_room():
             return False
         if len(self._unfinished) >= self._service.bounds.connections:
-            next(iter(self._unfinished)).abort()
+            oldest = next(iter(self._unfinished))
+            # At once: many may come before the loop says of it that it is over, and each takes another's place.
+            self.settled(oldest)
+            oldest.abort()
         self._unfinished[one] = None
         return True
 
