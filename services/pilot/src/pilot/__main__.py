@@ -5,16 +5,20 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from meshcore.runtime import Runtime, run
-from pydantic import ValidationError
+from meshcore.light_imports import UNUSED, light_imports
 
-from pilot.adapters import telemetry
-from pilot.adapters.first_workers import FirstWorkers, fork_workers
-from pilot.adapters.own_identity import start_identity
-from pilot.adapters.serving import start_parent, start_serving
-from pilot.core.compiler import CompileCache, Refreshing, compile_resources
-from pilot.core.impact import affects
-from pilot.settings import PilotSettings
+with light_imports(*UNUSED):
+    from meshcore.runtime import Runtime, run
+    from pydantic import ValidationError
+
+    from pilot.adapters import telemetry
+    from pilot.adapters.admin_start import start_admin
+    from pilot.adapters.first_workers import FirstWorkers, fork_workers
+    from pilot.adapters.own_identity import start_identity
+    from pilot.adapters.serving import start_parent, start_serving
+    from pilot.core.compiler import CompileCache, Refreshing, compile_resources
+    from pilot.core.impact import affects
+    from pilot.settings import PilotSettings
 
 
 async def build(runtime: Runtime[PilotSettings], first: FirstWorkers | None) -> None:
@@ -22,21 +26,17 @@ async def build(runtime: Runtime[PilotSettings], first: FirstWorkers | None) -> 
     settings = runtime.settings
     identity = start_identity(runtime)
     if first is not None:
-        source = await start_parent(runtime, first)
+        source, busy = await start_parent(runtime, first), _never_busy
     else:
         memos = CompileCache()
         telemetry.MEMO_HITS.set_function(lambda: memos.hits)
         telemetry.MEMO_MISSES.set_function(lambda: memos.misses)
         compile_class = partial(compile_resources, cache=memos)
         serving = await start_serving(runtime, compile_class, affects, identity, Refreshing(memos), memos.forget)
-        source = serving.source
+        source, busy = serving.source, lambda: serving.hub.is_busy
     if settings.worker < 0:
         # A worker has no admin API, so it does without the time and memory of the web framework.
-        from meshcore.http import serve_admin
-
-        from pilot.adapters.admin import create_router
-
-        await serve_admin(runtime, [create_router(source)], identity=identity)
+        await start_admin(runtime, source, identity, busy)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,6 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         if first is not None:
             first.remove()
+
+
+def _never_busy() -> bool:
+    return False  # its workers serve
 
 
 def _workers_to_fork() -> int:

@@ -48,10 +48,13 @@ class Readiness:
     @property
     def ready(self) -> bool:
         """Whether every condition holds."""
-        return all(condition.ok for condition in self._conditions.values())
+        return self._holds(())
 
-    async def wait(self) -> None:
-        """Return once ready; the caller brings the deadline (`asyncio.timeout`)."""
-        while not self.ready:
+    async def wait(self, *besides: str) -> None:
+        """Return once every condition holds, `besides` these; the caller brings the deadline (`asyncio.timeout`)."""
+        while not self._holds(besides):
             self._changed.clear()
             await self._changed.wait()
+
+    def _holds(self, besides: tuple[str, ...]) -> bool:
+        return all(condition.ok for name, condition in self._conditions.items() if name not in besides)

@@ -87,7 +87,6 @@ def fork_workers(workers: int) -> FirstWorkers | None:
     """All workers; None in each of them, which goes on as one."""
     first = FirstWorkers()
     # What is there stays shared: a collection would write to every object.
-    gc.collect()
     gc.freeze()
     return None if any(first.fork(number, workers) for number in range(workers)) else first
 

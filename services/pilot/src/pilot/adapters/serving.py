@@ -158,7 +158,7 @@ def connect_bus(runtime: Runtime[PilotSettings]) -> Bus | None:
 
 
 def _start_feed(runtime: Runtime[PilotSettings], hub: Hub, bus: Bus) -> None:
-    copy = _copy(runtime.settings, "config.copy")
+    copy = config_copy(runtime.settings)
 
     async def follow() -> None:
         feed = ConfigFeed(bus, copy, keeps=_keeps_copies(runtime.settings))
@@ -275,6 +275,11 @@ def _start_ads(
 def _silence(settings: PilotSettings) -> float:
     """How long the bucket can show nothing at all while heartbeats are written to it."""
     return max(SILENCE, 3 * settings.heartbeat_interval.total_seconds())
+
+
+def config_copy(settings: PilotSettings) -> Path | None:
+    """Where the last copy of the config is kept."""
+    return _copy(settings, "config.copy")
 
 
 def _copy(settings: PilotSettings, name: str) -> Path | None:
