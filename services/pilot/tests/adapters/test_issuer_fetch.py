@@ -157,10 +157,13 @@ async def test_an_issuer_that_is_no_url_cannot_be_discovered(issuer):
         ({"issuer": "http://other.test", "jwks_uri": "http://127.0.0.1/"}, "another issuer"),
         ({"jwks_uri": 7}, "names no jwks_uri"),
         ([], "names no jwks_uri"),
+        (b"[" * 500_000, "RecursionError"),
+        (b"\xff", "UnicodeDecodeError"),
     ],
 )
 async def test_a_discovery_document_that_is_not_the_issuers_is_refused(issuers, document, reason):
-    issuers.answers[f"/bank{DISCOVERY}"] = lambda: (200, {}, json.dumps(document).encode())
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    issuers.answers[f"/bank{DISCOVERY}"] = lambda: (200, {}, body)
     with pytest.raises(NotFetched, match=reason):
         await fetch().keys(KeySource(f"{issuers.url}/bank", ""), SOON)
 

@@ -16,7 +16,7 @@ from meshcore.xds import delta
 from meshcore.xds.types import LISTENER_TYPE
 from pilot.adapters.hub import Hub
 from pilot.adapters.issuer_fetch import IssuerFetch, client_context
-from pilot.adapters.issuer_key_source import KEPT_FOR, IssuerKeySource
+from pilot.adapters.issuer_key_source import KEPT_FOR, LAST_PAUSE, IssuerKeySource
 from pilot.core.admission import Admission
 from pilot.core.compiler import compile_resources
 from pilot.core.debounce import Debounce
@@ -160,6 +160,48 @@ async def test_what_cannot_be_fetched_is_tried_again_seven_times_soon_and_then_a
         assert issuers.asked["/bank"] == 8
         pilot.later(10)
         await pilot.until(lambda: issuers.asked["/bank"] == 9)
+
+
+class Confused:
+    """A fetch that fails in a way that nobody has thought of."""
+
+    def __init__(self):
+        self.tries = 0
+
+    async def keys(self, source, limit):
+        self.tries += 1
+        raise RuntimeError("a bug of ours")
+
+
+async def test_a_fetch_that_fails_otherwise_is_tried_again_like_any_other(issuers):
+    pilot = Pilot()
+    pilot.keys._fetch = confused = Confused()
+    pilot.start()
+    source = KeySource("bank.test", f"{issuers.url}/bank")
+    async with tasks.background(pilot.keys.run(), name="keys"):
+        pilot.policy({"issuer": source.issuer, "jwksUri": source.uri})
+        await pilot.until(lambda: confused.tries)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert confused.tries == 1
+        assert pilot.known.faults[source] == "RuntimeError"
+        pilot.later(1)
+        await pilot.until(lambda: confused.tries == 2)
+
+
+async def test_a_clock_that_is_set_back_does_not_put_fetches_off(issuers):
+    """The machine's clock was a month ahead."""
+    pilot = Pilot()
+    pilot.later(30 * 24 * 3600)
+    pilot.start()
+    source = KeySource("bank.test", f"{issuers.url}/bank")
+    async with tasks.background(pilot.keys.run(), name="keys"):
+        pilot.policy({"issuer": source.issuer, "jwksUri": source.uri})
+        await pilot.until(lambda: source in pilot.known.sets and not pilot.keys.fetching)
+        pilot.later(-30 * 24 * 3600)
+        await pilot.until(lambda: not pilot.hub.keys_wanted.is_set())
+        pilot.later(max(LAST_PAUSE, 20 * 60))
+        await pilot.until(lambda: issuers.asked["/bank"] == 2)
 
 
 async def test_a_policy_waits_for_the_first_try_of_its_keys_and_nobody_else_does(issuers):

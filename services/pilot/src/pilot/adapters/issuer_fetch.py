@@ -57,7 +57,7 @@ class IssuerFetch:
             raise NotFetched(error.detail) from None
         except OutOfBounds as error:
             raise NotFetched(str(error)) from None
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, OSError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, OSError, ValueError, RecursionError) as error:
             raise NotFetched(f"{type(error).__name__}: {error}") from None
 
     async def _discovered(self, client: httpx.AsyncClient, issuer: str) -> str:

@@ -115,6 +115,8 @@ class IssuerKeySource:
             self._hub.take_keys(engine.snapshot.keys.without([*gone, *stale]).failing(faults))
         for source, limit in wanted.items():
             state = self._sources.setdefault(source, _Source())
+            # A clock that is set back is no reason to wait for as long as it was ahead.
+            state.due = min(state.due, now + max(self._every, LAST_PAUSE))
             if state.due <= now and not state.fetching:
                 state.fetching = True
                 task = tasks.create_task(self._refresh(source, state, limit), name="issuer keys")
@@ -129,6 +131,9 @@ class IssuerKeySource:
                 keys = await self._fetch.keys(source, limit)
         except NotFetched as error:
             self._failed(source, state, str(error))
+        except Exception as error:  # noqa: BLE001 - a bug of ours is tried again like all else, not at once without end
+            _log.error("fetch of keys failed", issuer=source.issuer, uri=source.shown, exc_info=error)
+            self._failed(source, state, type(error).__name__)
         else:
             self._succeeded(source, state, keys)
             await self._save()
