@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 import msgspec
+import pytest
 from meshcore.bus.connection import Bus, BusSettings
 from meshcore.bus.watch import BucketEntry
 from meshcore.runtime import tasks
@@ -87,6 +88,19 @@ async def test_the_last_copy_brings_the_entries_back(tmp_path):
     broken = bucket(path)
     broken.load_last_copy()
     assert broken.entries == []
+
+
+async def test_a_copy_that_could_not_be_written_is_written_as_soon_as_it_can_be(tmp_path):
+    path = tmp_path / "state" / "registered.json"
+    view = bucket(path)
+    view._take(message(ENTRY, 3))
+    with pytest.raises(OSError, match="registered"):
+        await view.save()
+    path.parent.mkdir()
+    await view.save()
+    again = bucket(path)
+    again.load_last_copy()
+    assert again.entries == [ENTRY]
 
 
 async def test_nothing_is_deleted_while_its_place_in_the_bucket_is_not_known(monkeypatch):

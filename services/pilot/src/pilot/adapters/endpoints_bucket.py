@@ -208,9 +208,9 @@ class EndpointsBucket:
         held = dict(self._held)
         if self._path is None or not self._keeps or held == self._saved:
             return
-        self._saved = held
         body = msgspec.json.encode([held[key].entry for key in sorted(held)])
         await asyncio.to_thread(write_private, self._path, body)
+        self._saved = held
 
     async def _follow(self) -> None:
         # A store that was lost counts its messages from one again.
