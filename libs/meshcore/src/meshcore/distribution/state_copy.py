@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from meshcore.distribution.digest import SetDigest
+from meshcore.distribution.keys import parse_kv_key
 from meshcore.distribution.records import ConfigRecord, RecordError, decode_record, encode_record
 
 
@@ -60,8 +61,9 @@ def decode_state(data: bytes) -> StateCopy:
         key, _, message = line.partition(b" ")
         try:
             name = key.decode("ascii")
-        except UnicodeError:
-            raise RecordError("the copy names a key that is not ASCII") from None
+            parse_kv_key(name)
+        except ValueError:
+            raise RecordError("the copy names a key that is none") from None
         record = decode_record(name, message)
         records[name] = record
         total.add(record.digest)
