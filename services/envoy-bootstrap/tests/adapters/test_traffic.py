@@ -175,6 +175,20 @@ async def test_a_killed_pilot_costs_nothing_and_its_return_is_noticed(mesh: Any,
     assert traffic.failures == []
 
 
+async def test_a_workload_that_ends_keeps_what_came_last(mesh: Any, make_resource: Any) -> None:
+    """Nothing has been at rest for two seconds: what is served after this start was kept at the end."""
+    key = mesh.directory / "state-key"
+    key.write_bytes(os.urandom(32))
+    client, _ = await start_pair(mesh, make_resource, STATE_KEY_FILE=str(key))
+    await mesh.stop_pilot()
+    client.process.terminate()
+    assert await client.process.wait() == 0
+
+    again = await mesh.start_workload("client", 1, STATE_KEY_FILE=str(key))
+    await mesh.until(again.ready, "ready without Pilot")
+    assert (await again.get(15002)).status_code == 200
+
+
 async def test_with_the_control_plane_away_a_restarted_workload_serves_from_its_last_good_state(
     mesh: Any, make_resource: Any
 ) -> None:

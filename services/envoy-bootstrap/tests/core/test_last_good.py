@@ -6,7 +6,7 @@ from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
-from envoy_bootstrap.core.last_good import QuietWatch, resources_of_dump
+from envoy_bootstrap.core.last_good import LOOKS_WITHOUT_REST, QuietWatch, resources_of_dump
 from envoy_bootstrap.core.sealed import StateKey, identity_from_bytes, identity_to_bytes
 from google.protobuf import any_pb2, json_format
 from meshcore.errors import ErrorCode, MeshError
@@ -35,6 +35,20 @@ def test_a_snapshot_is_due_once_after_each_rest():
 def test_answered_pings_are_not_config_and_a_new_envoy_counts_anew():
     assert watched(1000, 1017, 1034, 1051) == [False, True, False, False]
     assert watched(9000, 9000, 300, 300) == [False, True, False, True]
+
+
+def test_where_nothing_ever_rests_a_snapshot_is_due_from_time_to_time():
+    dues = watched(*range(1000, 100_000, 1000))
+    assert LOOKS_WITHOUT_REST in [index for index, due in enumerate(dues) if due]
+    assert dues.count(True) == len(dues) // LOOKS_WITHOUT_REST
+
+
+def test_what_came_last_is_pending_until_a_snapshot_of_it_was_due():
+    watch, pending = QuietWatch(), []
+    for received in (1000, 1000, 2000, 2000, 2017):
+        watch, _ = watch.observed(received)
+        pending.append(watch.pending)
+    assert pending == [True, False, True, False, False]
 
 
 def dump(**sections):

@@ -340,6 +340,7 @@ class Agent:
             await self.supervisor.stop(longest if self.succession.handed_over else timedelta(), shortest)
             await self.stream.abandon()
             return
+        await self._recorder.record(at_once=True)
         callers_know = False if self._skip_drain else await self.stream.leave(_CALLERS_KNOW_WITHIN)
         wait_for_zero = self._config.exit_on_zero_connections
         drain = _DRAIN_LIMIT if wait_for_zero else self._config.proxy.termination_drain_duration

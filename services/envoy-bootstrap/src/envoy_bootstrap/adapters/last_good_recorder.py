@@ -1,10 +1,11 @@
-"""Takes a snapshot of Envoy's configuration after each quiet two seconds, and has it ready for the next Envoy."""
+"""Takes snapshots of Envoy's configuration and has the newest ready for the next Envoy."""
 
 import asyncio
 
 import structlog
 from meshcore.errors import MeshError
 
+from envoy_bootstrap.adapters.envoy_process import EnvoyProcess
 from envoy_bootstrap.adapters.kept_secrets import KeptSecrets
 from envoy_bootstrap.adapters.pulled_extensions import PulledExtensions
 from envoy_bootstrap.adapters.stored_state import StoredState, compress, decompress
@@ -30,6 +31,7 @@ class LastGoodRecorder:
         self._secrets = secrets
         self._extensions = extensions
         self._dump = stored.load_snapshot()
+        self._watch, self._epoch = QuietWatch(), 0
 
     @property
     def snapshot(self) -> bytes:
@@ -39,11 +41,6 @@ class LastGoodRecorder:
     def inherit(self, snapshot: bytes) -> None:
         """Begin with another agent's."""
         self._dump = snapshot or self._dump
-
-    @property
-    def available(self) -> bool:
-        """Whether there is a snapshot."""
-        return self._dump is not None
 
     async def resources(self) -> Resources:
         """The snapshot as resources, with the Secrets that it uses; empty when there is none."""
@@ -57,25 +54,35 @@ class LastGoodRecorder:
         return {**found, **self._secrets.resources}
 
     async def record_for_ever(self) -> None:
-        """Look every two seconds whether something new has come to rest."""
-        watch, epoch = QuietWatch(), 0
+        """Look every two seconds whether it is time; the first configuration is kept at once."""
         while True:
             await asyncio.sleep(_LOOK_EVERY)
-            envoy = self._supervisor.envoy
-            if envoy is None or not (await envoy.readiness()).ready:
-                continue
-            if envoy.epoch != epoch:
-                watch, epoch = QuietWatch(), envoy.epoch
-            try:
-                stats = readiness.parse_stats(await envoy.admin.stats(readiness.RECEIVED_STATS))
-                watch, due = watch.observed(sum(stats.values()))
-                if due:
-                    dump = await envoy.admin.get(CONFIG_DUMP)
-                    self._dump = await asyncio.to_thread(compress, dump)
-                    await asyncio.to_thread(self._stored.save_snapshot, self._dump)
-                    self._secrets.use(await asyncio.to_thread(secrets_in_use, dump))
-                    if self._extensions.wanted:
-                        self._extensions.use(await asyncio.to_thread(extensions_in_use, dump))
-                    _log.debug("last good configuration recorded", bytes=len(self._dump))
-            except MeshError as error:
-                _log.warning("last good configuration not recorded", reason=error.detail)
+            await self.record(at_once=self._dump is None)
+
+    async def record(self, *, at_once: bool) -> None:
+        """Keep what is new when it is time, or `at_once` whatever has not been kept."""
+        envoy = self._supervisor.envoy
+        if envoy is None or not (await envoy.readiness()).ready:
+            return
+        try:
+            due = await self._look(envoy)
+            if due or (at_once and self._watch.pending):
+                await self._keep(envoy)
+        except MeshError as error:
+            _log.warning("last good configuration not recorded", reason=error.detail)
+
+    async def _look(self, envoy: EnvoyProcess) -> bool:
+        if envoy.epoch != self._epoch:
+            self._watch, self._epoch = QuietWatch(), envoy.epoch
+        stats = readiness.parse_stats(await envoy.admin.stats(readiness.RECEIVED_STATS))
+        self._watch, due = self._watch.observed(sum(stats.values()))
+        return due
+
+    async def _keep(self, envoy: EnvoyProcess) -> None:
+        dump = await envoy.admin.get(CONFIG_DUMP)
+        self._dump = await asyncio.to_thread(compress, dump)
+        await asyncio.to_thread(self._stored.save_snapshot, self._dump)
+        self._secrets.use(await asyncio.to_thread(secrets_in_use, dump))
+        if self._extensions.wanted:
+            self._extensions.use(await asyncio.to_thread(extensions_in_use, dump))
+        _log.debug("last good configuration recorded", bytes=len(self._dump))

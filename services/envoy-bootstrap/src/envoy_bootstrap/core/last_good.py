@@ -20,6 +20,7 @@ from envoy_bootstrap.core.discovery import Resources, Versioned
 CONFIG_DUMP = "/config_dump?include_eds"
 _KEEPALIVE_BYTES = 64
 """Per look: an answered ping has 17 bytes (RFC 9113 §6.7), and anything that Pilot says has more than these."""
+LOOKS_WITHOUT_REST = 15
 _ENVOY_OWN_HEALTH = frozenset({"UNHEALTHY", "TIMEOUT", "DEGRADED", "HEALTHY"})
 
 
@@ -35,16 +36,27 @@ _SECTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class QuietWatch:
-    """Is something new, and has it come to rest? Fed with the bytes that Envoy has received from Pilot."""
+    """Is something new, and is it time to keep it? Fed with the bytes that Envoy has received from Pilot.
+
+    Something new is kept once it has come to rest, since a change may be in several messages; in a mesh that never
+    rests, after `LOOKS_WITHOUT_REST`, since a configuration that is half a minute old is better than none.
+    """
 
     received: int = -1
-    pending: bool = False
+    waited: int = 0
+    """Looks since something came that has not been kept."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether something came that has not been kept."""
+        return self.waited > 0
 
     def observed(self, received: int) -> "tuple[QuietWatch, bool]":
-        """The next state, and whether a snapshot is due: something came earlier and nothing since the last look."""
+        """The next state, and whether a snapshot is due now."""
         moved = self.received < 0 or not 0 <= received - self.received <= _KEEPALIVE_BYTES
-        due = self.pending and not moved
-        return QuietWatch(received, moved or (self.pending and not due)), due
+        due = self.pending and (not moved or self.waited >= LOOKS_WITHOUT_REST)
+        waited = (0 if due else self.waited) + 1 if moved else 0
+        return QuietWatch(received, waited), due
 
 
 def resources_of_dump(dump: str, left_out: list[str] | None = None) -> Resources:
