@@ -5,6 +5,7 @@ acknowledged after `take` has put it to use, so Citadel knows who believes which
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -163,10 +164,12 @@ class TrustFollower:
                 first = discovery_pb2.DeltaDiscoveryRequest(
                     type_url=SECRET_TYPE, resource_names_subscribe=self._names, node={"id": self._node}
                 )
-                await call.write(first)
-                while (response := await call.read()) is not grpc.aio.EOF:
-                    answered = True
-                    await call.write(await self._answer(response))
+                # A call that is over fails reads and writes; how it ended is asked of it once, below.
+                with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                    await call.write(first)
+                    while (response := await call.read()) is not grpc.aio.EOF:
+                        answered = True
+                        await call.write(await self._answer(response))
 
             try:
                 async with (
@@ -177,8 +180,6 @@ class TrustFollower:
                     if not following.done():
                         return answered, None
                     following.result()
-                return answered, await call.code()
-            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 return answered, await call.code()
             finally:
                 self._call = None
