@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from meshcore.durations import format_duration, parse_duration
 from meshcore.model.cel import (
     NO_EMPTY_KEY,
     NO_WILDCARD_KEY,
@@ -32,7 +33,6 @@ from meshcore.model.cel import (
     max_length,
     max_properties,
 )
-from meshcore.model.duration import format_duration, parse_duration
 
 UINT32_MAX = 4294967295
 ONE_OF = "x-one-of"

@@ -21,7 +21,7 @@ from envoy_bootstrap.core.fetch_bounds import NO_NETWORKS, blocked_networks
 from envoy_bootstrap.core.file_secrets import FOLDERS
 from envoy_bootstrap.core.node import NodeInputs, annotations_of, build_node
 from envoy_bootstrap.core.probes import Application
-from envoy_bootstrap.core.proxy_config import ProxyConfig, parse_duration, parse_proxy_config
+from envoy_bootstrap.core.proxy_config import ProxyConfig, parse_proxy_config, parse_time_span
 from envoy_bootstrap.core.stats_config import StatsInclusion, annotated
 
 _T = TypeVar("_T")
@@ -204,8 +204,8 @@ def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod:
         )
     ratio = reader.fraction("SECRET_GRACE_PERIOD_RATIO", 0.5)
     jitter = reader.fraction("SECRET_GRACE_PERIOD_RATIO_JITTER", 0.01)
-    ttl = reader.parsed("SECRET_TTL", parse_duration, timedelta(hours=24))
-    drain = reader.parsed("MINIMUM_DRAIN_DURATION", parse_duration, timedelta(seconds=5))
+    ttl = reader.parsed("SECRET_TTL", parse_time_span, timedelta(hours=24))
+    drain = reader.parsed("MINIMUM_DRAIN_DURATION", parse_time_span, timedelta(seconds=5))
     exit_on_zero = reader.flag("EXIT_ON_ZERO_ACTIVE_CONNECTIONS")
     no_envoy = reader.flag("DISABLE_ENVOY")
     audit_queue = reader.number("MESHCORE_AUDIT_QUEUE", 4096)

@@ -3,20 +3,19 @@
 The whole document is kept as `raw`: it travels to Pilot in the node's metadata. Pure.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import yaml
+from meshcore.durations import parse_duration
 from meshcore.errors import ErrorCode, MeshError, Violation
 
 from envoy_bootstrap.core.reporting_services import ReportingServices, parse_reporting_services
 from envoy_bootstrap.core.stats_config import StatsInclusion
 
 _T = TypeVar("_T")
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +42,15 @@ class ProxyConfig:
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 
-def parse_duration(text: str) -> timedelta:
-    """Go's duration text ("45s", "1m30s", "1.5h", "250ms"); INVALID for anything else."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None or not text.strip():
+def parse_time_span(text: str) -> timedelta:
+    """How long something lasts: a duration of Go that is not negative; INVALID for anything else."""
+    try:
+        span = parse_duration(text.strip())
+    except ValueError:
+        span = None
+    if span is None or span < timedelta():
         raise MeshError(ErrorCode.INVALID, f"{text!r} is not a duration such as 45s or 1m30s")
-    hours, minutes, seconds, millis = (float(part or 0) for part in match.groups())
-    return timedelta(hours=hours, minutes=minutes, seconds=seconds, milliseconds=millis)
+    return span
 
 
 def parse_proxy_config(text: str, host_ip: str = "") -> ProxyConfig:
@@ -112,7 +113,7 @@ class _Reader:
         if key not in self._document:
             return default
         try:
-            return parse_duration(str(self._document[key]))
+            return parse_time_span(str(self._document[key]))
         except MeshError:
             return self._wrong(key, "a duration such as 45s", default)
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from meshcore.model.duration import parse_duration
+from meshcore.durations import parse_duration
 from meshcore.model.gateway_api.policies import BackendTlsPolicy, BackendTlsValidation, BackendTrafficPolicy, XBackend
 
 from galley.core.kinds.gateway_api.routes import check_session

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from meshcore.model.duration import parse_duration
+from meshcore.durations import parse_duration
 from meshcore.model.gateway_api.filters import HttpFilter, PathModifierType
 from meshcore.model.gateway_api.routes import (
     ConnectionRouteSpec,
