@@ -19,6 +19,7 @@ from meshcore.distribution.events import Change, ChangeSet, FullState
 from meshcore.distribution.keys import Key, kv_key
 from meshcore.distribution.records import make_record
 from meshcore.xds import delta
+from meshctl.core.mesh_objects import mesh_config_map
 from pilot.core.compiler import CompileCache, Refreshing, compile_resources
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
@@ -38,15 +39,20 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--only", default="", choices=["", *CHANGES, "endpoint_first"])
     parser.add_argument("--filter", action="store_true", help="with an EnvoyFilter that patches every cluster")
+    parser.add_argument("--uncaptured", type=int, default=0, help="so many classes more of one machine without capture")
     wanted = parser.parse_args()
     memos = CompileCache()
     compile_class = partial(compile_resources, cache=memos)
     engine = Engine(compile_class, affects, Debounce(0.1, 10), refresh=Refreshing(memos))
     engine.take_state(FullState("s", 0, "", {}), 0.0)
-    world = [*_world(wanted.services), *([_filter()] if wanted.filter else [])]
+    proxied = [mesh_config_map("cluster.local")] if wanted.uncaptured else []
+    first = [(Key("", "configmaps", "istio-system", "istio"), body) for body in proxied]
+    world = [*first, *_world(wanted.services), *([_filter()] if wanted.filter else [])]
     _show("snapshot", [_spent(partial(_apply, engine, 1, world))])
     for number in range(wanted.classes):
         _connect(engine, number)
+    for number in range(wanted.uncaptured):
+        _connect(engine, number, captured=False)
     streams = list(engine.streams.values())
     _show("first class", [_spent(partial(engine.target, streams[0]))])
     _show("each other class", [_spent(partial(engine.target, stream)) for stream in streams[1:]])
@@ -94,12 +100,14 @@ def _spent(work: Callable[[], object]) -> float:
     return (time.process_time() - began) * 1000
 
 
-def _connect(engine: Engine, number: int) -> None:
-    space = f"n{number}"
-    node = {
-        "id": f"sidecar~10.9.0.{number}~a.{space}~{space}.svc.cluster.local",
-        "metadata": {"NAMESPACE": space, "LABELS": {"app": f"app-{number}"}},
-    }
+def _connect(engine: Engine, number: int, *, captured: bool = True) -> None:
+    """`captured`: else it is as those of `meshctl up`, on addresses of its own."""
+    space, address = f"n{number}", f"10.9.0.{number}" if captured else f"127.2.0.{number + 1}"
+    metadata: dict[str, Any] = {"NAMESPACE": space, "LABELS": {"app": f"app-{number}"}}
+    if not captured:
+        own = {"INSTANCE_IPS": address, "MESHCORE_APP_ADDRESS": f"127.2.1.{number + 1}"}
+        metadata |= {"INTERCEPTION_MODE": "NONE", **own}
+    node = {"id": f"sidecar~{address}~a.{space}~{space}.svc.cluster.local", "metadata": metadata}
     engine.connect(parse_node(node), delta, "127.0.0.1", 0.0)
 
 

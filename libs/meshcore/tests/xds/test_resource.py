@@ -9,6 +9,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import any_pb2
+from meshcore.xds.origin import ConfigRef
 from meshcore.xds.resource import PackedResource, ResourceSet, absent, empty_resource
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
 
@@ -35,6 +36,19 @@ def test_an_empty_resource_has_its_name_and_nothing_else():
     assert endpoint_pb2.ClusterLoadAssignment.FromString(stand_in.body).cluster_name == "outbound|80||a"
     assert route_pb2.RouteConfiguration.FromString(empty_resource(ROUTE_TYPE, "80").body).name == "80"
     assert empty_resource(CLUSTER_TYPE, "a") is None
+
+
+def test_fields_more_make_another_version_whatever_the_revision_is():
+    fields = cluster_pb2.Cluster(alt_stat_name="b").SerializeToString()
+    one, later = (
+        PackedResource.pack(CLUSTER_TYPE, "a", cluster_pb2.Cluster(name="a"), (ConfigRef("Service", "n", "a", number),))
+        for number in (1, 2)
+    )
+    assert cluster_pb2.Cluster.FromString(one.extended(fields).body).alt_stat_name == "b"
+    assert one.extended(fields).body.startswith(one.body)
+    assert one.extended(fields) == later.extended(fields)
+    assert len({one.version, one.extended(fields).version, one.extended(fields + fields).version}) == 3
+    assert one.extended(fields).origins == one.origins
 
 
 def test_a_set_shares_the_types_that_did_not_change():

@@ -94,6 +94,7 @@ NODES = [
             ("a", "shop", {"TEAM": "b", "NETWORK": "a"}),
             ("b", "other", {}),
             ("a", "shop", {"INTERCEPTION_MODE": "NONE", "MESHCORE_APP_ADDRESS": "127.1.1.1"}),
+            ("b", "other", {"INTERCEPTION_MODE": "NONE", "MESHCORE_APP_ADDRESS": "127.1.1.2"}),
         ],
         start=1,
     )

@@ -46,6 +46,12 @@ class PackedResource:
             body += metadata_field(number, origins)
         return cls(type_url, name, digest.hexdigest(), body, origins + beside)
 
+    def extended(self, fields: bytes) -> Self:
+        """The same with fields of its message more, in wire form: behind all others, where they are read as well."""
+        digest = hashlib.blake2b(self.version.encode(), digest_size=8)
+        digest.update(fields)
+        return replace(self, version=digest.hexdigest(), body=self.body + fields)
+
     @cached_property
     def head_in_delta(self) -> bytes:
         """What stands before `body` in one `resources` field of a DeltaDiscoveryResponse."""

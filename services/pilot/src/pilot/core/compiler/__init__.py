@@ -35,6 +35,7 @@ from pilot.core.compiler.listeners_inbound import inbound_listeners
 from pilot.core.compiler.listeners_outbound import outbound_listeners, route_names
 from pilot.core.compiler.outbound_plan import plan
 from pilot.core.compiler.own_certificates import with_own_certificates
+from pilot.core.compiler.own_sources import with_own_source
 from pilot.core.compiler.parts import Parts, all_parts
 from pilot.core.compiler.proxy_headers import with_proxy_headers
 from pilot.core.compiler.refresh import Refreshing
@@ -55,7 +56,7 @@ def compile_resources(
     work = Compilation(snapshot, proxy_class, cache if cache is not None else CompileCache())
     if proxy_class.generator == GRPC_GENERATOR:
         return _joined(work, None, Patched((*grpc_resources(work), *grpc_servers(work)), ()))
-    parts = all_parts(work)
+    parts = with_own_source(work, all_parts(work))
     if not _reshapes_clusters(work):
         made = patched(work, _secured(work, _but_services(work)), parts.named)
         return _joined(work, patched_parts(work, parts), made)

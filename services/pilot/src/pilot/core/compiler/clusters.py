@@ -32,7 +32,7 @@ from pilot.core.compiler.cluster_policy import (
 from pilot.core.compiler.context import Compilation, Compiled, accounts_of, packed
 from pilot.core.compiler.dynamic_dns import apply_dynamic, cares_resolver, is_dynamic
 from pilot.core.compiler.endpoints import load_assignment, place_of, placement_of
-from pilot.core.compiler.messages import ads_source, duration, provenance, source_bind, struct, uint32
+from pilot.core.compiler.messages import ads_source, duration, provenance, struct, uint32
 from pilot.core.compiler.persistent_sessions import let_sessions_choose
 from pilot.core.compiler.priorities import Placement
 from pilot.core.compiler.sds import secrets_of_client
@@ -49,11 +49,10 @@ _Type = cluster_pb2.Cluster
 
 
 class _Traits(NamedTuple):
-    """What of the class an outbound cluster depends on."""
+    """What of the class an outbound cluster depends on, but for the address that it calls from (`own_sources`)."""
 
     type: ProxyType
     sniffs: bool
-    source: str
     placement: Placement
     families: Families
 
@@ -104,7 +103,6 @@ def _outbound(work: Compilation, target: _Target) -> Compiled | None:
     traits = _Traits(
         one.type,
         one.interception is not Interception.NONE and one.type is not ProxyType.ROUTER,
-        "" if service.external else one.bind_address,
         placement_of(work, service, policy) if by_name else Placement(),
         work.families,
     )
@@ -185,8 +183,6 @@ def _build(
     )
     if policy.proxy_protocol is not None:
         tls.announce_caller(cluster, policy.proxy_protocol.version)
-    if traits.source:
-        cluster.upstream_bind_config.CopyFrom(source_bind(traits.source))
     _describe(cluster, service, subset, rule, alpn_is_fixed=asks_for_tls)
     origins = (service.ref, *rule.makers(subset.name if subset else ""), *mtls_decider)
     made = packed(CLUSTER_TYPE, name, cluster, (*rule.diagnostics, *problems), origins)

@@ -4,10 +4,10 @@ Of all services together the newest form is kept, and what did not change of it 
 what it makes, not what the mesh has.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from operator import attrgetter
+from operator import attrgetter, is_
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -27,6 +27,23 @@ from pilot.core.visibility.destination_rules import ServiceRule
 from pilot.core.visibility.seen import SeenServices
 
 _NO_ENDPOINTS: tuple[Endpoint, ...] = ()
+
+
+class _Traits:
+    """All that clusters and assignments depend on beside the service, its rule and its endpoints; equal by value. It is
+    a part of the key of each service, so its hash is found once."""
+
+    __slots__ = ("_all", "_hash")
+
+    def __init__(self, *every: Hashable) -> None:
+        self._all = every
+        self._hash = hash(every)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Traits) and self._all == other._all
 
 
 class Part(NamedTuple):
@@ -59,8 +76,22 @@ class Parts:
         return frozenset[str]().union(*map(attrgetter("secrets"), self.parts))
 
 
+@dataclass(frozen=True, eq=False)
+class Derived(Parts):
+    """Parts with clusters that were made into others."""
+
+    plain: Parts
+    by: object
+
+    @property
+    def made_of(self) -> tuple[object, ...]:
+        """Who has the same shares it."""
+        return self.plain, self.by
+
+
 def service_parts(work: Compilation, service: Service) -> tuple[Compiled, ...]:
-    """All resources of a service in scope that its endpoints are looked at for, a headless one's listeners apart."""
+    """All resources of a service in scope that its endpoints are looked at for, a headless one's listeners apart, from
+    no address of the class's own."""
     one = work.proxy_class
     if one.generator == GRPC_GENERATOR:
         return tuple(grpc_parts(work, service))
@@ -69,7 +100,8 @@ def service_parts(work: Compilation, service: Service) -> tuple[Compiled, ...]:
 
 
 def all_parts(work: Compilation) -> Parts:
-    """The clusters of all services in scope, and their assignments; classes that have the same share them."""
+    """The clusters of all services in scope, from no address of the class's own, and their assignments; classes that
+    have the same share them."""
     services, registered = work.scope.services, work.snapshot.registry.endpoints
     traits = _traits(work)
 
@@ -94,7 +126,7 @@ def _endpoints(work: Compilation, _: Before) -> tuple[tuple[Endpoint, ...], ...]
 
 def _all_parts(
     work: Compilation,
-    traits: Same,
+    traits: _Traits,
     rules: tuple[ServiceRule, ...],
     endpoints: tuple[tuple[Endpoint, ...], ...],
     before: Before,
@@ -104,7 +136,7 @@ def _all_parts(
     build = partial(_part, work, traits)
     if old is None:
         parts = tuple(map(build, services, rules, endpoints))
-        return Parts(services, rules, endpoints, parts, named_by_type(parts))
+        return Parts(services, rules, endpoints, parts, _named_by_type(parts))
     kept = dict(zip(map(id, old.services), zip(old.rules, old.endpoints, old.parts, strict=True), strict=True))
     made: list[Part] = []
 
@@ -116,10 +148,51 @@ def _all_parts(
         return made[-1]
 
     parts = tuple(map(part, services, rules, endpoints))
-    return Parts(services, rules, endpoints, parts, renamed(old, parts, made))
+    return Parts(services, rules, endpoints, parts, _renamed(old, parts, made))
 
 
-def named_by_type(parts: Iterable[Part]) -> Mapping[str, Resources]:
+def derived(
+    work: Compilation, what: Hashable, plain: Parts, by: object, change: Callable[[Service, Compiled], Compiled | None]
+) -> Derived:
+    """The same with each cluster changed (None: left out), once for all classes that have it of the same; what no
+    change concerns is taken over. `what` and `by`, the latter compared by identity, stand for all that `change` depends
+    on."""
+
+    def build(before: Before) -> Derived:
+        old: Derived | None = before.value if before is not None and before.value.by is by else None
+        return work.alike(what, (plain, by), partial(_derived, plain, by, change, old))
+
+    return work.newest(what, (plain, by), build)
+
+
+def _derived(
+    plain: Parts, by: object, change: Callable[[Service, Compiled], Compiled | None], old: Derived | None
+) -> Derived:
+    kept = {} if old is None else dict(zip(map(id, old.plain.parts), old.parts, strict=True))
+    made: list[Part] = []
+
+    def part(service: Service, one: Part) -> Part:
+        found = kept.get(id(one))
+        if found is None:
+            found = _changed(one, partial(change, service))
+            made.append(found)
+        return found
+
+    parts = tuple(map(part, plain.services, plain.parts))
+    named = _named_by_type(parts) if old is None else _renamed(old, parts, made)
+    # assignments are what they were: one mapping with all who have the same
+    every = {**named, ENDPOINT_TYPE: plain.named[ENDPOINT_TYPE]}
+    return Derived(plain.services, plain.rules, plain.endpoints, parts, every, plain, by)
+
+
+def _changed(plain: Part, change: Callable[[Compiled], Compiled | None]) -> Part:
+    all_of_it = (change(item) if item.resource.type_url == CLUSTER_TYPE else item for item in plain.compiled)
+    compiled = tuple(item for item in all_of_it if item is not None)
+    unchanged = len(compiled) == len(plain.compiled) and all(map(is_, compiled, plain.compiled))
+    return plain if unchanged else _part_of(compiled)
+
+
+def _named_by_type(parts: Iterable[Part]) -> Mapping[str, Resources]:
     """All resources of these parts, by type and name, sorted."""
     return {kind: _sorted(named) for kind, named in _named(parts).items()}
 
@@ -132,8 +205,8 @@ def _named(parts: Iterable[Part]) -> dict[str, dict[str, PackedResource]]:
     return found
 
 
-def renamed(old: Parts, parts: tuple[Part, ...], made: Sequence[Part]) -> Mapping[str, Resources]:
-    """What `named_by_type` gives, from the parts before and those of the new ones that were `made` since. Names belong
+def _renamed(old: Parts, parts: tuple[Part, ...], made: Sequence[Part]) -> Mapping[str, Resources]:
+    """What `_named_by_type` gives, from the parts before and those of the new ones that were `made` since. Names belong
     to one service: what is not replaced stays, and a type of which nothing changes stays as it is."""
     now = set(map(id, parts))
     gone = [part for part in old.parts if id(part) not in now]
@@ -157,30 +230,31 @@ def _sorted(named: Mapping[str, PackedResource]) -> Resources:
 
 
 def _part(
-    work: Compilation, traits: Same, service: Service, rule: ServiceRule, endpoints: tuple[Endpoint, ...]
+    work: Compilation, traits: _Traits, service: Service, rule: ServiceRule, endpoints: tuple[Endpoint, ...]
 ) -> Part:
     """One look-up while nothing about the service changes."""
     return work.memo(("service", traits, Same(service), Same(rule), Same(endpoints)), partial(_made, work, service))
 
 
 def _made(work: Compilation, service: Service) -> Part:
-    return part_of((*outbound_clusters(work, service), *endpoint_resources(work, service)))
+    return _part_of((*outbound_clusters(work, service), *endpoint_resources(work, service)))
 
 
-def part_of(compiled: tuple[Compiled, ...]) -> Part:
+def _part_of(compiled: tuple[Compiled, ...]) -> Part:
     """Of one service."""
     problems = frozenset(problem for item in compiled for problem in item.diagnostics)
     return Part(compiled, problems, frozenset(name for item in compiled for name in item.secrets))
 
 
-def _traits(work: Compilation) -> Same:
-    """Stands for everything else that they depend on: one object for equal traits."""
-    traits = (*_own_traits(work), Same(work.mesh), Same(work.snapshot.mtls_policies), *crossing_key(work))
-    return Same(work.memo(("traits", traits), lambda: traits))
+def _traits(work: Compilation) -> _Traits:
+    def build() -> _Traits:
+        return _Traits(*_own_traits(work), Same(work.mesh), Same(work.snapshot.mtls_policies), *crossing_key(work))
+
+    return work.once("traits", build)
 
 
 def _own_traits(work: Compilation) -> tuple[Hashable, ...]:
     """What of them is the class's, whatever the mesh is."""
     one = work.proxy_class
     places = tuple(sorted(work.place_labels.items()))
-    return one.type, one.interception, one.bind_address, work.families, one.locality, one.network, places
+    return one.type, one.interception, work.families, one.locality, one.network, places
