@@ -1,6 +1,7 @@
 """Situations of one stream, one by one; the state machine beside this file mixes them."""
 
 import pytest
+from envoy.service.discovery.v3 import discovery_pb2
 from meshcore.errors import ErrorCode
 from meshcore.xds import bounds, delta, sotw
 from meshcore.xds.bounds import MOST_STRANGE
@@ -98,6 +99,14 @@ def test_clusters_go_after_the_routes_of_the_same_change_were_acknowledged():
     assert effects[1].removed == effects[2].removed == {"b"}
     stream.settle()
     assert stream.session.settled_revision == 2
+
+
+def renamed(cluster, routes):
+    """One listener, whose routes have that name and lead to that cluster."""
+    packed = [PackedResource.pack(kind, cluster, cluster.encode()) for kind in (CLUSTER_TYPE, ENDPOINT_TYPE)]
+    packed += [PackedResource.pack(LISTENER_TYPE, "l", routes.encode())]
+    packed += [PackedResource.pack(ROUTE_TYPE, routes, cluster.encode())]
+    return ResourceSet.of(packed)
 
 
 def test_clusters_go_in_the_end_even_if_routes_are_not_acknowledged():
@@ -371,6 +380,16 @@ def test_state_of_the_world_answers_added_names_only():
     kinds, effects = stream.ask(ENDPOINT_TYPE, nonce=stream.nonces[ENDPOINT_TYPE], subscribe=("a", "b"))
     assert kinds == [ENDPOINT_TYPE]
     assert effects[-1].names == {"b"}
+
+
+def test_state_of_the_world_leaves_routes_that_are_no_more_to_those_who_use_them():
+    stream = Stream(renamed("a", "r"), sotw)
+    kinds, _ = stream.change(renamed("a", "s"))
+    assert kinds == [LISTENER_TYPE], "the listener before it would be left without routes"
+    kinds, effects = stream.ask(ROUTE_TYPE, subscribe=["r", "s", "t"], nonce=stream.nonces[ROUTE_TYPE])
+    assert kinds == [ROUTE_TYPE]
+    found = [resource.value for resource in discovery_pb2.DiscoveryResponse.FromString(effects[-1].frame).resources]
+    assert found == [b"a", b"\n\x01t"], "who asks for routes that never were is told so"
 
 
 def test_state_of_the_world_gives_an_unknown_endpoint_an_empty_body():

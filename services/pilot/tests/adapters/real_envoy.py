@@ -13,9 +13,9 @@ ADS = config_source_pb2.ConfigSource(
 )
 
 
-def listener(address):
+def listener(address, routes="r"):
     manager = http_connection_manager_pb2.HttpConnectionManager(stat_prefix="test")
-    manager.rds.route_config_name = "r"
+    manager.rds.route_config_name = routes
     manager.rds.config_source.CopyFrom(ADS)
     manager.http_filters.add(name="router").typed_config.Pack(router_pb2.Router())
     made = listener_pb2.Listener(name="l")

@@ -17,8 +17,9 @@ from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE
 from real_envoy import ADS, PORT, VARIANTS, bootstrap, listener
 
 
-def routing_to_the_newest(block):
-    """A compiler for one Envoy: a cluster per service, and one route, to the service that comes last by name."""
+def routing_to_the_newest(block, routes=lambda newest: "r"):
+    """A compiler for one Envoy: a cluster per service, and one route, to the service that comes last by name, in a
+    configuration that `routes` names."""
 
     def compile_class(snapshot, proxy_class):
         packed = []
@@ -31,14 +32,14 @@ def routing_to_the_newest(block):
             address = assignment.endpoints.add().lb_endpoints.add().endpoint.address.socket_address
             address.address, address.port_value = block.address(2), PORT
             packed.append(PackedResource.pack(ENDPOINT_TYPE, key.host, assignment))
-        routes = route_pb2.RouteConfiguration(name="r")
-        if snapshot.registry.services:
-            host = routes.virtual_hosts.add(name="all", domains=["*"])
-            host.routes.add(match=route_components_pb2.RouteMatch(prefix="/")).route.cluster = max(
-                snapshot.registry.services
-            ).host
-        packed.append(PackedResource.pack(ROUTE_TYPE, "r", routes))
-        return ResourceSet.of([*packed, PackedResource.pack(LISTENER_TYPE, "l", listener(block.address(1)))])
+        newest = max(snapshot.registry.services).host if snapshot.registry.services else ""
+        made = route_pb2.RouteConfiguration(name=routes(newest))
+        if newest:
+            host = made.virtual_hosts.add(name="all", domains=["*"])
+            host.routes.add(match=route_components_pb2.RouteMatch(prefix="/")).route.cluster = newest
+        packed.append(PackedResource.pack(ROUTE_TYPE, made.name, made))
+        packed.append(PackedResource.pack(LISTENER_TYPE, "l", listener(block.address(1), made.name)))
+        return ResourceSet.of(packed)
 
     return compile_class
 
@@ -91,6 +92,26 @@ async def test_clusters_come_and_go_under_traffic_without_a_failed_request(
                     await reached(lambda seen=seen: len(traffic.codes) > seen or running.done())
             assert set(traffic.codes) == {200}
             assert await envoy.stat("cluster_manager.active_clusters") == 2
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_a_listener_whose_routes_have_another_name_goes_on_with_those_it_has_until_they_come(
+    serve_mesh, block, tmp_path, reached, variant
+):
+    async with serve_mesh(compile_class=routing_to_the_newest(block, lambda newest: f"r-{newest}")) as mesh:
+        mesh.change(mesh.service("s000"))
+        async with running_envoy(bootstrap(mesh.plaintext, variant), tmp_path) as envoy:
+            await envoy.wait_live()
+            traffic = Traffic(f"http://{block.address(1)}:{PORT}/")
+            async with tasks.background(traffic.run(), name="traffic") as running:
+                await reached(lambda: len(traffic.codes) > 5 or running.done())
+                for number in range(1, 16):
+                    revision = mesh.change(mesh.service(f"s{number:03}"))
+                    receipt = await mesh.receipt(revision, wait=10)
+                    assert (receipt["acked"], receipt["outstanding"]) == (1, ())
+                    seen = len(traffic.codes)
+                    await reached(lambda seen=seen: len(traffic.codes) > seen or running.done())
+            assert set(traffic.codes) == {200}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

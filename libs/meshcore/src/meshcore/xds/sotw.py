@@ -15,7 +15,7 @@ from meshcore.xds.frames import Transition, plan_transition
 from meshcore.xds.request import Rejection, Request, Wish
 from meshcore.xds.resource import Resources, empty_resource
 from meshcore.xds.subscription import Subscription
-from meshcore.xds.types import WILDCARD_TYPES
+from meshcore.xds.types import ROUTE_TYPE, WILDCARD_TYPES
 
 NAME = "sotw"
 NODE_TAG = 0x12
@@ -83,7 +83,13 @@ def plan(
         planned.names = frozenset(resource.name for resource in planned.sends)
         return planned
     # There is no word for "does not exist": a named resource without content says it, where the type has such a thing.
-    stand_ins = (empty_resource(type_url, name) for name in planned.removed if name in subscription.names)
+    # Routes that the client has stay as they are: the listener that used them is in use until the next one has its own,
+    # and its connections go on with them after that.
+    stand_ins = (
+        empty_resource(type_url, name)
+        for name in planned.removed
+        if name in subscription.names and not (type_url == ROUTE_TYPE and (old := held.get(name)) and old.exists)
+    )
     planned.sends += tuple(resource for resource in stand_ins if resource is not None)
     planned.removed = ()
     return planned
