@@ -109,6 +109,30 @@ def renamed(cluster, routes):
     return ResourceSet.of(packed)
 
 
+@pytest.mark.parametrize("front", [delta, sotw])
+def test_clusters_go_after_the_routes_that_a_new_listener_asks_for_were_acknowledged(front):
+    """Until then the listener before it is in use, with the routes that it has."""
+    stream = Stream(renamed("a", "r"), front)
+    stream.change(renamed("b", "s"))
+    stream.ask(ENDPOINT_TYPE, subscribe=["b"] if front is delta else ["a", "b"], nonce=stream.nonces[ENDPOINT_TYPE])
+    assert stream.ack(CLUSTER_TYPE)[0] == ([LISTENER_TYPE, ROUTE_TYPE] if front is delta else [LISTENER_TYPE])
+    stream.ack(ENDPOINT_TYPE)
+    if front is delta:
+        asked = stream.ask(ROUTE_TYPE, subscribe=["s"])
+    else:
+        asked = stream.ask(ROUTE_TYPE, subscribe=["r", "s"], nonce=stream.nonces[ROUTE_TYPE])
+    assert stream.ack(LISTENER_TYPE)[0] == []
+    if front is delta:
+        assert stream.ack(ROUTE_TYPE)[0] == [ROUTE_TYPE], "that the routes before are no more was acknowledged"
+    else:
+        assert asked[0] == [ROUTE_TYPE]
+    kinds, effects = stream.ack(ROUTE_TYPE)
+    assert kinds[0] == CLUSTER_TYPE
+    assert effects[1].removed == {"a"}
+    stream.settle()
+    assert stream.session.settled_revision == 2
+
+
 def test_clusters_go_in_the_end_even_if_routes_are_not_acknowledged():
     stream = Stream(target("ab"))
     stream.change(target("a", route="to a"))

@@ -14,7 +14,7 @@ Invariants, each proved in tests/xds/test_session_machine.py:
    and takes no other clusters meanwhile.
 7. At most one message of a type waits for its answer; what changes meanwhile is merged into the next.
 8. Clusters and endpoints that the config has lost go after the listeners and routes of that change were acknowledged,
-   or after `removal_delay`; on a reconnect at once.
+   those too that a new listener asks for, or after `removal_delay`; on a reconnect at once.
 9. Listeners and routes wait for the clusters and endpoints of their change to be written, and while new clusters are
    unacknowledged, `warming_delay` at most: Envoy acknowledges when they have warmed.
 """
@@ -349,8 +349,11 @@ class AdsSession:
         return sorted(channels.values(), key=lambda channel: _RANKS.get(channel.type_url, len(_RANKS)))
 
     def _routes_acknowledged(self) -> int:
-        """The last change whose listeners and routes the client has taken."""
+        """The last change whose listeners and routes the client has taken; 0 while any are on their way: routes that a
+        new listener has asked for are of the change that it came with, which may have been taken otherwise."""
         users = [self._channels[type_url] for type_url in _USERS if type_url in self._channels]
+        if any(channel.flight is not None for channel in users):
+            return 0
         return min((self._acknowledged_change(channel) for channel in users), default=self._change)
 
     def _acknowledged_change(self, channel: Channel) -> int:
