@@ -36,11 +36,11 @@ def fed_mesh(server: Path | None, profile: Profile) -> Iterator[tuple[Mesh, Path
 
 def run_all(options: argparse.Namespace, profile: Profile) -> Iterator[Run]:
     """Every server with every transport, `runs` times; who comes first changes from one to the next."""
-    servers = [Path(one) for one in options.server] or [None]
+    servers = options.server or [None]
     ways = [(server, transport) for server in servers for transport in options.transports.split(",")]
-    for number in range(options.runs):
+    for number in range(profile.runs):
         for server, transport in ways[:: -1 if number % 2 else 1]:
-            told(f"run {number + 1} of {options.runs}: {server or 'this checkout'}, {transport}")
+            told(f"run {number + 1} of {profile.runs}: {server or 'this checkout'}, {transport}")
             yield _run(server, transport, number, profile)
 
 
@@ -51,11 +51,26 @@ def _run(server: Path | None, transport: str, number: int, profile: Profile) -> 
         with proxies_of(mesh.target(transport), profile.classes, secure) as clients:
             figures = fed | measure(mesh, clients, profile, secure)
             else_ran = others.since(time.monotonic() - began, {*mesh.own_processes(), clients.pid})
-    return Run(server.name if server else "", transport, number, figures, conditions(else_ran))
+    took = time.monotonic() - began
+    told(f"it took {took:.0f} s")
+    return Run(server.name if server else "", transport, number, figures, conditions(else_ran, took))
 
 
 def _steps(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
+
+
+def _checkout(text: str) -> Path:
+    folder = Path(text).resolve()
+    if not (folder / ".venv" / "bin" / "python").exists():
+        raise argparse.ArgumentTypeError(f"{folder} is not set up (make -C {text} setup)")
+    return folder
+
+
+def _name(options: argparse.Namespace) -> str:
+    """What is of other servers or of other parts is no result that docs/performance.md shows."""
+    more = [*(one.name for one in options.server), *(options.parts or ())]
+    return "-".join(["scale", options.profile, *more])
 
 
 def main() -> None:
@@ -68,19 +83,21 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=_steps, help="sizes of a curve, between commas")
     parser.add_argument("--parts", type=lambda text: tuple(text.split(",")), help="other than the profile's")
     parser.add_argument("--seconds", type=float, help="of changes as fast as they go")
-    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--runs", type=int, help="other than the profile's: medians of fewer than five say little")
     parser.add_argument("--transports", default="plaintext,mtls")
-    parser.add_argument("--server", action="append", default=[], help="a checkout that is set up; several alternate")
-    parser.add_argument("--name", help="of the result file [default: scale-PROFILE]")
+    parser.add_argument(
+        "--server", action="append", default=[], type=_checkout, help="a checkout that is set up; several alternate"
+    )
+    parser.add_argument("--name", help="of the result file [default: scale-PROFILE, and servers or parts if given]")
     parser.add_argument("--output", type=Path, default=FOLDER, help="where the result file goes")
     options = parser.parse_args()
-    if len({Path(one).name for one in options.server}) < len(options.server):
+    if len({one.name for one in options.server}) < len(options.server):
         parser.error("the folders of the servers need different names")
     profile = PROFILES[options.profile].with_options(vars(options))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # what runs is taken down first
     runs = list(run_all(options, profile))
     print_figures(medians(runs))
-    print(save(options.name or f"scale-{options.profile}", profile, runs, options.output))
+    print(save(options.name or _name(options), profile, runs, options.output))
 
 
 if __name__ == "__main__":

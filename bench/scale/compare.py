@@ -1,8 +1,8 @@
 """Two results side by side: `make bench-compare A=FILE B=FILE`; the two servers of one result with A alone; without
 files, the two newest results of the same name.
 
-A figure counts as changed only where the spreads of its runs do not meet; with one run each, nothing can be said, so
-then every difference above a tenth is shown as a guess.
+A figure counts as changed only where the spreads of its runs do not meet. Those of five runs each do so by chance once
+in 126 times; with fewer every difference above a tenth is shown as a guess.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.scale.results import FOLDER, Median, Result, load
 
 GUESS = 0.1
+SURE = 5
+"""Runs of each."""
 _MORE_IS_BETTER = re.compile(r"_per_second(@|$)")
 _SAYS_NOTHING = re.compile(r"_pushes(@|$)|_processors(@|$)|^feed_")
 
@@ -38,11 +40,20 @@ class Difference:
 
 
 def differences(before: Result, after: Result) -> Iterator[Difference]:
-    """Every figure that both have; one group that only one of them has is compared with the group at its place."""
-    for (_, old), (name, new) in zip(before.medians.items(), after.medians.items(), strict=False):
-        sure = min(before.repeats, after.repeats) > 1
+    """Every figure that both have; a server that only one of them has is compared with one of the same transport."""
+    for name, new in after.medians.items():
+        if (old := _partner(name, before.medians)) is None:
+            continue
+        sure = min(before.repeats, after.repeats) >= SURE
         for figure in (one for one in old if one in new):
             yield Difference(name, figure, old[figure], new[figure], _word(figure, old[figure], new[figure], sure=sure))
+
+
+def _partner(name: str, groups: Mapping[str, Mapping[str, Median]]) -> Mapping[str, Median] | None:
+    """Groups are named by server and transport, or by the transport alone."""
+    if name in groups:
+        return groups[name]
+    return next((one for other, one in groups.items() if other.split()[-1] == name.split()[-1]), None)
 
 
 def _word(figure: str, old: Median, new: Median, *, sure: bool) -> str:
@@ -53,6 +64,13 @@ def _word(figure: str, old: Median, new: Median, *, sure: bool) -> str:
         return ""
     better = (new.median > old.median) == bool(_MORE_IS_BETTER.search(figure))
     return ("" if sure else "perhaps ") + ("better" if better else "worse")
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    return path
 
 
 def newest_two(name: str) -> tuple[Path, Path]:
@@ -77,7 +95,7 @@ def by_server(both: Result) -> tuple[Result, Result]:
 def main() -> None:
     """Print what differs."""
     parser = argparse.ArgumentParser(prog="bench.scale.compare", description=__doc__)
-    parser.add_argument("results", nargs="*", type=Path, metavar="FILE", help="before and after")
+    parser.add_argument("results", nargs="*", type=_file, metavar="FILE", help="before and after")
     parser.add_argument("--name", default="scale-table")
     parser.add_argument("--all", action="store_true", help="figures that did not change, too")
     options = parser.parse_args()
@@ -87,13 +105,25 @@ def main() -> None:
         before, after = by_server(load(options.results[0]))
     else:
         before, after = map(load, options.results or newest_two(options.name))
+    print("\n".join(said(before, after, whole=options.all)))
+
+
+def said(before: Result, after: Result, *, whole: bool = False) -> Iterator[str]:
+    """What is compared, whether it can be, and what differs; the `whole` is every figure."""
     for one in (before, after):
         loads = f"load average {one.load[0]:.1f} to {one.load[1]:.1f}"
-        print(f"{one.name} {one.time}: {one.repeats} runs, {loads}, {one.profile}")
-    for one in differences(before, after):
-        if one.word or options.all:
-            figures = f"{one.before.median:12.2f} -> {one.after.median:12.2f} {one.percent:+8.1f} %"
-            print(f"{one.group:<12} {one.figure:<52} {figures}  {one.word}")
+        sizes = ", ".join(f"{one.profile[key]:,} {key}" for key in ("services", "proxies", "classes"))
+        yield f"{one.name} {one.time}: {one.repeats} runs, {loads}, {sizes}"
+    for key in before.profile.keys() & after.profile.keys():
+        if key != "runs" and before.profile[key] != after.profile[key]:
+            yield f"not measured alike: {key} {before.profile[key]} and {after.profile[key]}"
+    differ = list(differences(before, after))
+    shown = differ if whole else [one for one in differ if one.word]
+    for one in shown:
+        figures = f"{one.before.median:12.2f} -> {one.after.median:12.2f} {one.percent:+8.1f} %"
+        yield f"{one.group:<12} {one.figure:<52} {figures}  {one.word}".rstrip()
+    if not shown:
+        yield f"none of {len(differ)} figures differs by more than its spread"
 
 
 if __name__ == "__main__":

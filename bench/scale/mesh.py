@@ -31,7 +31,7 @@ from meshctl.core.receipts import Convergence
 from meshctl.core.topology import ADMIN_PORT, CONFIG_API_PORT, XDS_PLAINTEXT_PORT, XDS_PORT, Stack
 
 from bench.scale.client.node import namespace_of
-from bench.scale.spent import Spent
+from bench.scale.spent import Spent, runs
 
 BATCH = 400
 
@@ -137,9 +137,27 @@ class Mesh:
         settings = json.loads(Path(self.layout.settings).read_text())
         return {int(settings["supervisor"]), os.getpid()}
 
-    def kill_pilot(self) -> None:
-        """At once; the supervisor starts it again."""
-        os.kill(self.pid(), signal.SIGKILL)
+    def kill_pilot(self, seconds: float = 10) -> None:
+        """With its workers, at once, until none of them serves any more; the supervisor starts it again."""
+        pids = self.pilot().pids
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + seconds
+        while any(map(runs, pids)):
+            assert time.monotonic() < deadline, "Pilot does not end"
+            time.sleep(0.002)
+
+    def ready_at(self, seconds: float = 60) -> float:
+        """When Pilot answers that it is ready, by CLOCK_MONOTONIC; asked every few milliseconds."""
+        deadline = time.monotonic() + seconds
+        address = f"http://{self.stack.pilot()}:{ADMIN_PORT}/readyz"
+        with httpx.Client(trust_env=False, timeout=seconds) as client:
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    if client.get(address).is_success:
+                        return time.monotonic()
+                assert time.monotonic() < deadline, "Pilot is not ready"
+                time.sleep(0.01)
 
     @contextlib.contextmanager
     def away(self, *names: str) -> Iterator[None]:

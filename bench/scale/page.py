@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.scale.fed_objects import CHANGES
 from bench.scale.results import FOLDER, Median, Result, load
 from bench.scale.soak import SAMPLES, Sample, growth, warmed_up
-from bench.scale.targets import TARGETS, Target
+from bench.scale.targets import TARGETS, Target, points
 
 NAMES = ("scale-table", "scale-proxies", "scale-services", "scale-idle", "scale-envoys", "scale-workers")
 PAGE = FOLDER.parents[1] / "docs" / "performance.md"
@@ -25,9 +25,28 @@ WORDS = {
     "mesh_policy": "a policy for the mesh",
 }
 """Changes, as the table calls them."""
+CURVES = {
+    "proxies": {
+        "sustained_push_microseconds": "processor time for a push and its ACK (us)",
+        "sustained_pushes_per_second": "proxy updates a second",
+        "endpoint_last_p50_milliseconds": "one endpoint changes: last ACK, p50 (ms)",
+        "resident_mebibytes": "memory of Pilot (MiB)",
+    },
+    "services": {
+        "service_added_cpu_milliseconds": "a service is added: processor time (ms)",
+        "service_added_last_p50_milliseconds": "its last ACK, p50 (ms)",
+        "virtual_service_last_p50_milliseconds": "a VirtualService edited: last ACK, p50 (ms)",
+        "endpoint_last_p50_milliseconds": "one endpoint changes: last ACK, p50 (ms)",
+        "resident_mebibytes": "memory of Pilot (MiB)",
+    },
+}
+"""What is shown of each point of a curve."""
 DETAILS = {
-    "alone_start_seconds": "start with NATS and Galley away: to the first ACK (s)",
-    "alone_start_cpu_seconds": "processor time of it (s)",
+    "cold_start_first_response_seconds": "cold start: to the first message (s)",
+    "cold_start_ready_seconds": "cold start: until `/readyz` says so (s)",
+    "alone_start_seconds": "start with NATS and Galley away: the first proxy has everything (s)",
+    "alone_start_ready_seconds": "until `/readyz` says so (s)",
+    "alone_start_cpu_seconds": "processor time until the proxy has everything (s)",
     "connect_seconds": "1,000 proxies connect: last ACK (s)",
     "connect_streams_per_second": "streams a second meanwhile",
     "connect_cpu_milliseconds_per_stream": "Pilot's processor time for a stream (ms)",
@@ -45,8 +64,11 @@ DETAILS = {
     "envoys_endpoint_commit_to_ack_milliseconds": "one endpoint changes with them: commit to the last ACK (ms)",
     "envoys_virtual_service_commit_to_ack_milliseconds": "a VirtualService is edited with them (ms)",
     "envoys_rejects": "refusals",
-    "workers_alone_start_seconds": "two workers: start with NATS and Galley away (s)",
-    "workers_alone_start_cpu_seconds": "two workers: processor time of it (s)",
+    "workers_cold_start_seconds": "two workers: cold start, the first proxy has everything (s)",
+    "workers_alone_start_first_response_seconds": "two workers: with NATS and Galley away, to the first message (s)",
+    "workers_alone_start_seconds": "two workers: the first proxy has everything (s)",
+    "workers_alone_start_ready_seconds": "two workers: until `/readyz` says so (s)",
+    "workers_alone_start_cpu_seconds": "two workers: processor time until the proxy has everything (s)",
     "workers_connect_seconds": "two workers: 1,000 proxies connect (s)",
     "workers_endpoint_last_p99_milliseconds": "two workers: one endpoint changes, p99 of the last ACK (ms)",
     "workers_sustained_pushes_per_second": "two workers: proxy updates a second",
@@ -103,9 +125,29 @@ def lines(results: Sequence[Result]) -> Iterator[str]:
         cells = [cell(_median(figure, runs_of(results, one))) for one in TRANSPORTS]
         if any(cells):
             yield f"| {label} | {' | '.join(cells)} |"
+    for curve in CURVES:
+        yield from _curve(curve, results)
     yield from soak_lines(sorted(FOLDER.glob("soak-2*.json"))[-1:])
     for plot in sorted(PLOTS.glob("scale-*.png")):
         yield f"\n![{plot.stem.replace('-', ' ')}]({PLOTS.name}/{plot.name})"
+
+
+def _curve(curve: str, results: Sequence[Result]) -> Iterator[str]:
+    """Each point of a curve, a row for each size and transport."""
+    columns = CURVES[curve]
+    sizes = {
+        size for one in TRANSPORTS for run in runs_of(results, one) for size in points(run, next(iter(columns)), curve)
+    }
+    if not sizes:
+        return
+    yield f"\n| {curve} | | {' | '.join(columns.values())} |"
+    yield "|---|---|" + "---|" * len(columns)
+    for size in sorted(sizes):
+        for transport, name in TRANSPORTS.items():
+            runs = runs_of(results, transport)
+            cells = [cell(_median(f"{figure}@{curve}={size}", runs)) for figure in columns]
+            if any(cells):
+                yield f"| {size:,} | {name} | {' | '.join(cells)} |"
 
 
 def soak_lines(paths: Sequence[Path]) -> Iterator[str]:

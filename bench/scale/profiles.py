@@ -10,7 +10,8 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class Profile:
     """`parts` in their order (`bench.scale.parts`); `reconnecting` are the proxies that are there when Pilot is killed,
-    `turns` the changes of each kind, `seconds` those of changes as fast as they go."""
+    `turns` the changes of each kind, `seconds` those of changes as fast as they go, `runs` how often all of it is
+    measured anew: docs/performance.md shows medians of five."""
 
     parts: tuple[str, ...] = ("cold_start", "changes", "reconnect")
     services: int = 1000
@@ -22,8 +23,9 @@ class Profile:
     workers: int = 1
     envoys: int = 0
     idle_proxies: int = 10_000
-    proxy_steps: tuple[int, ...] = (100, 300, 1000, 2000, 3000)
-    service_steps: tuple[int, ...] = (100, 500, 1000, 2000, 5000)
+    proxy_steps: tuple[int, ...] = (100, 1000, 3000)
+    service_steps: tuple[int, ...] = (100, 1000, 5000)
+    runs: int = 1
 
     @property
     def more(self) -> bool:
@@ -39,7 +41,7 @@ class Profile:
 
 _SMALL = {"classes": 10, "turns": 5, "seconds": 3.0}
 PROFILES = {
-    "table": Profile(),
+    "table": Profile(runs=5),
     "quick": Profile(services=200, proxies=200, reconnecting=400, **_SMALL),  # type: ignore[arg-type]
     "tiny": Profile(
         ("cold_start", "changes", "reconnect", "proxies", "idle", "services"),
@@ -53,9 +55,9 @@ PROFILES = {
         proxy_steps=(10, 20),
         service_steps=(20, 40),
     ),
-    "proxies": Profile(("proxies",), turns=10, seconds=5.0),
-    "services": Profile(("services",), services=100, classes=10, turns=10),
+    "proxies": Profile(("proxies",), turns=5, seconds=3.0, runs=5),
+    "services": Profile(("services",), services=100, classes=10, turns=5, runs=5),
     "idle": Profile(("idle",)),
     "envoys": Profile(("envoys",), envoys=20),
-    "workers": Profile(("workers",), workers=2),
+    "workers": Profile(("workers",), workers=2, runs=5),
 }

@@ -19,7 +19,8 @@ FOLDER = Path(__file__).parents[1] / "results"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run with one transport; `conditions` are the load average at its end and what else computed meanwhile."""
+    """One run with one transport; `conditions` are the load average at its end, what else computed meanwhile and how
+    many seconds all of it took."""
 
     server: str
     transport: str
@@ -41,9 +42,10 @@ class Median:
         return f"{self.median:.2f}{spread}"
 
 
-def conditions(others: Mapping[str, float]) -> dict[str, Any]:
-    """How busy the machine was."""
-    return {"load_average": round(os.getloadavg()[0], 2), "others_processors": dict(others)}
+def conditions(others: Mapping[str, float], seconds: float) -> dict[str, Any]:
+    """How busy the machine was, and for how long."""
+    load = round(os.getloadavg()[0], 2)
+    return {"load_average": load, "others_processors": dict(others), "seconds": round(seconds, 1)}
 
 
 def medians(runs: Sequence[Run]) -> dict[str, dict[str, Median]]:

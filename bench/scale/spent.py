@@ -36,6 +36,14 @@ class Spent:
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.pids)
 
 
+def runs(pid: int) -> bool:
+    """Whether there is such a process that has not ended."""
+    try:
+        return _stat(pid)[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def _stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 

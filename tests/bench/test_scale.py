@@ -48,10 +48,25 @@ def test_both_transports_are_measured(result):
         assert figures["reconnect_seconds"] > 0
 
 
+def test_a_start_is_measured_from_the_process_that_serves(tmp_path):
+    # With workers: those of the Pilot before outlive it for a moment, and would serve the proxy that comes at once.
+    more = ("--workers", "2", "--parts", "cold_start", "--transports", "plaintext")
+    done = run("", "--profile", "tiny", *more, "--output", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    path = next(tmp_path.iterdir())
+    assert path.name.startswith("scale-tiny-cold_start-2")
+    figures = json.loads(path.read_text())["runs"][0]["figures"]
+    for name in ("cold_start", "alone_start"):
+        assert 0 < figures[f"{name}_first_response_seconds"] <= figures[f"{name}_seconds"]
+        assert figures[f"{name}_ready_seconds"] > 0
+
+
 def test_a_result_is_no_different_from_itself(result):
     done = run(".compare", str(result), str(result))
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 2
+    *about, last = done.stdout.splitlines()
+    assert len(about) == 2
+    assert last.startswith("none of ")
 
 
 def test_two_servers_of_one_result_are_compared(result, tmp_path):
@@ -80,6 +95,34 @@ def test_the_page_says_how_every_target_stands(result):
     assert text.startswith("before")
     assert text.endswith("after")
     assert "old" not in text.splitlines()
+
+
+def test_a_curve_has_a_row_for_each_size_and_transport(result, tmp_path):
+    found = json.loads(result.read_text())
+    for number, one in enumerate(found["runs"]):
+        for size in (100, 3000):
+            one["figures"] |= {f"sustained_push_microseconds@proxies={size}": size / 10 + number}
+    path = tmp_path / "curve.json"
+    path.write_text(json.dumps(found))
+    rows = [line for line in lines([load(path)]) if line.startswith(("| 100 |", "| 3,000 |"))]
+    cells = [[cell.strip() for cell in row.split("|")[1:4]] for row in rows]
+    assert cells == [
+        ["100", "plaintext", "10"],
+        ["100", "mTLS", "11"],
+        ["3,000", "plaintext", "300"],
+        ["3,000", "mTLS", "301"],
+    ]
+
+
+def test_results_of_different_transports_are_not_compared(result, tmp_path):
+    paths = []
+    for transport in ("plaintext", "mtls"):
+        found = json.loads(result.read_text())
+        found["runs"] = [one for one in found["runs"] if one["transport"] == transport]
+        paths.append(tmp_path / f"{transport}.json")
+        paths[-1].write_text(json.dumps(found))
+    done = run(".compare", *map(str, paths))
+    assert done.stdout.splitlines()[2:] == ["none of 0 figures differs by more than its spread"]
 
 
 def test_a_result_that_is_slower_is_called_so(result, tmp_path):

@@ -1,7 +1,8 @@
 """The process: obeys commands from standard input, one a line, and answers each with one line of JSON.
 
 proxies N            that many there are from now on: others join, or the last ones leave
-complete SECONDS     how many have everything they asked for: when all have, or at the deadline
+complete SECONDS     how many have everything they asked for, when all have or at the deadline; when the first of these
+                     had its first message, and when the last of them gave its last ACK (CLOCK_MONOTONIC)
 mark                 forget what came before
 reached N SECONDS    how many have been sent something since the mark: when N have, or at the deadline
 arrivals             since the mark: for each proxy that was sent something when it gave its last ACK
@@ -100,8 +101,9 @@ class Process:
             return not waiting
 
         await self._until(all_complete, seconds)
-        lasts = [proxy.last for proxy in self._proxies if proxy.complete]
-        return {"complete": len(lasts), "first": min(lasts, default=0.0), "last": max(lasts, default=0.0)}
+        complete = [proxy for proxy in self._proxies if proxy.complete]
+        first = min((proxy.first for proxy in complete), default=0.0)
+        return {"complete": len(complete), "first": first, "last": max((one.last for one in complete), default=0.0)}
 
     async def _until(self, true: Callable[[], bool], seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

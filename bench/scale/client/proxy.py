@@ -54,6 +54,7 @@ class Proxy:
         "_tries",
         "answered",
         "bytes",
+        "first",
         "frames",
         "held",
         "last",
@@ -69,8 +70,9 @@ class Proxy:
         self.held: dict[str, Held] = {}
         self.answered: frozenset[str] = _NOTHING
         """Types that this stream has brought something of."""
-        self.last, self.frames, self.bytes = 0.0, 0, 0
-        """When the last ACK was given (CLOCK_MONOTONIC), and how much came since the mark."""
+        self.first, self.last, self.frames, self.bytes = 0.0, 0.0, 0, 0
+        """When the first message had come and when the last ACK was given (CLOCK_MONOTONIC), and how much came since
+        the mark."""
 
     @property
     def complete(self) -> bool:
@@ -82,7 +84,7 @@ class Proxy:
 
     def mark(self) -> None:
         """Forget what came before."""
-        self.last, self.frames, self.bytes = 0.0, 0, 0
+        self.first, self.last, self.frames, self.bytes = 0.0, 0.0, 0, 0
 
     async def connect(self) -> None:
         """Try once; another attempt follows when this one ends."""
@@ -148,6 +150,7 @@ class Proxy:
             self._tries = 0
         self.last = time.monotonic()
         if not self.frames:
+            self.first = self.last
             self._crowd.reached += 1
         self.frames += 1
         self.bytes += len(data)
