@@ -155,8 +155,8 @@ async def process(ca, nats, tmp_path):
 
 
 async def test_two_workers_share_the_port_and_answer_as_one(galley, process, workload_credentials, reached):
-    await galley.publish(GROUP)
-    running = await process("pilot-1", "--workers", "2")
+    group = await galley.publish(GROUP)
+    running = await process("pilot-1", "--workers", "2", PILOT_PUSH_THROTTLE="100")
     async with contextlib.AsyncExitStack() as stack:
         clients = [AdsClient(running.secure, node(f"p{number}", "shop"), workload_credentials()) for number in range(8)]
         for client in clients:
@@ -166,6 +166,18 @@ async def test_two_workers_share_the_port_and_answer_as_one(galley, process, wor
         held = {row["proxy"]: row["pilot"] for row in await running.get("/debug/syncz")}
         assert len(held) == 8
         assert set(held.values()) == {"pilot-1/w0", "pilot-1/w1"}
+
+        in_force = await running.get("/api/v1/in-force")
+        assert in_force["instances_missing"] == []
+        assert [one["pilot"] for one in in_force["items"]] == ["pilot-1/w0", "pilot-1/w1"]
+        assert sum(one["proxies"]["connected"] for one in in_force["items"]) == 8
+        for one in in_force["items"]:
+            (throttle,) = [bound for bound in one["bounds"] if bound["name"] == "push_throttle"]
+            assert throttle["value"] == 50
+            assert throttle["reason"] == "PILOT_PUSH_THROTTLE=100: a hard ceiling shared by 2 workers"
+            assert (one["config"]["source"], one["config"]["revision"]) == ("bus", group)
+        assert (await running.api.get("/api/v1/in-force", headers={"authorization": "Bearer x"})).status_code == 401
+
         revision = await galley.publish(SERVICE)
         receipt = await running.get(f"/api/v1/changes/{revision}/receipt", wait=10)
         assert receipt["complete"], receipt

@@ -1,7 +1,7 @@
 """Pilot's admin REST: receipts, who has what. Parses and asks, decides nothing."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
@@ -68,6 +68,67 @@ class ProxyList(BaseModel):
     instances_missing: list[str]
 
 
+class BoundState(BaseModel):
+    """Something that is in force in one process; `value` is null where nothing bounds it."""
+
+    name: str
+    """`push_throttle`, `new_streams_per_second`, `admission_limit`, `debounce_after`, `debounce_max`,
+    `endpoint_debounce` or `workers`."""
+    value: float | None
+    unit: str
+    reason: str
+    """The variable of the environment with its value, or why it is as it is without one."""
+
+
+class ConfigSource(BaseModel):
+    """Which config a process serves, and how true it is."""
+
+    source: Literal["bus", "disk", "none"]
+    """`disk`: nothing but the copy of an earlier run has been seen so far."""
+    connected: bool
+    """Whether NATS is."""
+    in_sync: bool
+    """Whether the newest revision that was heard of is served, and somebody has been heard within seconds."""
+    store: str
+    revision: int
+    generation: int
+    """How often what is served has changed in this process: config, Secrets, registrations, keys."""
+    taken_at: str | None
+    """When the revision came."""
+    as_of: str | None
+    """When Galley last said that it is the newest; of a copy when it was written."""
+
+
+class ProxyCounts(BaseModel):
+    """The proxies of one process: with a config, those that have all of it, those that refuse some of it; and streams
+    that are being served their first config, or wait to be."""
+
+    connected: int
+    synced: int
+    refusing: int
+    starting: int
+    waiting: int
+
+
+class ProcessInForce(BaseModel):
+    """One process that serves proxies."""
+
+    pilot: str
+    version: str
+    waits_for: dict[str, str]
+    """What keeps it from being ready, by condition."""
+    bounds: list[BoundState]
+    config: ConfigSource
+    proxies: ProxyCounts
+
+
+class InForceList(BaseModel):
+    """Every process of every Pilot."""
+
+    items: list[ProcessInForce]
+    instances_missing: list[str]
+
+
 class Supposition(BaseModel):
     """A change set that is supposed: `[{"operation": "apply" | "delete", "object": {...}}]`, objects normalised."""
 
@@ -100,6 +161,13 @@ def create_router(source: Source) -> APIRouter:
         """The proxies that are connected, and how far they are."""
         gathered = await source.ask("proxies", {}, 0)
         return ProxyList(items=rows_of(gathered, "proxy"), instances_missing=list(gathered.missing))
+
+    @router.get("/api/v1/in-force")
+    async def list_in_force() -> InForceList:
+        """What every process has in force, with the reason of each bound, and how true the config is that it serves."""
+        gathered = await source.ask("in_force", {}, 0)
+        rows = [ProcessInForce.model_validate(row) for row in rows_of(gathered, "pilot")]
+        return InForceList(items=rows, instances_missing=list(gathered.missing))
 
     @router.post("/api/v1/whatif")
     async def suppose(body: Supposition) -> Effect:

@@ -14,6 +14,7 @@ from meshcore.xds.types import ENDPOINT_TYPE
 
 from pilot.adapters import telemetry
 from pilot.adapters.hub import Hub
+from pilot.adapters.in_force import InForce
 from pilot.core import status
 from pilot.core.pace import Stage
 
@@ -38,7 +39,9 @@ class Source(Protocol):
 class LocalAnswers:
     """This process."""
 
-    def __init__(self, hub: Hub, name: str, readiness: Readiness | None = None) -> None:
+    def __init__(
+        self, hub: Hub, name: str, readiness: Readiness | None = None, in_force: InForce | None = None
+    ) -> None:
         self._hub = hub
         self._name = name
         self._pages: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
@@ -49,6 +52,7 @@ class LocalAnswers:
             "adsz": self._connections,
             "proxies": self._proxies,
             "engine": self._counters,
+            "in_force": lambda _: [] if in_force is None else [in_force.document()],
             "metrics": lambda _: telemetry.process_document(),
         }
 

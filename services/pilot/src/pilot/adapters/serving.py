@@ -25,6 +25,7 @@ from pilot.adapters.entry_writer import EntryWriter
 from pilot.adapters.first_workers import FirstWorkers
 from pilot.adapters.galley_api import TOKEN_FILE
 from pilot.adapters.hub import Hub
+from pilot.adapters.in_force import InForce, sharing
 from pilot.adapters.issuer_fetch import IssuerFetch, client_context
 from pilot.adapters.issuer_key_source import IssuerKeySource
 from pilot.adapters.peers import Peers
@@ -83,13 +84,14 @@ async def start_serving(
     runtime.readiness.expect("feed", "ads")
     runtime.spawn("hub", hub.run)
     runtime.spawn("upkeep", lambda: keep_house(hub.engine.frames))
-    answers = LocalAnswers(hub, process_name(settings), runtime.readiness)
+    in_force = InForce(runtime, hub, config_copy(settings))
+    answers = LocalAnswers(hub, process_name(settings), runtime.readiness, in_force)
     source: Source = answers
     registered = None
     bus = connect_bus(runtime)
     if bus is not None:
         registered, source = _start_registrations(runtime, hub, bus, answers)
-        _start_feed(runtime, hub, bus)
+        _start_feed(runtime, hub, bus, in_force)
         if settings.worker < 0:
             _start_status(runtime, bus, source)
     _start_issuer_keys(runtime, hub)
@@ -110,7 +112,7 @@ async def start_serving(
 
 def hub_of(settings: PilotSettings, engine: Engine) -> Hub:
     """The hub of one process, with its part of what bounds all workers of a Pilot."""
-    workers = settings.workers if settings.worker >= 0 else 1
+    workers = sharing(settings)
     pushes = -(-settings.push_throttle // workers)
     return Hub(
         engine,
@@ -157,17 +159,19 @@ def connect_bus(runtime: Runtime[PilotSettings]) -> Bus | None:
     return bus
 
 
-def _start_feed(runtime: Runtime[PilotSettings], hub: Hub, bus: Bus) -> None:
+def _start_feed(runtime: Runtime[PilotSettings], hub: Hub, bus: Bus, in_force: InForce) -> None:
     copy = config_copy(runtime.settings)
 
     async def follow() -> None:
         feed = ConfigFeed(bus, copy, keeps=_keeps_copies(runtime.settings))
+        in_force.follows(feed)
         async for event in feed.events():
             if isinstance(event, FullState):
                 hub.take_state(event)
                 runtime.readiness.set("feed", True, f"revision {event.revision}" + " from disk" * event.from_disk)
             else:
                 hub.take_changes(event)
+            in_force.taken()
 
     runtime.spawn("feed", follow)
 

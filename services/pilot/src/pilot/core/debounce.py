@@ -10,8 +10,8 @@ class Debounce:
     more closely are due `quiet` seconds after the last of them, but at most `longest` after the first."""
 
     def __init__(self, quiet: float, longest: float) -> None:
-        self._quiet = quiet
-        self._longest = longest
+        self.quiet = quiet
+        self.longest = longest
         self._first: float | None = None
         self._last: float | None = None
         self._due: float | None = None
@@ -30,18 +30,18 @@ class Debounce:
 
     def event(self, now: float, *, settled: bool = False) -> None:
         """Something has changed; `settled` when all that changed before has arrived everywhere."""
-        silent = self._last is None or now - self._last >= self._quiet
+        silent = self._last is None or now - self._last >= self.quiet
         lone = self._first is None and (silent or settled)
         self._first = now if self._first is None else self._first
         self._last = now
         if lone:
             self._due = now if silent else max(now, self._spaced)
         else:
-            self._due = min(now + self._quiet, self._first + self._longest)
+            self._due = min(now + self.quiet, self._first + self.longest)
 
     def taken(self) -> None:
         """Everything so far is being acted upon."""
         if self._due is not None:
-            self._spaced = self._due + SPACING * self._quiet
+            self._spaced = self._due + SPACING * self.quiet
         self._first = None
         self._due = None

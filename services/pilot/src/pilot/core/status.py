@@ -1,6 +1,7 @@
 """What debug pages show of streams, in Istio's shapes. Pure."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from meshcore.xds.origin import distinct
@@ -35,6 +36,16 @@ _COLUMNS = {
     ENDPOINT_TYPE: "endpoint",
     EXTENSION_CONFIG_TYPE: "extensionconfig",
 }
+
+
+class Standing(StrEnum):
+    """How a proxy stands to what it is to have."""
+
+    SYNCED = "synced"
+    PENDING = "pending"
+    """Something was sent, or is to be, that it has not answered."""
+    REFUSING = "refusing"
+    """It refuses something, or is given something else for what it refuses."""
 
 
 def sync_row(stream: Stream, held_back: tuple[HeldBack, ...] = ()) -> dict[str, Any]:
@@ -186,10 +197,22 @@ def registry_rows(engine: Engine) -> list[dict[str, Any]]:
     ]
 
 
+def standing(engine: Engine, stream: Stream) -> Standing | None:
+    """How the proxy of a stream stands; None for a stream that no proxy takes its config by."""
+    if stream.proxy_class is None:
+        return None
+    if _refuses(stream) or engine.held_back(stream):
+        return Standing.REFUSING
+    return Standing.SYNCED if stream.session.settled else Standing.PENDING
+
+
 def _is_synced(stream: Stream) -> bool:
     """Whether the proxy has what it is to have: everything was answered, and nothing refused."""
-    refused = any(channel.rejection is not None for channel in stream.session.channels.values())
-    return stream.session.settled and not refused
+    return stream.session.settled and not _refuses(stream)
+
+
+def _refuses(stream: Stream) -> bool:
+    return any(channel.rejection is not None for channel in stream.session.channels.values())
 
 
 def _time(epoch: float) -> str:

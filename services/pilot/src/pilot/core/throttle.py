@@ -9,15 +9,15 @@ class Throttle:
     """The streams that are being pushed to, and those that wait for their turn. 0 lets all go on at once."""
 
     def __init__(self, at_once: int = 0) -> None:
-        self._at_once = at_once
+        self.at_once = at_once
         self._going: set[int] = set()
         self._waiting: dict[int, None] = {}
 
     def begins(self, stream: int) -> bool:
         """Whether the stream may be pushed to now; else it waits for its turn."""
-        if self._at_once == 0 or stream in self._going:
+        if self.at_once == 0 or stream in self._going:
             return True
-        if len(self._going) < self._at_once:
+        if len(self._going) < self.at_once:
             self._going.add(stream)
             self._waiting.pop(stream, None)
             return True
