@@ -229,6 +229,17 @@ def test_a_name_that_is_subscribed_to_again_is_sent_again():
     assert effects[0].names == {"a"}
 
 
+def test_who_ends_a_wildcard_and_asks_for_it_again_while_a_message_is_out_is_sent_everything_again():
+    """It has let go of all that came by the wildcard."""
+    stream = Stream(target("ab"))
+    stream.change(target("abc"))
+    assert stream.ask(CLUSTER_TYPE, subscribe=["b"], unsubscribe=["*"])[0] == []
+    assert stream.ask(CLUSTER_TYPE, subscribe=["*"])[0] == []
+    kinds, effects = stream.ack(CLUSTER_TYPE)
+    assert kinds[0] == CLUSTER_TYPE
+    assert effects[1].names == {"a", "b", "c"}
+
+
 def test_a_reconnect_is_sent_differences_and_removals_at_once():
     known = target("abc")
     session = AdsSession(delta, Frames())

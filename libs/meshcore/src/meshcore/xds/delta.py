@@ -84,7 +84,10 @@ def next_wish(
         return None
     changed = subscription.changed(request.subscribe, request.unsubscribe)
     force = {name for name in request.subscribe if name in held}
-    if changed.wildcard:
+    if changed.wildcard and not subscription.wildcard:
+        # It may have ended one and let go of all that it had, while a message was on its way and nothing was planned.
+        force |= held.keys()
+    elif changed.wildcard:
         force |= {name for name in request.unsubscribe if name in subscription.names}
     return Wish(changed, force=frozenset(force), answer=changed.wildcard and not subscription.wildcard)
 
