@@ -39,6 +39,8 @@ from pilot.settings import PilotSettings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from pilot_process import process as process
+
 
 def pytest_asyncio_loop_factories(config, item):
     """The loop that Pilot runs on: asyncio's own differs from it where a handle is asked something."""

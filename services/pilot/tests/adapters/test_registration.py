@@ -5,20 +5,9 @@ from meshcore.testing.ads_client import AdsClient, node
 from meshcore.xds.types import HEALTH_TYPE, NAME_TABLE_TYPE
 from pilot.adapters.endpoints_bucket import BUCKET
 from pilot.adapters.galley_api import TOKEN_FILE
+from shop_objects import GROUP, SERVICE
 
 HOST = "reviews.shop.svc.cluster.local"
-SERVICE = {
-    "apiVersion": "v1",
-    "kind": "Service",
-    "metadata": {"name": "reviews", "namespace": "shop"},
-    "spec": {"ports": [{"name": "http", "port": 80}], "clusterIP": "10.0.0.1", "selector": {"app": "reviews"}},
-}
-GROUP = {
-    "apiVersion": "networking.istio.io/v1",
-    "kind": "WorkloadGroup",
-    "metadata": {"name": "reviews", "namespace": "shop"},
-    "spec": {"metadata": {"labels": {"app": "reviews"}}, "template": {"serviceAccount": "default"}},
-}
 
 
 def agent(address="127.0.0.9", group="reviews", name="reviews-1"):

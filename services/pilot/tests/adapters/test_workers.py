@@ -1,0 +1,118 @@
+"""`python -m pilot --workers N`: one Pilot of several processes, and what a killed one of them costs."""
+
+import asyncio
+import contextlib
+import os
+import signal
+
+from meshcore.bus.last_copy import read_last_copy
+from meshcore.testing.ads_client import AdsClient, node
+from meshcore.xds.types import CLUSTER_TYPE, HEALTH_TYPE, LISTENER_TYPE, NAME_TABLE_TYPE
+from pilot_process import NOBODY
+from shop_objects import CLUSTER, GROUP, SERVICE, other_service
+
+
+async def test_two_workers_share_the_port_and_answer_as_one(galley, process, workload_credentials, reached):
+    group = await galley.publish(GROUP)
+    running = await process("pilot-1", "--workers", "2", PILOT_PUSH_THROTTLE="100")
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [AdsClient(running.secure, node(f"p{number}", "shop"), workload_credentials()) for number in range(8)]
+        for client in clients:
+            await stack.enter_async_context(client)
+        for client in clients:
+            await client.until(lambda client=client: client.names(LISTENER_TYPE))
+        held = {row["proxy"]: row["pilot"] for row in await running.get("/debug/syncz")}
+        assert len(held) == 8
+        assert set(held.values()) == {"pilot-1/w0", "pilot-1/w1"}
+
+        in_force = await running.get("/api/v1/in-force")
+        assert in_force["instances_missing"] == []
+        assert [one["pilot"] for one in in_force["items"]] == ["pilot-1/w0", "pilot-1/w1"]
+        assert sum(one["proxies"]["connected"] for one in in_force["items"]) == 8
+        for one in in_force["items"]:
+            (throttle,) = [bound for bound in one["bounds"] if bound["name"] == "push_throttle"]
+            assert throttle["value"] == 50
+            assert throttle["reason"] == "PILOT_PUSH_THROTTLE=100: a hard ceiling shared by 2 workers"
+            assert (one["config"]["source"], one["config"]["revision"]) == ("bus", group)
+        assert (await running.api.get("/api/v1/in-force", headers={"authorization": "Bearer x"})).status_code == 401
+
+        revision = await galley.publish(SERVICE)
+        receipt = await running.get(f"/api/v1/changes/{revision}/receipt", wait=10)
+        assert receipt["complete"], receipt
+        assert receipt["proxies"] == {"count": 8, "acked": 8}
+        assert all(CLUSTER in client.names(CLUSTER_TYPE) for client in clients)
+
+        async with asyncio.timeout(10):
+            while 'pilot_xds{version="1.28"} 8' not in (await running.api.get("/metrics")).text:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert (await running.api.get("/metrics")).text.count("# TYPE pilot_xds_pushes ") == 1
+
+        who = node("r1", "shop", address="127.0.9.1", GENERATOR="agent", AUTO_REGISTER_GROUP="reviews")
+        async with AdsClient(running.secure, who, workload_credentials(), types=[NAME_TABLE_TYPE]) as agent:
+            await clients[0].until(lambda: clients[0].addresses(CLUSTER) == {"127.0.9.1"})
+            await agent.ask(HEALTH_TYPE, error="draining")
+            # Well below the time after which the answer comes in any case.
+            await agent.until(lambda: any(r.type_url == HEALTH_TYPE for r in agent.responses), seconds=4)
+            assert all(client.addresses(CLUSTER) == set() for client in clients)
+
+
+async def test_clients_of_a_dead_worker_come_back_on_another_and_the_others_are_served_meanwhile(
+    galley, process, workload_credentials, reached
+):
+    await galley.publish(SERVICE)
+    running = await process("pilot-1", "--workers", "2")
+    children = set(running.children())
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def connected(name, resume=None):
+            client = AdsClient(running.secure, node(name, "shop"), workload_credentials(), resume=resume)
+            await stack.enter_async_context(client)
+            return client
+
+        async def holders():
+            return {row["proxy"].partition(".")[0]: row["pilot"] for row in await running.get("/debug/syncz")}
+
+        clients = {f"p{number}": await connected(f"p{number}") for number in range(8)}
+        for client in clients.values():
+            await client.until(lambda client=client: CLUSTER in client.names(CLUSTER_TYPE))
+        before = await holders()
+        assert set(before.values()) == {"pilot-1/w0", "pilot-1/w1"}
+
+        os.kill(min(children), signal.SIGKILL)
+        await reached(lambda: any(client.ended for client in clients.values()))
+        dead = before[next(name for name, client in clients.items() if client.ended)]
+        theirs = {name for name, holder in before.items() if holder == dead}
+        await reached(lambda: all(clients[name].ended for name in theirs))
+        for name in theirs:
+            clients[name] = await connected(name, clients[name].held)
+        await galley.publish(other_service("ratings"))
+        for client in clients.values():
+            await client.until(
+                lambda client=client: CLUSTER.replace("reviews", "ratings") in client.names(CLUSTER_TYPE)
+            )
+        assert not any(client.ended for client in clients.values())
+        assert {(await holders())[name] for name in theirs} == set(before.values()) - {dead}
+        assert dead not in (await holders()).values()
+
+        await running.wait_ready()
+        assert len(set(running.children()) - children) == 1
+        async with asyncio.timeout(20):
+            # Which of the processes a new connection comes to is the kernel's choice.
+            while dead not in (await holders()).values():
+                await connected(f"new-{len(await holders())}")
+
+
+async def test_what_several_workers_kept_serves_a_pilot_of_another_number_of_them(
+    galley, process, tmp_path, workload_credentials, reached
+):
+    await galley.publish(SERVICE)
+    running = await process("pilot-1", "--workers", "2")
+    state = tmp_path / "pilot-1-state"
+    await reached((state / "config.copy").exists)
+    revision = await galley.publish(other_service("ratings"))
+    await reached(lambda: read_last_copy(state / "config.copy").revision == revision)
+    await running.end()
+    assert {path.name for path in state.iterdir()} <= {"config.copy", "registered.json"}
+    alone = await process("pilot-1", PILOT_NATS_URL=NOBODY)
+    async with AdsClient(alone.secure, node("p", "shop"), workload_credentials()) as client:
+        await client.until(lambda: {CLUSTER, CLUSTER.replace("reviews", "ratings")} <= client.names(CLUSTER_TYPE))
