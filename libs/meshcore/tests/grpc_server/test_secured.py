@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 
 import pytest
 import structlog
@@ -68,6 +69,25 @@ async def test_a_megabyte_goes_both_ways_in_slices(lines):
         line.wire.bring(ciphertext[place : place + 100_001])
     assert line.above.text == much
     assert max(map(len, line.above.said)) <= SLICE + 16 * 1024, "a slice, and a record that began before it"
+
+
+async def test_a_record_is_read_at_once_however_little_there_is_of_the_next(lines, monkeypatch):
+    line = await lines.line().greet()
+    records = [line.client.write(bytes([number]) * secured.RECORD) for number in range(3)]
+    asked = []
+    read = ssl.SSLObject.read
+
+    def counted(tls, size):
+        asked.append(size)
+        return read(tls, size)
+
+    monkeypatch.setattr(ssl.SSLObject, "read", counted)
+    # The slice ends within the second record; the next one has its end, and 30 bytes of the third.
+    line.wire.bring(records[0] + records[1][:-100])
+    line.wire.bring(records[1][-100:] + records[2][:30])
+    line.wire.bring(records[2][30:])
+    assert line.above.text == b"".join(bytes([number]) * secured.RECORD for number in range(3))
+    assert len(asked) <= 8, asked
 
 
 async def test_who_does_not_want_to_read_gets_the_rest_of_a_slice_and_later_all_in_order(lines):

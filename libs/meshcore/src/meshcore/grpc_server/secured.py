@@ -20,6 +20,8 @@ from meshcore.grpc_server.service import Service
 SLICE = 64 * 1024
 """Bytes that go through OpenSSL at once: as many as a connection writes at once. The BIOs stay as large as they ever
 were, but there are only two of them."""
+RECORD = 16 * 1024
+"""Bytes that OpenSSL reads at once at most: a record's (RFC 8446 §5.1)."""
 HANDSHAKE_TIMEOUT = 10
 """Seconds from the connection to the end of its handshake, without those that it waited for its turn."""
 LINGER = 10
@@ -255,18 +257,20 @@ class Secured(asyncio.Transport, asyncio.BufferedProtocol):
         if tls is None:
             tls = self._tls = port.context.wrap_bio(port.incoming, port.outgoing, server_side=True)
         incoming, outgoing = port.incoming, port.outgoing
-        said, end = b"", None
+        said: list[bytes] = []
+        end = None
         incoming.write(piece)
         try:
             if not self._shaken:
                 tls.do_handshake()
                 self._shaken = True
-            # To ask for more than there is would be an error each time, and errors cost more than small messages.
-            while size := incoming.pending or tls.pending():
-                if not (text := tls.read(size)):
+            # To ask when there is nothing would be an error each time, and errors cost more than small messages; to ask
+            # for less than a record has would take it apart into pieces as small as what is here of the next.
+            while size := max(incoming.pending, tls.pending()):
+                if not (text := tls.read(min(size, RECORD))):
                     end = ""
                     break
-                said = said + text if said else text
+                said.append(text)
         except ssl.SSLError as error:
             end = _fault(error)
         finally:
@@ -278,7 +282,7 @@ class Secured(asyncio.Transport, asyncio.BufferedProtocol):
                     # It makes TLS answer, and does not take the answers.
                     self._choked = True
                     self._wire.pause_reading()
-        return said, end
+        return b"".join(said), end
 
     def _shook_hands(self) -> None:
         self._port.settled(self)
