@@ -14,7 +14,7 @@ from meshcore.xds import delta
 from meshcore.xds.resource import PackedResource
 from meshcore.xds.types import ENDPOINT_TYPE
 from pilot.core.compiler import CompileCache, Refreshing, compile_resources
-from pilot.core.compiler.refresh import Step
+from pilot.core.compiler.refresh import Assignments
 from pilot.core.compiling import never
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
@@ -130,9 +130,9 @@ def test_whatever_else_changes_is_compiled(kind):
 
 def test_classes_that_had_one_mapping_of_assignments_have_one_again():
     old, new = (PackedResource.pack(ENDPOINT_TYPE, "a", body) for body in (b"old", b"new"))
-    step, had = Step(), MappingProxyType({"a": old, "b": old})
-    after = step.assignments(had, {"a": new})
+    assignments, had = Assignments(), MappingProxyType({"a": old, "b": old})
+    after = assignments.replaced(had, {"a": new})
     assert after == {"a": new, "b": old}
-    assert step.assignments(had, {"a": new}) is after
-    assert step.assignments(MappingProxyType({**had}), {"a": new}) is not after
-    assert step.assignments(had, {"a": old}) is had
+    assert assignments.replaced(had, {"a": new}) is after
+    assert assignments.replaced(MappingProxyType({**had}), {"a": new}) is not after
+    assert assignments.replaced(had, {"a": old}) is had

@@ -19,7 +19,7 @@ Invariants, each proved in tests/xds/test_session_machine.py:
    unacknowledged, `warming_delay` at most: Envoy acknowledges when they have warmed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from meshcore.xds.bounds import burden, refuse_request, refuse_wish
@@ -62,6 +62,11 @@ class Front(Reader, Protocol):
 
     def assemble(self, move: Transition, nonce: str) -> bytes:
         """The serialised response."""
+
+    def lone_answer(
+        self, type_url: str, resources: Sequence[tuple[str, str, bytes]], nonce: str, control_plane: str
+    ) -> bytes:
+        """A serialised response that no session keeps account of; each resource is (name, type URL, body)."""
 
 
 class AdsSession:

@@ -6,8 +6,6 @@ import random
 import time
 from datetime import UTC, datetime
 from functools import partial
-from types import ModuleType
-from typing import Any
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -16,6 +14,7 @@ from meshcore.grpc_server import Call, Handler, Streaming
 from meshcore.identity import trust_domain_name
 from meshcore.xds import delta, sotw
 from meshcore.xds.request import Request
+from meshcore.xds.session import Front
 
 from pilot.adapters import telemetry
 from pilot.adapters.client_authentication import Client, ClientAuthentication
@@ -69,7 +68,7 @@ class AdsService:
             f"/{SERVICE}/StreamAggregatedResources": Streaming(partial(self._serve, sotw), guarded=True),
         }
 
-    async def _serve(self, front: ModuleType, call: Call) -> None:
+    async def _serve(self, front: Front, call: Call) -> None:
         try:
             await self._converse(front, call)
         except MeshError as error:
@@ -85,7 +84,7 @@ class AdsService:
             telemetry.INTERNAL_ERRORS.inc()
             raise
 
-    async def _converse(self, front: ModuleType, call: Call) -> None:
+    async def _converse(self, front: Front, call: Call) -> None:
         client = None
         if self._authentication is not None:
             client = await self._authentication.client(call, self._aliases())
@@ -117,7 +116,7 @@ class AdsService:
             raise MeshError(ErrorCode.DEADLINE_EXCEEDED, "the stream did not begin with a request in time") from None
 
     async def _run(
-        self, front: Any, call: Call, proxy: Proxy, opening: list[Request], expires: float, ticket: Ticket
+        self, front: Front, call: Call, proxy: Proxy, opening: list[Request], expires: float, ticket: Ticket
     ) -> None:
         stream, wake = self._hub.connect(proxy, front, call.peer.address)
         within = self._settings.first_config_timeout
@@ -127,9 +126,9 @@ class AdsService:
         _log.info("stream began", proxy=proxy.id, connection=stream.connection_id, variant=front.NAME)
         reason = "broken"
         try:
-            if self._registrations is not None:
-                await self._registrations.began(stream)
-                runner.on_health = lambda healthy: self._registrations_health(stream, healthy)
+            if (registrations := self._registrations) is not None:
+                await registrations.began(stream)
+                runner.on_health = lambda healthy: registrations.health(stream, healthy=healthy)
             await self._hub.keys_tried(stream, KEYS_WITHIN)
             reason = await runner.run(opening, expires)
         finally:
@@ -137,10 +136,6 @@ class AdsService:
             if self._registrations is not None:
                 self._registrations.ended(stream, orderly=reason == "client ended")
             _log.info("stream ended", proxy=proxy.id, connection=stream.connection_id, reason=reason)
-
-    def _registrations_health(self, stream: Any, healthy: bool) -> None:
-        if self._registrations is not None:
-            self._registrations.health(stream, healthy=healthy)
 
     def _authorise(self, proxy: Proxy, client: Client | None) -> tuple[Proxy, float]:
         """Check the node against the client; until when the stream may last, in seconds of the monotonic clock."""

@@ -3,12 +3,12 @@ acknowledged."""
 
 import base64
 import json
-from types import ModuleType
 from typing import Any
 
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.identity import SpiffeId
 from meshcore.xds.request import Request
+from meshcore.xds.session import Front
 
 from pilot.adapters.answers import Source
 from pilot.adapters.debug_pages import debug_page, the_one
@@ -30,15 +30,14 @@ class DebugStream:
         self._identifier = json.dumps({"Component": "pilot", "ID": instance, "Info": {"version": version}})
         self._answers = 0
 
-    async def answer(self, proxy: Proxy, front: ModuleType, request: Request) -> bytes:
+    async def answer(self, proxy: Proxy, front: Front, request: Request) -> bytes:
         """The response to a client; UNAUTHENTICATED, PERMISSION_DENIED, INVALID and NOT_FOUND end its stream."""
         asked = parse_debug(request.type_url, request.subscribe)
         identity = SpiffeId.parse(proxy.identity) if proxy.identity else None
         asked = permitted(asked, identity, self._root_namespace, guarded=self._guarded)
         resources = await self._resources(asked)
         self._answers += 1
-        frame: bytes = front.lone_answer(asked.type_url, resources, f"debug-{self._answers}", self._identifier)
-        return frame
+        return front.lone_answer(asked.type_url, resources, f"debug-{self._answers}", self._identifier)
 
     async def _resources(self, asked: DebugQuestion) -> Resources:
         if asked.type_url == DEBUG_TYPE:

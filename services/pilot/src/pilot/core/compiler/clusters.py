@@ -8,7 +8,7 @@ from typing import NamedTuple
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from google.protobuf import duration_pb2
-from meshcore.model.destination_rule import SimpleLb, Subset, TlsMode
+from meshcore.model.destination_rule import Subset, TlsMode
 from meshcore.model.mesh_config import DefaultH2Upgrade, MeshConfig
 from meshcore.model.peer_authentication import MtlsMode
 from meshcore.protocol import Protocol
@@ -30,6 +30,7 @@ from pilot.core.compiler.cluster_policy import (
     apply_outlier_detection,
 )
 from pilot.core.compiler.context import Compilation, Compiled, accounts_of, packed
+from pilot.core.compiler.discovery_type import is_eds, is_passed_through
 from pilot.core.compiler.dynamic_dns import apply_dynamic, cares_resolver, is_dynamic
 from pilot.core.compiler.endpoints import load_assignment, place_of, placement_of
 from pilot.core.compiler.messages import ads_source, duration, provenance, struct, uint32
@@ -38,7 +39,7 @@ from pilot.core.compiler.priorities import Placement
 from pilot.core.compiler.sds import secrets_of_client
 from pilot.core.compiler.stat_prefix import outbound_stat_prefix
 from pilot.core.diagnostics import Diagnostic
-from pilot.core.proxy import Interception, ProxyClass, ProxyType
+from pilot.core.proxy import Interception, ProxyType
 from pilot.core.registry import Endpoint, Port, Resolution, Service
 from pilot.core.registry.endpoint import ISTIO_TLS
 from pilot.core.visibility.destination_rules import PortPolicy, ServiceRule
@@ -76,19 +77,6 @@ def outbound_clusters(work: Compilation, service: Service) -> Iterator[Compiled]
                 made = _outbound(work, _Target(service, port, subset, rule))
                 if made is not None:
                     yield made
-
-
-def is_eds(proxy_class: ProxyClass, service: Service) -> bool:
-    """Whether the service's endpoints are sent by EDS. Without capture there is no original destination to go to."""
-    if service.resolution is Resolution.ENDPOINTS:
-        return True
-    follows = proxy_class.type is not ProxyType.SIDECAR or proxy_class.interception is Interception.NONE
-    return service.resolution is Resolution.NONE and service.headless and follows
-
-
-def is_passed_through(policy: PortPolicy) -> bool:
-    """Whether the rule turns the cluster into one that goes to where the caller dialled."""
-    return policy.load_balancer is not None and policy.load_balancer.simple is SimpleLb.PASSTHROUGH
 
 
 def _outbound(work: Compilation, target: _Target) -> Compiled | None:

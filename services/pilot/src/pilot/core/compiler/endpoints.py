@@ -20,6 +20,7 @@ from meshcore.xds.types import ENDPOINT_TYPE
 
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled, packed
+from pilot.core.compiler.discovery_type import is_eds, is_passed_through
 from pilot.core.compiler.messages import socket_address
 from pilot.core.compiler.peer_names import PEER, names_of_endpoint
 from pilot.core.compiler.priorities import (
@@ -44,8 +45,6 @@ _LARGEST_SUM = 2**32 - 1
 
 def endpoint_resources(work: Compilation, service: Service) -> Iterator[Compiled]:
     """One assignment per EDS cluster of a service, empty where nothing is known, so that the cluster can warm."""
-    from pilot.core.compiler.clusters import is_eds, is_passed_through
-
     if not is_eds(work.proxy_class, service):
         return
     rule = work.rule(service)

@@ -9,8 +9,8 @@ from meshcore.protocol import Protocol
 from meshcore.xds.names import cluster_sni
 
 from pilot.core.compiler.clients import client_of
-from pilot.core.compiler.clusters import is_eds
 from pilot.core.compiler.context import Compilation
+from pilot.core.compiler.discovery_type import is_eds
 from pilot.core.compiler.gateway_routes import claimed_hosts, routes_of
 from pilot.core.compiler.gateway_servers import GatewayServer
 from pilot.core.compiler.tcp_proxy import USUAL, tcp_policy

@@ -30,14 +30,14 @@ _BOOKKEEPING = frozenset(
 _BY_KIND = frozenset({"configs", "by_namespace"})
 
 
-class Step:
+class Assignments:
     """All assignments as they are after a change, by what they were and what changes: one mapping for all classes that
     had one."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[int, ...], tuple[Resources, Resources, Resources]] = {}
 
-    def assignments(self, old: Resources, changed: Resources) -> Resources:
+    def replaced(self, old: Resources, changed: Resources) -> Resources:
         """See `replaced`."""
         key = (id(old), *map(id, changed.values()))
         if key not in self._made:  # what the key names is kept with it
@@ -51,7 +51,7 @@ class Refreshing:
     def __init__(self, cache: CompileCache) -> None:
         self._cache = cache
         self._seen: tuple[MeshSnapshot, MeshSnapshot, frozenset[ServiceKey] | None] | None = None
-        self._step = Step()
+        self._assignments = Assignments()
 
     def __call__(
         self, before: MeshSnapshot, made: ResourceSet, after: MeshSnapshot, one: ProxyClass
@@ -60,9 +60,9 @@ class Refreshing:
         seen = self._seen
         if seen is None or seen[0] is not before or seen[1] is not after:
             seen = self._seen = (before, after, endpoints_alone(before, after))
-            self._step = Step()
+            self._assignments = Assignments()
         changed = seen[2]
-        return None if changed is None else refreshed(before, made, after, one, changed, self._cache, self._step)
+        return None if changed is None else refreshed(before, made, after, one, changed, self._cache, self._assignments)
 
 
 def refreshed(
@@ -72,11 +72,11 @@ def refreshed(
     one: ProxyClass,
     changed: frozenset[ServiceKey],
     cache: CompileCache,
-    step: "Step",
+    assignments: Assignments,
 ) -> ResourceSet | None:
     """What compiling `after` for the class gives, from what compiling `before` gave, when only the endpoints of these
-    services differ: `made` itself when nothing of its changes; None when more than assignments may. `step` is what was
-    found for other classes."""
+    services differ: `made` itself when nothing of its changes; None when more than assignments may. `assignments` has
+    what was found for other classes."""
     if one.generator == GRPC_GENERATOR and any(served.service in changed for served in one.served):
         return None  # a server speaks mTLS when its own endpoint says that it is in the mesh
     then, now = Compilation(before, one, cache), Compilation(after, one, cache)
@@ -93,7 +93,7 @@ def refreshed(
         for item in reversed(parts):  # of two of one name the first counts
             if item.resource.type_url == ENDPOINT_TYPE:
                 found[item.resource.name] = item.resource
-    return made.with_type(ENDPOINT_TYPE, step.assignments(made.of_type(ENDPOINT_TYPE), found))
+    return made.with_type(ENDPOINT_TYPE, assignments.replaced(made.of_type(ENDPOINT_TYPE), found))
 
 
 def endpoints_alone(before: MeshSnapshot, after: MeshSnapshot) -> frozenset[ServiceKey] | None:
