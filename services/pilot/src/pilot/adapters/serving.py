@@ -293,5 +293,5 @@ def _copy(settings: PilotSettings, name: str) -> Path | None:
 
 def _keeps_copies(settings: PilotSettings) -> bool:
     """Whether this process writes those files: they are all alike, so the first worker does; the others read them when
-    they start."""
+    they start (docs/adr/0013)."""
     return settings.worker <= 0
