@@ -63,6 +63,8 @@ DETAILS = {
     "envoys_mebibytes_each": "memory of each (MiB)",
     "envoys_endpoint_commit_to_ack_milliseconds": "one endpoint changes with them: commit to the last ACK (ms)",
     "envoys_virtual_service_commit_to_ack_milliseconds": "a VirtualService is edited with them (ms)",
+    "envoys_virtual_service_cpu_milliseconds": "Pilot's processor time for that (ms)",
+    "envoys_virtual_service_envoy_milliseconds": "processor time of all Envoys meanwhile (ms)",
     "envoys_rejects": "refusals",
     "workers_cold_start_seconds": "two workers: cold start, the first proxy has everything (s)",
     "workers_alone_start_first_response_seconds": "two workers: with NATS and Galley away, to the first message (s)",

@@ -13,6 +13,7 @@ from bench.scale.mesh import Mesh
 from bench.scale.profiles import Profile
 from bench.scale.progress import told
 from bench.scale.proxies import Proxies, proxies_of
+from bench.scale.spent import cpu_seconds, wait_for_rest
 
 
 def cold_start(mesh: Mesh, clients: Proxies, profile: Profile, certificates: Path | None) -> Figures:
@@ -60,9 +61,15 @@ def envoys(mesh: Mesh, clients: Proxies, profile: Profile, _: Path | None) -> Fi
     began = time.monotonic()
     mesh.start_envoys(profile.envoys, profile.classes)
     figures = {"ready_seconds": time.monotonic() - began}
+    running = mesh.envoys()
+    figures["rest_seconds"] = wait_for_rest(running)
     for name in ("endpoint", "virtual_service"):
+        spent, began = cpu_seconds(running), time.monotonic()
         figures |= measure_kind(mesh, clients, name, profile.turns)
-    memory = [one.resident_mebibytes() for one in mesh.envoys()]
+        # for one of all changes, that which is not counted too
+        figures[f"{name}_envoy_milliseconds"] = (cpu_seconds(running) - spent) / (profile.turns + 1) * 1000
+        figures[f"{name}_turn_milliseconds"] = (time.monotonic() - began) / (profile.turns + 1) * 1000
+    memory = [one.resident_mebibytes() for one in running]
     figures |= {"mebibytes_each": sum(memory) / len(memory), "rejects": mesh.rejects()}
     return {f"envoys_{name}": value for name, value in figures.items()}
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import psutil
@@ -42,6 +44,23 @@ def runs(pid: int) -> bool:
         return _stat(pid)[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def cpu_seconds(processes: Iterable[Spent]) -> float:
+    """Of all of them."""
+    return sum(one.cpu_seconds() for one in processes)
+
+
+def wait_for_rest(processes: Sequence[Spent], share: float = 0.02, seconds: float = 120) -> float:
+    """Until each takes less than this share of a processor on average, over four seconds; how long that took."""
+    began, spent = time.monotonic(), cpu_seconds(processes)
+    while True:
+        time.sleep(4)
+        before, spent = spent, cpu_seconds(processes)
+        took = time.monotonic() - began
+        if spent - before < share * 4 * len(processes):
+            return took
+        assert took < seconds, "the processes do not come to rest"
 
 
 def _stat(pid: int) -> list[str]:

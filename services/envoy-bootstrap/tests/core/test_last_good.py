@@ -6,7 +6,13 @@ from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
-from envoy_bootstrap.core.last_good import LOOKS_WITHOUT_REST, QuietWatch, resources_of_dump
+from envoy_bootstrap.core.last_good import (
+    BYTES_PER_LOOK,
+    LONGEST_PAUSE,
+    LOOKS_WITHOUT_REST,
+    QuietWatch,
+    resources_of_dump,
+)
 from envoy_bootstrap.core.sealed import StateKey, identity_from_bytes, identity_to_bytes
 from google.protobuf import any_pb2, json_format
 from meshcore.errors import ErrorCode, MeshError
@@ -49,6 +55,39 @@ def test_what_came_last_is_pending_until_a_snapshot_of_it_was_due():
         watch, _ = watch.observed(received)
         pending.append(watch.pending)
     assert pending == [True, False, True, False, False]
+
+
+def paused(size, *received):
+    """Which looks after a dump of so many bytes are due."""
+    watch, _ = QuietWatch().observed(1000)
+    watch, _ = watch.observed(1000)
+    watch, dues = watch.taken(size), []
+    for number in received:
+        watch, due = watch.observed(number)
+        dues.append(due)
+    return dues
+
+
+def test_what_is_large_is_not_taken_again_at_once():
+    assert paused(BYTES_PER_LOOK - 1, 2000, 2000) == [False, True]
+    assert paused(4 * BYTES_PER_LOOK, 2000, 2000, 2000, 2000, 2000) == [False, False, False, True, False]
+    assert paused(4 * BYTES_PER_LOOK, 2000, 3000, 4000, 5000, 5000) == [False, False, False, False, True]
+    assert paused(4 * BYTES_PER_LOOK, *[1000] * 5) == [False] * 5
+
+
+def test_however_large_it_is_it_is_taken_again():
+    assert paused(10**12, *[2000] * LONGEST_PAUSE).index(True) == LONGEST_PAUSE - 1
+
+
+def test_a_dump_that_fails_is_taken_later():
+    watch, _ = QuietWatch().observed(1000)
+    watch, due = watch.observed(1000)
+    assert due
+    watch, dues = watch.failed(), []
+    for _ in range(LOOKS_WITHOUT_REST + 1):
+        watch, due = watch.observed(1000)
+        dues.append(due)
+    assert dues == [False] * (LOOKS_WITHOUT_REST - 1) + [True, False]
 
 
 def dump(**sections):

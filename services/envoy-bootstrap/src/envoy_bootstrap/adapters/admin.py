@@ -17,9 +17,9 @@ class EnvoyAdmin:
         self.socket = socket
         self._timeout = timeout
 
-    async def get(self, target: str) -> str:
-        """The body of a 200 answer."""
-        return await self.ask("GET", target)
+    async def get(self, target: str, timeout: float | None = None) -> str:
+        """The body of a 200 answer, within so many seconds; None: as for all."""
+        return await self.ask("GET", target, timeout)
 
     async def post(self, target: str) -> str:
         """The body of a 200 answer to a command without a body."""
@@ -29,10 +29,10 @@ class EnvoyAdmin:
         """`name: value` lines of the statistics that match."""
         return await self.get(f"/stats?filter={_quoted(pattern)}")
 
-    async def ask(self, method: str, target: str) -> str:
+    async def ask(self, method: str, target: str, timeout: float | None = None) -> str:
         """The body of a 200 answer."""
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout if timeout is None else timeout):
                 reader, writer = await asyncio.open_unix_connection(self.socket)
                 try:
                     status, body, _ = await exchange(reader, writer, method, target, "envoy", _MAX_BODY)

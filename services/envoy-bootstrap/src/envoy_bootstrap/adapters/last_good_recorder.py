@@ -18,6 +18,8 @@ from envoy_bootstrap.core.pulled_extension import extensions_in_use
 
 _log = structlog.get_logger("last-good")
 _LOOK_EVERY = 2.0
+_DUMPED_WITHIN = 10.0
+"""Seconds: 0.3 for 1,000 services, where Envoy has a processor to itself."""
 
 
 class LastGoodRecorder:
@@ -79,7 +81,12 @@ class LastGoodRecorder:
         return due
 
     async def _keep(self, envoy: EnvoyProcess) -> None:
-        dump = await envoy.admin.get(CONFIG_DUMP)
+        try:
+            dump = await envoy.admin.get(CONFIG_DUMP, timeout=_DUMPED_WITHIN)
+        except MeshError:
+            self._watch = self._watch.failed()
+            raise
+        self._watch = self._watch.taken(len(dump))
         self._dump = await asyncio.to_thread(compress, dump)
         await asyncio.to_thread(self._stored.save_snapshot, self._dump)
         self._secrets.use(await asyncio.to_thread(secrets_in_use, dump))
