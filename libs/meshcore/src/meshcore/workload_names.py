@@ -1,7 +1,7 @@
 """What a workload is called in metrics, traces and endpoints, in Istio's words. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 UNKNOWN = "unknown"
 NAME_LABELS = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
@@ -19,8 +19,7 @@ METRIC_LABELS: Mapping[str, str] = {
 """How the labels of metrics end behind `source_` and `destination_`, and the field of `WorkloadNames` that each has."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadNames:
+class WorkloadNames(NamedTuple):
     """One workload; `unknown` for what it does not say."""
 
     workload: str

@@ -8,6 +8,7 @@ from meshcore.runtime import Readiness
 from pilot.adapters import admin_start
 
 LATE = {"aiohttp", "rich", "pygments", "click", "fastapi", "starlette", "uvicorn", "opentelemetry.exporter"}
+LATE |= {"meshcore.model.mixer.policy", "meshcore.model.mixer.adapters", "meshcore.model.gateway_api.routes"}
 
 
 def test_nothing_that_serving_does_not_need_is_imported_before_it():

@@ -12,7 +12,7 @@ import pytest
 from meshcore.fetch_guard import parse_networks
 from meshcore.testing.identity import make_ca, write_identity
 from meshcore.testing.key_server import DISCOVERY, key_server
-from pilot.adapters.issuer_fetch import IssuerFetch, NotFetched, client_context
+from pilot.adapters.issuer_fetch import IssuerFetch, NotFetched
 from pilot.core.issuer_keys import LARGEST_DOCUMENT, KeySource
 
 X, Y = "RjLyiQKbTw8VRXC4xcbUDl1OoHtSm2orq1uNk8ApgTs", "EvpkPkwAvKNv6K11YRHAKT4P0GufNX6Sc4Vh7AmLIZE"
@@ -56,7 +56,7 @@ async def served(handle, tls=None):
 
 
 def fetch(*blocked):
-    return IssuerFetch(client_context(None), parse_networks(",".join(blocked)))
+    return IssuerFetch(None, parse_networks(",".join(blocked)))
 
 
 async def test_keys_come_from_the_uri(issuers):
@@ -175,7 +175,7 @@ async def test_a_server_must_prove_the_name_of_the_uri(tmp_path):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         directory = write_identity(tmp_path / f"{name}-{good}", signer.issue(None, dns=[name]))
         context.load_cert_chain(directory / "cert-chain.pem", directory / "key.pem")
-        trusting = IssuerFetch(client_context(tmp_path / "trusted.pem"))
+        trusting = IssuerFetch(tmp_path / "trusted.pem")
         async with served(answer_with_keys, context) as port:
             asked = trusting.keys(KeySource("bank.test", f"https://localhost:{port}/"), SOON)
             if good:

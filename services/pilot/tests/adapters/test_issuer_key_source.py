@@ -15,7 +15,7 @@ from meshcore.testing.key_server import key_server
 from meshcore.xds import delta
 from meshcore.xds.types import LISTENER_TYPE
 from pilot.adapters.hub import Hub
-from pilot.adapters.issuer_fetch import IssuerFetch, client_context
+from pilot.adapters.issuer_fetch import IssuerFetch
 from pilot.adapters.issuer_key_source import KEPT_FOR, LAST_PAUSE, IssuerKeySource
 from pilot.core.admission import Admission
 from pilot.core.compiler import compile_resources
@@ -46,7 +46,7 @@ class Pilot:
     def __init__(self, copy=None, every=timedelta(minutes=20)):
         self.hub = Hub(Engine(compile_resources, affects, Debounce(0.01, 1)), Admission(0, 0))
         self.offset = 0.0
-        fetch = IssuerFetch(client_context(None))
+        fetch = IssuerFetch()
         self.keys = IssuerKeySource(self.hub, fetch, every, copy, clock=lambda: time.time() + self.offset)
         self.revision = 0
 

@@ -11,17 +11,9 @@ from meshcore.model.destination_rule import DestinationRule
 from meshcore.model.endpoint_slice import EndpointSlice
 from meshcore.model.envoy_filter import EnvoyFilter
 from meshcore.model.gateway import Gateway
-from meshcore.model.gateway_api.gateways import GatewayClass, KubernetesGateway, ListenerSet
-from meshcore.model.gateway_api.policies import (
-    BackendTlsPolicy,
-    BackendTrafficPolicy,
-    ReferenceGrant,
-    XBackend,
-    XMesh,
-)
 from meshcore.model.gateway_api.references import GATEWAY_API
-from meshcore.model.gateway_api.routes import GrpcRoute, HttpRoute, TcpRoute, TlsRoute, UdpRoute
 from meshcore.model.ingress import Ingress, IngressClass
+from meshcore.model.later import Later
 from meshcore.model.mixer.names import MIXER_KINDS
 from meshcore.model.peer_authentication import PeerAuthentication
 from meshcore.model.proxy_config import ProxyConfig
@@ -53,11 +45,16 @@ class KindInfo:
     kind: str
     plural: str
     singular: str
-    model: type[MeshObject]
+    source: type[MeshObject] | Later
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     namespaced: bool = True
     has_status: bool = True
+
+    @property
+    def model(self) -> type[MeshObject]:
+        """What an object of this kind looks like."""
+        return self.source.model() if isinstance(self.source, Later) else self.source
 
     @property
     def storage_version(self) -> str:
@@ -80,10 +77,22 @@ def _istio(group: str, kind: str, plural: str, model: type[MeshObject], *short: 
 
 
 def _gateway_api(
-    kind: str, plural: str, model: type[MeshObject], versions: tuple[str, ...], *short: str, namespaced: bool = True
+    kind: str, plural: str, source: Later, versions: tuple[str, ...], *short: str, namespaced: bool = True
 ) -> KindInfo:
     group = GATEWAY_API_TRIALS if kind.startswith("X") else GATEWAY_API
-    return KindInfo(group, versions, kind, plural, kind.lower(), model, short, ("gateway-api",), namespaced)
+    return KindInfo(group, versions, kind, plural, kind.lower(), source, short, ("gateway-api",), namespaced)
+
+
+def _gateway(name: str) -> Later:
+    return Later("gateway_api.gateways", name)
+
+
+def _route(name: str) -> Later:
+    return Later("gateway_api.routes", name)
+
+
+def _policy(name: str) -> Later:
+    return Later("gateway_api.policies", name)
 
 
 _VERSIONS = {
@@ -132,24 +141,30 @@ KINDS: tuple[KindInfo, ...] = (
         namespaced=False,
         has_status=False,
     ),
-    _gateway_api("GatewayClass", "gatewayclasses", GatewayClass, ("v1", "v1beta1"), "gc", namespaced=False),
-    _gateway_api("Gateway", "gateways", KubernetesGateway, ("v1", "v1beta1"), "gtw"),
-    _gateway_api("HTTPRoute", "httproutes", HttpRoute, ("v1", "v1beta1")),
-    _gateway_api("GRPCRoute", "grpcroutes", GrpcRoute, ("v1",)),
-    _gateway_api("TCPRoute", "tcproutes", TcpRoute, ("v1", "v1alpha2")),
-    _gateway_api("TLSRoute", "tlsroutes", TlsRoute, ("v1", "v1alpha2", "v1alpha3")),
-    _gateway_api("UDPRoute", "udproutes", UdpRoute, ("v1", "v1alpha2")),
-    _gateway_api("ListenerSet", "listenersets", ListenerSet, ("v1",), "lset"),
-    _gateway_api("ReferenceGrant", "referencegrants", ReferenceGrant, ("v1", "v1beta1"), "refgrant"),
-    _gateway_api("BackendTLSPolicy", "backendtlspolicies", BackendTlsPolicy, ("v1", "v1alpha3"), "btlspolicy"),
-    _gateway_api("XBackend", "xbackends", XBackend, ("v1alpha1",), "xbackend"),
+    _gateway_api("GatewayClass", "gatewayclasses", _gateway("GatewayClass"), ("v1", "v1beta1"), "gc", namespaced=False),
+    _gateway_api("Gateway", "gateways", _gateway("KubernetesGateway"), ("v1", "v1beta1"), "gtw"),
+    _gateway_api("HTTPRoute", "httproutes", _route("HttpRoute"), ("v1", "v1beta1")),
+    _gateway_api("GRPCRoute", "grpcroutes", _route("GrpcRoute"), ("v1",)),
+    _gateway_api("TCPRoute", "tcproutes", _route("TcpRoute"), ("v1", "v1alpha2")),
+    _gateway_api("TLSRoute", "tlsroutes", _route("TlsRoute"), ("v1", "v1alpha2", "v1alpha3")),
+    _gateway_api("UDPRoute", "udproutes", _route("UdpRoute"), ("v1", "v1alpha2")),
+    _gateway_api("ListenerSet", "listenersets", _gateway("ListenerSet"), ("v1",), "lset"),
+    _gateway_api("ReferenceGrant", "referencegrants", _policy("ReferenceGrant"), ("v1", "v1beta1"), "refgrant"),
     _gateway_api(
-        "XBackendTrafficPolicy", "xbackendtrafficpolicies", BackendTrafficPolicy, ("v1alpha1",), "xbtrafficpolicy"
+        "BackendTLSPolicy", "backendtlspolicies", _policy("BackendTlsPolicy"), ("v1", "v1alpha3"), "btlspolicy"
     ),
-    _gateway_api("XMesh", "xmeshes", XMesh, ("v1alpha1",), "mesh", namespaced=False),
+    _gateway_api("XBackend", "xbackends", _policy("XBackend"), ("v1alpha1",), "xbackend"),
+    _gateway_api(
+        "XBackendTrafficPolicy",
+        "xbackendtrafficpolicies",
+        _policy("BackendTrafficPolicy"),
+        ("v1alpha1",),
+        "xbtrafficpolicy",
+    ),
+    _gateway_api("XMesh", "xmeshes", _policy("XMesh"), ("v1alpha1",), "mesh", namespaced=False),
     *(
-        KindInfo(MIXER, ("v1alpha2",), kind, plural, kind.lower(), model, (), ("istio-io", "policy-istio-io"))
-        for kind, plural, model in MIXER_KINDS
+        KindInfo(MIXER, ("v1alpha2",), kind, plural, kind.lower(), source, (), ("istio-io", "policy-istio-io"))
+        for kind, plural, source in MIXER_KINDS
     ),
 )
 

@@ -8,17 +8,20 @@ import os
 from collections.abc import Callable
 
 from meshcore import metrics
+from meshcore.light_imports import light_imports
 
 
 def configure(service: str, version: str) -> Callable[[], None]:
     """Install the tracer and meter providers; returns what flushes and stops them."""
-    from opentelemetry import trace
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.sampling import DEFAULT_OFF
+    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    # The SDK describes a process with psutil, for those who are told of it.
+    with light_imports(*(() if endpoint else ("psutil",))):
+        from opentelemetry import trace
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.sampling import DEFAULT_OFF
 
     resource = Resource.create({"service.name": service, "service.version": version, "service.namespace": "meshcore"})
-    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     sampler = None if endpoint else DEFAULT_OFF  # ids for logs and changes; no span is recorded for nobody
     tracer_provider = TracerProvider(sampler, resource, shutdown_on_exit=False)
     trace.set_tracer_provider(tracer_provider)

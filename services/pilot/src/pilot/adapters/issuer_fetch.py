@@ -9,6 +9,7 @@ import json
 import ssl
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 
 import httpx
@@ -26,20 +27,21 @@ class NotFetched(Exception):
     """Why there are no keys, in words for the author of the config; nothing of an answer's body is in it."""
 
 
-def client_context(extra: Path | None) -> ssl.SSLContext:
-    """Trusts what the system trusts, and the certificates of a file if there is one."""
-    context = ssl.create_default_context()
-    if extra is not None and extra.exists():
-        context.load_verify_locations(extra)
-    return context
-
-
 @dataclass(frozen=True)
 class IssuerFetch:
-    """How key sets are fetched: whom to trust, and what is out of bounds beyond what always is."""
+    """How key sets are fetched: whom to trust beyond what the system trusts (the certificates of a file, if there is
+    one), and what is out of bounds beyond what always is."""
 
-    tls: ssl.SSLContext
+    extra: Path | None = None
     blocked: tuple[Network, ...] = ()
+
+    @cached_property
+    def tls(self) -> ssl.SSLContext:
+        """Made for the first fetch: reading what the system trusts takes 20 ms of a start."""
+        context = ssl.create_default_context()
+        if self.extra is not None and self.extra.exists():
+            context.load_verify_locations(self.extra)
+        return context
 
     async def keys(self, source: KeySource, limit: timedelta) -> str:
         """The key set in its one form; NotFetched says why there is none, at the latest after `limit`."""

@@ -26,7 +26,7 @@ from pilot.adapters.first_workers import FirstWorkers
 from pilot.adapters.galley_api import TOKEN_FILE
 from pilot.adapters.hub import Hub
 from pilot.adapters.in_force import InForce, sharing
-from pilot.adapters.issuer_fetch import IssuerFetch, client_context
+from pilot.adapters.issuer_fetch import IssuerFetch
 from pilot.adapters.issuer_key_source import IssuerKeySource
 from pilot.adapters.peers import Peers
 from pilot.adapters.registered import Registered
@@ -203,7 +203,7 @@ def _start_issuer_keys(runtime: Runtime[PilotSettings], hub: Hub) -> None:
     settings = runtime.settings
     keys = hub.engine.snapshot.keys
     hub.take_keys(replace(keys, fetching=settings.jwt_enable_remote_jwks))
-    fetch = IssuerFetch(client_context(settings.jwks_ca_file), settings.blocked_jwks_networks)
+    fetch = IssuerFetch(settings.jwks_ca_file, settings.blocked_jwks_networks)
     copy, keeps = _copy(settings, "issuer-keys.json"), _keeps_copies(settings)
     source = IssuerKeySource(hub, fetch, settings.jwt_pub_key_refresh_interval, copy, keeps=keeps)
     runtime.spawn("issuer keys", source.run)

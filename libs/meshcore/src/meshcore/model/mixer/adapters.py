@@ -227,19 +227,6 @@ class Untyped(StatusObject):
     spec: Mapping[str, Any] = {}
 
 
-TYPED: Mapping[str, type[StatusObject]] = {
-    "denier": Denier,
-    "listchecker": ListChecker,
-    "memquota": MemQuota,
-    "redisquota": RedisQuota,
-    "prometheus": Prometheus,
-    "stdio": Stdio,
-    "fluentd": Fluentd,
-    "opa": Opa,
-    "statsd": Statsd,
-    "zipkin": Zipkin,
-}
-"""Adapters with typed parameters, by the name of their kind."""
 PARAMETERS: Mapping[str, type[OpenModel]] = {
     "denier": DenierParams,
     "listchecker": ListParams,

@@ -2,20 +2,7 @@
 
 from collections.abc import Mapping
 
-from meshcore.model.base import MeshObject
-from meshcore.model.mixer.adapters import TYPED, Untyped
-from meshcore.model.mixer.policy import (
-    AdapterInfo,
-    AttributeManifest,
-    Handler,
-    HttpApiSpec,
-    HttpApiSpecBinding,
-    Instance,
-    QuotaSpec,
-    QuotaSpecBinding,
-    Rule,
-    TemplateInfo,
-)
+from meshcore.model.later import Later
 
 ADAPTERS: Mapping[str, str] = {
     "bypass": "bypasses",
@@ -57,18 +44,32 @@ TEMPLATES: Mapping[str, str] = {
 }
 """Kinds of templates and their plurals."""
 
-MIXER_KINDS: tuple[tuple[str, str, type[MeshObject]], ...] = (
-    ("handler", "handlers", Handler),
-    ("instance", "instances", Instance),
-    ("rule", "rules", Rule),
-    ("attributemanifest", "attributemanifests", AttributeManifest),
-    ("adapter", "adapters", AdapterInfo),
-    ("template", "templates", TemplateInfo),
-    ("QuotaSpec", "quotaspecs", QuotaSpec),
-    ("QuotaSpecBinding", "quotaspecbindings", QuotaSpecBinding),
-    ("HTTPAPISpec", "httpapispecs", HttpApiSpec),
-    ("HTTPAPISpecBinding", "httpapispecbindings", HttpApiSpecBinding),
-    *((kind, plural, TYPED.get(kind, Untyped)) for kind, plural in ADAPTERS.items()),
-    *((kind, plural, Untyped) for kind, plural in TEMPLATES.items()),
+TYPED: Mapping[str, str] = {
+    "denier": "Denier",
+    "listchecker": "ListChecker",
+    "memquota": "MemQuota",
+    "redisquota": "RedisQuota",
+    "prometheus": "Prometheus",
+    "stdio": "Stdio",
+    "fluentd": "Fluentd",
+    "opa": "Opa",
+    "statsd": "Statsd",
+    "zipkin": "Zipkin",
+}
+"""Adapters with typed parameters, by the name of their kind, and their models."""
+
+MIXER_KINDS: tuple[tuple[str, str, Later], ...] = (
+    ("handler", "handlers", Later("mixer.policy", "Handler")),
+    ("instance", "instances", Later("mixer.policy", "Instance")),
+    ("rule", "rules", Later("mixer.policy", "Rule")),
+    ("attributemanifest", "attributemanifests", Later("mixer.policy", "AttributeManifest")),
+    ("adapter", "adapters", Later("mixer.policy", "AdapterInfo")),
+    ("template", "templates", Later("mixer.policy", "TemplateInfo")),
+    ("QuotaSpec", "quotaspecs", Later("mixer.policy", "QuotaSpec")),
+    ("QuotaSpecBinding", "quotaspecbindings", Later("mixer.policy", "QuotaSpecBinding")),
+    ("HTTPAPISpec", "httpapispecs", Later("mixer.policy", "HttpApiSpec")),
+    ("HTTPAPISpecBinding", "httpapispecbindings", Later("mixer.policy", "HttpApiSpecBinding")),
+    *((kind, plural, Later("mixer.adapters", TYPED.get(kind, "Untyped"))) for kind, plural in ADAPTERS.items()),
+    *((kind, plural, Later("mixer.adapters", "Untyped")) for kind, plural in TEMPLATES.items()),
 )
 """Kind, plural and model."""

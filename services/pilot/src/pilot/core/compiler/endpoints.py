@@ -2,7 +2,7 @@
 Pure."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
 
@@ -221,7 +221,7 @@ def _add(group: endpoint_components_pb2.LocalityLbEndpoints, item: Endpoint, mut
         )
         host.metadata.filter_metadata["istio"].update({"workload": ";".join(words)})
         if where.names_peers:
-            host.metadata.filter_metadata[PEER].update(asdict(names_of_endpoint(item)))
+            host.metadata.filter_metadata[PEER].update(names_of_endpoint(item)._asdict())
 
 
 def accepts_mtls(item: Endpoint, policy: PortPolicy, service: Service, mtls: dict[str, NamespaceMtls]) -> bool:

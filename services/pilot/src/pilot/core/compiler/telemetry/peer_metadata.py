@@ -7,7 +7,6 @@ certificate proves is not taken from the header: a namespace counts only if the 
 """
 
 import re
-from dataclasses import fields
 from typing import Any
 
 from envoy.config.core.v3 import base_pb2
@@ -22,7 +21,7 @@ from pilot.core.compiler.messages import any_of
 from pilot.core.compiler.peer_names import PEER
 
 HEADER = "x-meshcore-peer"
-_FIELDS = tuple(field.name for field in fields(WorkloadNames))
+_FIELDS = WorkloadNames._fields
 PROOF = "in_certificate"
 """The part of the caller's SPIFFE id that its namespace makes."""
 _LONGEST = 63
