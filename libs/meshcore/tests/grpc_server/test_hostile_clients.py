@@ -106,6 +106,44 @@ async def test_attack_12_of_all_connections_the_one_that_leaves_most_lying_is_en
             raw.close()
 
 
+async def test_attack_12_headers_of_calls_count_as_what_lies_here():
+    async with running(held=100_000) as found, found.channel() as channel:
+        raw = await found.raw()
+        for stream in range(1, 41, 2):
+            raw.call(stream, "/t/Deaf", ended=False, headers=(("x", str(stream) * 5_000),))
+        assert (await raw.until(frames.GOAWAY, 0))[3][4:8] == Code.ENHANCE_YOUR_CALM.to_bytes(4)
+        assert await ask(channel, "Echo", b"x") == b"x"
+        raw.close()
+
+
+async def test_attack_12_headers_that_never_end_count_as_what_lies_here():
+    """Of all connections the one that has most of them is ended; who ends them has nothing lying here."""
+    block = encode((*HEADERS, ("x", "x" * 60_000)))
+    pieces = [block[at : at + 16_000] for at in range(0, len(block), 16_000)]
+
+    def begin(raw, count):
+        raw.writer.write(frame(frames.HEADERS, frames.END_STREAM, 1, pieces[0]))
+        raw.writer.write(b"".join(frame(frames.CONTINUATION, 0, 1, piece) for piece in pieces[1:count]))
+
+    async with running(held_in_all=140_000) as found:
+        modest = [await found.raw() for _ in range(2)]
+        for raw in modest:
+            begin(raw, 3)
+        modest[0].writer.write(frame(frames.CONTINUATION, frames.END_HEADERS, 1, pieces[3]))
+        await modest[0].until(frames.HEADERS, 1)
+        greedy = await found.raw()
+        begin(greedy, 3)
+        greedy.writer.write(frame(frames.CONTINUATION, 0, 1, pieces[3][:4_000]) + frame(frames.DATA, 0, 1)[:3])
+        more = await found.raw()
+        begin(more, 3)
+        assert (await greedy.until(frames.GOAWAY, 0))[3][4:8] == Code.ENHANCE_YOUR_CALM.to_bytes(4)
+        for raw in (modest[1], more):
+            raw.writer.write(frame(frames.CONTINUATION, frames.END_HEADERS, 1, pieces[3]))
+            await raw.until(frames.HEADERS, 1)
+        for raw in (*modest, greedy, more):
+            raw.close()
+
+
 async def test_who_takes_little_by_little_is_not_taken_for_one_who_takes_nothing():
     async with running(stalled_after=3, ping_after=1) as found:
         raw = await found.raw({frames.INITIAL_WINDOW_SIZE: 0})

@@ -12,7 +12,7 @@ class Bounds:
     message: int
     """A message of a client, as it is meant."""
     held: int = 4 * MEBIBYTE
-    """Messages of one connection that lie here, unread or not whole; more end it."""
+    """Headers and messages of one connection that lie here, unread or not whole; more end it."""
     held_in_all: int = 256 * MEBIBYTE
     """The same of all connections; more end the one that has the most."""
     connections: int = 16384

@@ -77,7 +77,8 @@ class Call:
         """Whether the answer has begun."""
         self.task: asyncio.Task[Any] | None = None
         self.deadline: float | None = None
-        self.held = 0
+        self.held = head.size
+        """Bytes that lie here: its headers, and messages that are not whole or not read."""
         self.on_news: Callable[[], None] | None = None
         """Called when a message has come, or the client has said all."""
         self._way = way
@@ -125,7 +126,7 @@ class Call:
 
     def _account(self) -> None:
         """Let the client send on while little waits here, or a message needs more to be whole."""
-        held, paid = self._waiting + self._messages.partial, 0
+        held, paid = self.head.size + self._waiting + self._messages.partial, 0
         if self._welcome and self._waiting < ROOM:
             paid, self._unpaid = self._unpaid, 0
         if paid or held != self.held:

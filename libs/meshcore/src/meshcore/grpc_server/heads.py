@@ -10,6 +10,8 @@ OK = 0
 UNKNOWN = 2
 UNIMPLEMENTED = 12
 INTERNAL = GRPC_STATUS[ErrorCode.INTERNAL]
+HEADER_COST = 160
+"""Bytes that a header takes besides its text."""
 LONGEST_MESSAGE = 2048
 """Bytes of a `grpc-message` that are sent, in whole characters. Quoted they are thrice as many at most: one frame has
 room for them, and gRPC's clients take them (8 KiB)."""
@@ -30,7 +32,8 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A request before its first message. `metadata` has no pseudo headers; `timeout` is in seconds."""
+    """A request before its first message. `metadata` has no pseudo headers, `timeout` is in seconds; all of it takes
+    about `size` bytes."""
 
     method: str
     metadata: Headers = field(repr=False)
@@ -38,6 +41,7 @@ class Head:
     encoding: str = "identity"
     refusal: bytes | None = None
     """The whole answer, when the headers alone refuse it."""
+    size: int = 0
 
 
 def read_head(headers: Headers) -> Head:
@@ -65,7 +69,8 @@ def read_head(headers: Headers) -> Head:
     encoding = fields.get("grpc-encoding", "identity")
     if encoding not in ("identity", "gzip"):
         return Head(pseudo[":path"], metadata, refusal=refusal(UNIMPLEMENTED, "messages may be gzip at most"))
-    return Head(pseudo[":path"], metadata, seconds, encoding)
+    size = sum(len(name) + len(value) + HEADER_COST for name, value in headers)
+    return Head(pseudo[":path"], metadata, seconds, encoding, size=size)
 
 
 def read_timeout(text: str) -> float | None:

@@ -33,7 +33,7 @@ class Served(asyncio.Protocol):
 
     __slots__ = (
         *("_calls", "_connection", "_greeted", "_known", "_paused", "_peer", "_ready", "_roomless"),
-        *("_seen", "_service", "_silent", "_stalled", "_transport", "held"),
+        *("_seen", "_service", "_silent", "_stalled", "_transport", "_unfinished", "held"),
     )
 
     def __init__(self, service: Service) -> None:
@@ -45,8 +45,8 @@ class Served(asyncio.Protocol):
         self._peer = Peer("unknown")
         self._known: tuple[Headers, Head] | None = None
         self._roomless: dict[int, asyncio.Future[None]] | None = None
-        self.held = 0
-        """Bytes of messages that lie here."""
+        self.held = self._unfinished = 0
+        """Bytes that lie here: of calls, and of what has not come whole."""
         self._silent = self._stalled = self._seen = 0
         self._greeted = self._paused = False
 
@@ -66,7 +66,9 @@ class Served(asyncio.Protocol):
         """The client says something."""
         self._greeted = True
         fed: dict[Call, None] = {}
-        for event in self._connection.receive(data):
+        events = self._connection.receive(data)
+        self._hold_unfinished()
+        for event in events:
             if isinstance(event, Received):
                 if (call := self._calls.get(event.stream)) is not None:
                     fed[call] = None
@@ -90,6 +92,16 @@ class Served(asyncio.Protocol):
         if self.held > self._service.bounds.held:
             self.break_off("too much is left lying")
 
+    def _hold(self, size: int) -> None:
+        """So much more, or less, lies here."""
+        self.held += size
+        self._service.hold(size)
+
+    def _hold_unfinished(self) -> None:
+        if (left := self._connection.unfinished) != self._unfinished:
+            grown, self._unfinished = left - self._unfinished, left
+            self._hold(grown)
+
     def break_off(self, reason: str) -> None:
         """End the connection for what its client does."""
         self._connection.break_off(Code.ENHANCE_YOUR_CALM, reason)
@@ -99,12 +111,14 @@ class Served(asyncio.Protocol):
         _log.info("connection ended", peer=self._peer.address, reason=reason)
         self.close()
         self._drop_calls()
+        self._hold_unfinished()
 
     def connection_lost(self, _: Exception | None) -> None:
         """What its calls were doing is given up."""
         self._transport = None
         self._service.left(self)
         self._drop_calls()
+        self._hold(-self._unfinished)
 
     def _drop_calls(self) -> None:
         for stream in tuple(self._calls):
@@ -170,6 +184,7 @@ class Served(asyncio.Protocol):
             call.deadline = asyncio.get_running_loop().time() + head.timeout
         self._calls[event.stream] = call
         self._service.began(call, self)
+        self._hold(call.held)
         if isinstance(handler, Streaming):
             self._start(call)
         if event.ended:
@@ -310,8 +325,7 @@ class Served(asyncio.Protocol):
         if call.stream not in self._calls:
             return
         if held:
-            self.held += held
-            self._service.hold(held)
+            self._hold(held)
         if size and self._connection.consumed(call.stream, size):
             self._flush()
 

@@ -77,6 +77,11 @@ class Connection:
         return self.out.waits
 
     @property
+    def unfinished(self) -> int:
+        """Bytes of a frame and of a header block that have not come whole."""
+        return len(self._input) if self._block is None else len(self._input) + len(self._block[2])
+
+    @property
     def backlog(self) -> int:
         """Bytes that are to be written."""
         return self.out.size
@@ -117,6 +122,7 @@ class Connection:
         """Tell the client why the connection ends; nothing more is read."""
         if not self._over:
             self._over = True
+            self._input, self._block = b"", None
             self.out.say(frames.goaway(self._last, code, reason))
 
     def headers(self, number: int, block: bytes, *, ended: bool = False) -> None:
