@@ -1,9 +1,9 @@
-"""A config object at a revision, in the order in which Istio lets configs win. Pure."""
+"""A config object at a revision, how it is kept with others, and in which order Istio lets configs win. Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from meshcore.model import MeshObject
 from meshcore.xds.origin import ConfigRef, Origins
@@ -11,6 +11,11 @@ from meshcore.xds.origin import ConfigRef, Origins
 from pilot.core.diagnostics import Diagnostic
 
 T = TypeVar("T", bound=MeshObject)
+
+Name = tuple[str, str]
+"""(namespace, name)."""
+Source = tuple[str, str, str]
+"""(kind, namespace, name) of the object that something was made of."""
 
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 PUBLIC, PRIVATE, NOBODY = "*", ".", "~"
@@ -68,6 +73,14 @@ class Config(Generic[T]):
         kind = _WORD.sub("-", self.object.kind).lower()
         return f"/apis/{self.object.api_version}/namespaces/{self.namespace}/{kind}/{self.name}"
 
+
+AnyConfig = Config[Any]
+Configs = Mapping[str, Mapping[Name, AnyConfig]]
+"""By kind, then by namespace and name."""
+ConfigsByNamespace = Mapping[str, Mapping[str, tuple[AnyConfig, ...]]]
+"""By kind, then by namespace, oldest first."""
+ConfigStep = tuple[Source, AnyConfig | None]
+"""An object that is another now; None when it is gone."""
 
 _YOUNGEST = "9999-12-31T23:59:59Z"
 _WRITERS = frozenset({"kubectl.kubernetes.io/last-applied-configuration"})

@@ -13,13 +13,11 @@ from meshcore.model import VirtualService
 from meshcore.model.virtual_service import Delegate, Destination, HttpRoute, HttpRouteDestination, MirrorPolicy
 from meshcore.xds.origin import Origins, distinct
 
-from pilot.core.config import Config, exported
+from pilot.core.config import Config, Name, exported
 from pilot.core.delegated_match import delegated_matches
 from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.gateway_name import gateway_name
 
-Name = tuple[str, str]
-"""(namespace, name)."""
 Routes = Config[VirtualService]
 
 _INHERITED = (

@@ -26,7 +26,7 @@ from meshcore.model.virtual_service import (
 )
 from meshcore.xds.origin import ConfigRef, Origins, distinct
 
-from pilot.core.config import Config, oldest_first
+from pilot.core.config import AnyConfig, Config, Name, oldest_first
 from pilot.core.diagnostics import Diagnostic
 
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
@@ -42,14 +42,12 @@ _NETWORKING = "networking.istio.io/v1"
 _EVERYTHING = ("", "*", "/*", ".*")
 """Paths of no certain type that take all requests."""
 
-Name = tuple[str, str]
-"""(namespace, name)."""
 Spaces = Mapping[str, tuple[Config[VirtualService], ...]]
 """VirtualServices by namespace, oldest first."""
 
 
 @dataclass(frozen=True, eq=False)
-class OfIngress(Config):  # type: ignore[type-arg]
+class OfIngress(AnyConfig):
     """A Gateway or VirtualService that Ingresses stand for; what is made of it is theirs."""
 
     origins: tuple[Origins, ...] = ()

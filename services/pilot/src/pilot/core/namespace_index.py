@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pilot.core.config import Config, oldest_first
+from pilot.core.config import AnyConfig, Configs, ConfigsByNamespace, oldest_first
 
 INDEXED_KINDS = frozenset(
     {
@@ -22,16 +22,12 @@ INDEXED_KINDS = frozenset(
 """Kinds of which somebody asks for all of one namespace."""
 
 
-def sorted_again(
-    before: Mapping[str, Mapping[str, tuple[Config, ...]]],  # type: ignore[type-arg]
-    configs: Mapping[str, Mapping[tuple[str, str], Config]],  # type: ignore[type-arg]
-    touched: Mapping[str, set[str]],
-) -> Mapping[str, Mapping[str, tuple[Config, ...]]]:  # type: ignore[type-arg]
+def sorted_again(before: ConfigsByNamespace, configs: Configs, touched: Mapping[str, set[str]]) -> ConfigsByNamespace:
     """The index after objects of these namespaces changed, by kind; what did not change stays the same object."""
     after = dict(before)
     for kind in touched.keys() & INDEXED_KINDS:
         spaces = dict(after.get(kind, {}))
-        members: dict[str, list[Config]] = {namespace: [] for namespace in touched[kind]}  # type: ignore[type-arg]
+        members: dict[str, list[AnyConfig]] = {namespace: [] for namespace in touched[kind]}
         for (namespace, _), config in configs[kind].items():
             if namespace in members:
                 members[namespace].append(config)

@@ -16,7 +16,7 @@ from meshcore.model import ConfigMap, Namespace, Service
 from meshcore.model.mesh_config import CONFIG_MAP_NAME, ROOT_NAMESPACE
 from meshcore.model.mesh_networks import MeshNetworks, parse_mesh_networks
 
-from pilot.core.config import Config
+from pilot.core.config import Config, Configs, Name
 from pilot.core.registry.endpoint import ISTIO_TLS, NETWORK_LABEL, Endpoint
 from pilot.core.registry.kubernetes import service_host
 
@@ -24,11 +24,6 @@ GATEWAY_PORT_LABEL = "networking.istio.io/gatewayPort"
 NETWORKS_KEY = "meshNetworks"
 _USUAL_PORT = 15443
 _OWN_REGISTRY = "Kubernetes"
-
-Name = tuple[str, str]
-"""(namespace, name)."""
-Configs = Mapping[str, Mapping[Name, Config]]  # type: ignore[type-arg]
-"""By kind."""
 
 
 class NetworkGateway(NamedTuple):

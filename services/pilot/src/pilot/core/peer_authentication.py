@@ -62,6 +62,24 @@ class NamespaceMtls:
         return tuple(sorted(map(int, workload.object.spec.port_level_mtls))) if workload else ()
 
 
+NO_POLICY = NamespaceMtls((), ())
+
+
+def mtls_by_namespace(
+    policies: Mapping[str, Policies], root: str, before: Mapping[str, NamespaceMtls]
+) -> Mapping[str, NamespaceMtls]:
+    """By namespace, and under the empty name what holds where there is no policy of its own; of `before` as long as its
+    policies stay. `root` is the namespace whose policies are the mesh's."""
+    mesh = policies.get(root, ())
+    after = {}
+    for namespace in {*policies, root, ""}:
+        own = policies.get(namespace, ())
+        old = before.get(namespace)
+        stays = old is not None and old.mesh is mesh and (old.own is own or (not own and not old.own))
+        after[namespace] = old if stays and old is not None else NamespaceMtls(mesh, own)
+    return after
+
+
 def _first(policies: Policies, labels: Mapping[str, str] | None) -> Config[PeerAuthentication] | None:
     """The oldest policy with a matching selector, or (labels None) the oldest without a selector."""
     for policy in policies:

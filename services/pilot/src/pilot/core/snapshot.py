@@ -17,7 +17,6 @@ from meshcore.model import (
     EnvoyFilter,
     MeshConfig,
     MeshObject,
-    PeerAuthentication,
     Sidecar,
     VirtualService,
     parse_mesh_config,
@@ -27,18 +26,17 @@ from meshcore.model.kinds import GATEWAY_API_TRIALS, MIXER, by_plural
 from meshcore.model.load import parse_object
 from meshcore.model.mesh_config import CONFIG_MAP_NAME, MESH_KEY, ROOT_NAMESPACE
 
-from pilot.core.config import Config, as_written
+from pilot.core.config import AnyConfig, Config, Configs, ConfigsByNamespace, ConfigStep, Name, Source, as_written
 from pilot.core.delegates import Delegating, delegating
 from pilot.core.diagnostics import Diagnostic, Severity
-from pilot.core.discovery import is_discovered
+from pilot.core.discovery import FRAME_KINDS, discovered
 from pilot.core.ingress import NO_INGRESS, IngressConfig, OfIngress, Spaces, joined_routes, of_ingresses
 from pilot.core.issuer_keys import IssuerKeys, KeyFetching, KeySource, wanted_sources
 from pilot.core.namespace_index import sorted_again
 from pilot.core.networks import NO_NETWORKS, Networks, networks_of
-from pilot.core.peer_authentication import NamespaceMtls
+from pilot.core.peer_authentication import NO_POLICY, NamespaceMtls, mtls_by_namespace
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.registry.index import Registry
-from pilot.core.registry.pods import Source
 from pilot.core.selection import (
     Selection,
     counted_keys,
@@ -50,9 +48,6 @@ from pilot.core.selection import (
     updated_selection,
 )
 from pilot.core.senders import Senders
-
-Name = tuple[str, str]
-"""(namespace, name)."""
 
 _REGISTRY_KINDS = frozenset(
     {
@@ -67,8 +62,6 @@ _REGISTRY_KINDS = frozenset(
         "Namespace",
     }
 )
-_FRAME = frozenset({"Namespace", "ConfigMap"})
-"""Kinds that decide which objects of other kinds count; they always do."""
 _OF_NETWORKS = frozenset({"Service", "Namespace", "ConfigMap"})
 _OTHER_GROUPS = frozenset({GATEWAY_API, GATEWAY_API_TRIALS, MIXER})
 """Groups whose objects are stored but not compiled; one of them has a kind of the same name as Istio's Gateway."""
@@ -100,15 +93,13 @@ class MeshSnapshot:
 
     revision: int = 0
     mesh_config: MeshConfig = field(default_factory=MeshConfig)
-    configs: Mapping[str, Mapping[Name, Config]] = field(default_factory=dict)  # type: ignore[type-arg]
-    """By kind, then by namespace and name."""
+    configs: Configs = field(default_factory=dict)
     registry: Registry = field(default_factory=Registry)
     selection: Selection = field(default_factory=Selection)
     key_counts: Mapping[str, int] = field(default_factory=dict)
     metadata_counts: Mapping[str, int] = field(default_factory=dict)
     place_counts: Mapping[str, int] = field(default_factory=dict)
-    by_namespace: Mapping[str, Mapping[str, tuple[Config, ...]]] = field(default_factory=dict)  # type: ignore[type-arg]
-    """By kind, then by namespace, oldest first."""
+    by_namespace: ConfigsByNamespace = field(default_factory=dict)
     delegating: Mapping[Name, Delegating] = field(default_factory=dict)
     """VirtualServices with the rules of their delegates; `by_namespace` has these, `configs` what was written."""
     senders: Senders = field(default_factory=Senders)
@@ -117,7 +108,7 @@ class MeshSnapshot:
     """Gateways and VirtualServices that Ingresses stand for; `by_namespace` has the latter."""
     networks: Networks = NO_NETWORKS
     mtls_policies: Mapping[str, NamespaceMtls] = field(default_factory=dict)
-    hidden: Mapping[Source, Config] = field(default_factory=dict)  # type: ignore[type-arg]
+    hidden: Mapping[Source, AnyConfig] = field(default_factory=dict)
     """Objects of namespaces that do not count (`discoverySelectors`)."""
     keys: IssuerKeys = field(default_factory=IssuerKeys)
     """What was fetched of the keys of JWT issuers."""
@@ -149,7 +140,7 @@ class MeshSnapshot:
     def supposing(self, objects: Iterable[tuple[MeshObject, bool]]) -> "MeshSnapshot":
         """The mesh with these objects written, or removed (True): at the next revision, for looking only."""
         revision = self.revision + 1
-        steps: list[tuple[Source, Config | None]] = []  # type: ignore[type-arg]
+        steps: list[ConfigStep] = []
         for item, removed in objects:
             source = (item.kind, *item.namespaced_name)
             if item.api_version.partition("/")[0] in _OTHER_GROUPS:
@@ -199,11 +190,7 @@ class MeshSnapshot:
     def mtls(self, namespace: str) -> NamespaceMtls:
         """The PeerAuthentications that count in a namespace; the same object while none of them changes."""
         found = self.mtls_policies.get(namespace)
-        return found if found is not None else self._mesh_mtls
-
-    @cached_property
-    def _mesh_mtls(self) -> NamespaceMtls:
-        return self.mtls_policies.get("", _NO_POLICY)
+        return found if found is not None else self.mtls_policies.get("", NO_POLICY)
 
     @cached_property
     def concerned(self) -> dict[Hashable, bool]:
@@ -215,7 +202,7 @@ class MeshSnapshot:
         return self if revision == self.revision else replace(self, revision=revision)
 
     def _taking(self, taken: list[tuple[Any, RecordLike]], revision: int) -> "MeshSnapshot":
-        steps: list[tuple[Source, Config | None]] = []  # type: ignore[type-arg]
+        steps: list[ConfigStep] = []
         problems = dict(self.diagnostics)
         for key, record in sorted(taken, key=lambda item: tuple(item[0])):
             if key[0] in _OTHER_GROUPS:
@@ -235,19 +222,20 @@ class MeshSnapshot:
                 problems[source] = _unreadable(source, error)
         return replace(self, diagnostics=problems)._with(steps)._at(revision)
 
-    def _with(self, steps: Iterable[tuple[Source, Config | None]]) -> "MeshSnapshot":  # type: ignore[type-arg]
+    def _with(self, steps: Iterable[ConfigStep]) -> "MeshSnapshot":
         """What decides which namespaces count comes first."""
-        frame: list[tuple[Source, Config | None]] = []  # type: ignore[type-arg]
-        rest: list[tuple[Source, Config | None]] = []  # type: ignore[type-arg]
+        frame: list[ConfigStep] = []
+        rest: list[ConfigStep] = []
         for step in steps:
-            (frame if step[0][0] in _FRAME else rest).append(step)
+            (frame if step[0][0] in FRAME_KINDS else rest).append(step)
         framed = self._stepped(frame) if frame else self
         if not framed.mesh_config.discovery_selectors and not framed.hidden:
             return framed._stepped(rest) if rest or not frame else framed
-        shown, hidden = _discovered(framed, rest, again=bool(frame))
+        mesh, configs = framed.mesh_config, framed.configs
+        shown, hidden = discovered(mesh, configs, framed.hidden, rest, again=bool(frame))
         return replace(framed, hidden=hidden)._stepped(shown)
 
-    def _stepped(self, steps: list[tuple[Source, Config | None]]) -> "MeshSnapshot":  # type: ignore[type-arg]
+    def _stepped(self, steps: list[ConfigStep]) -> "MeshSnapshot":
         turns = [(self._object(source), new.object if new else None) for source, new in steps]
         labels = counted_keys(self.key_counts, turns, read_label_keys)
         metadata = counted_keys(self.metadata_counts, turns, read_metadata_keys)
@@ -283,7 +271,8 @@ class MeshSnapshot:
             root = snapshot.mesh_config.root_namespace
             snapshot = replace(snapshot, networks=networks_of(configs, root, snapshot.networks))
         if "PeerAuthentication" in touched or snapshot.mesh_config.root_namespace != self.mesh_config.root_namespace:
-            snapshot = replace(snapshot, mtls_policies=_mtls_policies(snapshot, self.mtls_policies))
+            policies, root = snapshot.by_namespace.get("PeerAuthentication", {}), snapshot.mesh_config.root_namespace
+            snapshot = replace(snapshot, mtls_policies=mtls_by_namespace(policies, root, self.mtls_policies))
         read_labels, read_metadata = read_by_mesh(snapshot.mesh_config)
         read_places = {*places, *failover_keys(snapshot.mesh_config.locality_lb_setting)}
         selection = snapshot.selection.with_keys({*labels, *read_labels}, read_places, {*metadata, *read_metadata})
@@ -297,42 +286,6 @@ class MeshSnapshot:
 
     def _with_registry(self, registry: Registry) -> "MeshSnapshot":
         return replace(self, registry=registry, selection=updated_selection(self.selection, self.registry, registry))
-
-
-def _discovered(
-    snapshot: MeshSnapshot,
-    steps: Iterable[tuple[Source, Config | None]],  # type: ignore[type-arg]
-    *,
-    again: bool,
-) -> tuple[list[tuple[Source, Config | None]], Mapping[Source, Config]]:  # type: ignore[type-arg]
-    """The steps that show, and all that is hidden; `again` when which namespaces count may have changed."""
-    spaces = snapshot.configs.get("Namespace", {})
-    counts: dict[str, bool] = {"": True}
-    wanted: dict[Source, Config | None] = {}  # type: ignore[type-arg]
-    if again:
-        wanted = {(kind, *name): one for kind, named in snapshot.configs.items() for name, one in named.items()}
-        wanted = {source: one for source, one in wanted.items() if source[0] not in _FRAME}
-        wanted |= snapshot.hidden
-    wanted |= dict(steps)
-    shown: list[tuple[Source, Config | None]] = []  # type: ignore[type-arg]
-    hidden = dict(snapshot.hidden)
-    for source, config in wanted.items():
-        kind, namespace, name = source
-        if namespace not in counts:
-            found = spaces.get(("", namespace))
-            labels = found.object.metadata.labels if found else {}
-            counts[namespace] = is_discovered(snapshot.mesh_config, namespace, labels)
-        hidden.pop(source, None)
-        if not counts[namespace] and config is not None:
-            hidden[source] = config
-        known = snapshot.configs.get(kind, {}).get((namespace, name))
-        after = config if counts[namespace] else None
-        if after is not known:
-            shown.append((source, after))
-    return shown, hidden
-
-
-_NO_POLICY = NamespaceMtls((), ())
 
 
 def _with_mesh_config(snapshot: MeshSnapshot) -> MeshSnapshot:
@@ -371,20 +324,6 @@ def _with_ingress(snapshot: MeshSnapshot) -> MeshSnapshot:
     if joined is spaces and after is before:
         return snapshot
     return replace(snapshot, ingress=after, by_namespace={**snapshot.by_namespace, "VirtualService": joined})
-
-
-def _mtls_policies(snapshot: MeshSnapshot, before: Mapping[str, NamespaceMtls]) -> Mapping[str, NamespaceMtls]:
-    """By namespace, and under the empty name what holds where there is no policy of its own."""
-    spaces: Mapping[str, tuple[Config[PeerAuthentication], ...]] = snapshot.by_namespace.get("PeerAuthentication", {})
-    root = snapshot.mesh_config.root_namespace
-    mesh = spaces.get(root, ())
-    after = {}
-    for namespace in {*spaces, root, ""}:
-        own = spaces.get(namespace, ())
-        old = before.get(namespace)
-        same = old is not None and old.mesh is mesh and (old.own is own or (not own and not old.own))
-        after[namespace] = old if same and old is not None else NamespaceMtls(mesh, own)
-    return after
 
 
 def _unreadable(source: Source, error: MeshError) -> Diagnostic:

@@ -10,7 +10,7 @@ from meshcore.model import Endpoints, EndpointSlice, ServiceEntry, WorkloadEntry
 from meshcore.model import Service as KubernetesService
 from meshcore.model.endpoint_slice import SERVICE_NAME_LABEL
 
-from pilot.core.config import Config
+from pilot.core.config import AnyConfig, ConfigStep, Source
 from pilot.core.registry.auto_addresses import give_addresses
 from pilot.core.registry.endpoint import Endpoint, ShardKey
 from pilot.core.registry.kubernetes import (
@@ -19,7 +19,7 @@ from pilot.core.registry.kubernetes import (
     service_host,
     service_of_kubernetes,
 )
-from pilot.core.registry.pods import Pods, PodsUpdate, Source, nodes_of
+from pilot.core.registry.pods import Pods, PodsUpdate, nodes_of
 from pilot.core.registry.service import DISTRIBUTION, GALLEY, Distribution, Resolution, Service, ServiceKey, preferred
 from pilot.core.registry.service_entry import inline_endpoints, services_of_entry
 from pilot.core.registry.workload import (
@@ -42,7 +42,7 @@ class _Described:
 
     service: Service
     source: Source
-    config: Config  # type: ignore[type-arg]
+    config: AnyConfig
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Registry:
 
     def updated(
         self,
-        changes: Iterable[tuple[Source, Config | None]],  # type: ignore[type-arg]
+        changes: Iterable[ConfigStep],
         registered: Iterable[tuple[tuple[str, str], RegisteredWorkload | None]] = (),
     ) -> "Registry":
         """The registry after objects came, changed or went (None), and after registrations did."""
@@ -134,7 +134,7 @@ class _Update:
         self._dirty: set[ServiceKey] = set()
         self._changed_workloads: list[tuple[str, Workload | None, Workload | None]] = []
 
-    def take(self, source: Source, config: Config | None) -> None:  # type: ignore[type-arg]
+    def take(self, source: Source, config: AnyConfig | None) -> None:
         """Take in one object; objects of other kinds change nothing here."""
         kind = source[0]
         if kind in ("Service", "ServiceEntry"):
@@ -163,7 +163,7 @@ class _Update:
             self._registered[key] = workload
         self._refresh_registered(key)
 
-    def _services(self, source: Source, config: Config | None) -> None:  # type: ignore[type-arg]
+    def _services(self, source: Source, config: AnyConfig | None) -> None:
         made: tuple[Service, ...] = ()
         if config is not None and isinstance(config.object, KubernetesService):
             made = (service_of_kubernetes(config.object, config.revision),)
@@ -197,7 +197,7 @@ class _Update:
         self._slice_of[source] = key
         self._dirty.add(key)
 
-    def _namespace(self, name: str, config: Config | None) -> None:  # type: ignore[type-arg]
+    def _namespace(self, name: str, config: AnyConfig | None) -> None:
         said = Distribution.parse(config.object.metadata.annotations.get(DISTRIBUTION)) if config else None
         if said is self._distributions.get(name):
             return

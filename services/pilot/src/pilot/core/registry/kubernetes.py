@@ -11,9 +11,10 @@ from meshcore.model.endpoint_slice import EndpointConditions
 from meshcore.protocol import select_protocol
 from meshcore.xds.origin import ConfigRef
 
+from pilot.core.config import Name
 from pilot.core.ip_families import is_v6, plain_address
 from pilot.core.registry.endpoint import Endpoint, Locality
-from pilot.core.registry.pods import Name, Pods, pod_name
+from pilot.core.registry.pods import Pods, pod_name
 from pilot.core.registry.service import DISTRIBUTION, LOCAL, Distribution, Port, Resolution, Service
 from pilot.core.registry.workload import Workload
 

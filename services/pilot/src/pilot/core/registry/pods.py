@@ -13,6 +13,7 @@ from meshcore.model import Endpoints, EndpointSlice
 from meshcore.model.cluster import Node, Pod
 from meshcore.xds.origin import ConfigRef
 
+from pilot.core.config import Name, Source
 from pilot.core.ip_families import is_v6
 from pilot.core.registry.endpoint import (
     DISABLED_TLS,
@@ -27,11 +28,6 @@ from pilot.core.registry.endpoint import (
 )
 from pilot.core.registry.service import GALLEY
 from pilot.core.registry.workload import Workload
-
-Name = tuple[str, str]
-"""(namespace, name)."""
-Source = tuple[str, str, str]
-"""(kind, namespace, name) of the object that something was made of."""
 
 _OLD_REGION_LABEL, _OLD_ZONE_LABEL = (f"failure-domain.beta.kubernetes.io/{part}" for part in ("region", "zone"))
 _PLACE_LABELS = ("topology.istio.io/locality", "istio-locality")
