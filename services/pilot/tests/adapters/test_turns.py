@@ -63,6 +63,45 @@ async def test_of_a_large_class_a_part_is_told_at_a_time_and_who_comes_into_the_
     assert sorted(told) == [*range(200), 1000]
 
 
+async def test_a_class_that_never_ends_keeps_no_other_waiting():
+    told, whole = Told(10_000), asyncio.Event()
+
+    def tell(number):
+        told.append(number)
+        if number:
+            made.line_up(0, [(number, "large")])
+        else:
+            whole.set()
+
+    made = Turns(2, tell)
+    made.line_up(0, [(number, "large") for number in range(1, 3 * turns.TOGETHER)])
+    made.line_up(0, [(0, "small")])
+    async with asyncio.timeout(10):
+        await whole.wait()
+    assert told.index(0) == turns.TOGETHER
+
+
+async def test_config_has_its_turns_while_endpoints_never_stop_changing():
+    """There may be more changes of endpoints than this process can push."""
+    told, endpoints = [], range(100, 100 + 2 * turns.TOGETHER)
+    whole = asyncio.Event()
+
+    def tell(number):
+        told.append(number)
+        if number >= 100:
+            made.line_up(0, [(number, number % 3)])
+        elif {1, 2, 3} <= set(told):
+            whole.set()
+
+    made = Turns(2, tell)
+    made.line_up(0, [(number, number % 3) for number in endpoints])
+    made.line_up(1, [(1, "a"), (2, "b"), (3, "c")])
+    async with asyncio.timeout(10):
+        await whole.wait()
+    assert set(endpoints) <= set(told[: told.index(1)]), "endpoints come first"
+    assert told.index(3) > told.index(2) + turns.TOGETHER, "what config takes is a part of the time"
+
+
 class Slow:
     """A compiler that takes its time, and in the first compile of a round something arrives for this process."""
 
