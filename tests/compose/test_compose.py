@@ -3,6 +3,7 @@
 import json
 import ssl
 import stat
+import sys
 import threading
 import time
 from pathlib import Path
@@ -90,6 +91,17 @@ def test_every_service_is_ready_on_its_published_admin_port(stack):
             assert admin.get("/debug/tasks").status_code == 401
         with stack.admin(service) as admin:
             assert admin.get("/debug/tasks").status_code == 200
+
+
+def test_check_finds_nothing_wrong_and_every_service(stack):
+    command = [sys.executable, "-m", "meshctl", "check", "--compose", stack.project, "--timeout", "60", "-o", "json"]
+    told = json.loads(stack.run(*command).stdout)
+    assert told["findings"] == []
+    states = {one["name"]: one["state"] for one in told["services"]}
+    assert states == dict.fromkeys(("galley", "citadel", "pilot", "injector"), "ready")
+    (process,) = told["pilots"]
+    assert process["config"]["source"] == "bus"
+    assert {one["role"] for one in told["certificates"]} >= {"root", "signer", "service", "workload"}
 
 
 def test_kubectl_applies_gets_and_deletes(stack):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import time
@@ -51,6 +52,18 @@ def test_a_killed_service_fails_no_request_and_the_next_change_converges(mesh: M
         mesh.apply(virtual_service("echo", [route("echo", "v2")]))
         wait_until("everybody reads v2", lambda: versions(traffic.replies[-20:]) == {"v2"})
     traffic.assert_no_failure()
+
+
+def test_check_names_the_bus_that_is_away_and_is_content_when_it_is_back(mesh: Mesh) -> None:
+    mesh.kill("nats")
+    done = mesh.run_here("check", "-o", "json", check=False)
+    assert done.exit_code == 1
+    told = json.loads(done.stdout)
+    found = {one["code"]: one["subject"] for one in told["findings"]}
+    assert found == {"ServiceSilent": "nats", "NotPublishing": "galley", "FeedDisconnected": "pilot"}
+    assert [one["config"]["connected"] for one in told["pilots"]] == [False]
+    mesh.up()
+    mesh.run_here("check", "--timeout", "30")
 
 
 def test_a_recovering_pilot_deregisters_nobody(mesh: Mesh) -> None:

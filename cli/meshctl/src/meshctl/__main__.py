@@ -29,6 +29,7 @@ COMMANDS = {
     "version": "offline",
     "proxy-status": "proxies",
     "proxy-config": "proxies",
+    "check": "check",
     "demo": "demo",
     "iptables": "iptables",
     "enrol": "enrol",

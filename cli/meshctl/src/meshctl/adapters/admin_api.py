@@ -1,5 +1,6 @@
 """The admin REST of one service from the command line."""
 
+import ssl
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -17,11 +18,15 @@ from meshctl.core.topology import ADMIN_PORT, Stack
 class AdminApi:
     """One connection to the admin port of `service` at `url`; the token is never printed."""
 
-    def __init__(self, service: str, url: str, token: str, timeout: float = 10.0) -> None:
+    def __init__(self, service: str, url: str, token: str, timeout: float = 10.0, root: str | None = None) -> None:
+        """`root` are the roots (PEM) that a service beyond loopback is believed by. Without a token only open paths
+        answer."""
         self.service = service
         self.url = url
-        headers = {"authorization": f"Bearer {token}"}
-        self._client = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+        self._timeout = timeout
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        verify = True if root is None else ssl.create_default_context(cadata=root)
+        self._client = httpx.Client(base_url=url, verify=verify, headers=headers, timeout=timeout, trust_env=False)
 
     def __enter__(self) -> Self:
         return self
@@ -36,6 +41,13 @@ class AdminApi:
     def get(self, path: str, /, timeout: float = 10.0, **parameters: str | float | list[str]) -> Any:
         """The JSON document at `path`."""
         return self._answer("GET", path, timeout=timeout, params=parameters)
+
+    def readiness(self) -> Any:
+        """What `/readyz` says, ready or not."""
+        answer = self._ask("GET", "/readyz", timeout=self._timeout)
+        if answer.is_success or answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+            return answer.json()
+        raise refused(answer)
 
     def post(self, path: str, body: Any, timeout: float = 60.0) -> Any:
         """The answer to a JSON body."""

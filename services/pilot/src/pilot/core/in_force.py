@@ -66,7 +66,7 @@ def bounds(
 
 def _push_throttle(asked: Asked, at_once: int) -> Bound:
     if at_once == 0:
-        why = f"{asked.throttle}: adaptive, as many as there are to make; compiles take turns, endpoints first"
+        why = f"{asked.throttle}: adaptive, as many as clients take; compiles take turns, endpoints first"
         return Bound("push_throttle", None, "concurrent pushes", why)
     return Bound("push_throttle", at_once, "concurrent pushes", _ceiling(asked, asked.throttle))
 
