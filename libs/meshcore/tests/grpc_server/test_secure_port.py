@@ -22,6 +22,15 @@ async def opened(port: int, context: ssl.SSLContext) -> FrameClient:
     return await FrameClient.open("localhost", port, context)
 
 
+async def that_reads_nothing(port: int) -> FrameClient:
+    """A client that may be sent as much as it wants, and does not take it."""
+    settings = {frames.INITIAL_WINDOW_SIZE: frames.LARGEST_WINDOW}
+    client = await FrameClient.open("localhost", port, ssl_root_context(CA.root_pem), settings)
+    client.writer.write(frames.window_update(0, frames.LARGEST_WINDOW - frames.FIRST_WINDOW))
+    client.writer.transport.pause_reading()
+    return client
+
+
 async def told(found, client: FrameClient) -> bytes:
     """What the server knows of a client."""
     client.call(1, "/t/Story", headers=(("who", "me"),))
@@ -61,11 +70,7 @@ async def test_large_messages_go_both_ways_at_once():
 @on_either_loop
 async def test_who_reads_slowly_gets_everything_and_little_lies_here():
     async with running() as found:
-        client = await FrameClient.open(
-            "localhost", found.port, ssl_root_context(CA.root_pem), {frames.INITIAL_WINDOW_SIZE: frames.LARGEST_WINDOW}
-        )
-        client.writer.write(frames.window_update(0, frames.LARGEST_WINDOW - frames.FIRST_WINDOW))
-        client.writer.transport.pause_reading()
+        client = await that_reads_nothing(found.port)
         client.call(1, "/t/Lecture", ended=False)
         async with found.channel() as channel:
             assert await ask(channel, "Echo", b"x") == b"x"
@@ -162,11 +167,7 @@ async def test_a_client_that_half_closes_gets_its_answer_and_the_server_s_good_b
 @on_either_loop
 async def test_a_client_that_is_gone_in_the_middle_of_an_answer_ends_its_calls():
     async with running() as found:
-        client = await FrameClient.open(
-            "localhost", found.port, ssl_root_context(CA.root_pem), {frames.INITIAL_WINDOW_SIZE: frames.LARGEST_WINDOW}
-        )
-        client.writer.write(frames.window_update(0, frames.LARGEST_WINDOW - frames.FIRST_WINDOW))
-        client.writer.transport.pause_reading()
+        client = await that_reads_nothing(found.port)
         for stream in range(1, 41, 2):
             client.call(stream, "/t/Lecture", ended=False)
         client.call(41, "/t/Wait")

@@ -1,5 +1,6 @@
 """Changes of a mesh that property tests draw, and proxies of every sort to compile it for."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from meshcore.model.kinds import by_kind
 from meshcore.model.load import dump_object, parse_object
 from pilot.core.compiler import CompileCache, compile_resources
 from pilot.core.node import parse_node
-from pilot.core.proxy import classify
+from pilot.core.proxy import ProxyClass, classify
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.snapshot import MeshSnapshot
 
@@ -125,6 +126,21 @@ def changes_of(steps) -> list[Change]:
         changes.append(Change(key, record, last.get(key)))
         last[key] = record
     return changes
+
+
+def moves(steps) -> Iterator[tuple[Change, MeshSnapshot, MeshSnapshot]]:
+    """Each change, with the mesh before and after it."""
+    snapshot = MeshSnapshot.empty().with_registered(REGISTERED)
+    for change in changes_of(steps):
+        before, snapshot = snapshot, snapshot.apply([change])
+        yield change, before, snapshot
+
+
+def classes_that_stay(nodes, before: MeshSnapshot, after: MeshSnapshot) -> list[ProxyClass]:
+    """Of proxies that are of one class in both meshes."""
+    proxies = [parse_node(node) for node in nodes]
+    both = [(classify(proxy, before.selection), classify(proxy, after.selection)) for proxy in proxies]
+    return [one for one, then in both if one == then]
 
 
 def compiled(snapshot: MeshSnapshot, cache: CompileCache | None = None):

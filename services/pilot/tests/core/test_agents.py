@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from drawn_changes import NODES, REGISTERED, STEPS, changes_of
+from drawn_changes import NODES, STEPS, changes_of, classes_that_stay, moves
 from hypothesis import given, settings
 from meshcore.distribution.events import ChangeSet, FullState
 from meshcore.xds import delta
@@ -16,8 +16,6 @@ from pilot.core.engine import Engine
 from pilot.core.impact import affected_types, affects
 from pilot.core.name_table import NameTables
 from pilot.core.node import parse_node
-from pilot.core.proxy import classify
-from pilot.core.snapshot import MeshSnapshot
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 AGENTS = [replace(parse_node(node), generator="agent") for node in NODES]
@@ -31,27 +29,19 @@ def own(snapshot, agent):
 @settings(max_examples=100)
 @given(STEPS)
 def test_what_is_said_to_concern_no_agent_changes_nothing_that_one_has(steps):
-    snapshot = MeshSnapshot.empty().with_registered(REGISTERED)
-    for change in changes_of(steps):
-        before, snapshot = snapshot, snapshot.apply([change])
-        alone = endpoints_alone_differ(before, snapshot)
-        if not concerns_agents([change], before, snapshot, endpoints_alone=alone):
+    for change, before, after in moves(steps):
+        alone = endpoints_alone_differ(before, after)
+        if not concerns_agents([change], before, after, endpoints_alone=alone):
             for agent in AGENTS:
-                assert own(before, agent) == own(snapshot, agent)
+                assert own(before, agent) == own(after, agent)
 
 
 @settings(max_examples=60)
 @given(STEPS)
 def test_types_outside_of_a_kinds_row_keep_their_resources(steps):
-    snapshot = MeshSnapshot.empty().with_registered(REGISTERED)
-    for change in changes_of(steps):
-        before, snapshot = snapshot, snapshot.apply([change])
-        for node in NODES:
-            proxy = parse_node(node)
-            old, new = classify(proxy, before.selection), classify(proxy, snapshot.selection)
-            if old != new:
-                continue
-            was, now = compile_resources(before, old), compile_resources(snapshot, new)
+    for change, before, after in moves(steps):
+        for one in classes_that_stay(NODES, before, after):
+            was, now = compile_resources(before, one), compile_resources(after, one)
             for kind in (was.resources.keys() | now.resources.keys()) - affected_types(change):
                 assert was.of_type(kind) == now.of_type(kind)
 

@@ -3,7 +3,20 @@
 import random
 
 import pytest
-from drawn_changes import NODES, REGISTERED, SCOPED, SCOPED_START, SIDECARS, STEPS, Change, Record, changes_of, compiled
+from drawn_changes import (
+    NODES,
+    REGISTERED,
+    SCOPED,
+    SCOPED_START,
+    SIDECARS,
+    STEPS,
+    Change,
+    Record,
+    changes_of,
+    classes_that_stay,
+    compiled,
+    moves,
+)
 from drawn_objects import KINDS, document
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,14 +64,10 @@ def test_the_order_of_arrival_does_not_matter(steps, shuffler: random.Random):
 @settings(max_examples=150)
 @given(STEPS)
 def test_what_is_said_to_be_unaffected_compiles_to_the_same(steps):
-    snapshot = MeshSnapshot.empty().with_registered(REGISTERED)
-    for change in changes_of(steps):
-        before, snapshot = snapshot, snapshot.apply([change])
-        for node in NODES:
-            proxy = parse_node(node)
-            old, new = classify(proxy, before.selection), classify(proxy, snapshot.selection)
-            if old == new and not affects(change, new, snapshot):
-                was, now = compile_resources(before, old), compile_resources(snapshot, new)
+    for change, before, after in moves(steps):
+        for one in classes_that_stay(NODES, before, after):
+            if not affects(change, one, after):
+                was, now = compile_resources(before, one), compile_resources(after, one)
                 assert (was.resources, was.secrets) == (now.resources, now.secrets)
 
 
@@ -72,27 +81,23 @@ def test_what_a_sidecar_keeps_from_a_proxy_compiles_to_the_same(start, steps, to
     for place in range(first, len(changes), together):
         part = changes[place : place + together]
         before, snapshot = snapshot, snapshot.apply(part)
-        for node in SIDECARS:
-            proxy = parse_node(node)
-            old, new = classify(proxy, before.selection), classify(proxy, snapshot.selection)
-            if old == new and not any(affects(change, new, snapshot) for change in part):
-                was, now = compile_resources(before, old, cache), compile_resources(snapshot, new, cache)
+        for one in classes_that_stay(SIDECARS, before, snapshot):
+            if not any(affects(change, one, snapshot) for change in part):
+                was, now = compile_resources(before, one, cache), compile_resources(snapshot, one, cache)
                 assert (was.resources, was.secrets) == (now.resources, now.secrets)
 
 
 @settings(max_examples=100)
 @given(STEPS)
 def test_classes_depend_on_the_selection_only(steps):
-    snapshot = MeshSnapshot.empty().with_registered(REGISTERED)
-    for change in changes_of(steps):
-        before, snapshot = snapshot, snapshot.apply([change])
-        if before.selection is snapshot.selection:
+    for _, before, after in moves(steps):
+        if before.selection is after.selection:
             continue
-        assert before.selection != snapshot.selection, "an equal selection is the same object"
-        may_move = concerned(before.selection, snapshot.selection)
+        assert before.selection != after.selection, "an equal selection is the same object"
+        may_move = concerned(before.selection, after.selection)
         for node in NODES:
             proxy = parse_node(node)
-            same = classify(proxy, before.selection) == classify(proxy, snapshot.selection)
+            same = classify(proxy, before.selection) == classify(proxy, after.selection)
             assert same or may_move(proxy)
 
 
