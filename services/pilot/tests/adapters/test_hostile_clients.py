@@ -146,6 +146,26 @@ async def test_attack_42_names_that_do_not_exist_are_counted_over_all_streams_of
         await is_served(mesh, first, "reviews")
 
 
+async def test_attack_42_large_nodes_are_counted_over_all_streams_of_a_client(mesh, monkeypatch):
+    monkeypatch.setattr(tenants, "MOST_BURDEN", 1 << 20)
+
+    def large(name):
+        return node(name, "shop", **{f"KEY_{number}": "x" * 1000 for number in range(256)})
+
+    async with (
+        AdsClient(mesh.plaintext, node("a", "shop", KEY="x" * 60_000)) as honest,
+        AdsClient(mesh.plaintext, large("first")) as first,
+    ):
+        await first.until(lambda: first.names(LISTENER_TYPE))
+        async with AdsClient(mesh.plaintext, large("second")) as second:
+            code, detail = await ended_with(second)
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "larger nodes" in detail
+        await is_served(mesh, honest, "reviews")
+    async with AdsClient(mesh.plaintext, large("third")) as third:
+        await third.until(lambda: third.names(LISTENER_TYPE))
+
+
 async def test_attack_42_a_message_beyond_all_measure_ends_the_stream(mesh):
     async with AdsClient(mesh.plaintext, node("greedy", "shop"), types=[CLUSTER_TYPE]) as greedy:
         await greedy.ask(ENDPOINT_TYPE, ["x" * (17 << 20)])

@@ -31,6 +31,7 @@ from pilot.core.pace import Stage
 from pilot.core.push_queue import Push
 from pilot.core.refusals import blame_of, shortened
 from pilot.core.stream import Stream
+from pilot.core.tenants import node_burden
 
 _log = structlog.get_logger("ads")
 _level = logging.getLogger("ads")
@@ -79,6 +80,7 @@ class StreamRunner:
         self._ticket = ticket
         self._first_by = time.monotonic() + first_config_timeout.total_seconds()
         self._expires = self._first_by
+        self._node_burden = node_burden(stream)
         self._told = 0
         self._left: Iterator[Effect] | None = None
         """What is to be done once the client has taken what was sent; None when it takes everything."""
@@ -310,8 +312,8 @@ class StreamRunner:
         """See how far the session has come, all of its effects being carried out."""
         self._hub.written(self._stream)
         stream, receipts, session = self._stream, self._hub.engine.receipts, self._stream.session
-        if session.burden != stream.burden:
-            self._hub.tenants.burdened(stream, session.burden)
+        if (burden := session.burden + self._node_burden) != stream.burden:
+            self._hub.tenants.burdened(stream, burden)
         now, revision, moved = time.monotonic(), session.settled_revision, False
         if stream.pace.stage is Stage.SEND:
             stream.pace.enters(Stage.ACK, now)

@@ -78,6 +78,7 @@ def parse_node(node: Message | Mapping[str, Any]) -> Proxy:
         workload=text_of(metadata, "WORKLOAD_NAME"),
         pod_ports=_pod_ports(metadata.get("POD_PORTS")),
         metadata=metadata,
+        metadata_size=node.metadata.ByteSize() if isinstance(node, Message) else 0,
     )
 
 

@@ -176,6 +176,8 @@ class Proxy:
     identity: str = ""
     """The SPIFFE id that its certificate proves; empty on the plaintext port."""
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    metadata_size: int = field(default=0, repr=False, compare=False)
+    """Bytes of it, as the node came."""
 
     @property
     def is_agent(self) -> bool:

@@ -13,7 +13,11 @@ from meshcore.errors import ErrorCode, MeshError
 from pilot.core.stream import Stream
 
 MOST_BURDEN = 256 << 20
-"""Bytes, about, that are kept for all streams of one client of names that do not exist."""
+"""Bytes, about, that are kept for all streams of one client of names that do not exist, and of large nodes."""
+USUAL_METADATA = 64 << 10
+"""Bytes of a node's metadata that are held against nobody."""
+EXPANDED = 4
+"""How many bytes one of a node takes here, about."""
 
 
 class Tenants:
@@ -54,7 +58,7 @@ class Tenants:
         self._joined.setdefault(client, joined)[stream.number] = stream
 
     def burdened(self, stream: Stream, burden: int) -> None:
-        """So many bytes are kept for the stream of what does not exist; RESOURCE_EXHAUSTED when that is too much for
+        """So many bytes are kept for the stream that others do without; RESOURCE_EXHAUSTED when that is too much for
         its client."""
         client = client_of(stream.proxy.identity, stream.address)
         self._burdens[client] += burden - stream.burden
@@ -62,7 +66,8 @@ class Tenants:
         if not self._burdens[client]:
             del self._burdens[client]
         elif grown and self._burdens[client] > MOST_BURDEN:
-            detail = f"{client} asks for more names that do not exist than fit into {MOST_BURDEN >> 20} MiB"
+            most = f"{MOST_BURDEN >> 20} MiB"
+            detail = f"{client} asks for more names that do not exist, or has larger nodes, than fit into {most}"
             raise MeshError(ErrorCode.RESOURCE_EXHAUSTED, detail)
 
     def leave(self, stream: Stream) -> None:
@@ -73,6 +78,11 @@ class Tenants:
         joined.pop(stream.number, None)
         if not joined:
             self._joined.pop(client, None)
+
+
+def node_burden(stream: Stream) -> int:
+    """Bytes, about, that are kept of the metadata of a stream's node beyond what is usual."""
+    return EXPANDED * max(0, stream.proxy.metadata_size - USUAL_METADATA)
 
 
 def client_of(identity: str, address: str) -> str:
