@@ -41,7 +41,7 @@ class Profile:
 
 _SMALL = {"classes": 10, "turns": 5, "seconds": 3.0}
 PROFILES = {
-    "table": Profile(runs=5),
+    "table": Profile(seconds=5.0, runs=5),
     "quick": Profile(services=200, proxies=200, reconnecting=400, **_SMALL),  # type: ignore[arg-type]
     "tiny": Profile(
         ("cold_start", "changes", "reconnect", "proxies", "idle", "services"),
@@ -58,6 +58,6 @@ PROFILES = {
     "proxies": Profile(("proxies",), turns=5, seconds=3.0, runs=5),
     "services": Profile(("services",), services=100, classes=10, turns=5, runs=5),
     "idle": Profile(("idle",)),
-    "envoys": Profile(("envoys",), envoys=20),
-    "workers": Profile(("workers",), workers=2, runs=5),
+    "envoys": Profile(("envoys",), turns=3, envoys=20),
+    "workers": Profile(("workers",), seconds=5.0, workers=2, runs=5),
 }
