@@ -87,10 +87,9 @@ class ReceiptAnswer:
 
 
 @dataclass(slots=True, eq=False)
-class _Receipt:
-    previous: int
-    revision: int
-    commit_time: float
+class _Due:
+    """Who must take something, by stream, and how far they are."""
+
     waiting: dict[int, str]
     count: int
     acked: int = 0
@@ -98,24 +97,27 @@ class _Receipt:
     failed: dict[str, Refusal] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
     slowest: Slowest | None = None
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Receipt(_Due):
+    """A revision of the config."""
+
+    previous: int
+    revision: int
+    commit_time: float
     endpoints: int = 0
     """The number of the change of endpoints that the revision is; 0 for any other. Streams may take it while revisions
     before it wait."""
     opened: float = 0.0
 
 
-@dataclass(slots=True)
-class _Aside:
-    """A revision that is no config, so that no message has its number: who must take what it changed, as of a
-    generation of the engine."""
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Aside(_Due):
+    """A revision that is no config, so that no message has its number: it is taken with what the engine has as of a
+    generation."""
 
     generation: int
-    waiting: dict[int, str]
-    count: int
-    acked: int = 0
-    last_ack: float | None = None
-    failed: dict[str, Refusal] = field(default_factory=dict)
-    gone: list[str] = field(default_factory=list)
 
 
 class ReceiptLog:
@@ -172,7 +174,15 @@ class ReceiptLog:
         """The revisions after `previous` up to `revision` were applied, and these streams must take them; `endpoints`
         is their number if they are a change of endpoints alone. `now` is of the clock of `settled_everywhere`."""
         due = dict(streams)
-        receipt = _Receipt(previous, revision, commit_time, due, len(due), endpoints=endpoints, opened=now)
+        receipt = _Receipt(
+            due,
+            len(due),
+            previous=previous,
+            revision=revision,
+            commit_time=commit_time,
+            endpoints=endpoints,
+            opened=now,
+        )
         self._receipts.append(receipt)
         self._newest = revision
         self._waiting += len(streams)
@@ -185,7 +195,7 @@ class ReceiptLog:
 
     def opened_aside(self, revision: int, generation: int, streams: Mapping[int, str]) -> None:
         """A revision changed something beside the config (Secrets), and these streams must take it."""
-        aside = self._aside[revision] = _Aside(generation, dict(streams), len(streams))
+        aside = self._aside[revision] = _Aside(dict(streams), len(streams), generation=generation)
         for stream in streams:
             self._owing.setdefault(stream, deque()).append(aside)
         if len(self._aside) > self._kept:
@@ -278,9 +288,9 @@ class ReceiptLog:
             applied, committed = found.revision, found.commit_time
         known = ReceiptAnswer(Knowledge.KNOWN, revision, applied, committed, found.last_ack, **_counts(found))
         stages = {proxy: stage for stream, proxy in found.waiting.items() if (stage := stage_of(stream))}
-        return replace(known, stages=stages, slowest=getattr(found, "slowest", None))
+        return replace(known, stages=stages, slowest=found.slowest)
 
-    def _find(self, revision: int) -> "_Receipt | _Aside | None":
+    def _find(self, revision: int) -> _Due | None:
         """The receipt that covers a revision."""
         if (aside := self._aside.get(revision)) is not None:
             return aside
@@ -325,7 +335,7 @@ def _acknowledged(leaving: Iterable[tuple[_Receipt, str]], now: float, seconds: 
     return moved
 
 
-def _counts(receipt: _Receipt | _Aside) -> dict[str, Any]:
+def _counts(receipt: _Due) -> dict[str, Any]:
     return {
         "count": receipt.count,
         "acked": receipt.acked,

@@ -6,7 +6,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from types import MappingProxyType
 
@@ -105,12 +104,7 @@ def _joined(work: Compilation, parts: Parts | None, made: Patched) -> ResourceSe
     resources = {}
     for type_url, others in by_type.items():
         named = parts.named.get(type_url, NOTHING) if parts is not None else NOTHING
-        if not others:
-            resources[type_url] = named
-            continue
-        made_of = (named, *others.values())
-        build = partial(_Joined.alike, work, type_url, made_of, named, others)
-        resources[type_url] = work.newest(("joined", type_url), made_of, build).resources
+        resources[type_url] = _every(work, type_url, named, others) if others else named
     return ResourceSet(MappingProxyType(resources), tuple(sorted(problems.union(_problems(work)))), frozenset(secrets))
 
 
@@ -121,22 +115,17 @@ class _Joined:
     made_of: tuple[object, ...]
     resources: Resources
 
-    @staticmethod
-    def alike(
-        work: Compilation,
-        type_url: str,
-        made_of: tuple[object, ...],
-        named: Resources,
-        others: Resources,
-        _: Before,
-    ) -> "_Joined":
-        """One for all classes that have the same, sorted; of two of one name what is made of services counts."""
 
-        def build() -> _Joined:
-            every = {**others, **named}
-            return _Joined(made_of, MappingProxyType({name: every[name] for name in sorted(every)}))
+def _every(work: Compilation, type_url: str, named: Resources, others: Resources) -> Resources:
+    """Both, sorted: one mapping for all classes that have the same; of two of one name what is made of services
+    counts."""
+    made_of = (named, *others.values())
 
-        return work.alike(("joined", type_url), made_of, build)
+    def build(_: Before) -> _Joined:
+        every = {**others, **named}
+        return _Joined(made_of, MappingProxyType({name: every[name] for name in sorted(every)}))
+
+    return work.newest_alike(("joined", type_url), made_of, build).resources
 
 
 def _problems(work: Compilation) -> Iterator[Diagnostic]:

@@ -5,9 +5,15 @@ Large frozen inputs (a service, a rule, a tuple of endpoints) are compared by id
 change, so the same object means the same input, and an equal but new object costs one more build. A key holds its
 inputs alive, so an identity cannot be reused while the memo stands.
 
-What is small and looked for again and again is a memo, of which many are kept. What is as large as the mesh (an index
-of all hosts, all clusters of a class) is kept in its newest form alone, from which the next one is made; where several
-classes have the same, it is there once.
+Which way to keep something follows from its size and from whose it is (`pilot.core.compiler.context.Compilation`):
+
+- small, and looked for again and again, by whatever class: a `memo`, of which many are kept, within a budget;
+- as large as the mesh (an index of all hosts, all clusters), and the same for all classes of one key: `newest_of_all`,
+  its newest form alone, from which the next one is made;
+- as large, and a class's own: `newest`; where other classes may have it of the same, `newest_alike`, so that it is
+  there once; `alike` alone where somebody else keeps it;
+- needed until the class's next compile, whatever it is made of: `last` (`pilot.core.compiler.stages`);
+- asked for more than once in one compile: `once`.
 """
 
 from collections import OrderedDict

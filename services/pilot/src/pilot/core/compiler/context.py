@@ -141,6 +141,10 @@ class Compilation:
         """See CompileCache: what classes have alike."""
         return self.cache.alike(what, made_of, build)
 
+    def newest_alike(self, what: Hashable, made_of: tuple[object, ...], build: Callable[[Before], A]) -> A:
+        """What is this class's own, and one object with that of other classes that have it of the same."""
+        return self.newest(what, made_of, lambda before: self.alike(what, made_of, lambda: build(before)))
+
     @cached_property
     def rules(self) -> dict[ServiceKey, ServiceRule]:
         """The DestinationRules of services as this class sees them, filled as they are asked for. Another object when

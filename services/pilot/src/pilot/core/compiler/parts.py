@@ -160,9 +160,9 @@ def derived(
 
     def build(before: Before) -> Derived:
         old: Derived | None = before.value if before is not None and before.value.by is by else None
-        return work.alike(what, (plain, by), partial(_derived, plain, by, change, old))
+        return _derived(plain, by, change, old)
 
-    return work.newest(what, (plain, by), build)
+    return work.newest_alike(what, (plain, by), build)
 
 
 def _derived(
