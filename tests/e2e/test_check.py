@@ -83,7 +83,10 @@ def test_a_service_that_does_not_answer_is_named_and_the_others_are_told_of(mesh
     mesh.run_here("check", *PATIENT)
 
 
-def test_a_stack_that_does_not_run_is_an_error(mesh: Mesh) -> None:
+def test_a_stack_that_does_not_run_and_a_project_without_compose_are_errors(mesh: Mesh) -> None:
     done = mesh.run_here("check", "--stack", "63", check=False)
     assert done.exit_code == 1
     assert "stack 63 does not run" in done.stderr
+    done = mesh.run_here("check", "shop", check=False)
+    assert done.exit_code == 1
+    assert "needs --compose" in done.stderr

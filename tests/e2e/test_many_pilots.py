@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
@@ -42,6 +43,16 @@ def test_each_pilot_tells_of_the_proxies_of_all(mesh: Mesh, pilot: int) -> None:
         assert receipt.proxies == 3
         replies = mesh.get_many(ECHO, 5)
         assert {reply.body["version"] for reply in replies} == {wanted}
+
+
+def test_check_tells_of_every_worker_of_every_pilot(mesh: Mesh) -> None:
+    found = json.loads(mesh.run_here("check", "-o", "json", "--timeout", "30").stdout)
+    assert [one["pilot"] for one in found["pilots"]] == ["pilot-2/w0", "pilot-2/w1", "pilot/w0", "pilot/w1"]
+    assert sum(one["proxies"]["synced"] for one in found["pilots"]) == found["proxies"]["connected"] == 3
+    assert {(one["config"]["source"], one["config"]["revision"]) for one in found["pilots"]} == {
+        ("bus", found["pilots"][0]["config"]["revision"])
+    }
+    assert {one["name"] for one in found["services"]} >= {"pilot", "pilot-2"}
 
 
 def told(mesh: Mesh) -> str:

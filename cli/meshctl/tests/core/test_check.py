@@ -190,6 +190,8 @@ SICK: list[tuple[str, Level, str, str, Callable[[], Observed]]] = [
      lambda: merged("injection", problems=["template x"])),
     ("PilotSilent", Level.ERROR, "pilot-2", "did not answer in time",
      lambda: with_pilot(process("pilot"), missing=("pilot-2",))),
+    ("WorkerNotReady", Level.ERROR, "pilot/w1", "waits for feed: waiting",
+     lambda: with_pilot(process("pilot/w1") | {"waits_for": {"feed": "waiting"}})),
     ("NoConfig", Level.ERROR, "pilot", "has no config",
      lambda: with_pilot(process("pilot", source="none", connected=False, in_sync=False, revision=0, as_of=None))),
     ("ConfigFromDisk", Level.ERROR, "pilot", "revision 7, 2h0m old), for it has seen nothing of NATS",

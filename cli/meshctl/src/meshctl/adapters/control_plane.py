@@ -1,6 +1,6 @@
 """Asks every service of a running control plane how it is, all at once: a silent one must not hold up the others."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,8 +21,9 @@ from meshctl.core.check import Answer, Observed, Service
 from meshctl.core.check.observed import PILOT
 from meshctl.core.topology import ADMIN_PORT, NATS_MONITOR_PORT, Stack, pilot_name
 
-TIMEOUT = 5.0
-"""Seconds that an answer may take: Pilot waits 2 for its other instances and workers."""
+TIMEOUT, LONGEST = 5.0, 20.0
+"""Seconds that an answer may take, Pilot waits 2 for its other instances and workers; and one that is as long as the
+mesh is large."""
 PAGE = 1000
 NATS = "nats"
 UNSUPERVISED = "unsupervised"
@@ -53,16 +54,22 @@ class ControlPlane:
         """One look."""
         with ThreadPoolExecutor(max_workers=16) as pool:
             supervisor = pool.submit(self._status)
-            told = {name: pool.submit(self._service, name, url) for name, url in self.services.items()}
-            asked = {name: pool.submit(self._ask, kind, path) for name, (kind, path) in _QUESTIONS.items()}
-            pages = pool.submit(self._ask_with, "citadel", _certificates)
-            services = [one.result() for one in told.values()]
+            told = [pool.submit(self._service, name, url) for name, url in self.services.items()]
             if self.monitor:
-                services.insert(0, self._nats())
+                told.insert(0, pool.submit(self._nats))
+            services = [one.result() for one in told]
+            # Who is silent is asked nothing more: it would take as long again.
+            ask = partial(self._ask, [one for one in services if one.readiness.known])
+            asked = {
+                name: pool.submit(ask, kind, lambda api, path=path: api.get(path, timeout=LONGEST))
+                for name, (kind, path) in _QUESTIONS.items()
+            }
+            pages = pool.submit(ask, "citadel", _certificates)
             answers = {name: one.result() for name, one in asked.items()}
             certificates, status = pages.result(), supervisor.result()
-        authority = answers["authority"].document or {}
-        rotation = self._ask("citadel", "/api/v1/ca/rotation") if authority.get("kind") == "self-signed" else Answer()
+        rotation = Answer(fault="the authority is plugged in")
+        if (answers["authority"].document or {}).get("kind") == "self-signed":
+            rotation = ask("citadel", lambda api: api.get("/api/v1/ca/rotation", timeout=TIMEOUT))
         return Observed(
             client=package_version("meshctl"),
             at=datetime.now(UTC),
@@ -97,19 +104,15 @@ class ControlPlane:
             version = _answer(lambda: api.get("/varz", timeout=TIMEOUT)) if found.known else Answer()
         return Service(NATS, self.monitor, found, version, ours=False)
 
-    def _ask(self, kind: str, path: str) -> Answer:
-        return self._ask_with(kind, lambda api: api.get(path, timeout=TIMEOUT))
-
-    def _ask_with(self, kind: str, question: Callable[[AdminApi], Any]) -> Answer:
-        """The first instance that answers."""
-        answer = Answer(fault="nothing of it runs")
-        for name, url in self.services.items():
-            if name.split("-", maxsplit=1)[0] != kind or not url:
-                continue
-            with self._api(name, url) as api:
-                answer = _answer(partial(question, api))
-            if answer.known:
-                break
+    def _ask(self, services: Sequence[Service], kind: str, question: Callable[[AdminApi], Any]) -> Answer:
+        """What the first instance of a service says that answers."""
+        answer = Answer()
+        for service in services:
+            if service.kind == kind:
+                with self._api(service.name, service.admin) as api:
+                    answer = _answer(partial(question, api))
+                if answer.known:
+                    break
         return answer
 
     def _api(self, name: str, url: str) -> AdminApi:
@@ -153,7 +156,7 @@ def _certificates(api: AdminApi) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     asked: dict[str, Any] = {"limit": PAGE}
     while True:
-        page = api.get("/api/v1/certificates", timeout=TIMEOUT, **asked)
+        page = api.get("/api/v1/certificates", timeout=LONGEST, **asked)
         found += page["items"]
         if not page.get("continue"):
             return found

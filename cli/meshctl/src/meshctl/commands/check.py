@@ -4,6 +4,7 @@ import time
 from typing import Annotated
 
 import typer
+from meshcore.errors import ErrorCode, MeshError
 
 from meshctl.adapters.control_plane import ControlPlane, composed_control_plane, embedded_control_plane
 from meshctl.commands.options import (
@@ -33,6 +34,8 @@ def check(
 ) -> None:
     """Check the control plane: services, versions, what Pilot has in force and why, proxies, certificates. Exit code 1
     when something is wrong."""
+    if project is not None and not compose:
+        raise MeshError(ErrorCode.INVALID, f"{project} is no option: a project of docker compose needs --compose")
     plane = composed_control_plane(project) if compose else embedded_control_plane(stack)
     observed, found = settled(plane, timeout)
     if output is Output.TABLE:

@@ -62,7 +62,7 @@ class InForce:
     def _config(self) -> dict[str, Any]:
         engine, feed = self._hub.engine, None if self._feed is None else self._feed.status()
         revision, as_of = engine.snapshot.revision, None
-        if feed is None or not feed.store:
+        if feed is None or not self._hub.has_state.is_set():
             source = "none"
         elif feed.from_disk:
             source, as_of = "disk", self._written()

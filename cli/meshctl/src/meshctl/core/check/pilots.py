@@ -33,6 +33,7 @@ def pilot_findings(observed: Observed) -> Iterator[Finding]:
             passing=True,
         )
     for row in observed.processes:
+        yield from _worker(row)
         yield from _config(row, observed)
         yield from _waiting(row)
     yield from _unlike(observed)
@@ -53,6 +54,20 @@ def lasting(seconds: float) -> str:
     if hours:
         return f"{hours}h{minutes}m"
     return f"{minutes}m{whole % 60}s" if minutes else f"{whole}s"
+
+
+def _worker(row: Document) -> Iterator[Finding]:
+    """The admin port of a Pilot says of its workers only that one is not ready."""
+    waits = [f"{name}{': ' * bool(detail)}{detail}" for name, detail in sorted(row["waits_for"].items())]
+    if waits and "/" in row["pilot"]:
+        yield Finding(
+            Level.ERROR,
+            "WorkerNotReady",
+            row["pilot"],
+            f"this worker is not ready, and waits for {'; '.join(waits)}",
+            "each condition holds; the log of its Pilot says what fails",
+            passing=True,
+        )
 
 
 def _config(row: Document, observed: Observed) -> Iterator[Finding]:
