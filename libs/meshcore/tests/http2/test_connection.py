@@ -202,6 +202,37 @@ def test_content_waits_for_the_clients_windows_and_trailers_wait_for_content():
     assert not connection.waits
 
 
+class Unseen(dict):
+    """Streams that wait, of which one may be looked for and not all be looked at."""
+
+    def items(self):
+        raise AssertionError("all streams that wait were looked at")
+
+
+def test_attack_12_a_window_that_grows_bit_by_bit_costs_one_look_however_many_streams_wait():
+    connection = greeted(INITIAL_WINDOW_SIZE=0)
+    for stream in range(1, 41, 2):
+        connection.receive(opens(stream, ended=True))
+        assert not connection.content(stream, bytes(2000))
+    connection.take_output()
+    connection.out._waiting = Unseen(connection.out._waiting)
+    assert connection.receive(frames.window_update(3, 1024)) == []
+    assert connection.receive(frames.window_update(3, 1024)) == [Flushed(3)]
+    assert connection.receive(frames.window_update(0, 1024)) == [], "there was room for all before"
+    sent = parsed(b"".join(map(bytes, connection.take_output())))
+    assert [stream for kind, _, stream, _ in sent if kind == frames.DATA] == [3, 3]
+
+
+def test_who_waits_for_the_connection_s_window_is_sent_to_as_soon_as_there_is_one():
+    connection = greeted(INITIAL_WINDOW_SIZE=1 << 20)
+    connection.receive(opens(1, ended=True) + opens(3, ended=True))
+    assert not connection.content(1, bytes(frames.FIRST_WINDOW + 10))
+    assert not connection.content(3, bytes(20))
+    written(connection)
+    assert connection.receive(frames.window_update(0, 15)) == []
+    assert connection.receive(frames.window_update(0, 15)) == [Flushed(1), Flushed(3)]
+
+
 def test_a_window_may_become_negative():
     """§6.9.2."""
     connection = greeted()

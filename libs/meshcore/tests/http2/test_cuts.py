@@ -79,7 +79,7 @@ def test_whatever_room_there_is_what_arrives_is_what_was_given(widened, window, 
     for number, size in widened:
         one.widen(number, size)
         room[number] += size
-        list(one.flush())
+        list(one.flush_widened(number, size))
         written += taken(one)
     found = all_content(b"".join(bytes(piece) for piece in written))
     whole = b"".join(b"\0head" + message for message in messages)

@@ -320,7 +320,7 @@ class Connection:
         if size < SMALL_WINDOW:
             self._spend(1)
         if self.out.waits:
-            events.extend(map(Flushed, self.out.flush()))
+            events.extend(map(Flushed, self.out.flush_widened(number, size)))
 
     def _ping(self, flags: int, stream: int, payload: bytes, _: list[Event]) -> None:
         if stream or len(payload) != 8:

@@ -170,15 +170,28 @@ class Outgoing:
         for number, stream in tuple(self._waiting.items()):
             if self._sendable <= 0 or self.size >= ROOM:
                 return
-            if stream.sendable <= 0:
-                continue
-            del self._waiting[number]
-            if not self._push(number, stream):
-                self._waiting[number] = stream
-            elif stream.trailers is not None:
-                self.headers(number, stream.trailers, ended=True)
-            else:
-                yield number
+            yield from self._flush_one(number, stream)
+
+    def flush_widened(self, number: int, size: int) -> Iterator[int]:
+        """As `flush`, after a window grew by so much: where only one stream has found room, no other is looked at, and
+        none where there was room for all. What waits for room in the output is seen to when that is taken."""
+        if number:
+            stream = self._waiting.get(number)
+            if stream is not None and self._sendable > 0 and self.size < ROOM:
+                yield from self._flush_one(number, stream)
+        elif self._sendable <= size:
+            yield from self.flush()
+
+    def _flush_one(self, number: int, stream: Stream) -> Iterator[int]:
+        if stream.sendable <= 0:
+            return
+        del self._waiting[number]
+        if not self._push(number, stream):
+            self._waiting[number] = stream
+        elif stream.trailers is not None:
+            self.headers(number, stream.trailers, ended=True)
+        else:
+            yield number
 
     def widen(self, number: int, size: int) -> bool:
         """A window of the client grows, of a stream or (0) the connection's; False when it would be impossible."""
