@@ -74,6 +74,8 @@ def well() -> Observed:
     names = ("galley", "pilot", "injector")
     ledger = [{"serial": name, "identity": f"{IDENTITY}/{name}", "issued_at": at(days=10), **LEAF} for name in names]
     ledger.append({"serial": "c", "identity": f"{IDENTITY}/citadel", "issued_at": at(days=10), **LEAF})
+    ledger.append({"serial": "short", "identity": WORKLOAD.partition(" ")[0], "issued_at": at(hours=21),
+                   **life(timedelta(hours=21, minutes=2), timedelta(hours=3))})  # fmt: skip
     holders = [holder(f"{IDENTITY}/{name} host", name) for name in names] + [holder(WORKLOAD, "unknown")]
     return Observed(
         client="0.1.0",
@@ -144,7 +146,9 @@ def ending(part: str, left: timedelta) -> Observed:
 def service_leaf_ends() -> Observed:
     observed = well()
     rows = [
-        one | life(timedelta(days=25), timedelta(days=5)) if one["serial"] == "galley" else one
+        one | {"issued_at": at(days=25)} | life(timedelta(days=25), timedelta(days=5))
+        if one["serial"] == "galley"
+        else one
         for one in observed.certificates.document
     ]
     held = [
@@ -220,7 +224,9 @@ SICK: list[tuple[str, Level, str, str, Callable[[], Observed]]] = [
     ("AuthorityRefused", Level.ERROR, "citadel", "another key", lambda: merged("authority", refusal="another key")),
     ("CertificateEnds", Level.WARNING, "service ns/istio-system/sa/galley host", "ends in 5d0h", service_leaf_ends),
     ("CertificateEnds", Level.WARNING, "workloads", "ns/default/sa/front sidecar~127.1.0.1~front.default (3h0m)",
-     lambda: with_holder(not_after=(NOW + timedelta(hours=3)).isoformat())),
+     lambda: with_holder(serial="short", not_after=(NOW + timedelta(hours=3)).isoformat())),
+    ("CertificateEnds", Level.WARNING, "workloads", "front.default (expired)",
+     lambda: with_holder(not_after=(NOW - timedelta(seconds=1)).isoformat())),
     ("BundleNotCurrent", Level.WARNING, "trust bundle", "1 have not taken", lambda: with_holder(current=False)),
     ("BundleNotFollowed", Level.WARNING, "galley, injector, pilot", "does not follow the trust bundle",
      lambda: merged("holders", items=[])),
@@ -266,6 +272,16 @@ def test_errors_come_before_warnings_and_many_names_are_cut_short() -> None:
     found = findings(observed)
     assert [one.level for one in found] == [Level.ERROR, Level.WARNING, Level.WARNING]
     assert found[-1].message.endswith("p4.default (LDS) and 4 more")
+
+
+@pytest.mark.parametrize(("left", "soon"), [(16, False), (14, True)])
+def test_a_leaf_is_judged_from_when_it_was_issued(left: int, soon: bool) -> None:
+    """A minute of life: what it is dated back by is twice that."""
+    dates = life(timedelta(seconds=180 - left), timedelta(seconds=left)) | {"issued_at": at(seconds=60 - left)}
+    observed = with_holder(serial="minute", not_after=dates["not_after"])
+    ledger = [*observed.certificates.document, {"serial": "minute", "identity": "", **dates}]
+    found = findings(replace(observed, certificates=Answer(ledger)))
+    assert [one.code for one in found] == ["CertificateEnds"] * soon
 
 
 def test_a_replica_that_has_gone_and_stock_proxies_are_no_findings() -> None:
