@@ -169,10 +169,11 @@ class ClassConfigs:
 
     def _make(self, known: _Config | None, one: ProxyClass, snapshot: MeshSnapshot) -> ResourceSet:
         """By other endpoints in what was made before, if nothing else changed; else compiled."""
-        fits = known is not None and one not in self.broken
-        if known and fits and (made := self._refresh(known.snapshot, known.made, snapshot, one)) is not None:
-            self.refreshes += 1
-            return made
+        if known is not None and one not in self.broken:
+            made = self._refresh(known.snapshot, known.made, snapshot, one)
+            if made is not None:
+                self.refreshes += 1
+                return made
         self.compiles += 1
         return self._compile(snapshot, one).sharing(known.made if known else None, self._steps)
 

@@ -12,13 +12,9 @@ whose compile gives what it had keeps the very same mappings, which a session ta
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
-from types import MappingProxyType
 
 from meshcore.distribution.events import Change, ChangeSet, FullState
-from meshcore.xds.channel import Channel
 from meshcore.xds.frames import Frames
-from meshcore.xds.nack import refused_names
 from meshcore.xds.resource import ResourceSet
 from meshcore.xds.secret_book import SecretBook, SecretName, SecretState
 from meshcore.xds.session import AdsSession, Front
@@ -32,7 +28,6 @@ from pilot.core.compiling import Affects, Compile, Forget, Refresh, never, nothi
 from pilot.core.debounce import Debounce
 from pilot.core.impact import keys_affect, registry_affects
 from pilot.core.isolation import HeldBack, Isolation
-from pilot.core.isolation.members import WITNESSES, is_contested
 from pilot.core.issuer_keys import IssuerKeys
 from pilot.core.key_demand import KeyDemand
 from pilot.core.lanes import EndpointChanges, Lane, Step
@@ -47,6 +42,7 @@ from pilot.core.secret_sets import SecretSets, beside
 from pilot.core.selection import concerned
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.stream import Stream
+from pilot.core.verdicts import Verdicts
 
 
 @dataclass
@@ -85,6 +81,7 @@ class Engine:
         self.configs = ClassConfigs(
             self.compile, self.refresh, self.forget, self.isolation, self.frames, self.endpoint_changes
         )
+        self._verdicts = Verdicts(self.isolation, self.configs, self._members)
 
     def take_state(self, state: FullState, now: float) -> None:
         """A whole state: everybody may be affected, and earlier revisions cannot be accounted for."""
@@ -254,38 +251,15 @@ class Engine:
 
     def take_refusal(self, stream: Stream, type_url: str, names: Iterable[str], words: str, now: float) -> list[int]:
         """A client refuses resources of a message; the streams that have a pending push because of it and had none."""
-        one = stream.proxy_class
-        made = self.configs.last_made(one) if one is not None else None
-        if one is None or made is None:
-            return []
-        channels = self._channels(one, type_url, stream)
-        held = channels[0].held
-        named = (held[name] for name in sorted(refused_names(words, names)) if name in held)
-        refused = [
-            resource
-            for resource in named
-            if resource.exists
-            and not stream.has_unknown(type_url, resource.name)
-            and not is_contested(resource, channels[1:])
-        ]
-        changed = self.isolation.refused(one, words, refused, made, channels)
-        return self._push_again(one, now) if changed else []
+        return self._push_again(stream, now) if self._verdicts.refused(stream, type_url, names, words) else []
 
     def take_acknowledgement(self, stream: Stream, type_url: str, now: float) -> list[int]:
         """A client has taken a message of this type; as `take_refusal`."""
-        one = stream.proxy_class
-        watched = self.isolation.watched(one, type_url) if one is not None else ()
-        if one is None or not watched:
-            return []
-        held, refused = stream.session.channels[type_url].held, stream.session.channels[type_url].rejected_names
-        taken = [held[name] for name in watched if name in held and name not in refused and held[name].body]
-        return self._push_again(one, now) if self.isolation.taken(one, taken) else []
+        return self._push_again(stream, now) if self._verdicts.taken(stream, type_url) else []
 
     def held_back(self, stream: Stream) -> tuple[HeldBack, ...]:
         """What a stream has in another form than was compiled."""
-        one = stream.proxy_class
-        found = self.isolation.held_back(one) if one is not None else ()
-        return tuple(held for held in found if not stream.has_unknown(held.type_url, held.resource))
+        return self._verdicts.held_back(stream)
 
     def target(self, stream: Stream) -> ResourceSet:
         """What a stream is to be given now; whoever only wants to look asks `compiled`."""
@@ -304,31 +278,14 @@ class Engine:
         return beside(made, self.configs.made(stream.secret_class, self.snapshot))
 
     def _completed(self, stream: Stream, made: ResourceSet) -> ResourceSet:
-        made = self._as_it_was(stream, made)
+        made = self._verdicts.as_it_was(stream, made)
         return self._sets.completed(made, stream, self.snapshot.configs.get("ConfigMap", {}))
 
-    def _as_it_was(self, stream: Stream, made: ResourceSet) -> ResourceSet:
-        """What a client has had since before this process is not replaced by the stand-in of a part: it has better."""
-        one = stream.proxy_class
-        places = self.isolation.guessed(one) if one is not None else ()
-        for type_url, name in places:
-            last = self.configs.last_made(one) if one is not None else None
-            if last is not None and stream.has_unknown(type_url, name):
-                named = {**made.of_type(type_url), name: last.of_type(type_url)[name]}
-                resources = {**made.resources, type_url: MappingProxyType(named)}
-                made = ResourceSet(MappingProxyType(resources), made.diagnostics, made.secrets)
-        return made
-
-    def _channels(self, one: ProxyClass, type_url: str, first: Stream) -> list[Channel]:
-        """That of a stream, and of some others of its class that ask for the type."""
-        others = (other for other in self._members.of(one).values() if other is not first)
-        found = (other.session.channels.get(type_url) for other in (first, *islice(others, WITNESSES)))
-        return [channel for channel in found if channel is not None]
-
-    def _push_again(self, one: ProxyClass, now: float) -> list[int]:
-        """The class is to have something else although no config has changed."""
+    def _push_again(self, stream: Stream, now: float) -> list[int]:
+        """Its class is to have something else although no config has changed."""
         push = Push(self.snapshot.revision, now, frozenset({"refusal"}))
-        return [number for number in self._members.of(one) if self.config_lane.queue.add(number, push)]
+        members = self._members.of(stream.proxy_class)
+        return [number for number in members if self.config_lane.queue.add(number, push)]
 
     def find(self, proxy_id: str) -> Stream | None:
         """The newest compiled-for stream of a proxy; else of a workload of that name, `<workload>.<namespace>`."""
@@ -359,8 +316,8 @@ class Engine:
         return Step(before, frozenset(moved), endpoints)
 
     def _affected(self, concerns: Callable[[ProxyClass], bool], step: Step) -> list[Stream]:
-        """The streams that the newest snapshot may alter something for. The others are as far as they were: what they
-        have is what it would give them."""
+        """The streams that the newest snapshot may alter something for. Of the others it is noted that they are as far
+        as they were: what they have is what it would give them."""
         affected: list[Stream] = []
         spared = []
         for one, streams in self._members.compiled_for():
