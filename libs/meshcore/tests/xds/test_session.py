@@ -427,6 +427,18 @@ def test_state_of_the_world_leaves_routes_that_are_no_more_to_those_who_use_them
     assert found == [b"a", b"\n\x01t"], "who asks for routes that never were is told so"
 
 
+def test_state_of_the_world_keeps_clusters_of_routes_that_went_and_came_while_others_were_on_their_way():
+    """That there were none in between was never told: the client still has those of before."""
+    stream = Stream(target("ab", route="to b"), sotw)
+    stream.change(target("ac", route="to a"))
+    listener = {LISTENER_TYPE: target().of_type(LISTENER_TYPE)}
+    stream.change(ResourceSet({**target("ac").resources, **listener, ROUTE_TYPE: {}}), 3)
+    stream.change(target("ad", route="to d"), 4)
+    kinds, effects = stream.ack(CLUSTER_TYPE)
+    assert kinds == [CLUSTER_TYPE]
+    assert "b" in effects[1].names
+
+
 def test_state_of_the_world_gives_an_unknown_endpoint_an_empty_body():
     stream = Stream(target("a"), sotw)
     kinds, effects = stream.ask(ENDPOINT_TYPE, nonce=stream.nonces[ENDPOINT_TYPE], subscribe=("a", "x"))

@@ -293,9 +293,11 @@ class AdsSession:
                 continue
             keep = self._removals.kept if self._removals.pending and type_url in _CAUSES else _NO_NAMES
             move = self._move(channel, target, keep)
-            if move.empty and not channel.answer:
+            waits = type_url in _USERS and (self._warming_until is not None or any(map(self._unsent, flying)))
+            # What ends without a message, as routes do in state of the world, ends with the listeners that used it.
+            if move.empty and not channel.answer and not (waits and move.after is not channel.held):
                 self._settle(channel, move.after, target)
-            elif type_url in _USERS and (self._warming_until is not None or any(map(self._unsent, flying))):
+            elif waits:
                 continue
             else:
                 # With a removal held back, the same target will have to be looked at again.
