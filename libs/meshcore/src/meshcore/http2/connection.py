@@ -18,14 +18,20 @@ from meshcore.http2.hpack import Decoder, HeadersTooLarge
 from meshcore.http2.outgoing import Outgoing, Piece
 
 LARGEST_BLOCK = 64 * 1024
+"""Bytes of a header block as it comes."""
 LARGEST_HEADERS = 64 * 1024
+"""Bytes of the same as it is meant: names and values, with 32 bytes for each pair (RFC 9113 §6.5.2)."""
 MOST_PIECES = 32
-"""Bytes of a header block as it comes and as it is meant, and the frames that it may come in."""
+"""Frames that a header block may come in."""
 FULL_BUDGET = 1000
+"""What a connection begins with, and has at most; a frame that leads to nothing costs 1."""
 PER_ANSWER = 20
+"""What the last headers of an answer bring."""
 PER_SECOND = 100
 RESET_COST = 5
+"""What a stream costs that is reset, by whichever side."""
 SMALL_WINDOW = 1024
+"""Bytes below which a window that grows leads to nothing."""
 
 
 class _Broken(Exception):

@@ -1,8 +1,8 @@
 """The sending side of a connection: what a client's windows, or the output, have no room for waits. Pure.
 
 Content is never copied while it waits: a stream keeps views of the bytes that it was given, or frames that all streams
-share (`cuts.py`), and the output of a
-connection holds little, so that one large message for a thousand slow clients lies in memory once.
+share (`cuts.py`), and the output of a connection holds little, so that one large message for a thousand slow clients
+lies in memory once.
 """
 
 from collections import deque

@@ -313,15 +313,15 @@ class Hub:
 
     def _release(self) -> None:
         now = time.monotonic()
-        for line, (lane, release) in enumerate(self._lanes):
+        for number, (lane, release) in enumerate(self._lanes):
             due, since = lane.debounce.due, lane.debounce.waiting_since
             if due is not None and due <= now:
                 telemetry.DEBOUNCE_TIME.observe(now - (now if since is None else since))
-                self._line_up(line, release())
+                self._line_up(number, release())
 
-    def _line_up(self, line: int, numbers: Iterable[int]) -> None:
+    def _line_up(self, lane: int, numbers: Iterable[int]) -> None:
         streams = self.engine.streams
-        self._turns.line_up(line, ((number, streams[number].of_class) for number in numbers))
+        self._turns.line_up(lane, ((number, streams[number].of_class) for number in numbers))
 
     def _wake(self, number: int) -> None:
         if (wake := self._wakes.get(number)) is not None:
