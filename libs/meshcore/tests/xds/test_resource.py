@@ -38,6 +38,13 @@ def test_an_empty_resource_has_its_name_and_nothing_else():
     assert empty_resource(CLUSTER_TYPE, "a") is None
 
 
+def test_where_something_shorter_tells_the_content_the_version_is_its_hash():
+    one, other = (PackedResource.pack(ROUTE_TYPE, "a", body, told=b"short") for body in (b"1", b"2"))
+    assert one == other
+    assert one.version == PackedResource.pack(ROUTE_TYPE, "a", b"short").version
+    assert one != PackedResource.pack(ROUTE_TYPE, "a", b"1", told=b"")
+
+
 def test_fields_more_make_another_version_whatever_the_revision_is():
     fields = cluster_pb2.Cluster(alt_stat_name="b").SerializeToString()
     one, later = (

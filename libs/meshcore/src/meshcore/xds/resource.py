@@ -33,14 +33,23 @@ class PackedResource:
     """The config objects that made it, those first that are written into its metadata."""
 
     @classmethod
-    def pack(cls, type_url: str, name: str, message: Any, origins: Origins = (), beside: Origins = ()) -> Self:
+    def pack(
+        cls,
+        type_url: str,
+        name: str,
+        message: Any,
+        origins: Origins = (),
+        beside: Origins = (),
+        told: bytes | None = None,
+    ) -> Self:
         """Serialise `message` (a protobuf message, or bytes already in canonical form) and name its version.
 
         `origins` are written into the metadata of types that have it; `beside` only stand beside the bytes: objects
-        that may come and go without a change of the resource.
+        that may come and go without a change of the resource. `told`: what tells this content from any other, as hashes
+        of its parts, which is shorter.
         """
         body: bytes = message if isinstance(message, bytes) else message.SerializeToString(deterministic=True)
-        digest = hashlib.blake2b(body, digest_size=8)
+        digest = hashlib.blake2b(body if told is None else told, digest_size=8)
         if origins and (number := METADATA_FIELDS.get(type_url)) is not None:
             digest.update("".join(str(origin.unversioned) for origin in origins).encode())
             body += metadata_field(number, origins)

@@ -244,9 +244,10 @@ def packed(
     diagnostics: tuple[Diagnostic, ...] = (),
     origins: Origins = (),
     beside: Origins = (),
+    told: bytes | None = None,
 ) -> Compiled:
     """Pack one message with the config objects that made it; see `PackedResource.pack`."""
-    return Compiled(PackedResource.pack(type_url, name, message, distinct(origins), beside), diagnostics)
+    return Compiled(PackedResource.pack(type_url, name, message, distinct(origins), beside, told), diagnostics)
 
 
 class _Remembered:

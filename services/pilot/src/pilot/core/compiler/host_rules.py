@@ -35,6 +35,8 @@ class HostRules(NamedTuple):
     wildcard: dict[str, Candidates]
     contested: frozenset[str] = frozenset()
     """Hosts that several VirtualServices are for."""
+    has_company: bool = False
+    """Whether a VirtualService is for several hosts."""
 
     def of(self, host: str) -> Candidates:
         """Those of the most specific host that covers this one."""
@@ -104,7 +106,8 @@ def _index(configs: Routes, domain: str) -> HostRules:
             known = index.get(host)
             index[host] = mine if known is None else Candidates(known.http + mine.http, known.of_bytes + mine.of_bytes)
     found = (*exact.items(), *wildcard.items())
-    return HostRules(exact, wildcard, frozenset(host for host, one in found if max(map(len, one)) > 1))
+    contested = frozenset(host for host, one in found if max(map(len, one)) > 1)
+    return HostRules(exact, wildcard, contested, any(len(config.object.spec.hosts) > 1 for config in configs))
 
 
 def _put_ahead(base: HostRules, ahead: Routes, domain: str, namespace: str) -> HostRules:
@@ -118,7 +121,8 @@ def _put_ahead(base: HostRules, ahead: Routes, domain: str, namespace: str) -> H
     exact = {**base.exact, **{host: joined[host] for host in own.exact}}
     wildcard = {**base.wildcard, **{host: joined[host] for host in own.wildcard}} if own.wildcard else base.wildcard
     contested = frozenset(host for host, one in joined.items() if max(map(len, one)) > 1)
-    return HostRules(exact, wildcard, (base.contested - joined.keys()) | contested)
+    has_company = base.has_company or own.has_company
+    return HostRules(exact, wildcard, (base.contested - joined.keys()) | contested, has_company)
 
 
 def _of_others(configs: Routes, namespace: str) -> Iterator[Config[VirtualService]]:

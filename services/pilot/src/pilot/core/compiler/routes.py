@@ -8,19 +8,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from itertools import chain
-from typing import cast
+from typing import NamedTuple, cast
 
 from envoy.config.route.v3 import route_pb2
 from meshcore.hosts import host_matches, is_wildcard
 from meshcore.protocol import Protocol
 from meshcore.xds import wire
 from meshcore.xds.names import BLACK_HOLE_CLUSTER, HTTP_PROXY_ROUTE, PASSTHROUGH_CLUSTER, service_route_name
+from meshcore.xds.origin import Origins
 from meshcore.xds.types import ROUTE_TYPE
 
 from pilot.core.compiler.cache import Before, Newest
 from pilot.core.compiler.context import Compilation, Compiled, packed
 from pilot.core.compiler.messages import boolean, uint32
-from pilot.core.compiler.virtual_hosts import HostPart, catch_all, service_host, unknown_hosts
+from pilot.core.compiler.virtual_hosts import HostPart, catch_all, digest_of, service_host, unknown_hosts
 from pilot.core.proxy import Interception
 from pilot.core.registry import Port, Resolution, Service
 from pilot.core.visibility.scoping import Scope, route_hosts
@@ -54,6 +55,10 @@ class _Kept:
     """Hosts that no service has, and what becomes of the rest."""
     contested: bool
     """Whether some virtual host does not have all that it asks for."""
+    order: tuple[int, ...]
+    """Where virtual hosts are, sorted by their names; nothing where they are contested."""
+    users: Mapping[str, tuple[int, ...]]
+    """By host: where virtual hosts of services are that are what they are by it, besides its own."""
     compiled: Compiled
 
     @cached_property
@@ -61,18 +66,9 @@ class _Kept:
         """Who has all of it has this route configuration."""
         return self.places, *self.of_services, *self.others
 
-    @cached_property
-    def _users(self) -> Mapping[str, tuple[int, ...]]:
-        """By host: where virtual hosts of services are that are what they are by it, besides its own."""
-        found: dict[str, list[int]] = {}
-        for at, part in enumerate(self.of_services):
-            for host in part.uses:
-                found.setdefault(host, []).append(at)
-        return {host: tuple(places) for host, places in found.items()}
-
     def concerned_at(self, hosts: Iterable[str]) -> frozenset[int]:
         """Where virtual hosts of services are that may be others when these hosts are."""
-        places, users = self.places.at, self._users
+        places, users = self.places.at, self.users
         return frozenset(at for host in hosts for at in (*places.get(host, ()), *users.get(host, ())))
 
 
@@ -94,8 +90,7 @@ def route_resources(work: Compilation, names: Iterable[str]) -> Iterator[Compile
 def service_routes(work: Compilation, service: Service, port: Port) -> Compiled:
     """The route configuration of one sniffed port on the service's own address."""
     part = service_host(work, service, port, proxy=False, only=True)
-    name = service_route_name(service.host, port.number)
-    return _joined(work, name, (part,), ignore_port=True, contested=False)
+    return _joined(work, service_route_name(service.host, port.number), Places(((service, port),)), (part,)).compiled
 
 
 def _all(work: Compilation, names: Iterable[str], before: Before) -> dict[str, _Kept | None]:
@@ -150,12 +145,7 @@ def _made(work: Compilation, name: str, known: _Kept | None, concerned: frozense
     others = (*unknown_hosts(work, number, parts, proxy=is_proxy), catch_all(_unknown(work)))
     if known is not None and parts is known.of_services and others == known.others:
         return known
-
-    def build_all() -> _Kept:
-        contested = _is_contested(parts, others, known)
-        made = _joined(work, name, (*parts, *others), ignore_port=not is_proxy, contested=contested)
-        return _Kept(places, parts, others, contested, made)
-
+    build_all = partial(_joined, work, name, places, parts, others, ignore_port=not is_proxy, known=known)
     return work.alike(("routes", name, work.mesh_origins), (places, *parts, *others), build_all)
 
 
@@ -204,8 +194,7 @@ def _of_one_service(
     if known is not None and same and concerned is not None and not known.concerned_at(concerned):
         return known
     part = service_host(work, service, port, proxy=False, only=True)
-    made = _joined(work, name, (part,), ignore_port=True, contested=False)
-    return _Kept(Places(((service, port),)), (part,), (), False, made)
+    return _joined(work, name, Places(((service, port),)), (part,))
 
 
 def _all_places(work: Compilation) -> Places:
@@ -257,27 +246,102 @@ def _unknown(work: Compilation) -> str:
     return BLACK_HOLE_CLUSTER if uncaptured and unknown == PASSTHROUGH_CLUSTER else unknown
 
 
-def _is_contested(parts: tuple[HostPart, ...], others: tuple[HostPart, ...], known: _Kept | None) -> bool:
-    """Whether some name or domain is asked for twice."""
-    if known is not None and len(parts) == len(known.of_services) and others == known.others:
-        pairs = zip(parts, known.of_services, strict=True)
-        if all(new is old or (new.name, new.domains) == (old.name, old.domains) for new, old in pairs):
-            return known.contested
+def _joined(
+    work: Compilation,
+    name: str,
+    places: Places,
+    parts: tuple[HostPart, ...],
+    others: tuple[HostPart, ...] = (),
+    *,
+    ignore_port: bool = True,
+    known: _Kept | None = None,
+) -> _Kept:
+    """Joined from the bytes of its virtual hosts; what is as it was in `known` is taken over."""
     every = (*parts, *others)
+    step = _step(places, parts, others, known)
+    contested = _is_contested(every) if step is None else step.before.contested
+    order: tuple[int, ...] = ()
+    if contested:
+        settled = _settled(every)
+        had = tuple(part for part, _ in settled.values())
+        pieces = [settled[key][1] for key in sorted(settled)]
+        digests = list(map(digest_of, pieces))
+    else:
+        had, order = every, _order(every) if step is None else step.before.order
+        pieces = [every[at].laid_out for at in order]
+        digests = [every[at].digest for at in order]
+    settings = _settings(ignore_port)
+    origins = (None if step is None or contested else step.origins()) or _origins(had) or work.mesh_origins
+    users = _users(parts) if step is None or step.uses_others() else step.before.users
+    problems = tuple(dict.fromkeys(chain.from_iterable(part.problems for part in every if part.problems)))
+    made = packed(
+        ROUTE_TYPE,
+        name,
+        b"".join([wire.text(1, name), *pieces, settings]),
+        problems,
+        beside=origins,
+        told=b"".join([*digests, settings]),
+    )
+    return _Kept(places, parts, others, contested, order, users, made)
+
+
+class _Step(NamedTuple):
+    """Some virtual hosts of services are others than before; all names and domains are the same."""
+
+    before: _Kept
+    pairs: tuple[tuple[HostPart, HostPart], ...]
+    """What each of them was, and what it is."""
+
+    def origins(self) -> Origins | None:
+        """The objects that made all of them, if there is none more or less: other revisions in their places."""
+        if any(old.refs != new.refs for old, new in self.pairs):
+            return None
+        made = list(self.before.compiled.resource.origins)
+        every = chain.from_iterable(zip(old.origins, new.origins, strict=True) for old, new in self.pairs)
+        try:
+            for was, now in dict.fromkeys(pair for pair in every if pair[0] != pair[1]):
+                made[made.index(was)] = now
+        except ValueError:
+            return None
+        return tuple(made)
+
+    def uses_others(self) -> bool:
+        """Whether they lead to other hosts."""
+        return any(old.uses != new.uses for old, new in self.pairs)
+
+
+def _step(
+    places: Places, parts: tuple[HostPart, ...], others: tuple[HostPart, ...], known: _Kept | None
+) -> _Step | None:
+    if known is None or places is not known.places or others != known.others:
+        return None
+    pairs = tuple((old, new) for old, new in zip(known.of_services, parts, strict=True) if old is not new)
+    if any((old.name, old.domains) != (new.name, new.domains) for old, new in pairs):
+        return None
+    return _Step(known, pairs)
+
+
+def _is_contested(every: tuple[HostPart, ...]) -> bool:
+    """Whether some name or domain is asked for twice."""
     domains = set[str]().union(*(part.domains for part in every))
     return len(domains) < sum(len(part.domains) for part in every) or len({one.name for one in every}) < len(every)
 
 
-def _joined(
-    work: Compilation, name: str, parts: tuple[HostPart, ...], *, ignore_port: bool, contested: bool
-) -> Compiled:
-    kept = _settled(parts) if contested else {part.name: (part, part.laid_out) for part in parts}
-    joined = b"".join([kept[key][1] for key in sorted(kept)])
-    made = wire.text(1, name) + joined + _settings(ignore_port)
-    problems = tuple(dict.fromkeys(chain.from_iterable(part.problems for part in parts if part.problems)))
-    # Each object once: in one snapshot it has one revision.
-    origins = tuple(dict(chain.from_iterable(part.made_of for part, _ in kept.values())).values()) or work.mesh_origins
-    return packed(ROUTE_TYPE, name, made, problems, beside=origins)
+def _order(every: tuple[HostPart, ...]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(every)), key=lambda at: every[at].name))
+
+
+def _origins(parts: Iterable[HostPart]) -> Origins:
+    """Each object once: in one snapshot it has one revision."""
+    return tuple(dict(chain.from_iterable(part.made_of for part in parts)).values())
+
+
+def _users(parts: Iterable[HostPart]) -> Mapping[str, tuple[int, ...]]:
+    found: dict[str, list[int]] = {}
+    for at, part in enumerate(parts):
+        for host in part.uses:
+            found.setdefault(host, []).append(at)
+    return {host: tuple(places) for host, places in found.items()}
 
 
 def _settled(parts: tuple[HostPart, ...]) -> dict[str, tuple[HostPart, bytes]]:

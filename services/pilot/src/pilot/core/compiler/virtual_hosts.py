@@ -7,6 +7,7 @@ share it, laid out once.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
+from hashlib import blake2b
 
 from envoy.config.route.v3 import route_components_pb2
 from google.protobuf import duration_pb2
@@ -40,6 +41,11 @@ _SERVICES = frozenset({"Service", "ServiceEntry"})
 _NO_HOSTS: frozenset[str] = frozenset()
 
 
+def digest_of(laid_out: bytes) -> bytes:
+    """Stands for a virtual host in the version of a route configuration, which is a thousand times as long."""
+    return blake2b(laid_out, digest_size=16).digest()
+
+
 @dataclass(frozen=True, eq=False)
 class HostPart:
     """One virtual host as it would have it: all the domains that it asks for."""
@@ -64,9 +70,19 @@ class HostPart:
         return tuple((origin.unversioned, origin) for origin in self.origins)
 
     @cached_property
+    def refs(self) -> tuple[ConfigRef, ...]:
+        """The objects that it is made of, whatever their revisions."""
+        return tuple(ref for ref, _ in self.made_of)
+
+    @cached_property
     def laid_out(self) -> bytes:
         """Its field of a route configuration, with all its domains."""
         return self.laid_out_with(self.domains)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Stands for `laid_out`."""
+        return digest_of(self.laid_out)
 
     def laid_out_with(self, domains: Iterable[str]) -> bytes:
         """The same with these domains."""
@@ -110,7 +126,8 @@ def unknown_hosts(work: Compilation, number: int, known: Iterable[HostPart], *, 
     that it names beside them (Istio's rule). `known` are those of services."""
     rules, domain, by_host = host_rules(work), work.proxy_class.domain, work.scope.by_host
     wanted = [(host, number) for host in (*rules.exact, *rules.wildcard) if host not in by_host] if number == 80 else []
-    ruled = {(part.port, part.config.path): part.config for part in known if part.has_company and part.config}
+    company = (part for part in known if part.has_company) if rules.has_company else ()
+    ruled = {(part.port, part.config.path): part.config for part in company if part.config}
     for (port, path), beside in ruled.items():
         for host in route_hosts(beside, domain):
             config = None if host in by_host else _config_for(work, host, port)
