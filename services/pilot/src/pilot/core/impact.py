@@ -46,6 +46,7 @@ from pilot.core.networks import is_gateway
 from pilot.core.policy_target import is_target
 from pilot.core.proxy import ProxyClass, ProxyType
 from pilot.core.registry.endpoint import NETWORK_LABEL
+from pilot.core.registry.kinds import DESCRIBING_KINDS
 from pilot.core.registry.service import DISTRIBUTION
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.visibility.scoping import (
@@ -58,10 +59,6 @@ from pilot.core.visibility.scoping import (
 
 _C, _E, _L, _R, _N = CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, NAME_TABLE_TYPE
 _X = EXTENSION_CONFIG_TYPE
-_DESCRIBING = frozenset(
-    {"Service", "ServiceEntry", "EndpointSlice", "Endpoints", "Pod", "Node", "WorkloadEntry", "WorkloadGroup"}
-)
-"""Kinds that concern nobody but by the services and endpoints that the registry makes of them."""
 _MANY = 1000
 """A wildcard that covers more services than this is taken for one of which every Sidecar imports something: to look
 costs 3 us for each, a compile from the memo 10."""
@@ -128,9 +125,9 @@ def affects(change: Any, proxy_class: ProxyClass, snapshot: MeshSnapshot) -> boo
         return True
     if kind in ("Ingress", "IngressClass"):
         return _serves_ingresses(proxy_class, snapshot)
-    if kind in _DESCRIBING and registry_affects(proxy_class, snapshot):
+    if kind in DESCRIBING_KINDS and registry_affects(proxy_class, snapshot):
         return True
-    forms = list(_forms(change, kind, snapshot)) if kind not in _DESCRIBING or kind == "Service" else []
+    forms = list(_forms(change, kind, snapshot)) if kind not in DESCRIBING_KINDS or kind == "Service" else []
     if kind == "Service":
         if any(isinstance(item, Service) and is_gateway(item, snapshot.networks) for item in forms):
             return True

@@ -37,6 +37,7 @@ from pilot.core.networks import NO_NETWORKS, Networks, networks_of
 from pilot.core.peer_authentication import NO_POLICY, NamespaceMtls, mtls_by_namespace
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.registry.index import Registry
+from pilot.core.registry.kinds import REGISTRY_KINDS
 from pilot.core.selection import (
     Selection,
     counted_keys,
@@ -49,19 +50,6 @@ from pilot.core.selection import (
 )
 from pilot.core.senders import Senders
 
-_REGISTRY_KINDS = frozenset(
-    {
-        "Service",
-        "ServiceEntry",
-        "EndpointSlice",
-        "Endpoints",
-        "Pod",
-        "Node",
-        "WorkloadEntry",
-        "WorkloadGroup",
-        "Namespace",
-    }
-)
 _OF_NETWORKS = frozenset({"Service", "Namespace", "ConfigMap"})
 _OTHER_GROUPS = frozenset({GATEWAY_API, GATEWAY_API_TRIALS, MIXER})
 """Groups whose objects are stored but not compiled; one of them has a kind of the same name as Istio's Gateway."""
@@ -277,7 +265,7 @@ class MeshSnapshot:
         read_places = {*places, *failover_keys(snapshot.mesh_config.locality_lb_setting)}
         selection = snapshot.selection.with_keys({*labels, *read_labels}, read_places, {*metadata, *read_metadata})
         snapshot = replace(snapshot, selection=selection)
-        registry_steps = [step for step in steps if step[0][0] in _REGISTRY_KINDS]
+        registry_steps = [step for step in steps if step[0][0] in REGISTRY_KINDS]
         return snapshot._with_registry(self.registry.updated(registry_steps)) if registry_steps else snapshot
 
     def _object(self, source: Source) -> MeshObject | None:

@@ -18,15 +18,14 @@ from pilot.core.compiler.context import Compilation, Compiled
 from pilot.core.compiler.parts import service_parts
 from pilot.core.proxy import GRPC_GENERATOR, ProxyClass
 from pilot.core.registry import ServiceKey
+from pilot.core.registry.kinds import DESCRIBING_KINDS
 from pilot.core.snapshot import MeshSnapshot
 
-_BY_REGISTRY = frozenset(
-    {"Service", "ServiceEntry", "EndpointSlice", "Endpoints", "Pod", "Node", "WorkloadEntry", "WorkloadGroup"}
-)
-"""Kinds that a compile sees by what the registry, the networks and the selection make of them."""
 _BOOKKEEPING = frozenset(
     {"revision", "key_counts", "metadata_counts", "place_counts", "hidden", "diagnostics", "registry", "selection"}
 )
+"""Parts of a snapshot that no compile looks at, and two of which `endpoints_alone_differ` looks at what counts. A part
+that is named nowhere here counts as a whole."""
 _BY_KIND = frozenset({"configs", "by_namespace"})
 
 
@@ -115,7 +114,7 @@ def endpoints_alone_differ(before: MeshSnapshot, after: MeshSnapshot) -> bool:
         if part.name in _BOOKKEEPING or old is new:
             continue
         if part.name not in _BY_KIND or any(
-            old.get(kind) is not new.get(kind) for kind in (old.keys() | new.keys()) - _BY_REGISTRY
+            old.get(kind) is not new.get(kind) for kind in (old.keys() | new.keys()) - DESCRIBING_KINDS
         ):
             return False
     return True
