@@ -95,9 +95,13 @@ def main() -> None:
         parser.error("the folders of the servers need different names")
     profile = PROFILES[options.profile].with_options(vars(options))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # what runs is taken down first
-    runs = list(run_all(options, profile))
-    print_figures(medians(runs))
-    print(save(options.name or _name(options), profile, runs, options.output))
+    runs: list[Run] = []
+    try:
+        runs.extend(run_all(options, profile))
+    finally:
+        if runs:  # of those that were measured, whatever became of the one after them
+            print_figures(medians(runs))
+            print(save(options.name or _name(options), profile, runs, options.output))
 
 
 if __name__ == "__main__":
