@@ -16,6 +16,7 @@ from meshcore.model.load import dump_object
 from meshcore.testing.envoy import validate
 from meshcore.testing.envoy_checker import EnvoyChecker, envoy_checker
 from meshcore.xds.names import extension_config_name
+from meshcore.xds.references import dangling
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
 from pilot.core.bootstrap_form import as_bootstrap
@@ -44,8 +45,8 @@ def unexplained(resources: ResourceSet) -> set[str]:
     are not sent for no reason."""
     texts = [problem.message for problem in resources.diagnostics]
     held = {problem.config.rpartition("/")[2] for problem in resources.diagnostics if "not-sent" in problem.code}
-    dangling = {item.to_name for item in resources.dangling()} - {extension_config_name("shop", name) for name in held}
-    hosts = {name.rpartition("|")[2] for name in dangling}
+    missing = {item.to_name for item in dangling(resources)} - {extension_config_name("shop", name) for name in held}
+    hosts = {name.rpartition("|")[2] for name in missing}
     return {host for host in hosts if not any(host in text for text in texts)}
 
 

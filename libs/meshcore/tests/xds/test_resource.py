@@ -10,6 +10,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf import any_pb2
 from meshcore.xds.origin import ConfigRef
+from meshcore.xds.references import dangling
 from meshcore.xds.resource import PackedResource, ResourceSet, absent, empty_resource
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
 
@@ -85,14 +86,14 @@ def test_references_that_lead_nowhere_are_found():
     action.weighted_clusters.clusters.add(name="a").weight.value = 1
     action.weighted_clusters.clusters.add(name="missing").weight.value = 1
     cluster = cluster_pb2.Cluster(name="a", type=cluster_pb2.Cluster.EDS)
-    found = ResourceSet.of(
+    made = ResourceSet.of(
         [
             PackedResource.pack(LISTENER_TYPE, "l", listener),
             PackedResource.pack(ROUTE_TYPE, "80", routes),
             PackedResource.pack(CLUSTER_TYPE, "a", cluster),
         ]
-    ).dangling()
-    assert {(one.from_name, one.to_type, one.to_name) for one in found} == {
+    )
+    assert {(one.from_name, one.to_type, one.to_name) for one in dangling(made)} == {
         ("l", CLUSTER_TYPE, "gone"),
         ("80", CLUSTER_TYPE, "missing"),
         ("a", ENDPOINT_TYPE, "a"),

@@ -10,6 +10,7 @@ import pytest
 from meshcore.testing.envoy import validate
 from meshcore.testing.golden import case_directories, to_yaml
 from meshcore.xds.constraints import violations
+from meshcore.xds.references import dangling
 from meshcore.xds.registry import parse
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, EXTENSION_CONFIG_TYPE, LISTENER_TYPE, ROUTE_TYPE
 from pilot.core.bootstrap_form import as_bootstrap
@@ -39,8 +40,8 @@ def test_golden(case, golden, case_of):
     golden(case, outputs, inputs=INPUTS)
 
     explained = {item.message.split()[1] for item in resources.diagnostics if item.code.startswith("unknown-")}
-    dangling = {reference.to_name for reference in resources.dangling()}
-    assert {name.rsplit("|", 1)[-1] for name in dangling} == explained, "a name that no diagnostic explains is missing"
+    missing = {reference.to_name for reference in dangling(resources)}
+    assert {name.rsplit("|", 1)[-1] for name in missing} == explained, "a name that no diagnostic explains is missing"
     for named in resources.resources.values():
         for resource in named.values():
             assert list(violations(parse(resource.type_url, resource.body))) == []

@@ -1,6 +1,7 @@
 """What comes in through a gateway, and where it goes: the simulator answers from compiled resources."""
 
 import pytest
+from meshcore.xds.references import dangling
 from meshcore.xds.resource import ResourceSet
 from meshcore.xds.types import LISTENER_TYPE
 from pilot.core.compiler import compile_resources
@@ -230,7 +231,7 @@ def test_the_name_that_a_sidecar_sends_chooses_the_cluster(compiled):
     name = "outbound_.9080_._.reviews.shop.svc.cluster.local"
     assert at(resources, "", 15443, tls=True, sni=name, alpn=("istio",), is_http=False).shares == {name: 100.0}
     assert at(resources, "", 15443, tls=True, sni=name, alpn=("h2",), is_http=False).refused
-    assert resources.dangling() == ()
+    assert dangling(resources) == ()
 
 
 def test_a_sidecar_has_nothing_of_gateways(compiled):

@@ -12,6 +12,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from meshcore.model.load import parse_object
 from meshcore.testing.golden import case_directories, to_yaml
 from meshcore.xds.constraints import violations
+from meshcore.xds.references import dangling
 from meshcore.xds.registry import parse
 from meshcore.xds.types import LISTENER_TYPE
 from pilot.core.compiler import CompileCache, compile_resources
@@ -76,7 +77,7 @@ def test_golden(case, golden):
         found = [{**asdict(item), "severity": str(item.severity)} for item in made.diagnostics]
         outputs["diagnostics.yaml"] = to_yaml(found)
     golden(case, outputs, inputs=("in.yaml",))
-    assert made.dangling() == ()
+    assert dangling(made) == ()
     for resource in made.of_type(LISTENER_TYPE).values():
         assert list(violations(parse(LISTENER_TYPE, resource.body))) == []
 

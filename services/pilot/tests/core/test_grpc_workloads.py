@@ -5,6 +5,7 @@ import yaml
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
 from meshcore.model.load import parse_object
 from meshcore.xds import registry
+from meshcore.xds.references import dangling
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE
 from pilot.core.compiler import compile_resources
 from pilot.core.node import parse_node
@@ -44,7 +45,7 @@ def compiled(text, address="10.1.0.9", **metadata):
         "metadata": {"GENERATOR": "grpc", "NAMESPACE": "shop", **metadata},
     }
     made = compile_resources(snapshot, classify(parse_node(node), snapshot.selection))
-    assert made.dangling() == ()
+    assert dangling(made) == ()
     return made
 
 

@@ -1,13 +1,37 @@
 """Which other resources a resource names: clusters of routes, routes of listeners, endpoints of clusters. Pure."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import any_pb2, message
 
 from meshcore.xds import registry
-from meshcore.xds.resource import PackedResource
+from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, EXTENSION_CONFIG_TYPE, LISTENER_TYPE, ROUTE_TYPE
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DanglingReference:
+    """A name that one resource uses and no other defines."""
+
+    from_type: str
+    from_name: str
+    to_type: str
+    to_name: str
+
+
+def dangling(resources: ResourceSet) -> tuple[DanglingReference, ...]:
+    """References to clusters, endpoints and route configurations that a set does not define, sorted."""
+    return tuple(
+        sorted(
+            DanglingReference(type_url, resource.name, to_type, to_name)
+            for type_url in (CLUSTER_TYPE, LISTENER_TYPE, ROUTE_TYPE)
+            for resource in resources.of_type(type_url).values()
+            for to_type, to_name in references(resource)
+            if to_name not in resources.of_type(to_type)
+        )
+    )
 
 
 def references(resource: PackedResource) -> frozenset[tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from meshcore.xds import wire
 from meshcore.xds.origin import METADATA_FIELDS, Origins, metadata_field
-from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE, SECRET_TYPE
+from meshcore.xds.types import ENDPOINT_TYPE, ROUTE_TYPE, SECRET_TYPE
 
 
 @dataclass(frozen=True, order=True)
@@ -96,16 +96,6 @@ def empty_resource(type_url: str, name: str) -> PackedResource | None:
     return PackedResource.pack(type_url, name, wire.text(1, name))
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class DanglingReference:
-    """A name that one resource uses and no other defines."""
-
-    from_type: str
-    from_name: str
-    to_type: str
-    to_name: str
-
-
 Resources = Mapping[str, PackedResource]
 """Resources of one type by name, in the order in which they are sent."""
 
@@ -161,18 +151,6 @@ class ResourceSet:
     def with_secrets(self, secrets: Resources) -> "ResourceSet":
         """The set as a client that may have these secrets is to have it."""
         return ResourceSet(MappingProxyType({**self.resources, SECRET_TYPE: secrets}), self.diagnostics, self.secrets)
-
-    def dangling(self) -> tuple[DanglingReference, ...]:
-        """References to clusters, endpoints and route configurations that this set does not define, sorted."""
-        from meshcore.xds.references import references
-
-        found = set()
-        for type_url in (CLUSTER_TYPE, LISTENER_TYPE, ROUTE_TYPE):
-            for resource in self.of_type(type_url).values():
-                for to_type, to_name in references(resource):
-                    if to_name not in self.of_type(to_type):
-                        found.add(DanglingReference(type_url, resource.name, to_type, to_name))
-        return tuple(sorted(found))
 
 
 def replaced(old: Resources, resources: Resources) -> Resources:
