@@ -79,6 +79,12 @@ class Hub:
         telemetry.FRAMES_BUILT.set_function(lambda: engine.frames.built)
         telemetry.FRAMES_SHARED.set_function(lambda: engine.frames.shared)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether streams are being taken in or pushed to, so that everything else had better wait."""
+        pushing = any(not lane.idle for lane, _ in self._lanes)
+        return bool(self.admission.busy or self.admission.backlog or pushing)
+
     async def run(self) -> None:
         """Release pushes when the debounce says so; never returns."""
         while True:
@@ -141,9 +147,6 @@ class Hub:
                     await self._keys_taken.wait()
         return not self._waits_for_keys(stream)
 
-    def _waits_for_keys(self, stream: Stream) -> bool:
-        return self.engine.key_demand.waiting(self.engine.snapshot)(stream.proxy_class)
-
     def target(self, stream: Stream) -> ResourceSet:
         """What a new stream is to have."""
         began, makes = time.monotonic(), self.engine.configs.makes
@@ -194,12 +197,8 @@ class Hub:
             return None
         push, resources = taken
         self._note(stream, resources)
-        broken = self.engine.configs.broken
-        if broken and stream.proxy_class is not None and (why := broken.get(stream.proxy_class)) is not None:
-            telemetry.INTERNAL_ERRORS.inc()
-            _log.error("compile failed, the proxy keeps what it has", proxy=stream.proxy.id, error=why)
-            if self.engine.receipts.refused(stream.number, self.engine.snapshot.revision, "compile", why):
-                self.progressed()
+        if self.engine.configs.broken:
+            self._note_broken(stream)
         turn = began
         if stream.pace.stage is None:
             turn -= self._compiles.seconds_since(push.queued_at, began)
@@ -207,35 +206,9 @@ class Hub:
         stream.take(push, began - push.queued_at)
         return push.revision, resources
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether streams are being taken in or pushed to, so that everything else had better wait."""
-        pushing = any(not lane.idle for lane, _ in self._lanes)
-        return bool(self.admission.busy or self.admission.backlog or pushing)
-
-    def _has_push(self, stream: Stream) -> bool:
-        engine, number, turns = self.engine, stream.number, self._turns
-        if engine.config_lane.queue.pending(number) and not turns.waits(_CONFIG, number):
-            return True
-        return engine.endpoint_lane.queue.pending(number) and not turns.waits(_ENDPOINTS, number)
-
     def written(self, stream: Stream) -> None:
         """All that there was for the stream is written."""
         self._go_on(self.throttle.ends(stream.number))
-
-    def _go_on(self, following: int | None) -> None:
-        """A place is free: a stream that has waited has it. It is told in a turn of its own, for what it does on the
-        spot may free the place again, as many times as streams have waited."""
-        if following is not None:
-            asyncio.get_running_loop().call_soon(self._wake, following)
-
-    def _made(self, began: float, makes: int) -> float:
-        """The time now; what was spent since `began` on a target counts if it was not found made."""
-        now = time.monotonic()
-        if self.engine.configs.makes != makes:
-            self._compiles.note(began, now)
-            telemetry.COMPILE_TIME.observe(now - began)
-        return now
 
     def take_refusal(self, stream: Stream, type_url: str, names: Iterable[str], words: str) -> None:
         """A client refuses a message: its class may be given something else."""
@@ -245,6 +218,11 @@ class Hub:
         """A client has taken a message: what its class is given otherwise may no longer be needed."""
         if self.engine.isolation.active:
             self._line_up(_CONFIG, self.engine.take_acknowledgement(stream, type_url, time.monotonic()))
+
+    def tell_health_known(self, stream: Stream) -> None:
+        """Have the agent of this stream told that its workload's health is known everywhere."""
+        stream.health_known = True
+        self._wake(stream.number)
 
     def progressed(self) -> None:
         """A receipt has moved: wake everybody who waits for one."""
@@ -282,11 +260,45 @@ class Hub:
             await self.progress(left)
         return left > 0
 
+    def _has_push(self, stream: Stream) -> bool:
+        engine, number, turns = self.engine, stream.number, self._turns
+        if engine.config_lane.queue.pending(number) and not turns.waits(_CONFIG, number):
+            return True
+        return engine.endpoint_lane.queue.pending(number) and not turns.waits(_ENDPOINTS, number)
+
+    def _go_on(self, following: int | None) -> None:
+        """A place is free: a stream that has waited has it. It is told in a turn of its own, for what it does on the
+        spot may free the place again, as many times as streams have waited."""
+        if following is not None:
+            asyncio.get_running_loop().call_soon(self._wake, following)
+
+    def _made(self, began: float, makes: int) -> float:
+        """The time now; what was spent since `began` on a target counts if it was not found made."""
+        now = time.monotonic()
+        if self.engine.configs.makes != makes:
+            self._compiles.note(began, now)
+            telemetry.COMPILE_TIME.observe(now - began)
+        return now
+
+    def _waits_for_keys(self, stream: Stream) -> bool:
+        return self.engine.key_demand.waiting(self.engine.snapshot)(stream.proxy_class)
+
     def _note(self, stream: Stream, resources: ResourceSet) -> None:
         """See what there is to be said of what a stream is given."""
         if resources.secrets or self._secret_users:
             self._note_secrets(stream, resources)
         self._counts.note(stream.proxy_class, resources)
+
+    def _note_broken(self, stream: Stream) -> None:
+        """If the last compile of its class failed, that is as good as a refusal: the client keeps what it has."""
+        one = stream.proxy_class
+        why = None if one is None else self.engine.configs.broken.get(one)
+        if why is None:
+            return
+        telemetry.INTERNAL_ERRORS.inc()
+        _log.error("compile failed, the proxy keeps what it has", proxy=stream.proxy.id, error=why)
+        if self.engine.receipts.refused(stream.number, self.engine.snapshot.revision, "compile", why):
+            self.progressed()
 
     def _note_secrets(self, stream: Stream, resources: ResourceSet) -> None:
         """Wake the source of secrets when this stream needs some, or needed some before."""
@@ -295,11 +307,6 @@ class Hub:
         self.secrets_wanted.set()
         self.rights_wanted.set()
         (self._secret_users.add if resources.secrets else self._secret_users.discard)(stream.number)
-
-    def tell_health_known(self, stream: Stream) -> None:
-        """Have the agent of this stream told that its workload's health is known everywhere."""
-        stream.health_known = True
-        self._wake(stream.number)
 
     def _changed(self) -> None:
         if (keys := self.engine.key_demand.wanted(self.engine.snapshot)) is not self._keys:

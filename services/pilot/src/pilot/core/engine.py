@@ -1,8 +1,9 @@
 """The engine: config in, per-stream targets out. Decides who is affected, compiles once per class, keeps the receipts.
 
     feed -> snapshot -> receipts opened -> debounce -> pending pushes -> each stream takes its own -> session
+            snapshot    receipt            lanes       push_queue        class_configs, verdicts
 
-Changes of endpoints alone have a lane of their own (`pilot.core.lanes`).
+The second row names the modules of `pilot.core`. Changes of endpoints alone have a lane of their own.
 
 A push costs the number of distinct configurations: streams of one class are given the same `ResourceSet`, and a class
 whose compile gives what it had keeps the very same mappings, which a session takes as "unchanged". Pure: time comes in
