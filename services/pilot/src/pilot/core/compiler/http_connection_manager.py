@@ -12,7 +12,7 @@ from pilot.core.compiler.access_log import access_logs
 from pilot.core.compiler.address_families import ONE_FAMILY, Families
 from pilot.core.compiler.dynamic_dns import dynamic_dns_filter
 from pilot.core.compiler.filter_order import ordered
-from pilot.core.compiler.http_filters import default_filters
+from pilot.core.compiler.http_filters import Placed, default_filters
 from pilot.core.compiler.messages import ads_source, any_of, boolean, duration
 from pilot.core.compiler.persistent_sessions import session_filter
 from pilot.core.proxy import GatewayTopology
@@ -79,13 +79,7 @@ def edge_manager(options: Edge, mesh: MeshConfig) -> listener_components_pb2.Fil
     details.subject.value, details.cert, details.dns, details.uri = True, True, True, True
     manager.rds.config_source.CopyFrom(ads_source())
     manager.rds.route_config_name = options.route_name
-    filters = default_filters(grpc_web=options.grpc_web)
-    if options.sessions:
-        filters.append(session_filter())
-    if options.dynamic_dns:
-        filters.append(dynamic_dns_filter(mesh, options.families))
-    manager.http_filters.extend(ordered(filters))
-    return listener_components_pb2.Filter(name=NAME, typed_config=any_of(manager))
+    return _filter(manager, _calling(default_filters(grpc_web=options.grpc_web), options, mesh))
 
 
 def outbound_manager(options: Outbound, mesh: MeshConfig) -> listener_components_pb2.Filter:
@@ -98,13 +92,8 @@ def outbound_manager(options: Outbound, mesh: MeshConfig) -> listener_components
         manager.rds.route_config_name = options.route_name
     if options.is_forward_proxy:
         manager.http_protocol_options.allow_absolute_url.value = True
-    filters = default_filters(sniffs=options.sniffs, grpc_web=options.grpc_web)
-    if options.sessions:
-        filters.append(session_filter())
-    if options.dynamic_dns:
-        filters.append(dynamic_dns_filter(mesh, options.families))
-    manager.http_filters.extend(ordered(filters))
-    return listener_components_pb2.Filter(name=NAME, typed_config=any_of(manager))
+    defaults = default_filters(sniffs=options.sniffs, grpc_web=options.grpc_web)
+    return _filter(manager, _calling(defaults, options, mesh))
 
 
 def inbound_manager(options: Inbound, mesh: MeshConfig) -> listener_components_pb2.Filter:
@@ -120,7 +109,22 @@ def inbound_manager(options: Inbound, mesh: MeshConfig) -> listener_components_p
             duration(mesh.max_inbound_connection_duration)
         )
     manager.route_config.CopyFrom(options.routes)
-    manager.http_filters.extend(ordered(default_filters(grpc_web=options.grpc_web)))
+    return _filter(manager, default_filters(grpc_web=options.grpc_web))
+
+
+def _calling(filters: list[Placed], options: Edge | Outbound, mesh: MeshConfig) -> list[Placed]:
+    """With those of who calls others: they keep sessions, and look up names."""
+    if options.sessions:
+        filters.append(session_filter())
+    if options.dynamic_dns:
+        filters.append(dynamic_dns_filter(mesh, options.families))
+    return filters
+
+
+def _filter(
+    manager: http_connection_manager_pb2.HttpConnectionManager, filters: list[Placed]
+) -> listener_components_pb2.Filter:
+    manager.http_filters.extend(ordered(filters))
     return listener_components_pb2.Filter(name=NAME, typed_config=any_of(manager))
 
 
