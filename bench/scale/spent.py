@@ -51,16 +51,16 @@ def cpu_seconds(processes: Iterable[Spent]) -> float:
     return sum(one.cpu_seconds() for one in processes)
 
 
-def wait_for_rest(processes: Sequence[Spent], share: float = 0.02, seconds: float = 120) -> float:
-    """Until each takes less than this share of a processor on average, over four seconds; how long that took."""
-    began, spent = time.monotonic(), cpu_seconds(processes)
-    while True:
+def wait_for_rest(processes: Sequence[Spent], share: float = 0.02, looks: int = 9, seconds: float = 180) -> float:
+    """Until each takes less than this share of a processor on average, at so many looks in a row, four seconds apart:
+    longer than an agent waits until it dumps a large configuration again. How long that took."""
+    began, spent, quiet = time.monotonic(), cpu_seconds(processes), 0
+    while quiet < looks:
+        assert time.monotonic() - began < seconds, "the processes do not come to rest"
         time.sleep(4)
         before, spent = spent, cpu_seconds(processes)
-        took = time.monotonic() - began
-        if spent - before < share * 4 * len(processes):
-            return took
-        assert took < seconds, "the processes do not come to rest"
+        quiet = quiet + 1 if spent - before < share * 4 * len(processes) else 0
+    return time.monotonic() - began
 
 
 def _stat(pid: int) -> list[str]:
