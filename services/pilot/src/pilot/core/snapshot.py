@@ -38,6 +38,7 @@ from pilot.core.peer_authentication import NO_POLICY, NamespaceMtls, mtls_by_nam
 from pilot.core.registry import RegisteredWorkload
 from pilot.core.registry.index import Registry
 from pilot.core.registry.kinds import REGISTRY_KINDS
+from pilot.core.registry.update import updated
 from pilot.core.selection import (
     Selection,
     counted_keys,
@@ -146,7 +147,7 @@ class MeshSnapshot:
         steps += [(key, entry) for key, entry in wanted.items() if before.get(key) != entry]
         if not steps:
             return self
-        return self._with_registry(self.registry.updated((), steps))
+        return self._with_registry(updated(self.registry, (), steps))
 
     def with_keys(self, keys: IssuerKeys) -> "MeshSnapshot":
         """The mesh in which this is known of issuers' keys."""
@@ -266,7 +267,7 @@ class MeshSnapshot:
         selection = snapshot.selection.with_keys({*labels, *read_labels}, read_places, {*metadata, *read_metadata})
         snapshot = replace(snapshot, selection=selection)
         registry_steps = [step for step in steps if step[0][0] in REGISTRY_KINDS]
-        return snapshot._with_registry(self.registry.updated(registry_steps)) if registry_steps else snapshot
+        return snapshot._with_registry(updated(self.registry, registry_steps)) if registry_steps else snapshot
 
     def _object(self, source: Source) -> MeshObject | None:
         found = self.configs.get(source[0], {}).get(source[1:])

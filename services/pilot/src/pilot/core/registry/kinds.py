@@ -1,4 +1,4 @@
-"""The kinds of objects that a registry is made of (`_Update.take` in `index.py` reads them). Pure."""
+"""The kinds of objects that a registry is made of (`update.py` reads them). Pure."""
 
 DESCRIBING_KINDS = frozenset(
     {"Service", "ServiceEntry", "EndpointSlice", "Endpoints", "Pod", "Node", "WorkloadEntry", "WorkloadGroup"}
