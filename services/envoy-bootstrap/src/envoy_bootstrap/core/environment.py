@@ -4,17 +4,17 @@ Pure: the environment is an argument. Every missing or wrong variable is named, 
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from meshcore.errors import ErrorCode, MeshError, Violation
+from meshcore.errors import ErrorCode, MeshError
 from meshcore.fetch_guard import Network
 from meshcore.identity import SpiffeId
 from meshcore.xds.names import FILES_APART_METADATA
 
-from envoy_bootstrap.core.addresses import HostPort, is_ip
+from envoy_bootstrap.core.addresses import HostPort
 from envoy_bootstrap.core.app_settings import application
 from envoy_bootstrap.core.dns_settings import DnsSettings, dns_settings
 from envoy_bootstrap.core.fetch_bounds import NO_NETWORKS, blocked_networks
@@ -23,6 +23,7 @@ from envoy_bootstrap.core.node import NodeInputs, annotations_of, build_node
 from envoy_bootstrap.core.probes import Application
 from envoy_bootstrap.core.proxy_config import ProxyConfig, parse_proxy_config, parse_time_span
 from envoy_bootstrap.core.stats_config import StatsInclusion, annotated
+from envoy_bootstrap.core.variables import Variables
 
 _T = TypeVar("_T")
 MAX_CONNECTIONS = 2147483647
@@ -150,7 +151,7 @@ class PodInfo:
 
 def parse_environment(environment: Mapping[str, str], arguments: Arguments, pod: PodInfo = PodInfo()) -> AgentConfig:
     """Read everything; INVALID with one violation per variable that is missing or wrong."""
-    reader = _Reader(environment)
+    reader = Variables(environment)
     host_ip = environment.get("HOST_IP", "")
     proxy = reader.parsed("PROXY_CONFIG", lambda text: parse_proxy_config(text, host_ip), ProxyConfig())
     pod_name = reader.required("POD_NAME", "the name of this workload instance")
@@ -307,85 +308,6 @@ def with_foreign_sds(config: AgentConfig, path: str) -> AgentConfig:
         return config
     metadata = {**config.node["metadata"], FILES_APART_METADATA: "true"}
     return replace(config, foreign_sds=path, node={**config.node, "metadata": metadata})
-
-
-class _Reader:
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-        self.violations: list[Violation] = []
-
-    def wrong(self, name: str, message: str, expected: str = "") -> None:
-        self.violations.append(Violation(name, message, expected))
-
-    def required(self, name: str, meaning: str) -> str:
-        value = self._environment.get(name, "")
-        if not value:
-            self.wrong(name, "is not set", meaning)
-        return value
-
-    def addresses(self, name: str, alias: str) -> tuple[str, ...]:
-        text = self._environment.get(name) or self._environment.get(alias, "")
-        addresses = tuple(part.strip() for part in text.split(",") if part.strip())
-        if not addresses:
-            self.wrong(name, "is not set", f"the workload's IP addresses ({alias} for a single one)")
-        for address in addresses:
-            if not is_ip(address):
-                self.wrong(name, f"{address!r} is not an IP address")
-        return addresses
-
-    def parsed(self, name: str, parse: Callable[[str], _T], default: _T) -> _T:
-        text = self._environment.get(name, "")
-        result = self.checked(name, text, parse) if text else None
-        return default if result is None else result
-
-    def checked(self, name: str, value: Any, parse: Callable[[Any], _T]) -> _T | None:
-        try:
-            return parse(value)
-        except MeshError as error:
-            if error.violations:
-                self.violations.extend(error.violations)
-            else:
-                self.wrong(name, error.detail)
-            return None
-
-    def number(self, name: str, default: int, maximum: int = 65535) -> int:
-        text = self._environment.get(name, "")
-        if not text:
-            return default
-        if not text.isascii() or not text.isdigit() or not 0 < int(text) <= maximum:
-            self.wrong(name, f"{text!r} is not a number", f"1 to {maximum}")
-            return default
-        return int(text)
-
-    def fraction(self, name: str, default: float) -> float:
-        text = self._environment.get(name, "")
-        try:
-            value = float(text) if text else default
-        except ValueError:
-            value = -1.0
-        if not 0 <= value <= 1:
-            self.wrong(name, f"{text!r} is not a fraction", "0 to 1")
-            return default
-        return value
-
-    def file_name(self, name: str, default: str) -> str:
-        text = self._environment.get(name) or default
-        if "/" in text or text in (".", ".."):
-            self.wrong(name, f"{text!r} is a path", "the name of a file")
-        return text
-
-    def folders(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        text = self._environment.get(name, "")
-        found = tuple(part.strip() for part in text.split(",") if part.strip()) or default
-        if any(not one.startswith("/") or ".." in one.split("/") for one in found):
-            self.wrong(name, f"{text!r} has a folder that is not absolute", "/etc/certs,/etc/istio")
-        return found
-
-    def flag(self, name: str) -> bool:
-        text = self._environment.get(name, "").lower()
-        if text not in ("", "true", "false"):
-            self.wrong(name, f"{text!r} is not a boolean", "true or false")
-        return text == "true"
 
 
 def _dns_domain(domain: str, namespace: str) -> str:
