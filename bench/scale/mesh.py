@@ -50,6 +50,8 @@ class Mesh:
         state = {"XDG_STATE_HOME": self._home, "MESHCORE_STACK": str(self.stack.number)}
         self._environment = os.environ | state | self._lock.environment
         self._open = contextlib.ExitStack()
+        self._revision = 0
+        """That of the last change set."""
         self.turns = count()
         """Numbers of changes, so that none is what there is already."""
 
@@ -103,7 +105,8 @@ class Mesh:
         """Writes one change set (`operation` and `object` each); its revision."""
         answer = self._changes.post("/api/v1/changesets", json={"changes": list(changes)})
         assert answer.is_success, answer.text[:2000]
-        return int(answer.json()["revision"])
+        self._revision = int(answer.json()["revision"])
+        return self._revision
 
     def feed(self, made: Sequence[dict[str, Any]]) -> None:
         """Writes many objects, and waits until Pilot has seen them."""
@@ -122,6 +125,13 @@ class Mesh:
                 return found
             assert found.silent, found
             assert time.monotonic() < deadline, found
+            time.sleep(0.05)
+
+    def wait_for_copy(self, seconds: float = 60) -> None:
+        """Until Pilot's copy on disk has all change sets: a Pilot that starts from an older one has less to do."""
+        deadline = time.monotonic() + seconds
+        while _kept(Path(self.layout.state("pilot")) / "config.copy") < self._revision:
+            assert time.monotonic() < deadline, "Pilot has not written its copy"
             time.sleep(0.05)
 
     def pid(self, name: str = "pilot") -> int:
@@ -216,6 +226,14 @@ def sampled(page: str, family: str) -> float:
         raise LookupError(f"there is no metric {family}")
     pattern = re.compile(rf"^{re.escape(family)}(?:_total)?(?:{{.*}})? (\S+)", re.MULTILINE)
     return sum(map(float, pattern.findall(page)))
+
+
+def _kept(copy: Path) -> int:
+    """The revision that a copy on disk says in its first line; 0 for none."""
+    if not copy.exists():
+        return 0
+    with copy.open("rb") as file:
+        return int(json.loads(file.readline())["revision"])
 
 
 def _many_files() -> None:

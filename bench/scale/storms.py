@@ -81,6 +81,7 @@ def _first_after_start(mesh: Mesh, clients: Proxies) -> Figures:
     """From the start of the process, by CLOCK_MONOTONIC: when the proxy had its first message, when it had all and had
     acknowledged it, and when `/readyz` said so. Nothing of the Pilot before is left to serve it."""
     clients.ask("proxies", 0)
+    mesh.wait_for_copy()
     pid = mesh.pid()
     began = time.monotonic()
     mesh.kill_pilot()
