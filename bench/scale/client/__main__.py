@@ -145,7 +145,9 @@ async def main(options: argparse.Namespace) -> None:
     host, _, port = options.target.rpartition(":")
     folder = options.certificates and Path(options.certificates)
     contexts = tuple(context_of(folder, namespace_of(kind)) for kind in range(options.classes)) if folder else ()
-    process = Process(Crowd(host.strip("[]"), int(port), options.classes, contexts, options.longest_pause))
+    process = Process(
+        Crowd(host.strip("[]"), int(port), options.classes, contexts, options.longest_pause, options.late)
+    )
     await process.obey("proxies", str(options.proxies))
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -160,5 +162,6 @@ if __name__ == "__main__":
     parser.add_argument("--proxies", type=int, default=0)
     parser.add_argument("--classes", type=int, default=50)
     parser.add_argument("--certificates", help="folder of certificates, one for each class: mTLS")
+    parser.add_argument("--late", type=float, default=0.0, help="seconds until a proxy answers")
     parser.add_argument("--longest-pause", type=float, default=LONGEST_PAUSE, help="seconds between attempts at most")
     uvloop.run(main(parser.parse_args()))

@@ -32,6 +32,8 @@ class Crowd:
     contexts: tuple[ssl.SSLContext, ...] = ()
     """One for each class; none: plaintext."""
     longest_pause: float = LONGEST_PAUSE
+    late: float = 0.0
+    """Seconds until a proxy answers, as if it were so far away or so slow."""
     came: asyncio.Event = field(default_factory=asyncio.Event)
     """Something came to one of them."""
     reached: int = 0
@@ -91,7 +93,7 @@ class Proxy:
         crowd = self._crowd
         async with crowd.connecting:
             opened = opening(f"{crowd.host}:{crowd.port}", secure=bool(crowd.contexts))
-            call = self._call = Call(opened, self._received, self._ended)
+            call = self._call = Call(opened, self._received_late if crowd.late else self._received, self._ended)
             self.answered = _NOTHING
             self._greet(call)
             try:
@@ -129,9 +131,12 @@ class Proxy:
             if names := self._holds(kind).named:
                 call.send(hello(FOLLOWED[kind], self._holds(FOLLOWED[kind]), names))
 
+    def _received_late(self, data: bytes) -> None:
+        asyncio.get_running_loop().call_later(self._crowd.late, self._received, data)
+
     def _received(self, data: bytes) -> None:
         call = self._call
-        if call is None:
+        if call is None or not call.goes_on:
             return
         message = message_of(data)
         kind = message.kind

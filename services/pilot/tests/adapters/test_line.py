@@ -1,11 +1,15 @@
-"""New streams are let in one in each turn, on the event loop that Pilot runs on."""
+"""New streams are let in one in each turn, as many as the loop bears, on the event loop that Pilot runs on."""
 
 import asyncio
+import contextlib
+import time
 
 import pytest
 import uvloop
-from pilot.adapters.line import Line
+from pilot.adapters.line import LOOK, Line
+from pilot.core import concurrency
 from pilot.core.admission import Admission
+from pilot.core.concurrency import FIRST, LATE, LEAST
 from pilot.core.tenants import Tenants
 
 
@@ -27,3 +31,49 @@ def test_a_hundred_that_come_at_once_are_all_let_in(runner, per_second):
         return served
 
     assert sorted(runner(come())) == list(range(100))
+
+
+@contextlib.asynccontextmanager
+async def waiting(streams):
+    """So many that stay where they are, each of a client of its own."""
+    admission, over = Admission(), asyncio.Event()
+    line = Line(admission, Tenants(), lambda: None)
+
+    async def stream(number):
+        async with line.admitted(f"client-{number}"):
+            await over.wait()
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for number in range(streams):
+            group.create_task(stream(number))
+        yield admission
+        over.set()
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_more_are_let_in_as_long_as_the_loop_is_in_time(runner, monkeypatch):
+    monkeypatch.setattr(concurrency, "LATE", 30.0)  # the test itself keeps the loop busy
+
+    async def come():
+        async with waiting(4 * FIRST) as admission:
+            while admission.busy < 3 * FIRST:  # noqa: ASYNC110 - a line has no event for it
+                await asyncio.sleep(0)
+            assert admission.limit >= 3 * FIRST
+
+    runner(come())
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_fewer_are_let_in_as_long_as_the_loop_is_late(runner):
+    def work():
+        until = time.thread_time() + LOOK + 2 * LATE
+        while time.thread_time() < until:
+            pass
+
+    async def come():
+        async with waiting(4 * FIRST) as admission:
+            while admission.limit > LEAST:
+                work()
+                await asyncio.sleep(0)
+
+    runner(come())

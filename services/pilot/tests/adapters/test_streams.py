@@ -21,6 +21,7 @@ from meshcore.xds.resource import EMPTY, PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, LISTENER_TYPE
 from pilot.adapters.serving import hub_of
 from pilot.adapters.stream_runner import StreamRunner
+from pilot.core.concurrency import MOST
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
 from pilot.core.node import parse_node
@@ -179,13 +180,13 @@ async def test_under_a_throttle_everybody_is_pushed_to(serve_mesh, monkeypatch):
             assert (receipt["acked"], receipt["outstanding"]) == (6, ())
 
 
-@pytest.mark.parametrize(("throttle", "at_once"), [("0", 64), ("5", 3), ("1", 1), ("500", 64)])
-async def test_workers_share_what_the_variables_allow(monkeypatch, throttle, at_once):
+@pytest.mark.parametrize(("throttle", "most"), [("0", MOST), ("5", 3), ("1", 1), ("500", 250)])
+async def test_workers_share_what_the_variables_allow(monkeypatch, throttle, most):
     for name, value in (("PUSH_THROTTLE", throttle), ("MAX_REQUESTS_PER_SECOND", "7"), ("WORKERS", "2")):
         monkeypatch.setenv(f"PILOT_{name}", value)
     monkeypatch.setenv("PILOT_WORKER", "1")
     hub = hub_of(PilotSettings(), Engine(lambda *_: EMPTY, lambda *_: True, Debounce(0.1, 1)))
-    assert (hub.admission.limit, hub.admission.per_second) == (at_once, 3.5)
+    assert (hub.admission.most, hub.admission.per_second) == (most, 3.5)
     allowed = sum(hub.throttle.begins(number) for number in range(1000))
     assert allowed == {"0": 1000, "5": 3, "1": 1, "500": 250}[throttle]
 

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from pilot.core.admission import PATIENCE, Admission
+from pilot.core.concurrency import FIRST, LATE, LEAST, MOST
 
 
 def test_streams_are_admitted_in_order_as_others_finish():
@@ -94,6 +95,61 @@ def test_a_stream_that_leaves_while_it_waits_is_forgotten():
     admission.finished(2)
     assert admission.admitted(0.0) == [1]
     assert admission.backlog == 0
+
+
+def test_as_many_are_served_as_the_process_takes_without_being_late():
+    admission = Admission()
+    for stream in range(2 * MOST):
+        admission.arrived(stream, str(stream), 0.0)
+    assert len(admission.admitted(0.0)) == FIRST
+    for _ in range(100):
+        admission.looked(0.0)
+        admission.admitted(0.0)
+    assert admission.busy == admission.limit == MOST
+    for _ in range(100):
+        admission.looked(2 * LATE)
+    assert admission.limit == LEAST
+    assert admission.admitted(0.0) == []
+    for stream in range(MOST - LEAST):
+        admission.finished(stream)
+    assert admission.admitted(0.0) == []
+    admission.finished(MOST - LEAST)
+    assert len(admission.admitted(0.0)) == 1
+
+
+def test_what_one_client_had_when_there_were_more_places_keeps_nobody_out():
+    admission = Admission()
+    for stream in range(2 * MOST):
+        admission.arrived(stream, "greedy", 0.0)
+    for _ in range(100):
+        admission.admitted(0.0)
+        admission.looked(0.0)
+    for _ in range(100):
+        admission.looked(2 * LATE)
+    assert admission.busy > 10 * admission.limit
+    for stream in range(admission.busy):
+        admission.heard(stream, 0.5)
+    admission.arrived(-1, "b", 0.5)
+    admission.arrived(-2, "c", 0.5)
+    admission.arrived(-3, "d", 0.5)
+    assert admission.admitted(0.5) == [-1, -2], "as many places as the greedy one may not have now"
+    assert admission.next_start > 0.5
+
+
+def test_a_limit_that_keeps_nobody_out_is_left_alone_and_begins_anew_when_nobody_waits():
+    admission = Admission()
+    admission.arrived(1, "a", 0.0)
+    admission.looked(0.0)
+    assert admission.limit == FIRST
+    for stream in range(2, 2 * FIRST):
+        admission.arrived(stream, "a", 0.0)
+    for _ in range(20):
+        admission.looked(2 * LATE)
+    assert admission.limit == LEAST
+    for stream in range(1, 2 * FIRST):
+        admission.finished(stream)
+    admission.looked(2 * LATE)
+    assert admission.limit == FIRST
 
 
 @given(st.lists(st.sampled_from(["arrive", "finish"]), max_size=60))

@@ -3,6 +3,7 @@
 import pytest
 from pilot.adapters.in_force import asked_of
 from pilot.adapters.serving import hub_of
+from pilot.core.concurrency import FIRST
 from pilot.core.debounce import Debounce
 from pilot.core.engine import Engine
 from pilot.core.in_force import bounds
@@ -21,7 +22,7 @@ def test_without_any_variable_nothing_bounds_and_each_reason_says_so():
     assert {name: one.value for name, one in made.items()} == {
         "push_throttle": None,
         "new_streams_per_second": None,
-        "admission_limit": 64,
+        "admission_limit": FIRST,
         "debounce_after": 0.1,
         "debounce_max": 10,
         "endpoint_debounce": 0.1,
@@ -49,10 +50,11 @@ def test_a_number_is_a_ceiling_of_pushes_and_of_first_configs():
     assert made["new_streams_per_second"].reason == "PILOT_MAX_REQUESTS_PER_SECOND=2.5: a hard ceiling"
 
 
-def test_a_ceiling_above_what_is_served_at_once_is_not_why_that_is_so():
+def test_a_ceiling_that_is_not_reached_is_how_far_it_may_go():
     made = found(PilotSettings(push_throttle=100))
-    assert (made["push_throttle"].value, made["admission_limit"].value) == (100, 64)
-    assert "PILOT_PUSH_THROTTLE" not in made["admission_limit"].reason
+    assert (made["push_throttle"].value, made["admission_limit"].value) == (100, FIRST)
+    assert made["admission_limit"].reason.startswith("adaptive")
+    assert made["admission_limit"].reason.endswith("100 at most (PILOT_PUSH_THROTTLE=100: a hard ceiling)")
 
 
 @pytest.mark.parametrize(("throttle", "share", "more"), [(100, 50, ""), (1, 1, ", at least one each")])

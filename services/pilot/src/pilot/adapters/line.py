@@ -12,6 +12,9 @@ from pilot.adapters.ticket import Ticket
 from pilot.core.admission import Admission
 from pilot.core.tenants import Tenants
 
+LOOK = 0.002
+"""Seconds between two looks at how late the loop is, while streams wait."""
+
 
 class Line:
     """One per process. The first config of a stream may have to be compiled: between two of them everybody else has a
@@ -27,6 +30,9 @@ class Line:
         self._next: asyncio.TimerHandle | None = None
         self._next_at = 0.0
         """When that is; a handle of uvloop's does not say so where it is at once."""
+        self._looks = False
+        """Whether it is looked how late the loop is: while somebody waits."""
+        telemetry.ADMISSION_LIMIT.set(admission.limit)
 
     @contextlib.asynccontextmanager
     async def admitted(self, client: str) -> AsyncIterator[Ticket]:
@@ -68,12 +74,29 @@ class Line:
         if start is None:
             return
         now = time.monotonic()
+        if not self._looks:
+            self._look_after(now)
         when = max(now, start)
         if self._next is not None:
             if self._next_at <= when:
                 return
             self._next.cancel()
         self._next, self._next_at = asyncio.get_running_loop().call_later(when - now, self._open), when
+
+    def _look_after(self, now: float) -> None:
+        self._looks = True
+        asyncio.get_running_loop().call_later(LOOK, self._look, now + LOOK, time.thread_time() + LOOK)
+
+    def _look(self, due: float, busy: float) -> None:
+        """See how late the loop is: as many are served at once as it bears. `busy` is the processor time of this thread
+        after which it is late by its own work."""
+        now = time.monotonic()
+        self._looks = False
+        self._admission.looked(min(now - due, time.thread_time() - busy))
+        telemetry.ADMISSION_LIMIT.set(self._admission.limit)
+        if self._admission.backlog:
+            self._look_after(now)
+            self._plan()
 
     def _open(self) -> None:
         self._next = None

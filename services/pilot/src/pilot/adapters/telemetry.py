@@ -57,6 +57,7 @@ MEMO_HITS = metrics.counter("pilot_compile_memo_hits", "Parts of configurations 
 MEMO_MISSES = metrics.counter("pilot_compile_memo_misses", "Parts of configurations that were compiled.")
 REFRESHES = metrics.counter("pilot_endpoint_refreshes", "Classes given other endpoints without a compile.")
 ADMISSION_BACKLOG = metrics.gauge("pilot_admission_backlog", "New streams that wait to be read.")
+ADMISSION_LIMIT = metrics.gauge("pilot_admission_limit", "New streams that are served their first config at once.")
 SLOW_STARTS = metrics.counter("pilot_xds_slow_starts", "Streams ended because their first config took too long.")
 REFUSED_STREAMS = metrics.counter("pilot_xds_refused_streams", "Streams refused, by reason.", ["reason"])
 REGISTERED = metrics.gauge("pilot_registered_workloads", "Workloads that are registered.")
@@ -71,7 +72,7 @@ STATUS_WRITES = metrics.counter("pilot_status_writes", "Refusals told in statuse
 KEPT_REGISTRATIONS = metrics.gauge("pilot_registrations_kept", "Expired registrations kept because too many went.")
 
 
-ADDED_UP = frozenset({"pilot_xds", "pilot_admission_backlog"})
+ADDED_UP = frozenset({"pilot_xds", "pilot_admission_backlog", "pilot_admission_limit"})
 """Gauges of a process's own streams. What the others tell, every worker of a Pilot knows alike."""
 
 

@@ -2,13 +2,15 @@
 config. Pure.
 
 Connecting costs a compile and a large message, so a storm is spread, not refused: the next one comes in as soon as one
-has its config, so that streams come as fast as the machine and the clients bear. `PILOT_MAX_REQUESTS_PER_SECOND` is a
-hard ceiling on new streams, as Istio's; `PILOT_PUSH_THROTTLE` lets fewer be served at once (`pilot.core.throttle`).
+has its config, so that streams come as fast as the machine and the clients bear (`pilot.core.concurrency`).
+`PILOT_MAX_REQUESTS_PER_SECOND` is a hard ceiling on new streams, as Istio's; so is `PILOT_PUSH_THROTTLE` on how many
+are served at once (`pilot.core.throttle`).
 """
 
 from collections import Counter, OrderedDict
 
-AT_ONCE = 64
+from pilot.core.concurrency import Concurrency
+
 PATIENCE = 1.0
 """Seconds after which whoever has said nothing while it is served gives its place to one that waits. It goes on being
 served: it costs nothing while it is silent."""
@@ -20,10 +22,10 @@ class Admission:
     """Streams that wait, and streams that are admitted, have not had their first complete config and talk."""
 
     def __init__(self, at_once: int = 0, per_second: float = 0.0) -> None:
-        self.limit = min(at_once or AT_ONCE, AT_ONCE)
+        self.ceiling = at_once
+        """What the limit is told never to pass; 0 is nothing."""
+        self._concurrency = Concurrency(at_once)
         self.per_second = per_second
-        self._most_of_one = max(1, self.limit - self.limit // 4)
-        """Places that one client may have: it may keep all of them until their time is over."""
         self._next_slot = 0.0
         self._lines: OrderedDict[str, OrderedDict[int, float]] = OrderedDict()
         """By client, the one whose turn is next first: its streams, and when each may start by the rate."""
@@ -32,6 +34,29 @@ class Admission:
         self._busy: OrderedDict[int, float] = OrderedDict()
         """When each was last heard, the longest silent first."""
         self._places: Counter[str] = Counter()
+
+    @property
+    def limit(self) -> int:
+        """As many are served at once."""
+        return self._concurrency.limit
+
+    @property
+    def most(self) -> int:
+        """As many may be served at once when the process is never late."""
+        return self._concurrency.most
+
+    @property
+    def _most_of_one(self) -> int:
+        """Places that one client may have: it may keep all of them until their time is over."""
+        return max(1, self.limit - self.limit // 4)
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether no place is free. What a client has of a time when it might have more keeps nobody else out."""
+        if len(self._busy) <= self.limit:
+            return len(self._busy) == self.limit
+        most = self._most_of_one
+        return sum(min(count, most) for count in self._places.values()) >= self.limit
 
     @property
     def backlog(self) -> int:
@@ -86,6 +111,15 @@ class Admission:
             out.append(stream)
         return out
 
+    def looked(self, late: float) -> None:
+        """What the process did just now made it so many seconds late; to be said again and again while streams wait,
+        and once when none does any more."""
+        found = self._first()
+        if found is None:
+            self._concurrency.rested()
+        else:
+            self._concurrency.looked(late, short=found[2] is not None)
+
     def heard(self, stream: int, now: float) -> None:
         """A stream that is being served has said something."""
         if stream in self._busy:
@@ -105,7 +139,7 @@ class Admission:
         for client, line in self._lines.items():
             start, instead = next(iter(line.values())), None
             own = self._places[client] >= self._most_of_one
-            if own or len(self._busy) >= self.limit:
+            if own or self._is_full:
                 instead = next(one for one in self._busy if not own or self._clients[one] == client)
                 start = max(start, self._busy[instead] + PATIENCE)
             if best is None or start < best[0]:

@@ -6,7 +6,7 @@ An operator who meets a bound wants to know which variable it came from, or that
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pilot.core.admission import AT_ONCE, Admission
+from pilot.core.admission import Admission
 from pilot.core.debounce import Debounce
 from pilot.core.throttle import Throttle
 
@@ -56,7 +56,7 @@ def bounds(
     return (
         _push_throttle(asked, throttle.at_once),
         _rate(asked, admission.per_second),
-        _admission(asked, admission.limit, throttle.at_once),
+        _admission(asked, admission),
         Bound("debounce_after", config.quiet, "seconds", _default(asked.after)),
         Bound("debounce_max", config.longest, "seconds", _default(asked.longest)),
         _endpoint_debounce(asked, endpoints.quiet),
@@ -78,12 +78,14 @@ def _rate(asked: Asked, per_second: float) -> Bound:
     return Bound("new_streams_per_second", per_second, "new streams per second", _ceiling(asked, asked.rate))
 
 
-def _admission(asked: Asked, limit: int, at_once: int) -> Bound:
-    if 0 < at_once <= limit:
-        why = _ceiling(asked, asked.throttle)
-    else:
-        why = f"adaptive: the next one begins as soon as one has its first config, {AT_ONCE} are served at once at most"
-    return Bound("admission_limit", limit, "new streams at once", why)
+def _admission(asked: Asked, admission: Admission) -> Bound:
+    name, unit = "admission_limit", "new streams at once"
+    if admission.ceiling and admission.limit >= admission.ceiling:
+        return Bound(name, admission.limit, unit, _ceiling(asked, asked.throttle))
+    why = f"adaptive: as many as this process serves without being late, {admission.most} at most"
+    if admission.most == admission.ceiling:
+        why += f" ({_ceiling(asked, asked.throttle)})"
+    return Bound(name, admission.limit, unit, why)
 
 
 def _endpoint_debounce(asked: Asked, together: float) -> Bound:
