@@ -34,9 +34,12 @@ from meshcore.xds.subscription import Subscription
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, PUSH_ORDER, ROUTE_TYPE
 
 REMOVAL_DELAY = 5.0
+"""Seconds that clusters which are to go stay at most for routes and listeners that have not been acknowledged."""
 WARMING_DELAY = 2.0
+"""Seconds that listeners and routes wait at most for new clusters to be acknowledged."""
 _CAUSES = (CLUSTER_TYPE, ENDPOINT_TYPE)
 _USERS = (LISTENER_TYPE, ROUTE_TYPE)
+"""What goes out first, and what refers to it: it waits while any of those is on its way with more to follow."""
 _RANKS = {type_url: rank for rank, type_url in enumerate(PUSH_ORDER)}
 _NO_NAMES: frozenset[str] = frozenset()
 
@@ -289,7 +292,8 @@ class AdsSession:
                 continue
             if channel.flight is not None:
                 # What would be planned for it now is planned when its message is answered.
-                flying += [channel] * (type_url in _CAUSES)
+                if type_url in _CAUSES:
+                    flying.append(channel)
                 continue
             keep = self._removals.kept if self._removals.pending and type_url in _CAUSES else _NO_NAMES
             move = self._move(channel, target, keep)

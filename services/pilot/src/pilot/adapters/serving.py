@@ -168,7 +168,8 @@ def _start_feed(runtime: Runtime[PilotSettings], hub: Hub, bus: Bus, in_force: I
         async for event in feed.events():
             if isinstance(event, FullState):
                 hub.take_state(event)
-                runtime.readiness.set("feed", True, f"revision {event.revision}" + " from disk" * event.from_disk)
+                where = " from disk" if event.from_disk else ""
+                runtime.readiness.set("feed", True, f"revision {event.revision}{where}")
             else:
                 hub.take_changes(event)
             in_force.taken()
