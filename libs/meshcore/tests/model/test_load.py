@@ -36,6 +36,23 @@ def document(text: str) -> dict:
     return yaml.safe_load(text)
 
 
+@pytest.mark.parametrize(("levels", "refused"), [(96, False), (97, True), (5_000, True)])
+def test_what_is_nested_too_deeply_is_refused_by_the_name_of_its_field(levels, refused):
+    deep = []
+    for _ in range(levels - 1):
+        deep = [deep]
+    body = document(VIRTUAL_SERVICE)
+    body["spec"]["http"][0]["unknown"] = deep
+    if not refused:
+        assert parse_with_unknown_fields(body)[1] == ("spec.http[0].unknown",)
+        return
+    with pytest.raises(MeshError) as caught:
+        parse_object(body, strict=False)
+    assert caught.value.code is ErrorCode.INVALID
+    (violation,) = caught.value.violations
+    assert (violation.field, violation.message) == ("spec.http[0].unknown", "nested more than 100 levels deep")
+
+
 def test_a_virtual_service_reads_into_typed_attributes():
     parsed = parse_object(document(VIRTUAL_SERVICE))
     assert isinstance(parsed, VirtualService)

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from api_objects import CM, MERGE, VS, assert_status, config_map, virtual_service
+from api_objects import CM, JSON_PATCH, MERGE, VS, assert_status, config_map, virtual_service
 
 
 async def test_created_object_is_read_back_as_it_was_written(api: Any) -> None:
@@ -37,6 +37,42 @@ async def test_second_create_already_exists(api: Any) -> None:
         await client.post(VS, json=virtual_service())
         body = assert_status(await client.post(VS, json=virtual_service()), 409, "AlreadyExists")
         assert body["details"] == {"name": "reviews", "group": "networking.istio.io", "kind": "virtualservices"}
+
+
+@pytest.mark.parametrize("validation", ["Strict", "Ignore"])
+@pytest.mark.parametrize("field", ["match", "unknown"])
+async def test_an_object_that_is_nested_too_deeply_is_refused_whatever_way_it_comes(
+    api: Any, field: str, validation: str
+) -> None:
+    deep: list[Any] = []
+    for _ in range(900):
+        deep = [deep]
+    document = virtual_service()
+    document["spec"]["http"][0][field] = deep
+    asked = {"fieldValidation": validation}
+    async with api.client() as client:
+        body = assert_status(await client.post(VS, json=document, params=asked), 400, "BadRequest")
+        assert f"spec.http[0].{field}: nested more than 100 levels deep" in body["message"]
+        await client.post(VS, json=virtual_service())
+        replaced = await client.put(f"{VS}/reviews", json=document, params=asked)
+        assert_status(replaced, 400, "BadRequest")
+        patched = await client.patch(f"{VS}/reviews", json={"spec": document["spec"]}, headers=MERGE, params=asked)
+        assert_status(patched, 400, "BadRequest")
+        apply = {"Content-Type": "application/apply-patch+yaml"}
+        applied = await client.patch(
+            f"{VS}/reviews", json=document, headers=apply, params={**asked, "fieldManager": "test"}
+        )
+        assert_status(applied, 400, "BadRequest")
+
+
+@pytest.mark.parametrize("times", [150, 2_000])
+async def test_a_patch_that_copies_an_object_into_itself_is_refused(api: Any, times: int) -> None:
+    nested = [{"op": "copy", "from": "/spec/http/0", "path": "/spec/http/0/again"}] * times
+    async with api.client() as client:
+        await client.post(VS, json=virtual_service())
+        answer = await client.patch(f"{VS}/reviews", json=nested, headers=JSON_PATCH)
+        assert answer.status_code in (400, 422), answer.status_code
+        assert "too deeply" in answer.text or "levels deep" in answer.text
 
 
 async def test_last_applied_annotation_survives_byte_for_byte(api: Any) -> None:

@@ -24,6 +24,16 @@ def test_what_is_not_utf_8_is_refused(body: bytes) -> None:
     assert caught.value.http == 400
 
 
+def test_what_is_nested_too_deeply_is_refused_by_the_name_of_its_field() -> None:
+    def nested(levels: int) -> bytes:
+        return b'{"spec": {"http": [{"match": ' + b"[" * levels + b"]" * levels + b"}]}}"
+
+    assert decode_json(nested(96)).document["spec"]
+    with pytest.raises(status.StatusError, match=r"nested too deeply: spec\.http\[0\]\.match: ") as caught:
+        decode_json(nested(97))
+    assert caught.value.http == 400
+
+
 def test_a_yaml_alias_inside_itself_is_refused() -> None:
     with pytest.raises(status.StatusError, match="alias") as caught:
         decode_object("application/yaml", b"spec: &a {x: *a}\n")

@@ -162,17 +162,18 @@ class GalleyStandIn:
         self.digest = SetDigest()
         self.records = {}
 
-    async def publish(self, *documents, deleted=()):
-        """One revision; documents are dicts, `deleted` bucket keys. Tries again while NATS comes back."""
+    async def publish(self, *documents, deleted=(), under=()):
+        """One revision; documents are dicts, `deleted` bucket keys, `under` has documents by other keys than their own.
+        Tries again while NATS comes back."""
         state = self.revision, SetDigest(str(self.digest)), dict(self.records)
         while True:
             await self.bus.connected()
             try:
-                return await self._publish(documents, deleted)
+                return await self._publish(documents, deleted, dict(under))
             except BUS_ERRORS:
                 self.revision, self.digest, self.records = state[0], SetDigest(str(state[1])), dict(state[2])
 
-    async def _publish(self, documents, deleted):
+    async def _publish(self, documents, deleted, under):
         js = self.bus.jetstream()
         try:
             store = await js.key_value(CONFIG_BUCKET)
@@ -180,7 +181,7 @@ class GalleyStandIn:
             store = await js.create_key_value(KeyValueConfig(bucket=CONFIG_BUCKET))
         previous, self.revision = self.revision, self.revision + 1
         now = datetime.now(UTC)
-        changed = {bucket_key(document): document for document in documents} | dict.fromkeys(deleted)
+        changed = {bucket_key(document): document for document in documents} | dict.fromkeys(deleted) | under
         for key, document in changed.items():
             record = make_record(key, "store", self.revision, document, "", now)
             if key in self.records:

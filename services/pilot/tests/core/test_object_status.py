@@ -84,3 +84,13 @@ def test_keys_that_are_not_fetched_are_told_with_their_own_reason_behind_what_pr
     [both] = writes(messages_of([{**keys, "type": "keys"}, refused]), {}, whole=True)
     assert both.message.startswith("a.shop refuse rds 80: bad; keys of bank")
     assert both.body("now")["status"]["conditions"][0]["reason"] == "RefusedByProxies"
+
+
+def test_an_object_that_pilot_leaves_out_is_told_with_a_reason_of_its_own():
+    left = row(config=str(ROUTES), message="not valid: spec.http", count=0, proxies=(), resources=())
+    [alone] = writes(messages_of([{**left, "type": "config"}]), {}, whole=True)
+    assert alone.message == "left out: not valid: spec.http"
+    assert alone.body("now")["status"]["conditions"][0]["reason"] == "LeftOutByPilot"
+    [both] = writes(messages_of([{**left, "type": "config"}, row(config=str(ROUTES))]), {}, whole=True)
+    assert both.message.endswith("; left out: not valid: spec.http")
+    assert both.body("now")["status"]["conditions"][0]["reason"] == "RefusedByProxies"

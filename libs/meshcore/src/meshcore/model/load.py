@@ -23,6 +23,10 @@ from meshcore.model.yaml_loader import Loader, expanded_size
 _BYTE_ORDER_MARK = "\ufeff"
 _MAX_NODES = 500_000
 _MAX_DEPTH = 100
+"""Levels of lists and mappings in an object or a document: no kind has a use for as many, JSON of protobuf takes no
+more, and what reads them calls itself for each."""
+_SHOWN_STEPS = 8
+"""Of the path of a field that is too deep."""
 _ANYTHING = Shape()
 _SCALARS = (str, int, float)
 
@@ -71,31 +75,68 @@ def without_nulls(document: Mapping[str, Any], model: type[BaseModel]) -> dict[s
 
     A null in a list or a map is left, for the schema to refuse, and so is that of an unknown field; what has no schema
     is copied as it is. INVALID for text that is no Unicode (JSON can escape half a character), which nothing could
-    store or send.
+    store or send, and for what is nested more than 100 levels deep.
     """
+    return _message_without_nulls(document, model, document, _MAX_DEPTH)
+
+
+def check_nesting(document: Any) -> None:
+    """INVALID, naming the field, for a document that is nested more than 100 levels deep."""
+    if (field := _deep_field(document)) is not None:
+        raise _too_deep(field)
+
+
+def _message_without_nulls(
+    document: Mapping[str, Any], model: type[BaseModel], whole: Mapping[str, Any], room: int
+) -> dict[str, Any]:
+    """`whole` is the object that this message is of, `room` the levels that it may still have."""
     fields = fields_by_name(model)
     result: dict[str, Any] = {}
     for key, value in document.items():
         field = fields.get(key)
         if field is None:
-            result[_unicode(key)] = _inner_without_nulls(value, _ANYTHING)
+            result[_unicode(key)] = _inner_without_nulls(value, _ANYTHING, whole, room - 1)
         elif value is not None:
-            result[key] = _inner_without_nulls(value, field.shape)
+            result[key] = _inner_without_nulls(value, field.shape, whole, room - 1)
     return result
 
 
-def _inner_without_nulls(value: Any, shape: Shape) -> Any:
+def _inner_without_nulls(value: Any, shape: Shape, whole: Mapping[str, Any], room: int) -> Any:
     if isinstance(value, _SCALARS):
         return _unicode(value)
+    if room <= 0 and isinstance(value, (dict, list, tuple, Mapping)):
+        raise _too_deep(_deep_field(whole) or "")
     if isinstance(value, (dict, Mapping)):
         if shape.model is not None:
-            return without_nulls(value, shape.model)
+            return _message_without_nulls(value, shape.model, whole, room)
         inner = shape.inner if shape.form is Form.MAP and shape.inner else _ANYTHING
-        return {_unicode(key): _inner_without_nulls(item, inner) for key, item in value.items()}
+        return {_unicode(key): _inner_without_nulls(item, inner, whole, room - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         inner = shape.inner if shape.form is Form.LIST and shape.inner else _ANYTHING
-        return [_inner_without_nulls(item, inner) for item in value]
+        return [_inner_without_nulls(item, inner, whole, room - 1) for item in value]
     return value
+
+
+def _deep_field(document: Any) -> str | None:
+    """The path of a field that is nested too deeply, as far as it has names: `spec.http[0].match`. Calls itself not."""
+    waiting: list[tuple[Any, tuple[str | int, ...]]] = [(document, ())]
+    while waiting:
+        value, path = waiting.pop()
+        if not isinstance(value, (dict, list, tuple, Mapping)):
+            continue
+        if len(path) >= _MAX_DEPTH:
+            shown = path[:_SHOWN_STEPS]
+            while shown and isinstance(shown[-1], int):
+                shown = shown[:-1]
+            return field_path(shown)
+        items = value.items() if isinstance(value, (dict, Mapping)) else enumerate(value)
+        waiting += [(item, (*path, key)) for key, item in items]
+    return None
+
+
+def _too_deep(field: str) -> MeshError:
+    violation = Violation(field, f"nested more than {_MAX_DEPTH} levels deep", "fewer lists and mappings in each other")
+    return MeshError(ErrorCode.INVALID, "the object is nested too deeply", [violation])
 
 
 def _unicode(value: Any) -> Any:

@@ -46,7 +46,11 @@ class LocalAnswers:
         self._name = name
         self._pages: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
             "ready": lambda _: readiness is None or readiness.ready,
-            "refusals": lambda _: status.refusal_rows(hub.engine) + status.key_rows(hub.engine.snapshot),
+            "refusals": lambda _: [
+                *status.refusal_rows(hub.engine),
+                *status.key_rows(hub.engine.snapshot),
+                *status.left_out_rows(hub.engine.snapshot),
+            ],
             "syncz": lambda _: status.sync_rows(hub.engine),
             "registryz": lambda _: status.registry_rows(hub.engine),
             "adsz": self._connections,

@@ -20,7 +20,9 @@ from pilot.adapters.quiet import Quiet
 from pilot.adapters.turns import Turns
 from pilot.adapters.wake import Wake
 from pilot.core.admission import Admission
+from pilot.core.config import Source
 from pilot.core.engine import Engine
+from pilot.core.intake import LeftOut
 from pilot.core.issuer_keys import IssuerKeys, KeySource
 from pilot.core.pace import CompileLog
 from pilot.core.proxy import Proxy
@@ -99,14 +101,18 @@ class Hub:
     def take_state(self, state: FullState) -> None:
         """The feed has a whole state."""
         telemetry.INBOUND.labels("config").inc()
+        before = self.engine.snapshot.diagnostics
         self.engine.take_state(state, time.monotonic())
+        self._tell_left_out(before)
         self._changed()
         self.has_state.set()
 
     def take_changes(self, changes: ChangeSet) -> None:
         """The feed has a change set."""
         telemetry.INBOUND.labels("config").inc()
+        before = self.engine.snapshot.diagnostics
         self.engine.take_changes(changes, time.monotonic())
+        self._tell_left_out(before)
         self._changed()
 
     def take_registered(self, workloads: Iterable[RegisteredWorkload], sequence: int) -> None:
@@ -307,6 +313,16 @@ class Hub:
         self.secrets_wanted.set()
         self.rights_wanted.set()
         (self._secret_users.add if resources.secrets else self._secret_users.discard)(stream.number)
+
+    def _tell_left_out(self, before: Mapping[Source, LeftOut]) -> None:
+        """Log and count what is left out and was not, or for another reason."""
+        after = self.engine.snapshot.diagnostics
+        for source, one in after.items() if after is not before else ():
+            if before.get(source) != one:
+                telemetry.LEFT_OUT.labels(source[0], one.code).inc()
+                kind, namespace, name = source
+                where = {"where": one.where} if one.where else {}
+                _log.error("object left out", kind=kind, namespace=namespace, name=name, reason=one.brief, **where)
 
     def _changed(self) -> None:
         if (keys := self.engine.key_demand.wanted(self.engine.snapshot)) is not self._keys:

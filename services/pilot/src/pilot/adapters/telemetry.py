@@ -46,6 +46,9 @@ DUPLICATE_DOMAINS = metrics.gauge(
 REJECTED_CONFIGS = metrics.counter(
     "pilot_total_rejected_configs", "Parts of Gateways that were left out, by Gateway, each once.", ["type", "name"]
 )
+LEFT_OUT = metrics.counter(
+    "pilot_left_out_objects", "Versions of config objects that were left out whole, by kind and code.", ["kind", "code"]
+)
 SECRET_UPDATES = metrics.counter("pilot_secret_updates", "What Galley told of Secrets.", ["state"])
 SECRET_PROBLEMS = metrics.gauge("pilot_secret_problems", "Secrets that config refers to and that cannot be served.")
 KEYS_FETCHED = metrics.counter("pilot_jwks_resolver_network_fetch_success", "Key sets of issuers that were fetched.")

@@ -89,7 +89,7 @@ class Engine:
         if state.revision < self.snapshot.revision:
             for stream in self.streams.values():
                 stream.session.revisions_restarted()
-        fresh = MeshSnapshot.of_entries(state.entries, state.revision).with_keys(self.snapshot.keys)
+        fresh = MeshSnapshot.of_entries(state.entries, state.revision, self.snapshot).with_keys(self.snapshot.keys)
         self._replace(fresh.with_registered(self._registered))
         self.secrets.generation += 1  # ConfigMaps may be others
         self.endpoint_changes.restarted()

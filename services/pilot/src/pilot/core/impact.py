@@ -27,7 +27,6 @@ from meshcore.model import (
     WasmPlugin,
 )
 from meshcore.model.kinds import by_plural
-from meshcore.model.load import parse_object
 from meshcore.model.mesh_config import CONFIG_MAP_NAME, ROOT_NAMESPACE
 from meshcore.xds.types import (
     BOOTSTRAP_TYPE,
@@ -41,6 +40,7 @@ from meshcore.xds.types import (
 
 from pilot.core.config import Config, exported
 from pilot.core.ingress import ingress_selector
+from pilot.core.intake import read_object
 from pilot.core.issuer_keys import KeySource, key_source
 from pilot.core.networks import is_gateway
 from pilot.core.policy_target import is_target
@@ -127,7 +127,10 @@ def affects(change: Any, proxy_class: ProxyClass, snapshot: MeshSnapshot) -> boo
         return _serves_ingresses(proxy_class, snapshot)
     if kind in DESCRIBING_KINDS and registry_affects(proxy_class, snapshot):
         return True
-    forms = list(_forms(change, kind, snapshot)) if kind not in DESCRIBING_KINDS or kind == "Service" else []
+    try:
+        forms = list(_forms(change, kind, snapshot)) if kind not in DESCRIBING_KINDS or kind == "Service" else []
+    except Exception:  # noqa: BLE001 - it was left out and told of when it came; the form it left in force is not known
+        return True
     if kind == "Service":
         if any(isinstance(item, Service) and is_gateway(item, snapshot.networks) for item in forms):
             return True
@@ -185,10 +188,7 @@ def _forms(change: Any, kind: str, snapshot: MeshSnapshot) -> Iterator[MeshObjec
         yield config.object
     previous = change.previous
     if previous is not None and not previous.deleted:
-        try:
-            yield parse_object(previous.object, strict=False)
-        except MeshError:
-            return  # it was never part of any snapshot
+        yield read_object((kind, change.key[2], change.key[3]), change.key[0], previous)
 
 
 def _concerns(item: MeshObject, one: ProxyClass, snapshot: MeshSnapshot) -> bool:

@@ -13,7 +13,12 @@ from meshcore.xds.origin import ConfigRef
 CONDITION, REASON = "Programmed", "RefusedByProxies"
 KEYS, KEYS_REASON = "keys", "KeysNotFetched"
 """The type of a row that tells of an issuer's keys, and the reason where nothing else is wrong."""
-_OF_KEYS = "keys of "
+LEFT_OUT, LEFT_OUT_REASON = "config", "LeftOutByPilot"
+"""The same of an object whose newest version Pilot cannot take."""
+_OF_KEYS, _LEFT_OUT = "keys of ", "left out: "
+_REASONS = {_OF_KEYS: KEYS_REASON, _LEFT_OUT: LEFT_OUT_REASON}
+_LAST = {KEYS: 1, LEFT_OUT: 2}
+"""What is told after what proxies refuse."""
 MOST_LINES = 5
 """Different refusals of one object that its status tells."""
 MOST_OBJECTS = 500
@@ -44,7 +49,7 @@ class StatusWrite:
         """What is merged into the object; `now` is an RFC 3339 time. Of a status the conditions are ours."""
         if not self.message:
             return {"status": {"conditions": None}}
-        reason = KEYS_REASON if self.message.startswith(_OF_KEYS) else REASON
+        reason = next((one for start, one in _REASONS.items() if self.message.startswith(start)), REASON)
         condition = {"type": CONDITION, "status": "False", "reason": reason, "message": self.message}
         return {"status": {"conditions": [{**condition, "lastTransitionTime": now}]}}
 
@@ -67,7 +72,10 @@ def messages_of(rows: Iterable[Mapping[str, Any]]) -> dict[ConfigRef, str]:
 
 
 def _lines(found: Mapping[tuple[str, str, str], tuple[int, set[str]]]) -> Iterable[str]:
-    for kind, resources, message in sorted(found, key=lambda line: (line[0] == KEYS, line))[:MOST_LINES]:
+    for kind, resources, message in sorted(found, key=lambda line: (_LAST.get(line[0], 0), line))[:MOST_LINES]:
+        if kind == LEFT_OUT:
+            yield f"{_LEFT_OUT}{message}"
+            continue
         if kind == KEYS:
             yield f"{_OF_KEYS}{resources} are not fetched: {message}"
             continue

@@ -1,8 +1,8 @@
 """The mesh at one revision: config indexes and registry, frozen. `apply` makes the next one and keeps all that stayed.
 
 Pure. Identity carries meaning: a part that did not change is the same object in the next snapshot, so memos of the
-compiler hold across revisions. An object that cannot be read keeps its last good form and leaves a diagnostic; nothing
-is disturbed.
+compiler hold across revisions. An object that cannot be taken, whatever the reason, keeps its last good form and leaves
+a diagnostic; no other is disturbed.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any, Protocol
 
-from meshcore.errors import MeshError
+from meshcore.errors import ErrorCode, MeshError
 from meshcore.model import (
     DestinationRule,
     EnvoyFilter,
@@ -23,14 +23,13 @@ from meshcore.model import (
 )
 from meshcore.model.gateway_api.references import GATEWAY_API
 from meshcore.model.kinds import GATEWAY_API_TRIALS, MIXER, by_plural
-from meshcore.model.load import parse_object
 from meshcore.model.mesh_config import CONFIG_MAP_NAME, MESH_KEY, ROOT_NAMESPACE
 
 from pilot.core.config import AnyConfig, Config, Configs, ConfigsByNamespace, ConfigStep, Name, Source, as_written
 from pilot.core.delegates import Delegating, delegating
-from pilot.core.diagnostics import Diagnostic, Severity
 from pilot.core.discovery import FRAME_KINDS, discovered
 from pilot.core.ingress import NO_INGRESS, IngressConfig, OfIngress, Spaces, joined_routes, of_ingresses
+from pilot.core.intake import LeftOut, RecordLike, left_out, read_object
 from pilot.core.issuer_keys import IssuerKeys, KeyFetching, KeySource, wanted_sources
 from pilot.core.namespace_index import sorted_again
 from pilot.core.networks import NO_NETWORKS, Networks, networks_of
@@ -54,17 +53,6 @@ from pilot.core.senders import Senders
 _OF_NETWORKS = frozenset({"Service", "Namespace", "ConfigMap"})
 _OTHER_GROUPS = frozenset({GATEWAY_API, GATEWAY_API_TRIALS, MIXER})
 """Groups whose objects are stored but not compiled; one of them has a kind of the same name as Istio's Gateway."""
-
-
-class RecordLike(Protocol):
-    """What is read of a published record."""
-
-    @property
-    def revision(self) -> int: ...  # noqa: D102
-    @property
-    def object(self) -> dict[str, Any]: ...  # noqa: D102
-    @property
-    def deleted(self) -> bool: ...  # noqa: D102
 
 
 class ChangeLike(Protocol):
@@ -101,8 +89,8 @@ class MeshSnapshot:
     """Objects of namespaces that do not count (`discoverySelectors`)."""
     keys: IssuerKeys = field(default_factory=IssuerKeys)
     """What was fetched of the keys of JWT issuers."""
-    diagnostics: Mapping[tuple[str, str, str], Diagnostic] = field(default_factory=dict)
-    """By (kind, namespace, name): objects that could not be read."""
+    diagnostics: Mapping[Source, LeftOut] = field(default_factory=dict)
+    """Objects whose newest version is left out."""
 
     @classmethod
     def empty(cls) -> "MeshSnapshot":
@@ -116,9 +104,26 @@ class MeshSnapshot:
         return cls()._with(((item.kind, *item.namespaced_name), Config(item)) for item in routed)._at(revision)
 
     @classmethod
-    def of_entries(cls, entries: Mapping[Any, RecordLike], revision: int) -> "MeshSnapshot":
-        """The mesh of a feed's full state (`FullState.entries`)."""
-        return cls()._taking([(key, record) for key, record in entries.items()], revision)
+    def of_entries(
+        cls, entries: Mapping[Any, RecordLike], revision: int, before: "MeshSnapshot | None" = None
+    ) -> "MeshSnapshot":
+        """The mesh of a feed's full state (`FullState.entries`). Objects whose version in it has to be left out stay as
+        they were `before`."""
+        made = cls()._taking([(key, record) for key, record in entries.items()], revision)
+        if not made.diagnostics:
+            return made
+        kept: list[ConfigStep] = []
+        for source in made.diagnostics:
+            config = None if before is None else before._config(source)
+            if config is not None and made._config(source) is None:
+                kept.append((source, config))
+        made = made._indexing(kept)._at(revision)
+        if not made.configs and not made.hidden and len(made.diagnostics) > 1:
+            # That is no matter of single objects, and a mesh without any is worse than none.
+            first = min(made.diagnostics.values())
+            detail = f"none of {len(made.diagnostics)} objects can be taken: {first.config}: {first.brief}"
+            raise MeshError(ErrorCode.INTERNAL, detail)
+        return made
 
     def apply(self, changes: Iterable[ChangeLike], revision: int | None = None) -> "MeshSnapshot":
         """The mesh after a change set; its revision is the greatest one in it unless one is given."""
@@ -206,10 +211,23 @@ class MeshSnapshot:
                 steps.append((source, None))
                 continue
             try:
-                steps.append((source, Config(parse_object(record.object, strict=False), record.revision)))
-            except MeshError as error:
-                problems[source] = _unreadable(source, error)
-        return replace(self, diagnostics=problems)._with(steps)._at(revision)
+                steps.append((source, Config(read_object(source, key[0], record), record.revision)))
+            except Exception as error:  # noqa: BLE001 - of one record; who takes the snapshot tells of it
+                problems[source] = left_out(source, error, "while it was read")
+        return replace(self, diagnostics=problems)._indexing(steps)._at(revision)
+
+    def _indexing(self, steps: list[ConfigStep]) -> "MeshSnapshot":
+        """With these steps, but for those that cannot be indexed: they are looked for by halves, since what is made of
+        objects is made of all at once."""
+        try:
+            return self._with(steps)
+        except Exception as error:  # noqa: BLE001 - of one object, once it is found; who takes the snapshot tells of it
+            if len(steps) != 1:
+                half = len(steps) // 2
+                return self._indexing(steps[:half])._indexing(steps[half:])
+            source = steps[0][0]
+            problem = left_out(source, error, "while it was indexed")
+            return replace(self, diagnostics={**self.diagnostics, source: problem})
 
     def _with(self, steps: Iterable[ConfigStep]) -> "MeshSnapshot":
         """What decides which namespaces count comes first."""
@@ -273,6 +291,10 @@ class MeshSnapshot:
         found = self.configs.get(source[0], {}).get(source[1:])
         return found.object if found else None
 
+    def _config(self, source: Source) -> AnyConfig | None:
+        found = self.configs.get(source[0], {}).get((source[1], source[2]))
+        return self.hidden.get(source) if found is None else found
+
     def _with_registry(self, registry: Registry) -> "MeshSnapshot":
         return replace(self, registry=registry, selection=updated_selection(self.selection, self.registry, registry))
 
@@ -283,7 +305,8 @@ def _with_mesh_config(snapshot: MeshSnapshot) -> MeshSnapshot:
     try:
         parsed = parse_mesh_config(found.object.data.get(MESH_KEY, "")) if found else MeshConfig()
     except MeshError as error:
-        return replace(snapshot, diagnostics={**snapshot.diagnostics, source: _unreadable(source, error)})
+        problem = left_out(source, error, "while it was read")
+        return replace(snapshot, diagnostics={**snapshot.diagnostics, source: problem})
     return snapshot if parsed == snapshot.mesh_config else replace(snapshot, mesh_config=parsed)
 
 
@@ -313,8 +336,3 @@ def _with_ingress(snapshot: MeshSnapshot) -> MeshSnapshot:
     if joined is spaces and after is before:
         return snapshot
     return replace(snapshot, ingress=after, by_namespace={**snapshot.by_namespace, "VirtualService": joined})
-
-
-def _unreadable(source: Source, error: MeshError) -> Diagnostic:
-    kind, namespace, name = source
-    return Diagnostic("unreadable", f"{kind}/{namespace}/{name}", str(error), Severity.ERROR)

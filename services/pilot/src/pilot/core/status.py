@@ -17,7 +17,7 @@ from meshcore.xds.types import (
 from pilot.core.engine import Engine
 from pilot.core.isolation import Form, HeldBack
 from pilot.core.issuer_keys import key_source
-from pilot.core.object_status import KEYS
+from pilot.core.object_status import KEYS, LEFT_OUT
 from pilot.core.refusals import Refusing, blame_of, refusals
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.stream import Stream
@@ -122,6 +122,21 @@ def key_rows(snapshot: MeshSnapshot) -> list[dict[str, Any]]:
         for _, config in sorted(snapshot.configs.get("RequestAuthentication", {}).items())
         for source in dict.fromkeys(map(key_source, config.object.spec.jwt_rules))
         if source is not None and source in keys.faults
+    ]
+
+
+def left_out_rows(snapshot: MeshSnapshot) -> list[dict[str, Any]]:
+    """Objects whose newest version Pilot cannot take; the form of `refusal_rows`."""
+    return [
+        {
+            "config": one.config,
+            "type": LEFT_OUT,
+            "resources": [],
+            "message": one.message,
+            "count": 0,
+            "proxies": [],
+        }
+        for _, one in sorted(snapshot.diagnostics.items())
     ]
 
 

@@ -12,12 +12,14 @@ from enum import StrEnum
 from typing import Any, NoReturn
 
 from meshcore.errors import MeshError
-from meshcore.model.load import load_yaml_documents
+from meshcore.model.load import check_nesting, load_yaml_documents
 from meshcore.model.validation import field_path
 
 from galley.core.kube_api import protobuf_body, status
 
 LARGEST = 3 * 1024 * 1024
+_OPENERS_WITHOUT_DOUBT = 100
+"""Brackets that do not make a body that is nested too deeply."""
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
 
@@ -67,6 +69,11 @@ def decode_json(body: bytes) -> Body:
         document = json.loads(body.decode(), object_pairs_hook=object_of, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise status.bad_request(f"the body is not JSON: {error}") from error
+    if body.count(b"[") + body.count(b"{") > _OPENERS_WITHOUT_DOUBT:
+        try:
+            check_nesting(document)
+        except MeshError as error:
+            raise status.bad_request(f"the body is refused: {error}") from error
     if _SURROGATE.search(body):
         _refuse_half_characters(document)
     return Body(document, tuple(field_path(path) for path in _duplicates(document, ())) if repeating else ())

@@ -13,7 +13,10 @@ def apply_json_patch(document: Any, operations: Sequence[Any]) -> Any:
     for operation in operations:
         if not isinstance(operation, Mapping):
             raise _impossible("an operation is not an object")
-        result = _apply(result, operation)
+        try:
+            result = _apply(result, operation)
+        except RecursionError:  # copies of what is nested into itself
+            raise _impossible("it nests values too deeply") from None
     return result
 
 

@@ -1,0 +1,94 @@
+"""Records that Galley would not publish, on a real NATS: none of them stops the others."""
+
+import pytest
+from meshcore.distribution.keys import kv_key
+from meshcore.testing.ads_client import AdsClient, node
+from meshcore.xds.types import CLUSTER_TYPE
+from pilot.adapters import telemetry
+from pilot.core.object_status import LEFT_OUT
+from shop_objects import SERVICE, other_service
+
+
+def virtual_service(name, **route):
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"hosts": [name], "http": [{"route": [{"destination": {"host": "reviews"}}], **route}]},
+    }
+
+
+def nested(levels):
+    deep = []
+    for _ in range(levels):
+        deep = [deep]
+    return deep
+
+
+def host(name):
+    return f"{name}.shop.svc.cluster.local"
+
+
+@pytest.fixture
+def counted():
+    """How many versions of a kind were left out since the test began."""
+    before = {}
+
+    def count(kind, code="unreadable"):
+        value = telemetry.LEFT_OUT.labels(kind, code)._value.get()
+        return value - before.setdefault((kind, code), value)
+
+    count("VirtualService")
+    count("Service")
+    return count
+
+
+async def test_records_that_cannot_be_read_are_left_out_and_all_others_go_on(
+    galley, pilot, workload_credentials, counted, capfd
+):
+    deep = virtual_service("deep", match=nested(900))
+    await galley.publish(SERVICE, virtual_service("deep"))
+    async with (
+        pilot() as running,
+        AdsClient(running.secure, node("p", "shop"), workload_credentials()) as client,
+    ):
+        await client.until(lambda: host("reviews") in client.names(CLUSTER_TYPE))
+        engine = running.serving.hub.engine
+        key = kv_key("", "services", "shop", "filed")
+        await galley.publish(deep, other_service("ratings"), under={key: virtual_service("filed")})
+        await client.until(lambda: host("ratings") in client.names(CLUSTER_TYPE))
+        assert ("shop", "deep") in engine.snapshot.configs["VirtualService"], "its last good form is kept"
+        assert host("filed") not in client.names(CLUSTER_TYPE)
+        (rows,) = (await running.source.ask("refusals", {}, 0)).answers.values()
+        assert [(row["config"], row["type"]) for row in rows] == [
+            ("Service/shop/filed", LEFT_OUT),
+            ("VirtualService/shop/deep", LEFT_OUT),
+        ]
+        assert "holds VirtualService/shop/filed" in rows[0]["message"]
+        assert "spec.http[0].match: nested more than 100 levels deep" in rows[1]["message"]
+        assert (counted("VirtualService"), counted("Service")) == (1, 1)
+
+        revision = await galley.publish(other_service("details"))
+        assert (await running.receipt(revision)).complete
+        assert counted("VirtualService") == 1, "what is left out is told once"
+
+        await galley.publish(virtual_service("deep"), other_service("filed"))
+        await client.until(lambda: host("filed") in client.names(CLUSTER_TYPE))
+        assert engine.snapshot.diagnostics == {}
+        assert not client.ended
+    told = [line for line in capfd.readouterr().out.splitlines() if "object left out" in line]
+    assert len(told) == 2, told
+    assert not any("[[[" in line for line in told)
+
+
+async def test_a_pilot_that_starts_with_such_a_record_serves_all_others(galley, pilot, workload_credentials):
+    await galley.publish(SERVICE, virtual_service("deep", match=nested(900)))
+    async with (
+        pilot() as running,
+        AdsClient(running.secure, node("p", "shop"), workload_credentials()) as client,
+    ):
+        await client.until(lambda: host("reviews") in client.names(CLUSTER_TYPE))
+        await galley.publish(virtual_service("deep"))
+        revision = await galley.publish(other_service("ratings"))
+        assert (await running.receipt(revision)).complete
+        assert ("shop", "deep") in running.serving.hub.engine.snapshot.configs["VirtualService"]
