@@ -213,6 +213,27 @@ async def test_a_first_config_that_is_never_taken_ends_the_stream(serve_mesh):
             assert client.error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+async def test_a_first_config_is_complete_though_something_newer_is_on_its_way(mesh, reached):
+    """Where endpoints change faster than a client answers something always is: it kept its place, and was ended."""
+    mesh.change(mesh.service("reviews"))
+    engine = mesh.hub.engine
+    async with grpc.aio.insecure_channel(mesh.plaintext) as channel:
+        call = channel.stream_stream(METHOD)()
+        asked = discovery_pb2.DeltaDiscoveryRequest(node=node("a", "shop"), type_url=CLUSTER_TYPE)
+        await call.write(asked.SerializeToString())
+        first = discovery_pb2.DeltaDiscoveryResponse.FromString(await call.read())
+        mesh.change(mesh.service("ratings"))
+        stream = engine.find("a.shop")
+        await reached(lambda: stream.target_generation == engine.generation)
+        assert not stream.complete
+        answer = discovery_pb2.DeltaDiscoveryRequest(type_url=CLUSTER_TYPE, response_nonce=first.nonce)
+        await call.write(answer.SerializeToString())
+        newer = discovery_pb2.DeltaDiscoveryResponse.FromString(await call.read())
+        assert any("ratings" in one.name for one in newer.resources)
+        assert stream.complete
+        assert not stream.session.settled
+
+
 async def test_a_client_that_takes_nothing_keeps_its_place_in_the_line_no_longer_than_any(serve_mesh):
     def large(snapshot, proxy_class):
         size = 64 << 20 if proxy_class.namespace == "shop" else 1

@@ -81,6 +81,8 @@ class StreamRunner:
         self._first_by = time.monotonic() + first_config_timeout.total_seconds()
         self._expires = self._first_by
         self._node_burden = node_burden(stream)
+        self._first_revision = 0
+        """What its first config goes up to; 0 is nothing."""
         self._told = 0
         self._left: Iterator[Effect] | None = None
         """What is to be done once the client has taken what was sent; None when it takes everything."""
@@ -100,7 +102,8 @@ class StreamRunner:
         it."""
         self._expires = expires
         resources = self._hub.target(self._stream)
-        self._aim(self._hub.engine.snapshot.revision, resources)
+        self._first_revision = self._hub.engine.snapshot.revision
+        self._aim(self._first_revision, resources)
         del resources  # the stream outlives it
         self._receive(opening.pop(), time.monotonic())
         self._call.on_news = self._wake.set
@@ -318,6 +321,9 @@ class StreamRunner:
         if stream.pace.stage is Stage.SEND:
             stream.pace.enters(Stage.ACK, now)
         spent = stream.pace.spent(now)
+        if 0 < self._first_revision <= revision:
+            # Where endpoints change faster than it answers there is always something more on its way.
+            self._complete()
         if receipts.owes(stream.number, revision):
             receipts.settled(stream.number, revision, time.time(), spent)
             moved = True
