@@ -93,5 +93,7 @@ class PilotSettings(ProofSettings):
     """More certificates to trust when keys are fetched, where there is such a file."""
     status_interval: GoDuration = timedelta(seconds=5)
     """How often refusals are looked at; no object's status is written more often."""
+    worker_silence: GoDuration = timedelta(seconds=30)
+    """A worker that answers its parent nothing for as long is ended and started again; 0 never is."""
     query_deadline: GoDuration = timedelta(seconds=2)
     """How long other instances and workers may take to answer, beyond the wait that was asked for."""

@@ -102,6 +102,50 @@ async def test_clients_of_a_dead_worker_come_back_on_another_and_the_others_are_
                 await connected(f"new-{len(await holders())}")
 
 
+async def test_a_worker_that_hangs_is_started_again_and_the_clients_of_the_other_stay(
+    galley, process, workload_credentials, reached
+):
+    await galley.publish(SERVICE)
+    running = await process("pilot-1", "--workers", "2", PILOT_WORKER_SILENCE="3s")
+    children = set(running.children())
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def connected(name, resume=None):
+            client = AdsClient(running.secure, node(name, "shop"), workload_credentials(), resume=resume)
+            await stack.enter_async_context(client)
+            return client
+
+        clients = {f"p{number}": await connected(f"p{number}") for number in range(8)}
+        for client in clients.values():
+            await client.until(lambda client=client: CLUSTER in client.names(CLUSTER_TYPE))
+        rows = await running.get("/debug/syncz")
+        before = {row["proxy"].partition(".")[0]: row["pilot"] for row in rows}
+        assert set(before.values()) == {"pilot-1/w0", "pilot-1/w1"}
+
+        hung = min(children)
+        os.kill(hung, signal.SIGSTOP)
+        await reached(lambda: any(client.ended for client in clients.values()))
+        of_it = before[next(name for name, client in clients.items() if client.ended)]
+        theirs = {name for name, holder in before.items() if holder == of_it}
+        await reached(lambda: all(clients[name].ended for name in theirs))
+        for name in theirs:
+            clients[name] = await connected(name, clients[name].held)
+        await galley.publish(other_service("ratings"))
+        for client in clients.values():
+            await client.until(
+                lambda client=client: CLUSTER.replace("reviews", "ratings") in client.names(CLUSTER_TYPE)
+            )
+        assert not any(client.ended for client in clients.values()), "the other's streams never broke"
+
+        await running.wait_ready()
+        now = set(running.children())
+        assert len(now) == 2
+        assert now & children == children - {hung}
+        figures = await running.figures()
+        assert figures['pilot_worker_restarts{reason="silent"}'] == 1
+        assert 'pilot_worker_restarts{reason="ended"}' not in figures
+
+
 async def test_what_several_workers_kept_serves_a_pilot_of_another_number_of_them(
     galley, process, tmp_path, workload_credentials, reached
 ):

@@ -1,4 +1,5 @@
-"""The parent of `--workers N`: starts the workers, starts them again, asks them; serves no stream itself."""
+"""The parent of `--workers N`: starts the workers, starts again those that die or hang, asks them; serves no stream
+itself."""
 
 import asyncio
 import contextlib
@@ -10,20 +11,28 @@ from functools import partial
 from typing import Any
 
 import structlog
+from meshcore import metrics
 from meshcore.runtime import Runtime
 
 from pilot.adapters.answers import Gathered
 from pilot.adapters.control import ask_worker
 from pilot.adapters.first_workers import FirstWorkers, ForkedWorker, worker_environment, worker_socket
+from pilot.core.silence import Silence
 from pilot.settings import PilotSettings
 
 _log = structlog.get_logger("workers")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _STOP_WITHIN = 8.0
+_LOOK_WITHIN, _LOOK_AGAIN, _LOOK_SOON = 1.0, 1.0, 0.1
+"""Seconds: for a worker to say whether it is ready; until it is asked again when it is, and when it is not."""
+_RESTARTS = metrics.counter(
+    "pilot_worker_restarts", "Workers that ended and were started again, by whether they were silent.", ["reason"]
+)
 
 
 class WorkerPool:
-    """N processes that share the ADS ports. Each has a feed of its own; one that dies takes only its own streams."""
+    """N processes that share the ADS ports. Each has a feed of its own; one that dies takes only its own streams, and
+    one that is silent for too long is ended, since it keeps its streams and is given new ones."""
 
     def __init__(self, runtime: Runtime[PilotSettings], first: FirstWorkers) -> None:
         self._runtime = runtime
@@ -31,6 +40,8 @@ class WorkerPool:
         self._directory = first.directory
         self._processes: dict[int, asyncio.subprocess.Process | ForkedWorker] = dict(first.processes)
         self._stopping = False
+        self._silent: set[int] = set()
+        """Process ids of workers that were ended because they hung."""
         runtime.on_stop("workers", self._stop)
         for number in range(self._settings.workers):
             runtime.readiness.expect(f"worker-{number}")
@@ -70,7 +81,10 @@ class WorkerPool:
             self._runtime.readiness.set(f"worker-{number}", False, f"ended with {code}")
             if self._stopping:
                 return
-            _log.error("worker ended, restarting", worker=number, code=code)
+            reason = "silent" if process.pid in self._silent else "ended"
+            self._silent.discard(process.pid)
+            _RESTARTS.labels(reason).inc()
+            _log.error("worker ended, restarting", worker=number, code=code, reason=reason)
             settled = asyncio.get_running_loop().time() - started > _LONGEST_PAUSE
             pause = _FIRST_PAUSE if settled else min(pause * 2, _LONGEST_PAUSE)
             await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads restarts
@@ -87,15 +101,35 @@ class WorkerPool:
         )
 
     async def _watch_readiness(self, number: int) -> None:
+        loop, pause = asyncio.get_running_loop(), 0.0
+        longest = self._settings.worker_silence.total_seconds()
+        watched, silence = None, Silence(longest, loop.time())
         while True:
+            process = self._processes.get(number)
+            if process is not watched:
+                watched, silence = process, Silence(longest, loop.time())
             ready = False
-            if number in self._processes:
-                with contextlib.suppress(OSError, TimeoutError):
-                    async with asyncio.timeout(1):
+            if process is not None:
+                try:
+                    async with asyncio.timeout(_LOOK_WITHIN):
                         ready = bool(await ask_worker(worker_socket(self._directory, number), "ready", {}, 0))
+                    silence.answered(loop.time())
+                except (OSError, TimeoutError):
+                    if silence.missed(loop.time(), pause + _LOOK_WITHIN) and process is self._processes.get(number):
+                        self._end_silent(number, process, silence.seconds)
+                        silence = Silence(longest, loop.time())
             if number in self._processes or ready:
-                self._runtime.readiness.set(f"worker-{number}", ready, "" if ready else "starting")
-            await asyncio.sleep(1.0 if ready else 0.1)
+                what = "starting" if not silence.seconds else f"silent for {silence.seconds:.0f} s"
+                self._runtime.readiness.set(f"worker-{number}", ready, "" if ready else what)
+            pause = _LOOK_AGAIN if ready else _LOOK_SOON
+            await asyncio.sleep(pause)
+
+    def _end_silent(self, number: int, process: "asyncio.subprocess.Process | ForkedWorker", seconds: float) -> None:
+        """It can do nothing in order any more; `_run` starts another."""
+        _log.error("worker is silent, ending it", worker=number, pid=process.pid, seconds=round(seconds, 1))
+        self._silent.add(process.pid)
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
 
     async def _stop(self) -> None:
         self._stopping = True
