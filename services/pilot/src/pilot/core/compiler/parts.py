@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from operator import attrgetter, is_
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from meshcore.xds.resource import PackedResource, Resources
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE
@@ -27,6 +27,8 @@ from pilot.core.visibility.destination_rules import ServiceRule
 from pilot.core.visibility.seen import SeenServices
 
 _NO_ENDPOINTS: tuple[Endpoint, ...] = ()
+_NONE: frozenset[Any] = frozenset()
+"""One for all: an empty set takes 216 bytes, and most services have two."""
 
 
 class _Traits:
@@ -243,7 +245,8 @@ def _made(work: Compilation, service: Service) -> Part:
 def _part_of(compiled: tuple[Compiled, ...]) -> Part:
     """Of one service."""
     problems = frozenset(problem for item in compiled for problem in item.diagnostics)
-    return Part(compiled, problems, frozenset(name for item in compiled for name in item.secrets))
+    secrets = frozenset(name for item in compiled for name in item.secrets)
+    return Part(compiled, problems or _NONE, secrets or _NONE)
 
 
 def _traits(work: Compilation) -> _Traits:
