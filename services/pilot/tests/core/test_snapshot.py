@@ -134,10 +134,15 @@ def test_an_object_that_cannot_be_read_keeps_its_last_good_form():
 def test_a_broken_mesh_config_keeps_the_last_good_one():
     before = MeshSnapshot.empty().apply(changes_of([("ConfigMap", "", "", 1)]))
     assert before.mesh_config.proxy_http_port == 15001
+    assert before.mesh_config != MeshSnapshot.empty().mesh_config
     broken = document("ConfigMap", "", "", 1) | {"data": {"mesh": "proxyHttpPort: many"}}
     after = before.apply([Change(("", "configmaps", "istio-system", "istio"), Record(2, broken))])
     assert after.mesh_config is before.mesh_config
     assert len(after.diagnostics) == 1
+    entries = {("", "configmaps", "istio-system", "istio"): Record(2, broken)}
+    again = MeshSnapshot.of_entries(entries, 2, after)
+    assert again.mesh_config is before.mesh_config
+    assert len(again.diagnostics) == 1
 
 
 def test_a_registered_workload_without_its_group_is_no_endpoint():

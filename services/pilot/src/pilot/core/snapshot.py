@@ -51,6 +51,7 @@ from pilot.core.selection import (
 from pilot.core.senders import Senders
 
 _OF_NETWORKS = frozenset({"Service", "Namespace", "ConfigMap"})
+_MESH_CONFIG: Source = ("ConfigMap", ROOT_NAMESPACE, CONFIG_MAP_NAME)
 _OTHER_GROUPS = frozenset({GATEWAY_API, GATEWAY_API_TRIALS, MIXER})
 """Groups whose objects are stored but not compiled; one of them has a kind of the same name as Istio's Gateway."""
 
@@ -109,9 +110,12 @@ class MeshSnapshot:
     ) -> "MeshSnapshot":
         """The mesh of a feed's full state (`FullState.entries`). Objects whose version in it has to be left out stay as
         they were `before`."""
-        made = cls()._taking([(key, record) for key, record in entries.items()], revision)
+        taken = [(key, record) for key, record in entries.items()]
+        made = cls()._taking(taken, revision)
         if not made.diagnostics:
             return made
+        if before is not None and _MESH_CONFIG in made.diagnostics:
+            made = cls(mesh_config=before.mesh_config)._taking(taken, revision)
         kept: list[ConfigStep] = []
         for source in made.diagnostics:
             config = None if before is None else before._config(source)
@@ -301,7 +305,7 @@ class MeshSnapshot:
 
 def _with_mesh_config(snapshot: MeshSnapshot) -> MeshSnapshot:
     found = snapshot.configs["ConfigMap"].get((ROOT_NAMESPACE, CONFIG_MAP_NAME))
-    source = ("ConfigMap", ROOT_NAMESPACE, CONFIG_MAP_NAME)
+    source = _MESH_CONFIG
     try:
         parsed = parse_mesh_config(found.object.data.get(MESH_KEY, "")) if found else MeshConfig()
     except MeshError as error:
