@@ -95,8 +95,11 @@ def test_every_service_is_ready_on_its_published_admin_port(stack):
 
 def test_check_finds_nothing_wrong_and_every_service(stack):
     command = [sys.executable, "-m", "meshctl", "check", "--compose", stack.project, "--timeout", "60", "-o", "json"]
-    told = json.loads(stack.run(*command).stdout)
+    done = stack.run(*command, check=False)
+    assert done.stdout, done.stderr
+    told = json.loads(done.stdout)
     assert told["findings"] == []
+    assert done.returncode == 0
     states = {one["name"]: one["state"] for one in told["services"]}
     assert states == dict.fromkeys(("galley", "citadel", "pilot", "injector"), "ready")
     (process,) = told["pilots"]

@@ -16,6 +16,7 @@ from meshcore.distribution.digest import SetDigest
 from meshcore.distribution.events import ChangeSet, FullState
 from meshcore.distribution.keys import HEAD_KEY
 from meshcore.distribution.records import Head, encode_head, encode_record, make_record
+from meshcore.runtime import tasks
 from meshcore.testing.nats import NatsServer, nats_server
 from nats.js.kv import KeyValue
 
@@ -153,6 +154,27 @@ async def test_attack_47_what_is_said_again_or_out_of_order_goes_back_to_nothing
         assert isinstance(step, ChangeSet)
         assert (step.previous, step.revision) == (2, 3)
         assert [change.object for change in step.changes] == [{"v": 3}]
+
+
+async def test_a_copy_that_is_still_the_newest_is_the_truth_and_no_step_follows(
+    server: NatsServer, publisher: HandPublisher, tmp_path: Path
+):
+    copy = tmp_path / "state" / "config"
+    await publisher.record(1)
+    await publisher.head(1)
+    async with Bus(BusSettings(server.url)) as bus, contextlib.aclosing(ConfigFeed(bus, copy).events()) as events:
+        await following(events)
+    async with Bus(BusSettings(server.url)) as bus:
+        feed = ConfigFeed(bus, copy)
+        async with contextlib.aclosing(feed.events()) as events:
+            await following(events)
+            assert feed.status().from_disk
+            async with tasks.background(following(events), name="a step that does not come") as further:
+                async with asyncio.timeout(DEADLINE):
+                    while not feed.status().in_sync:  # noqa: ASYNC110 - nothing is shown
+                        await asyncio.sleep(0.01)
+                assert not feed.status().from_disk
+                assert not further.done()
 
 
 async def test_the_last_copy_comes_first_and_only_what_changed_since_follows(

@@ -54,7 +54,7 @@ class FeedStatus:
     store: str
     revision: int
     from_disk: bool
-    """Nothing but the last copy was seen so far."""
+    """Nothing but the last copy was seen so far, and nobody has said that it is the newest."""
     head_age: float
     """Seconds since the last head, infinite before the first."""
 
@@ -164,7 +164,10 @@ class ConfigFeed:
             return ()
         self._head_at = asyncio.get_running_loop().time()
         self._silence = SILENCE
-        return self._assembler.head(head)
+        outputs = self._assembler.head(head)
+        if self._assembler.in_sync:
+            self._from_disk = False  # the copy is the truth: there is no step to show
+        return outputs
 
     async def _shown_by(self, output: Output) -> AsyncIterator[ConfigEvent]:
         if isinstance(output, Refused):
