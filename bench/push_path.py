@@ -25,7 +25,7 @@ from meshcore.distribution.events import Change, ChangeSet, FullState
 from meshcore.distribution.keys import Key, kv_key
 from meshcore.distribution.records import make_record
 from meshcore.runtime import logs, tasks
-from meshcore.testing.identity import TestCa, make_ca
+from meshcore.testing.identity import make_ca
 from meshcore.tls import LiveIdentity
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE
@@ -38,7 +38,7 @@ from pilot.core.proxy import ProxyClass
 from pilot.core.snapshot import MeshSnapshot
 from pilot.settings import PilotSettings
 
-from bench.scale.client.node import namespace_of
+from bench.scale.certificates import write_certificates_of
 from bench.scale.proxies import proxies_of
 
 CLUSTERS = 20
@@ -114,7 +114,7 @@ async def measure(options: argparse.Namespace, size: int, *, secure: bool) -> di
         await stack.enter_async_context(tasks.background(hub.run(), name="hub"))
         hub.take_state(FullState("s", 1, "", {}))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        write_certificates(ca, folder)
+        write_certificates_of(ca, CLASSES, folder)
         identity = LiveIdentity(ca.issue("spiffe://cluster.local/ns/istio-system/sa/pilot"))
         settings = PilotSettings(grpc_port=0, plaintext_port=0, host="127.0.0.1", trust_domain="cluster.local")
         servers = AdsServers(hub, None, settings, identity, CallProofs("cluster.local"))
@@ -151,16 +151,6 @@ async def settled(hub: Hub, clients: int) -> None:
         not stream.complete or stream.settled_generation < engine.generation for stream in engine.streams.values()
     ):
         await asyncio.sleep(0.01)
-
-
-def write_certificates(ca: TestCa, folder: Path) -> None:
-    """For the clients of each class, as they read them."""
-    (folder / "root-cert.pem").write_bytes(ca.root_pem)
-    for kind in range(CLASSES):
-        space = namespace_of(kind)
-        issued = ca.issue(f"spiffe://cluster.local/ns/{space}/sa/default")
-        (folder / f"{space}.key").write_bytes(issued.key.pem)
-        (folder / f"{space}.pem").write_bytes(issued.chain)
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from meshcore.distribution.records import make_record
 from meshcore.model.kinds import by_kind
 from meshcore.runtime import logs, tasks
 from meshcore.runtime.service import YOUNG_OBJECTS
-from meshcore.testing.identity import TestCa, make_ca
+from meshcore.testing.identity import make_ca
 from meshcore.tls import LiveIdentity
 from pilot.adapters.hub import Hub
 from pilot.adapters.servers import AdsServers
@@ -42,7 +42,7 @@ from pilot.core.engine import Engine
 from pilot.core.impact import affects
 from pilot.settings import PilotSettings
 
-from bench.scale.client.node import namespace_of
+from bench.scale.certificates import write_certificates_of
 from bench.scale.fed_objects import documents, endpoint_changed
 from bench.scale.proxies import Proxies, proxies_of
 
@@ -108,7 +108,7 @@ async def measure(options: argparse.Namespace, *, secure: bool) -> dict[str, flo
         hub.take_state(FullState("s", 0, "", {}))
         hub.take_changes(changed(1, world(options.services, options.classes, one_port=options.one_port)))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        write_certificates(ca, folder, options.classes)
+        write_certificates_of(ca, options.classes, folder)
         identity = LiveIdentity(ca.issue("spiffe://cluster.local/ns/istio-system/sa/pilot"))
         settings = PilotSettings(grpc_port=0, plaintext_port=0, host="127.0.0.1", trust_domain="cluster.local")
         servers = AdsServers(hub, None, settings, identity, CallProofs("cluster.local"))
@@ -156,16 +156,6 @@ async def come(hub: Hub, proxies: int, after: int) -> None:
     """Until so many streams that began after the one of that number have their first config."""
     while sum(number > after and stream.complete for number, stream in hub.engine.streams.items()) < proxies:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
-
-
-def write_certificates(ca: TestCa, folder: Path, classes: int) -> None:
-    """For the proxies of each class, as they read them."""
-    (folder / "root-cert.pem").write_bytes(ca.root_pem)
-    for kind in range(classes):
-        space = namespace_of(kind)
-        issued = ca.issue(f"spiffe://cluster.local/ns/{space}/sa/default")
-        (folder / f"{space}.key").write_bytes(issued.key.pem)
-        (folder / f"{space}.pem").write_bytes(issued.chain)
 
 
 def main() -> None:

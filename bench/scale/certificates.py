@@ -1,4 +1,4 @@
-"""A certificate for each class of simulated proxies, issued by the mesh's Citadel as an agent gets it."""
+"""A certificate for each class of simulated proxies: of the mesh's Citadel, as an agent gets it, or of a CA at hand."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from meshcore._generated.istio.v1.auth import ca_pb2, ca_pb2_grpc
+from meshcore.testing.identity import TestCa
 from meshctl.core.topology import CA_PORT
 
 from bench.scale.client.node import namespace_of
@@ -25,6 +26,16 @@ def write_certificates(mesh: Mesh, classes: int, folder: Path) -> None:
         stub = ca_pb2_grpc.IstioCertificateServiceStub(channel)
         for kind in range(classes):
             _write(mesh, stub, folder, namespace_of(kind))
+
+
+def write_certificates_of(ca: TestCa, classes: int, folder: Path) -> None:
+    """The same of a CA at hand."""
+    (folder / "root-cert.pem").write_bytes(ca.root_pem)
+    for kind in range(classes):
+        space = namespace_of(kind)
+        issued = ca.issue(f"spiffe://cluster.local/ns/{space}/sa/{ACCOUNT}")
+        (folder / f"{space}.key").write_bytes(issued.key.pem)
+        (folder / f"{space}.pem").write_bytes(issued.chain)
 
 
 def _write(mesh: Mesh, stub: ca_pb2_grpc.IstioCertificateServiceStub, folder: Path, space: str) -> None:
