@@ -12,23 +12,61 @@ from pilot_process import NOBODY
 from shop_objects import CLUSTER, GROUP, SERVICE, other_service
 
 
+class Crowd:
+    """Clients of a Pilot of two workers, eight and as many more as it takes until each worker has some: which of them a
+    connection comes to is the kernel's choice."""
+
+    def __init__(self, running, credentials, stack):
+        self._running, self._credentials, self._stack = running, credentials, stack
+        self.clients = {}
+
+    async def connected(self, name, resume=None):
+        client = AdsClient(self._running.secure, node(name, "shop"), self._credentials(), resume=resume)
+        return await self._stack.enter_async_context(client)
+
+    async def holders(self):
+        return {row["proxy"].partition(".")[0]: row["pilot"] for row in await self._running.get("/debug/syncz")}
+
+    async def gather(self):
+        """All have a config; which process serves each."""
+        async with asyncio.timeout(30):
+            while len(self.clients) < 8 or len(set((held := await self.holders()).values())) < 2:
+                name = f"p{len(self.clients)}"
+                client = self.clients[name] = await self.connected(name)
+                await client.until(lambda client=client: client.names(LISTENER_TYPE))
+        assert held.keys() == self.clients.keys()
+        assert set(held.values()) == {"pilot-1/w0", "pilot-1/w1"}
+        return held
+
+    async def come_back(self, before, galley, reached):
+        """Those of the process that is gone, once all of them have noticed; then all take a change, and the others'
+        streams never broke. Returns who is gone and the names of its clients."""
+        await reached(lambda: any(client.ended for client in self.clients.values()))
+        gone = before[next(name for name, client in self.clients.items() if client.ended)]
+        theirs = {name for name, holder in before.items() if holder == gone}
+        await reached(lambda: all(self.clients[name].ended for name in theirs))
+        for name in theirs:
+            self.clients[name] = await self.connected(name, self.clients[name].held)
+        await galley.publish(other_service("ratings"))
+        ratings = CLUSTER.replace("reviews", "ratings")
+        for client in self.clients.values():
+            await client.until(lambda client=client: ratings in client.names(CLUSTER_TYPE))
+        assert not any(client.ended for client in self.clients.values())
+        return gone, theirs
+
+
 async def test_two_workers_share_the_port_and_answer_as_one(galley, process, workload_credentials, reached):
     group = await galley.publish(GROUP)
     running = await process("pilot-1", "--workers", "2", PILOT_PUSH_THROTTLE="100")
     async with contextlib.AsyncExitStack() as stack:
-        clients = [AdsClient(running.secure, node(f"p{number}", "shop"), workload_credentials()) for number in range(8)]
-        for client in clients:
-            await stack.enter_async_context(client)
-        for client in clients:
-            await client.until(lambda client=client: client.names(LISTENER_TYPE))
-        held = {row["proxy"]: row["pilot"] for row in await running.get("/debug/syncz")}
-        assert len(held) == 8
-        assert set(held.values()) == {"pilot-1/w0", "pilot-1/w1"}
+        crowd = Crowd(running, workload_credentials, stack)
+        await crowd.gather()
+        clients = list(crowd.clients.values())
 
         in_force = await running.get("/api/v1/in-force")
         assert in_force["instances_missing"] == []
         assert [one["pilot"] for one in in_force["items"]] == ["pilot-1/w0", "pilot-1/w1"]
-        assert sum(one["proxies"]["connected"] for one in in_force["items"]) == 8
+        assert sum(one["proxies"]["connected"] for one in in_force["items"]) == len(clients)
         for one in in_force["items"]:
             (throttle,) = [bound for bound in one["bounds"] if bound["name"] == "push_throttle"]
             assert throttle["value"] == 50
@@ -39,11 +77,12 @@ async def test_two_workers_share_the_port_and_answer_as_one(galley, process, wor
         revision = await galley.publish(SERVICE)
         receipt = await running.get(f"/api/v1/changes/{revision}/receipt", wait=10)
         assert receipt["complete"], receipt
-        assert receipt["proxies"] == {"count": 8, "acked": 8}
+        assert receipt["proxies"] == {"count": len(clients), "acked": len(clients)}
         assert all(CLUSTER in client.names(CLUSTER_TYPE) for client in clients)
 
+        counted = f'pilot_xds{{version="1.28"}} {len(clients)}.0'
         async with asyncio.timeout(10):
-            while 'pilot_xds{version="1.28"} 8' not in (await running.api.get("/metrics")).text:  # noqa: ASYNC110
+            while counted not in (await running.api.get("/metrics")).text:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert (await running.api.get("/metrics")).text.count("# TYPE pilot_xds_pushes ") == 1
 
@@ -63,43 +102,20 @@ async def test_clients_of_a_dead_worker_come_back_on_another_and_the_others_are_
     running = await process("pilot-1", "--workers", "2")
     children = set(running.children())
     async with contextlib.AsyncExitStack() as stack:
-
-        async def connected(name, resume=None):
-            client = AdsClient(running.secure, node(name, "shop"), workload_credentials(), resume=resume)
-            await stack.enter_async_context(client)
-            return client
-
-        async def holders():
-            return {row["proxy"].partition(".")[0]: row["pilot"] for row in await running.get("/debug/syncz")}
-
-        clients = {f"p{number}": await connected(f"p{number}") for number in range(8)}
-        for client in clients.values():
-            await client.until(lambda client=client: CLUSTER in client.names(CLUSTER_TYPE))
-        before = await holders()
-        assert set(before.values()) == {"pilot-1/w0", "pilot-1/w1"}
+        crowd = Crowd(running, workload_credentials, stack)
+        before = await crowd.gather()
 
         os.kill(min(children), signal.SIGKILL)
-        await reached(lambda: any(client.ended for client in clients.values()))
-        dead = before[next(name for name, client in clients.items() if client.ended)]
-        theirs = {name for name, holder in before.items() if holder == dead}
-        await reached(lambda: all(clients[name].ended for name in theirs))
-        for name in theirs:
-            clients[name] = await connected(name, clients[name].held)
-        await galley.publish(other_service("ratings"))
-        for client in clients.values():
-            await client.until(
-                lambda client=client: CLUSTER.replace("reviews", "ratings") in client.names(CLUSTER_TYPE)
-            )
-        assert not any(client.ended for client in clients.values())
-        assert {(await holders())[name] for name in theirs} == set(before.values()) - {dead}
-        assert dead not in (await holders()).values()
+        dead, theirs = await crowd.come_back(before, galley, reached)
+        assert {(await crowd.holders())[name] for name in theirs} == set(before.values()) - {dead}
+        assert dead not in (await crowd.holders()).values()
 
         await running.wait_ready()
         assert len(set(running.children()) - children) == 1
         async with asyncio.timeout(20):
             # Which of the processes a new connection comes to is the kernel's choice.
-            while dead not in (await holders()).values():
-                await connected(f"new-{len(await holders())}")
+            while dead not in (await crowd.holders()).values():
+                await crowd.connected(f"new-{len(await crowd.holders())}")
 
 
 async def test_a_worker_that_hangs_is_started_again_and_the_clients_of_the_other_stay(
@@ -109,33 +125,12 @@ async def test_a_worker_that_hangs_is_started_again_and_the_clients_of_the_other
     running = await process("pilot-1", "--workers", "2", PILOT_WORKER_SILENCE="3s")
     children = set(running.children())
     async with contextlib.AsyncExitStack() as stack:
-
-        async def connected(name, resume=None):
-            client = AdsClient(running.secure, node(name, "shop"), workload_credentials(), resume=resume)
-            await stack.enter_async_context(client)
-            return client
-
-        clients = {f"p{number}": await connected(f"p{number}") for number in range(8)}
-        for client in clients.values():
-            await client.until(lambda client=client: CLUSTER in client.names(CLUSTER_TYPE))
-        rows = await running.get("/debug/syncz")
-        before = {row["proxy"].partition(".")[0]: row["pilot"] for row in rows}
-        assert set(before.values()) == {"pilot-1/w0", "pilot-1/w1"}
+        crowd = Crowd(running, workload_credentials, stack)
+        before = await crowd.gather()
 
         hung = min(children)
         os.kill(hung, signal.SIGSTOP)
-        await reached(lambda: any(client.ended for client in clients.values()))
-        of_it = before[next(name for name, client in clients.items() if client.ended)]
-        theirs = {name for name, holder in before.items() if holder == of_it}
-        await reached(lambda: all(clients[name].ended for name in theirs))
-        for name in theirs:
-            clients[name] = await connected(name, clients[name].held)
-        await galley.publish(other_service("ratings"))
-        for client in clients.values():
-            await client.until(
-                lambda client=client: CLUSTER.replace("reviews", "ratings") in client.names(CLUSTER_TYPE)
-            )
-        assert not any(client.ended for client in clients.values()), "the other's streams never broke"
+        await crowd.come_back(before, galley, reached)
 
         await running.wait_ready()
         now = set(running.children())
