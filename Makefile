@@ -20,10 +20,14 @@ $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
 	@touch $@
 
 # What a plain user's machine can run. What needs more has a target of its own below. The tests of the members run two at a
-# time; those of the whole system, which bring up meshes, one after the other. ARGS goes to both; 5: it chose none there.
+# time; those of the whole system, which bring up meshes, one after the other, also where some of the members' failed. ARGS
+# goes to both; 5: it chose none there.
 test: setup
-	$(PYTEST) libs services cli -n 2 --dist loadfile $(ARGS) || test $$? = 5
-	$(PYTEST) tests --ignore=tests/compose --ignore=tests/kubectl --ignore=tests/capture --ignore=tests/kubernetes $(ARGS) || test $$? = 5
+	@failed=0; set -x; \
+	$(PYTEST) libs services cli -n 2 --dist loadfile $(ARGS) || test $$? = 5 || failed=1; \
+	$(PYTEST) tests --ignore=tests/compose --ignore=tests/kubectl --ignore=tests/capture --ignore=tests/kubernetes $(ARGS) \
+		|| test $$? = 5 || failed=1; \
+	exit $$failed
 
 # A Docker engine with compose 2, and a kubectl.
 test-compose: has-engine setup

@@ -72,9 +72,13 @@ class Caller:
 
     async def until(self, beginning, among=None, user=""):
         """Until an answer begins so; each before is one of some, where they are given."""
-        async with asyncio.timeout(20):
-            while not (got := await self.call(user)).startswith(beginning):
-                assert among is None or got in among, got
+        got = None
+        try:
+            async with asyncio.timeout(20):
+                while not (got := await self.call(user)).startswith(beginning):
+                    assert among is None or got in among, got
+        except TimeoutError:
+            raise AssertionError(f"waited for {beginning!r}, got {got!r}") from None
 
 
 @contextlib.asynccontextmanager
