@@ -14,6 +14,7 @@ RECEIPT = {
     "failed": [{"proxy": "b.ns", "type": "RDS", "error": "no cluster"}],
     "gone": [],
     "instances_missing": ["pilot-2"],
+    "left_out": [{"config": "VirtualService/ns/deep@7", "error": "nested too deep"}],
 }
 
 
@@ -26,7 +27,13 @@ def test_a_receipt() -> None:
         waiting=("a.ns (ack)", "c.ns"),
         failed=("b.ns (RDS: no cluster)",),
         silent=("pilot-2",),
+        left_out=("VirtualService/ns/deep@7 (nested too deep)",),
     )
+
+
+def test_a_receipt_of_a_pilot_that_does_not_tell_what_it_left_out() -> None:
+    told = {name: value for name, value in RECEIPT.items() if name != "left_out"}
+    assert read_receipt(told).left_out == ()
 
 
 def test_a_revision_that_concerns_nobody_took_no_time() -> None:

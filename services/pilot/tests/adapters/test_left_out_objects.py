@@ -55,7 +55,7 @@ async def test_records_that_cannot_be_read_are_left_out_and_all_others_go_on(
         await client.until(lambda: host("reviews") in client.names(CLUSTER_TYPE))
         engine = running.serving.hub.engine
         key = kv_key("", "services", "shop", "filed")
-        await galley.publish(deep, other_service("ratings"), under={key: virtual_service("filed")})
+        bad = await galley.publish(deep, other_service("ratings"), under={key: virtual_service("filed")})
         await client.until(lambda: host("ratings") in client.names(CLUSTER_TYPE))
         assert ("shop", "deep") in engine.snapshot.configs["VirtualService"], "its last good form is kept"
         assert host("filed") not in client.names(CLUSTER_TYPE)
@@ -67,13 +67,21 @@ async def test_records_that_cannot_be_read_are_left_out_and_all_others_go_on(
         assert "holds VirtualService/shop/filed" in rows[0]["message"]
         assert "spec.http[0].match: nested more than 100 levels deep" in rows[1]["message"]
         assert (counted("VirtualService"), counted("Service")) == (1, 1)
+        receipt = await running.receipt(bad)
+        assert not receipt.complete
+        assert (receipt.outstanding, receipt.failed, receipt.proxies.acked) == ([], [], 1)
+        assert {one.config: one.error for one in receipt.left_out} == {
+            f"{row['config']}@{bad}": row["message"] for row in rows
+        }
 
         revision = await galley.publish(other_service("details"))
-        assert (await running.receipt(revision)).complete
+        receipt = await running.receipt(revision)
+        assert (receipt.complete, receipt.left_out) == (True, []), "of what was left out before it says nothing"
         assert counted("VirtualService") == 1, "what is left out is told once"
 
-        await galley.publish(virtual_service("deep"), other_service("filed"))
+        mended = await galley.publish(virtual_service("deep"), other_service("filed"))
         await client.until(lambda: host("filed") in client.names(CLUSTER_TYPE))
+        assert (await running.receipt(mended)).complete
         assert engine.snapshot.diagnostics == {}
         assert not client.ended
     told = [line for line in capfd.readouterr().out.splitlines() if "object left out" in line]

@@ -118,6 +118,21 @@ def test_what_cannot_be_indexed_is_found_among_many_and_left_out_alone(poisoned)
     assert [one.source[2] for one in mended.diagnostics.values()] == ["r31"]
 
 
+def test_of_the_changes_that_were_made_those_are_told_that_are_left_out():
+    before = MeshSnapshot.empty().apply([change("a", Failing(2))])
+    changes = [
+        change("b", rule("b", 3)),
+        change("c", Failing(3)),
+        Change(("gateway.networking.k8s.io", "gateways", "shop", "a"), Record(3, {}), None),
+        Change(("example.com", "unheard", "shop", "c"), Record(3, {}), None),
+    ]
+    after = before.apply(changes)
+    assert set(after.diagnostics) == {("DestinationRule", "shop", name) for name in "ac"}
+    (one,) = after.left_out_of(changes)
+    assert one.config == "DestinationRule/shop/c@3"
+    assert one.message == after.diagnostics["DestinationRule", "shop", "c"].message
+
+
 def test_a_state_that_comes_again_keeps_the_last_good_forms():
     before = MeshSnapshot.of_entries({key("a"): rule("a"), key("b"): rule("b")}, 1)
     after = MeshSnapshot.of_entries({key("a"): Failing(2), key("c"): rule("c", 2)}, 2, before)

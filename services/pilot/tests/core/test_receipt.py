@@ -4,6 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from meshcore.xds.types import SECRET_TYPE
+from pilot.core.intake import Untaken
 from pilot.core.pace import Pace, Stage
 from pilot.core.receipt import KEPT, Knowledge, ReceiptAnswer, ReceiptLog, Slowest, merged
 
@@ -87,6 +88,19 @@ def test_parts_of_all_instances_become_one():
     assert (whole.outstanding, whole.gone) == (("c",), ("d",))
     assert merged({"3": three}, ()).knowledge is Knowledge.BEFORE
     assert merged({}, ("1",)) is None
+
+
+def test_what_was_left_out_is_told_with_every_revision_that_it_may_be_of_and_waits_for_nobody():
+    one, two = (Untaken(f"VirtualService/shop/{name}@12", "it cannot be read") for name in "ab")
+    log = log_at()
+    log.opened(10, 12, 100.0, {1: "p"}, left_out=(two, one))
+    log.opened(12, 13, 100.0, {1: "p"})
+    assert log.answer(11).left_out == log.answer(12).left_out == (two, one)
+    assert log.answer(13).left_out == ()
+    log.settled(1, 13, 101.0)
+    assert log.answer(12).decided
+    whole = merged({"1": log.answer(12), "2": ReceiptAnswer(Knowledge.KNOWN, 12, left_out=(one,))}, ())
+    assert whole.left_out == (one, two)
 
 
 class ReceiptMachine(RuleBasedStateMachine):

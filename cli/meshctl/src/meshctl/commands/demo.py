@@ -172,8 +172,9 @@ class Demo:
 
     def _receipt(self, receipt: Convergence) -> None:
         if not receipt.complete or receipt.failed:
-            out = ", ".join((*receipt.waiting, *receipt.failed))
-            self._fail(f"revision {receipt.revision} did not converge; still out: {out}")
+            out = ", ".join((*receipt.waiting, *receipt.failed, *receipt.silent))
+            left_out = f"; left out: {', '.join(receipt.left_out)}" if receipt.left_out else ""
+            self._fail(f"revision {receipt.revision} did not converge; still out: {out or 'nobody'}{left_out}")
         took = milliseconds(receipt.took)
         self._say(f"  receipt: revision {receipt.revision}, commit to last ACK {took}, {receipt.proxies} proxies")
 

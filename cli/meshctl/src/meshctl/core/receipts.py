@@ -12,7 +12,7 @@ class Convergence:
 
     `proxies` had to get it; `took` is the time from Galley's commit to the last ACK (zero when it concerned no proxy);
     `waiting` are the proxies still out, with what they wait for, `failed` those that refused it, `silent` the Pilots
-    that did not answer.
+    that did not answer, `left_out` the objects that Pilot could not take.
     """
 
     revision: int
@@ -22,6 +22,7 @@ class Convergence:
     waiting: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def read_receipt(document: Mapping[str, Any]) -> Convergence:
@@ -34,6 +35,7 @@ def read_receipt(document: Mapping[str, Any]) -> Convergence:
         waiting=tuple(_named(proxy, document["stages"].get(proxy)) for proxy in document["outstanding"]),
         failed=tuple(f"{refusal['proxy']} ({refusal['type']}: {refusal['error']})" for refusal in document["failed"]),
         silent=tuple(document["instances_missing"]),
+        left_out=tuple(f"{one['config']} ({one['error']})" for one in document.get("left_out", ())),
     )
 
 

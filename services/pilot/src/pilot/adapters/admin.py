@@ -14,6 +14,7 @@ from pilot.adapters.answers import LONGEST_WAIT, Gathered, Source
 from pilot.adapters.debug import debug_pages
 from pilot.adapters.debug_pages import rows_of, the_one
 from pilot.core.receipt import Knowledge, ReceiptAnswer, Slowest, merged
+from pilot.core.refusals import shortened
 from pilot.core.what_if import parse_changes, united
 
 
@@ -34,6 +35,14 @@ class RefusalState(BaseModel):
     """The objects that made what it refused: `<kind>/<namespace>/<name>@<revision>`."""
 
 
+class LeftOutState(BaseModel):
+    """An object whose version Pilot left out: no proxy is given it, and its last good form stays."""
+
+    config: str
+    """`<kind>/<namespace>/<name>@<revision>`."""
+    error: str
+
+
 class SlowestProxy(BaseModel):
     """The last proxy that acknowledged, and where the time of its push went."""
 
@@ -48,6 +57,8 @@ class ReceiptState(BaseModel):
 
     revision: int
     complete: bool
+    """Every proxy that must get it has acknowledged all of it: nobody is out, has refused it or did not answer, and
+    nothing of it was left out."""
     commit_time: str | None
     last_ack_time: str | None
     convergence_ms: float | None
@@ -59,6 +70,7 @@ class ReceiptState(BaseModel):
     failed: list[RefusalState]
     gone: list[str]
     instances_missing: list[str]
+    left_out: list[LeftOutState]
 
 
 class ProxyList(BaseModel):
@@ -219,7 +231,7 @@ def receipt_state(revision: int, gathered: Gathered) -> ReceiptState:
         took = round((whole.last_ack_time - whole.commit_time) * 1000, 3)
     return ReceiptState(
         revision=revision,
-        complete=not (whole.outstanding or whole.failed or missing),
+        complete=not (whole.outstanding or whole.failed or missing or whole.left_out),
         commit_time=_time(whole.commit_time),
         last_ack_time=_time(whole.last_ack_time),
         convergence_ms=took,
@@ -238,6 +250,7 @@ def receipt_state(revision: int, gathered: Gathered) -> ReceiptState:
         ],
         gone=list(whole.gone),
         instances_missing=missing,
+        left_out=[LeftOutState(config=one.config, error=shortened(one.message)) for one in whole.left_out],
     )
 
 

@@ -110,7 +110,8 @@ class Engine:
         affected = self._affected(concerns, step)
         due = {stream.number: stream.proxy.id for stream in affected}
         committed = changes.commit_time.timestamp()
-        self.receipts.opened(changes.previous, changes.revision, committed, due, step.endpoints, now)
+        left_out = self.snapshot.left_out_of(changes.changes)
+        self.receipts.opened(changes.previous, changes.revision, committed, due, step.endpoints, now, left_out)
         agents = self._agents(concerns, step, changes.changes)
         self._touch([*affected, *agents], "endpoint" if step.endpoints else "config", now, step, settled=settled)
 

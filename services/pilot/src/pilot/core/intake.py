@@ -48,6 +48,15 @@ class LeftOut(Diagnostic):
         return kind, namespace, name
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Untaken:
+    """A version of an object that Pilot left out, as a receipt tells of it: no proxy was given it."""
+
+    config: str
+    """`<kind>/<namespace>/<name>@<revision>`."""
+    message: str
+
+
 def read_object(source: Source, group: str, record: RecordLike) -> MeshObject:
     """The object in a record; INVALID when it is none, or another one than its key says."""
     found = parse_object(record.object, strict=False)

@@ -15,6 +15,7 @@ from typing import Any
 
 from meshcore.xds.types import ENDPOINT_TYPE, SECRET_TYPE
 
+from pilot.core.intake import Untaken
 from pilot.core.pace import NO_TIME, Stage
 from pilot.core.refusals import shortened
 
@@ -79,6 +80,7 @@ class ReceiptAnswer:
     stages: Mapping[str, str] = field(default_factory=dict)
     """By outstanding proxy: what its push waits for."""
     slowest: Slowest | None = None
+    left_out: tuple[Untaken, ...] = ()
 
     @property
     def decided(self) -> bool:
@@ -110,6 +112,7 @@ class _Receipt(_Due):
     """The number of the change of endpoints that the revision is; 0 for any other. Streams may take it while revisions
     before it wait."""
     opened: float = 0.0
+    left_out: tuple[Untaken, ...] = ()
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -170,9 +173,11 @@ class ReceiptLog:
         streams: Mapping[int, str],
         endpoints: int = 0,
         now: float = 0.0,
+        left_out: tuple[Untaken, ...] = (),
     ) -> None:
-        """The revisions after `previous` up to `revision` were applied, and these streams must take them; `endpoints`
-        is their number if they are a change of endpoints alone. `now` is of the clock of `settled_everywhere`."""
+        """The revisions after `previous` up to `revision` were applied but for what is `left_out`, and these streams
+        must take them; `endpoints` is their number if they are a change of endpoints alone. `now` is of the clock of
+        `settled_everywhere`."""
         due = dict(streams)
         receipt = _Receipt(
             due,
@@ -182,6 +187,7 @@ class ReceiptLog:
             commit_time=commit_time,
             endpoints=endpoints,
             opened=now,
+            left_out=left_out,
         )
         self._receipts.append(receipt)
         self._newest = revision
@@ -284,11 +290,12 @@ class ReceiptLog:
         if found is None:
             return ReceiptAnswer(Knowledge.AHEAD if revision > self._newest else Knowledge.BEFORE, revision)
         applied, committed = revision, None
+        left_out: tuple[Untaken, ...] = ()
         if isinstance(found, _Receipt):
-            applied, committed = found.revision, found.commit_time
+            applied, committed, left_out = found.revision, found.commit_time, found.left_out
         known = ReceiptAnswer(Knowledge.KNOWN, revision, applied, committed, found.last_ack, **_counts(found))
         stages = {proxy: stage for stream, proxy in found.waiting.items() if (stage := stage_of(stream))}
-        return replace(known, stages=stages, slowest=found.slowest)
+        return replace(known, stages=stages, slowest=found.slowest, left_out=left_out)
 
     def _find(self, revision: int) -> _Due | None:
         """The receipt that covers a revision."""
@@ -367,4 +374,5 @@ def merged(answers: Mapping[str, ReceiptAnswer], missing: Iterable[str]) -> Rece
         tuple(sorted(name for answer in known for name in answer.gone)),
         {proxy: stage for answer in known for proxy, stage in answer.stages.items()},
         max(known, key=lambda answer: answer.last_ack_time or 0.0).slowest,
+        tuple(sorted({one for answer in known for one in answer.left_out})),
     )

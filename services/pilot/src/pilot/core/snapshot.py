@@ -29,7 +29,7 @@ from pilot.core.config import AnyConfig, Config, Configs, ConfigsByNamespace, Co
 from pilot.core.delegates import Delegating, delegating
 from pilot.core.discovery import FRAME_KINDS, discovered
 from pilot.core.ingress import NO_INGRESS, IngressConfig, OfIngress, Spaces, joined_routes, of_ingresses
-from pilot.core.intake import LeftOut, RecordLike, left_out, read_object
+from pilot.core.intake import LeftOut, RecordLike, Untaken, left_out, path_of, read_object
 from pilot.core.issuer_keys import IssuerKeys, KeyFetching, KeySource, wanted_sources
 from pilot.core.namespace_index import sorted_again
 from pilot.core.networks import NO_NETWORKS, Networks, networks_of
@@ -135,6 +135,16 @@ class MeshSnapshot:
         newest = max((record.revision for _, record in taken), default=self.revision)
         return self._taking(taken, newest if revision is None else revision)
 
+    def left_out_of(self, changes: Iterable[ChangeLike]) -> tuple[Untaken, ...]:
+        """Which of these changes, which this is the mesh after, are not in it: their version is left out."""
+        found: list[Untaken] = []
+        for change in changes if self.diagnostics else ():
+            source = _source_of(change.key)
+            if source is not None and source in self.diagnostics:
+                path = f"{path_of(source)}@{change.record.revision}"
+                found.append(Untaken(path, self.diagnostics[source].message))
+        return tuple(found)
+
     def supposing(self, objects: Iterable[tuple[MeshObject, bool]]) -> "MeshSnapshot":
         """The mesh with these objects written, or removed (True): at the next revision, for looking only."""
         revision = self.revision + 1
@@ -203,13 +213,9 @@ class MeshSnapshot:
         steps: list[ConfigStep] = []
         problems = dict(self.diagnostics)
         for key, record in sorted(taken, key=lambda item: tuple(item[0])):
-            if key[0] in _OTHER_GROUPS:
+            source = _source_of(key)
+            if source is None:
                 continue
-            try:
-                kind = by_plural(key[0], key[1]).kind
-            except MeshError:
-                continue  # a kind that this version does not know cannot concern it
-            source = (kind, key[2], key[3])
             problems.pop(source, None)
             if record.deleted:
                 steps.append((source, None))
@@ -301,6 +307,16 @@ class MeshSnapshot:
 
     def _with_registry(self, registry: Registry) -> "MeshSnapshot":
         return replace(self, registry=registry, selection=updated_selection(self.selection, self.registry, registry))
+
+
+def _source_of(key: tuple[str, str, str, str]) -> Source | None:
+    """The object under a key; None where it cannot concern a compile: a kind that this version does not know is one."""
+    if key[0] in _OTHER_GROUPS:
+        return None
+    try:
+        return by_plural(key[0], key[1]).kind, key[2], key[3]
+    except MeshError:
+        return None
 
 
 def _with_mesh_config(snapshot: MeshSnapshot) -> MeshSnapshot:
