@@ -1,7 +1,11 @@
 import asyncio
+import contextlib
+import sqlite3
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
+from citadel.adapters import database
 from citadel.adapters.authority_in_force import AuthorityInForce
 from citadel.adapters.database import open_database
 from citadel.adapters.issuer import Issuer
@@ -103,12 +107,30 @@ async def test_a_database_that_refuses_connections_answers_every_waiting_request
     monkeypatch.setattr(ledger, "_commit", refused)
     issuer = Issuer(await authority(engine), ledger.append)
     try:
-        async with tasks.background(ledger.run(), name="ledger"), asyncio.timeout(10):
+        async with tasks.background(ledger.run(), name="ledger"), asyncio.timeout(60):
             with pytest.raises(MeshError) as failed:
                 await issuer.issue(FRONT, KEY, workload_profile(DAY, DAY), DAY, "test")
     finally:
         await engine.dispose()
     assert failed.value.code is ErrorCode.UNAVAILABLE
+
+
+async def test_whoever_opens_a_file_waits_for_another_that_changes_all_of_it(tmp_path, monkeypatch):
+    """SQLite itself waits for nobody here, and a busy disk may take more than a second."""
+    path = tmp_path / "citadel.db"
+    pauses = []
+    with contextlib.closing(sqlite3.connect(path, check_same_thread=False)) as another:
+        another.execute("BEGIN IMMEDIATE")
+
+        def pause(seconds):
+            pauses.append(seconds)
+            if sum(pauses) > 5:
+                another.rollback()
+
+        monkeypatch.setattr(database, "time", SimpleNamespace(sleep=pause))
+        engine = await open_database(f"sqlite+aiosqlite:///{path}")
+    await engine.dispose()
+    assert sum(pauses) > 5
 
 
 async def test_several_that_open_one_new_file_at_once_wait_for_each_other(tmp_path):

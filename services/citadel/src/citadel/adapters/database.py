@@ -16,7 +16,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 NEWEST = "0004"
-_WAL_TRIES = 50
+_LOCKED_FOR = 10
+"""Seconds that another process may have the file locked: a busy disk takes its time over a change of all of it."""
+_PAUSE = 0.02
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x63697461  # any constant of our own: replicas that start together migrate one after the other
 
@@ -43,7 +45,7 @@ def _sqlite(url: URL) -> AsyncEngine:
     path = Path(url.database)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    engine = create_async_engine(url, pool_size=1, max_overflow=0, connect_args={"timeout": 10})
+    engine = create_async_engine(url, pool_size=1, max_overflow=0, connect_args={"timeout": _LOCKED_FOR})
 
     @event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _: Any) -> None:
@@ -62,11 +64,11 @@ def _sqlite(url: URL) -> AsyncEngine:
 
 def _use_wal(cursor: Any) -> None:
     """Somebody who opens the same new file at this moment makes SQLite say "locked" at once, whatever its time-out."""
-    for _ in range(_WAL_TRIES):
+    for _ in range(int(_LOCKED_FOR / _PAUSE)):
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError:
-            time.sleep(0.02)
+            time.sleep(_PAUSE)
         else:
             return
     cursor.execute("PRAGMA journal_mode=WAL")
