@@ -178,7 +178,7 @@ class Citadel:
             call = channel.unary_unary(
                 METHOD, request_serializer=REQUEST.SerializeToString, response_deserializer=RESPONSE.FromString
             )
-            return list((await call(request, metadata=headers, timeout=20)).cert_chain)
+            return list((await call(request, metadata=headers, timeout=60)).cert_chain)
 
     async def call(self, csr: str, *metadata: tuple[str, str]) -> list[str] | tuple[str, str]:
         """A call with exactly this metadata: the chain, or code and message of the refusal."""
@@ -187,7 +187,7 @@ class Citadel:
                 METHOD, request_serializer=REQUEST.SerializeToString, response_deserializer=RESPONSE.FromString
             )
             try:
-                return list((await call(REQUEST(csr=csr), metadata=metadata, timeout=20)).cert_chain)
+                return list((await call(REQUEST(csr=csr), metadata=metadata, timeout=60)).cert_chain)
             except grpc.aio.AioRpcError as error:
                 return error.code().name, error.details() or ""
 
@@ -238,12 +238,12 @@ class Citadel:
 
     async def get(self, path: str) -> httpx.Response:
         token = (self.directory / "admin-token").read_text()
-        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
             return await client.get(self.admin + path)
 
     async def post(self, path: str, body: Any) -> Any:
         token = (self.directory / "admin-token").read_text()
-        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
             return (await client.post(self.admin + path, json=body)).raise_for_status().json()
 
 

@@ -19,7 +19,7 @@ def report(batch_id: str = "0" * 32, node_id: str = NODE, records: int = 1, lost
 
 
 async def send(channel, request: audit_pb2.ReportRequest, **how) -> int:
-    return (await audit_pb2_grpc.AuditServiceStub(channel).Report(request, timeout=20, **how)).stored
+    return (await audit_pb2_grpc.AuditServiceStub(channel).Report(request, timeout=60, **how)).stored
 
 
 async def refusal(channel, request: audit_pb2.ReportRequest, **how) -> str:

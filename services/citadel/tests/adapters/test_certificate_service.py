@@ -136,7 +136,7 @@ async def test_the_port_speaks_tls_1_2_at_least(citadel):
     assert writer.get_extra_info("ssl_object").version() == "TLSv1.3"
     assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
     # The server speaks first in HTTP/2 (its SETTINGS frame): abort, so that closing does not wait for what follows it.
-    assert (await asyncio.wait_for(reader.readexactly(9), 10))[3] == 4
+    assert (await asyncio.wait_for(reader.readexactly(9), 60))[3] == 4
     writer.transport.abort()
 
 
@@ -197,7 +197,7 @@ async def test_a_service_past_half_of_its_life_renews_by_itself(citadel, monkeyp
     pilot.on_change(lambda _: changed.set())
     task = asyncio.ensure_future(renewal.keep_current(pilot, f"127.0.0.1:{citadel.port}"))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await changed.wait()
     finally:
         task.cancel()
@@ -250,17 +250,27 @@ async def test_a_certificate_that_expires_on_an_open_connection_proves_nothing_a
 
 
 async def expires_on_an_open_connection(citadel, sign):
-    key = ec.generate_private_key(ec.SECP256R1())
-    short = await citadel.identity_of("shop", "front", ttl=2)
-    request = ca_pb2.IstioCertificateRequest(csr=sign(key))
-    async with citadel.channel(identity=short) as channel, asyncio.timeout(60):
-        stub = ca_pb2_grpc.IstioCertificateServiceStub(channel)
-
-        async def renew_until_refused() -> None:
-            while datetime.now(UTC) < short.not_after + timedelta(minutes=1):
-                await stub.CreateCertificate(request)
-
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await renew_until_refused()
+    request = ca_pb2.IstioCertificateRequest(csr=sign(ec.generate_private_key(ec.SECP256R1())))
+    for life in (2, 4, 8, 16):
+        short = await citadel.identity_of("shop", "front", ttl=life)
+        async with citadel.channel(identity=short) as channel, asyncio.timeout(60):
+            stub = ca_pb2_grpc.IstioCertificateServiceStub(channel)
+            served, refused = await renewed_until_refused(stub, request, short.not_after + timedelta(minutes=1))
         assert datetime.now(UTC) >= short.not_after
-        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        # On a busy machine it may expire before its connection is there, and then nothing is open.
+        if served:
+            assert refused is grpc.StatusCode.UNAUTHENTICATED
+            return
+    pytest.fail("each certificate had expired before there was a connection")
+
+
+async def renewed_until_refused(stub, request, end):
+    """How many times it was served, and the code of the refusal; None for none until the end."""
+    served = 0
+    while datetime.now(UTC) < end:
+        try:
+            await stub.CreateCertificate(request)
+        except grpc.aio.AioRpcError as error:
+            return served, error.code()
+        served += 1
+    return served, None

@@ -76,7 +76,7 @@ class Stream:
         await self._call.write(request)
 
     async def until(self, condition):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not condition(self.held):
                 answer = await self._call.read()
                 for item in answer.resources:
@@ -255,7 +255,7 @@ async def test_an_envoy_without_an_agent_presents_a_new_certificate_without_a_ne
         try:
             for host in ("one.test", "two.test"):
                 await put(galley, "edge", "web", pair(host))
-                async with asyncio.timeout(40):
+                async with asyncio.timeout(60):
                     while True:
                         if await presented(block.address()) == host:
                             break

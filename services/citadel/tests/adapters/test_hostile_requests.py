@@ -204,14 +204,14 @@ async def test_one_caller_that_asks_too_much_is_limited_and_others_are_not(
     identity_directory, issuer, start_citadel, sign
 ):
     """Attack 12."""
-    limits = {"requests_per_second": 1, "requests_burst": 5}
+    limits = {"requests_per_second": 0.01, "requests_burst": 5}
     async with start_citadel(identity_directory, issuer, **limits) as citadel:
         await citadel.runtime.readiness.wait()
         csr = sign(KEY)
         greedy = ("authorization", f"Bearer {issuer.token('shop', 'greedy')}")
         found = await asyncio.gather(*(citadel.call(csr, greedy) for _ in range(60)))
         refused = [one for one in found if isinstance(one, tuple)]
-        assert len(refused) >= 50
+        assert len(refused) == 55, "however long sixty connections take"
         assert {code for code, _ in refused} == {"RESOURCE_EXHAUSTED"}
         assert "come again in" in refused[0][1]
         assert await citadel.create(csr, token=issuer.token("shop", "front"))
@@ -221,14 +221,14 @@ async def test_attack_12_a_thousand_requests_at_once_and_slow_readers_hold_up_no
     identity_directory, issuer, start_citadel, sign
 ):
     """One caller's thousand on one connection; twenty connections that ask fifty times each and take no answer."""
-    limits = {"requests_per_second": 1, "requests_burst": 50}
+    limits = {"requests_per_second": 0.01, "requests_burst": 50}
     root = (identity_directory / "root-cert.pem").read_bytes()
     async with start_citadel(identity_directory, issuer, **limits) as citadel, citadel.channel() as channel:
         await citadel.runtime.readiness.wait()
         message = ca_pb2.IstioCertificateRequest(csr=sign(KEY))
         stub = ca_pb2_grpc.IstioCertificateServiceStub(channel)
         greedy = (("authorization", f"Bearer {issuer.token('shop', 'greedy')}"),)
-        thousand = [stub.CreateCertificate(message, metadata=greedy, timeout=60) for _ in range(1000)]
+        thousand = [stub.CreateCertificate(message, metadata=greedy, timeout=90) for _ in range(1000)]
         slow = []
         for number in range(20):
             client = await FrameClient.open("127.0.0.1", citadel.port, ssl_root_context(root), {INITIAL_WINDOW_SIZE: 0})
@@ -241,7 +241,7 @@ async def test_attack_12_a_thousand_requests_at_once_and_slow_readers_hold_up_no
         found = await asyncio.gather(*thousand, return_exceptions=True)
         codes = Counter(one.code().name for one in found if isinstance(one, grpc.aio.AioRpcError))
         assert set(codes) == {"RESOURCE_EXHAUSTED"}
-        assert codes["RESOURCE_EXHAUSTED"] >= 1000 - 50 - 60
+        assert codes["RESOURCE_EXHAUSTED"] == 1000 - 50
         for client in slow:
             assert not client.reader.at_eof(), "who is slow is not sent away at once"
             client.close()

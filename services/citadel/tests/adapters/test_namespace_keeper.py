@@ -39,7 +39,7 @@ class Api:
         assert answer.status_code in (201, 409), answer.text
 
     async def until(self, path, condition):
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             while True:
                 answer = await self.client.get(path)
                 found = answer.json() if answer.is_success else None

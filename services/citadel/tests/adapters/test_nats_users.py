@@ -44,12 +44,12 @@ async def user(url: str, name: str, errors: "asyncio.Queue[str]") -> nats.NATS:
         inbox_prefix=inbox_prefix(name).encode(),
         error_cb=note,
         max_reconnect_attempts=0,
-        connect_timeout=20,
+        connect_timeout=60,
     )
 
 
 async def assert_denied(errors: "asyncio.Queue[str]", subject: str) -> None:
-    error = await asyncio.wait_for(errors.get(), 20)
+    error = await asyncio.wait_for(errors.get(), 60)
     assert "permissions violation" in error
     assert f'"{subject.lower()}"' in error
 
@@ -57,10 +57,10 @@ async def assert_denied(errors: "asyncio.Queue[str]", subject: str) -> None:
 async def answered(client: nats.NATS, subject: str) -> Msg:
     """The answer to a request. Now and then the server says that nobody listens though a flush has come back to the
     listener: it is asked again."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(NoRespondersError):
-                return await client.request(subject, b"", timeout=20)
+                return await client.request(subject, b"", timeout=60)
             await asyncio.sleep(0.01)
 
 
@@ -72,7 +72,7 @@ async def test_nats_users_can_do_their_work_and_nothing_else(tmp_path):
         errors: asyncio.Queue[str] = asyncio.Queue()
         clients = {name: await user(server.url, name, errors) for name in SERVICES}
         try:
-            stores = {name: client.jetstream(timeout=20) for name, client in clients.items()}
+            stores = {name: client.jetstream(timeout=60) for name, client in clients.items()}
             bucket = await stores["galley"].create_key_value(KeyValueConfig(bucket="mesh-config"))
             await bucket.put("core.configmaps.istio-system.istio", b"{}")
             endpoints = await stores["pilot"].create_key_value(KeyValueConfig(bucket="mesh-endpoints"))
@@ -82,18 +82,18 @@ async def test_nats_users_can_do_their_work_and_nothing_else(tmp_path):
             for reader in ("pilot", "citadel", "injector"):
                 seen = await stores[reader].key_value("mesh-config")
                 watcher = await seen.watchall()
-                entry = await watcher.updates(timeout=20)
+                entry = await watcher.updates(timeout=60)
                 assert entry.value == b"{}"
                 await watcher.stop()
             asked = await clients["galley"].subscribe("mesh.config.list")
             await clients["galley"].flush()
             pending = asyncio.ensure_future(answered(clients["citadel"], "mesh.config.list"))
-            await clients["galley"].publish((await asked.next_msg(timeout=20)).reply, b"all of it")
+            await clients["galley"].publish((await asked.next_msg(timeout=60)).reply, b"all of it")
             assert (await pending).data == b"all of it"
             queries = await clients["pilot"].subscribe("pilot.query.>")
             await clients["pilot"].flush()
             pending = asyncio.ensure_future(answered(clients["pilot"], "pilot.query.syncz"))
-            await (await queries.next_msg(timeout=20)).respond(b"mine")
+            await (await queries.next_msg(timeout=60)).respond(b"mine")
             assert (await pending).data == b"mine"
             assert errors.empty()
 
@@ -177,7 +177,7 @@ async def test_beyond_one_machine_nats_speaks_tls_with_the_meshs_own_certificate
                 user_file=identity / "galley" / "nats-user.json",
                 ca_file=identity / "root-cert.pem",
             )
-            async with connect(bus_settings) as bus, asyncio.timeout(30):
+            async with connect(bus_settings) as bus, asyncio.timeout(60):
                 await bus.connected()
                 await bus.jetstream().create_key_value(KeyValueConfig(bucket="mesh-config"))
             with pytest.raises(ssl.SSLCertVerificationError):
@@ -187,7 +187,7 @@ async def test_beyond_one_machine_nats_speaks_tls_with_the_meshs_own_certificate
 
 
 def handshake(address: str, context: ssl.SSLContext) -> None:
-    with socket.create_connection((address, 4222), timeout=20) as connection:
+    with socket.create_connection((address, 4222), timeout=60) as connection:
         assert connection.recv(4096).startswith(b"INFO ")
         with context.wrap_socket(connection, server_hostname=address):
             pass

@@ -13,6 +13,7 @@ from citadel.settings import CitadelSettings
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from meshcore import metrics
 from meshcore.runtime import tasks
 from meshcore.testing import openssl
 from meshcore.testing.authorities import make_authority
@@ -276,15 +277,21 @@ async def test_lives_that_are_too_long_or_shorter_than_signers_give_are_refused(
     assert api.created == []
 
 
+def refused_for_not_being_ready():
+    counted = metrics.REGISTRY.get_sample_value("citadel_server_csr_sign_err_count", {"error": "CA_NOT_READY"})
+    return counted or 0.0
+
+
 async def test_before_roots_are_told_the_authority_is_not_ready_which_agents_try_again(
     api, identity_directory, issuer, start_citadel, settings, sign, tmp_path
 ):
     settings |= {"external_ca_root": tmp_path / "none.pem", "nats_url": "nats://127.0.0.1:1"}
     async with start_citadel(identity_directory, issuer, **settings) as citadel, asyncio.timeout(60):
+        before = refused_for_not_being_ready()
         code, said = await citadel.refusal(sign(KEY, OWN_NAME), token=issuer.token())
         counted = (await citadel.get("/metrics")).text
     assert (code, "Istio CA is not ready" in said) == ("INTERNAL", True)
-    assert 'citadel_server_csr_sign_err_count{error="CA_NOT_READY"} 1.0' in counted
+    assert f'citadel_server_csr_sign_err_count{{error="CA_NOT_READY"}} {before + 1}' in counted
     assert api.created == []
 
 

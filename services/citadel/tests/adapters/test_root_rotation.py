@@ -73,7 +73,7 @@ def follows(replica, issued, node="front-1"):
 
 
 async def written(replica, condition):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             async with replica.engine.connect() as connection:
                 found = {one.node: one for one in await read_holders(connection)}

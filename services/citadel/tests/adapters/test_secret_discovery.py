@@ -70,7 +70,7 @@ async def test_state_of_the_world_serves_the_same(citadel):
 async def test_a_token_does_not_open_the_secret_service(citadel):
     async with citadel.channel() as channel:
         call = channel.stream_stream(f"/{SERVICE_NAME}/DeltaSecrets")(
-            metadata=[("authorization", f"Bearer {citadel.issuer.token()}")], timeout=20
+            metadata=[("authorization", f"Bearer {citadel.issuer.token()}")], timeout=60
         )
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call.read()
@@ -79,7 +79,7 @@ async def test_a_token_does_not_open_the_secret_service(citadel):
 
 async def test_other_types_are_refused(citadel):
     async with citadel.channel("pilot") as channel:
-        call = channel.stream_stream(f"/{SERVICE_NAME}/DeltaSecrets")(timeout=20)
+        call = channel.stream_stream(f"/{SERVICE_NAME}/DeltaSecrets")(timeout=60)
         await call.write(discovery_pb2.DeltaDiscoveryRequest(type_url="type.googleapis.com/x").SerializeToString())
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call.read()

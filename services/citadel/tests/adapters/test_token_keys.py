@@ -35,7 +35,15 @@ async def test_without_any_key_citadel_is_not_ready_but_certificates_still_renew
         assert await citadel.create(sign(KEY), service="pilot")
 
 
-async def test_a_new_key_of_the_issuer_is_learnt_from_the_first_token_and_unknown_keys_ask_once(citadel, sign):
+@pytest.fixture
+def long_pause(monkeypatch):
+    """Until unknown keys are asked for again; ask for it before `citadel`."""
+    monkeypatch.setattr(token_keys, "UNKNOWN_KEY_PAUSE", 3600.0)
+
+
+async def test_a_new_key_of_the_issuer_is_learnt_from_the_first_token_and_unknown_keys_ask_once(
+    long_pause, citadel, sign
+):
     issuer = citadel.issuer
     before = len(issuer.asked)
     issuer.rotate("second")
