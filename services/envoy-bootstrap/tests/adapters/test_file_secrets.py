@@ -24,7 +24,7 @@ class Watched:
         self.files = FileSecrets(self._offers.put_nowait, ["/"])
 
     async def next(self, name: str) -> secret_pb2.Secret:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return secret_pb2.Secret.FromString((await self._offers.get())[name].body)
 
 

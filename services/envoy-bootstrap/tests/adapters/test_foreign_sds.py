@@ -83,7 +83,7 @@ async def only_files(root: Path, file: Path) -> None:
         )
         got = {}
         while len(got) < 2:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 got |= {item.name: item.resource.value for item in (await call.read()).resources}
     assert got.keys() == {name, "file-root:system"}
     secret = secret_pb2.Secret.FromString(got[name])
@@ -103,7 +103,7 @@ async def test_a_left_over_socket_is_removed_and_the_meshs_identity_used(mesh: A
 
 async def test_another_name_that_nobody_answers_on_ends_the_agent(mesh: Any) -> None:
     workload = await mesh.start_workload("client", 1, root=mesh.directory, WORKLOAD_IDENTITY_SOCKET_FILE="spire.sock")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await workload.process.wait() == 2
     assert "WORKLOAD_IDENTITY_SOCKET_FILE: nobody answers on the socket" in workload.log.read_text()
 

@@ -13,6 +13,8 @@ from meshcore.runtime import tasks
 from meshcore.testing.processes import is_running
 from meshcore.xds.types import CLUSTER_TYPE, LISTENER_TYPE
 
+from .conftest import get_beside_a_replacement
+
 _MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = {
     "name": "envoy.filters.http.router",
@@ -33,17 +35,13 @@ def answering(make: Any, ip: str) -> dict[str, Any]:
 
 
 class Load:
-    """200 requests a second by eight clients, half of them on new connections; each failure is kept.
-
-    The kernel resets a connection that no Envoy has taken yet when the socket that it came to is closed (docs/limits.md
-    says what it takes to have it moved), which a busy machine has shown once: one such reset is tried again, no more.
-    """
+    """200 requests a second by eight clients, half of them on new connections; each failure is kept."""
 
     def __init__(self, ip: str) -> None:
         self.url = f"http://{ip}:9080/"
         self.answered = 0
         self.failures: list[str] = []
-        self._resets = 0
+        self._resets: list[str] = []
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -52,7 +50,7 @@ class Load:
 
     async def _client(self, *, keep: bool) -> None:
         limits = httpx.Limits(max_keepalive_connections=1 if keep else 0)
-        async with httpx.AsyncClient(timeout=10, limits=limits, verify=False) as client:
+        async with httpx.AsyncClient(timeout=30, limits=limits, verify=False) as client:
             while True:
                 if (problem := await self._ask(client)) is not None:
                     self.failures.append(problem)
@@ -60,19 +58,8 @@ class Load:
                 await asyncio.sleep(0.04)
 
     async def _ask(self, client: httpx.AsyncClient) -> str | None:
-        connected = []
-
-        async def trace(event: str, info: Any) -> None:
-            if event == "connection.connect_tcp.complete":
-                connected.append(event)
-
         try:
-            response = await client.get(self.url, extensions={"trace": trace})
-        except (httpx.ReadError, httpx.RemoteProtocolError) as error:
-            if connected and not self._resets:
-                self._resets += 1
-                return await self._ask(client)
-            return repr(error)
+            response = await get_beside_a_replacement(client, self.url, self._resets)
         except httpx.TransportError as error:
             return repr(error)
         return None if response.status_code == 200 else f"{response.status_code} {response.text}"

@@ -15,11 +15,11 @@ from envoy_bootstrap.adapters.envoy_process import find_envoy
 from meshcore.testing.identity import make_ca
 
 
-def _envoy_that_fails_while(file: Path, script: Path) -> str:
-    """An Envoy that takes every bootstrap and ends at once for as long as a file is there."""
+def _envoy_that_fails_while(file: Path, starts: Path, script: Path) -> str:
+    """An Envoy that takes every bootstrap and ends at once for as long as a file is there; it notes its starts."""
     script.write_text(
         "#!/bin/sh\n"
-        f'case "$*" in *validate*) ;; *) if test -e {file}; then echo started >> {file}; exit 3; fi;; esac\n'
+        f'case "$*" in *validate*) ;; *) if test -e {file}; then echo started >> {starts}; exit 3; fi;; esac\n'
         f'exec {find_envoy("")} "$@"\n'
     )
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
@@ -27,11 +27,12 @@ def _envoy_that_fails_while(file: Path, script: Path) -> str:
 
 
 async def test_attack_48_an_envoy_that_crashes_again_and_again_is_started_more_and_more_seldom(mesh: Any) -> None:
-    broken = mesh.directory / "broken"
+    broken, starts = mesh.directory / "broken", mesh.directory / "starts"
     broken.touch()
-    envoy = _envoy_that_fails_while(broken, mesh.directory / "envoy")
+    starts.touch()
+    envoy = _envoy_that_fails_while(broken, starts, mesh.directory / "envoy")
     workload = await mesh.start_workload("front", 1, ENVOY_PATH=envoy)
-    await mesh.until(lambda: broken.read_text().count("started") >= 4, "four starts")
+    await mesh.until(lambda: starts.read_text().count("started") >= 4, "four starts")
     assert not await workload.ready()
     assert (await workload.get(15020, "/healthz/ready")).status_code == 503
     pauses = [
@@ -71,8 +72,8 @@ async def test_attack_48_a_full_disk_stops_no_traffic_and_is_over_when_it_is(mes
     key.write_bytes(os.urandom(32))
     settings = {
         "STATE_KEY_FILE": str(key),
-        "SECRET_TTL": "6s",
-        "SECRET_GRACE_PERIOD_RATIO": "0.8",
+        "SECRET_TTL": "20s",
+        "SECRET_GRACE_PERIOD_RATIO": "0.95",
         "LOG_LEVEL": "error",
     }
     workload = await mesh.start_ready("front", 1, **settings)
@@ -97,7 +98,7 @@ async def not_ready(workload: Any) -> bool:
 
 
 async def test_attack_48_renewals_need_no_token(mesh: Any) -> None:
-    workload = await mesh.start_ready("front", 1, SECRET_TTL="6s", SECRET_GRACE_PERIOD_RATIO="0.8")
+    workload = await mesh.start_ready("front", 1, SECRET_TTL="20s", SECRET_GRACE_PERIOD_RATIO="0.95")
     (mesh.directory / "token").unlink()
     issued = mesh.citadel.issued
     await mesh.until(lambda: mesh.citadel.issued >= issued + 2, "two renewals")

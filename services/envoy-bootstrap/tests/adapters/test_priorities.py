@@ -72,7 +72,7 @@ async def test_envoy_is_live_from_the_agents_socket_when_pilot_is_away(
         await PilotAddresses(inputs.pilot, inputs.agent_ads, directory / "endpoints.json").refresh()
         try:
             async with running_envoy(render_bootstrap(inputs), directory) as envoy:
-                await envoy.wait_live(within=5)
+                await envoy.wait_live()
                 assert "kept::" in await envoy.get("/clusters")
         finally:
             await stop_server(ads, directory / "ads.sock")

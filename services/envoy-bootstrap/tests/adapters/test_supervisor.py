@@ -23,6 +23,8 @@ from meshcore.runtime import tasks
 from meshcore.testing import addresses
 from meshcore.testing.envoy import envoy_path
 
+from .conftest import get_beside_a_replacement
+
 DRAIN = timedelta(seconds=1)
 
 
@@ -74,7 +76,7 @@ async def supervised(directory: Path, render: list[Callable[[UnixSocket], str]])
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             if await condition():
                 return
@@ -86,12 +88,13 @@ class Load:
         self.url = url
         self.seen: list[str] = []
         self.failures: list[str] = []
+        self._resets: list[str] = []
 
     async def run(self) -> None:
-        async with httpx.AsyncClient(timeout=5, verify=False) as client:
+        async with httpx.AsyncClient(timeout=30, verify=False) as client:
             while True:
                 try:
-                    response = await client.get(self.url)
+                    response = await get_beside_a_replacement(client, self.url, self._resets)
                     (self.seen if response.status_code == 200 else self.failures).append(response.text)
                 except httpx.TransportError as error:
                     self.failures.append(repr(error))
@@ -130,7 +133,7 @@ async def test_an_end_does_not_wait_until_an_old_envoy_is_drained(directory: Pat
                 await until(lambda: truth(supervisor.envoy is not old))
                 new = supervisor.envoy
                 assert new is not None
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(60):
                     await supervisor.stop(timedelta(), timedelta())
                     await replacement
             assert old.ended

@@ -104,7 +104,7 @@ class Traffic:
         self.callers: set[str] = set()
 
     async def run(self) -> None:
-        async with httpx.AsyncClient(timeout=5, verify=False) as client:
+        async with httpx.AsyncClient(timeout=30, verify=False) as client:
             while True:
                 try:
                     response = await client.get(self.url)
@@ -135,7 +135,7 @@ async def start_pair(mesh: Any, make: Callable[..., Any], **environment: str) ->
 
 
 async def test_certificates_are_renewed_under_traffic_without_a_failed_request(mesh: Any, make_resource: Any) -> None:
-    client, server = await start_pair(mesh, make_resource, SECRET_TTL="8s", SECRET_GRACE_PERIOD_RATIO="0.8")
+    client, server = await start_pair(mesh, make_resource, SECRET_TTL="16s", SECRET_GRACE_PERIOD_RATIO="0.9")
     with pytest.raises(httpx.TransportError):
         await server.get(9080)  # plain text: only a certificate is let in
     async with running(Traffic(f"http://{client.ip}:15002/")) as traffic:

@@ -79,7 +79,7 @@ async def test_an_agent_starts_from_them(mesh: Any) -> None:
     workload = await mesh.start_workload("front", 1, arguments=("--vm-dir", str(folder)), **unset, PROXY_CONFIG="")
     await mesh.until(workload.ready, "ready")
     refused = "the application does not pass its health check"
-    await mesh.until(lambda: mesh.pilot.said["front"][-1] == refused, "the failing probe")
+    await mesh.until(lambda: mesh.pilot.said.get("front", [""])[-1] == refused, "the failing probe")
     assert mesh.pilot.nodes["front"].metadata["AUTO_REGISTER_GROUP"] == "group"
     well.touch()
     await mesh.until(lambda: mesh.pilot.said["front"][-1] == "healthy", "the passing probe")
