@@ -43,7 +43,7 @@ class RunningApi:
         else:
             context = ssl.create_default_context(cadata=self.ca.root_pem.decode())
         headers = {"Authorization": f"Bearer token-of-{user}"} if user else {}
-        return httpx.AsyncClient(base_url=self.url, verify=context, headers=headers, timeout=10)
+        return httpx.AsyncClient(base_url=self.url, verify=context, headers=headers, timeout=60)
 
 
 def signing_key() -> SigningKey:

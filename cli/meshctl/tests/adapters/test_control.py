@@ -27,7 +27,7 @@ async def path(tmp_path: Path):
 
 
 async def send(path: str, op: str) -> dict[str, Any]:
-    return await asyncio.to_thread(send_order, path, {"op": op}, 5)
+    return await asyncio.to_thread(send_order, path, {"op": op}, 60)
 
 
 async def test_an_order_is_answered_on_a_private_socket(path: str) -> None:

@@ -54,7 +54,7 @@ def listener(address: str, program: str = LISTEN, name: str = "listener") -> Pro
     return ProcessSpec(name, Role.SERVICE, argv, listens=((address, PORT),))
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - the kernel does not tell
             await asyncio.sleep(0.01)
@@ -68,7 +68,7 @@ def session_of(pid: int) -> int | None:
 
 
 def later() -> float:
-    return asyncio.get_running_loop().time() + 10
+    return asyncio.get_running_loop().time() + 60
 
 
 async def test_a_dead_process_is_started_again(layout: Layout, tasks: asyncio.TaskGroup, address: str) -> None:

@@ -43,6 +43,6 @@ def test_the_admin_api_answers_as_its_document_says(galley: GalleyProcess):
         )
         @given(case=operation.as_strategy())
         def answers(case: schemathesis.Case) -> None:
-            case.call_and_validate(headers=bearer(), checks=CHECKS, timeout=10)
+            case.call_and_validate(headers=bearer(), checks=CHECKS, timeout=60)
 
         answers()

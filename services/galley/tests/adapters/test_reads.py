@@ -34,14 +34,14 @@ def names(listed: dict[str, Any]) -> list[str]:
 
 @asynccontextmanager
 async def watching(client: httpx.AsyncClient, path: str, **params: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
-    """The frames of a watch, each waited for at most five seconds."""
+    """The frames of a watch, each waited for at most a minute."""
     async with client.stream("GET", path, params={"watch": "true", **params}) as response:
         assert response.status_code == 200
         lines = response.aiter_lines()
 
         async def frames() -> AsyncIterator[dict[str, Any]]:
             while True:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(60):
                     line = await anext(lines, None)
                 if line is None:
                     return

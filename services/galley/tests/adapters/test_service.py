@@ -50,13 +50,13 @@ async def test_webhook_and_mcp_are_served_and_mcp_over_xds_is_not(tmp_path, addr
     request = {"uid": "u", "operation": "CREATE", "namespace": "shop", "object": mtls}
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
     async with running(settings_of(tmp_path, address, ca, serving_certificate=tmp_path), build) as runtime:
-        async with httpx.AsyncClient(verify=trust) as client:
+        async with httpx.AsyncClient(verify=trust, timeout=60) as client:
             answer = (await client.post(f"https://{address}:15017/validate", json=review)).json()
             assert answer["response"] == {"uid": "u", "allowed": True}
             metrics = (await client.get(f"http://{address}:15014/metrics")).text
             assert "galley_validation_passed{" in metrics
         credentials = grpc_channel_credentials(ca.issue(PILOT))
-        async with grpc.aio.secure_channel(f"{address}:9901", credentials) as channel, asyncio.timeout(10):
+        async with grpc.aio.secure_channel(f"{address}:9901", credentials) as channel, asyncio.timeout(60):
             call = mcp_pb2_grpc.ResourceSourceStub(channel).EstablishResourceStream()
             await call.write(mcp_pb2.RequestResources(collection="istio/networking/v1alpha3/gateways"))
             assert (await call.read()).collection == "istio/networking/v1alpha3/gateways"

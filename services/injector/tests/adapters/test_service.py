@@ -57,8 +57,8 @@ async def test_with_nats_away_the_last_copy_decides(tmp_path, address, operators
     pod = {"metadata": {"name": "front"}, "spec": {"containers": [{"name": "app", "image": "a"}]}}
     request = {"uid": "u", "kind": {"kind": "Pod"}, "namespace": "shop", "object": pod}
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-    async with running(settings, build) as runtime, httpx.AsyncClient(verify=trust) as client:
-        async with asyncio.timeout(10):
+    async with running(settings, build) as runtime, httpx.AsyncClient(verify=trust, timeout=60) as client:
+        async with asyncio.timeout(60):
             await runtime.readiness.wait()
         ready = (await client.get(f"http://{address}:15014/readyz")).json()
         assert ready["conditions"]["config"]["detail"] == "last copy on disk"

@@ -96,13 +96,13 @@ class GalleyProcess:
         """TLS of a client that knows this Galley's root."""
         return ssl.create_default_context(cadata=self.ca.root_pem.decode())
 
-    def client(self, *, timeout: float = 10.0) -> httpx.AsyncClient:
+    def client(self, *, timeout: float = 60.0) -> httpx.AsyncClient:
         """A client of the config API, as administrator."""
         return httpx.AsyncClient(
             base_url=self.url, verify=self.client_context(), headers=bearer(), timeout=timeout, trust_env=False
         )
 
-    def admin(self, *, timeout: float = 10.0) -> httpx.AsyncClient:
+    def admin(self, *, timeout: float = 60.0) -> httpx.AsyncClient:
         """A client of the admin API, as administrator."""
         return httpx.AsyncClient(base_url=self.admin_url, headers=bearer(), timeout=timeout, trust_env=False)
 

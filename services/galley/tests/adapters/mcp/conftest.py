@@ -27,7 +27,7 @@ from meshcore.tls import LiveIdentity, ServiceIdentity, grpc_channel_credentials
 
 PILOT = "spiffe://cluster.local/ns/istio-system/sa/pilot"
 ENTRIES = "istio/networking/v1alpha3/serviceentries"
-DEADLINE = 10
+DEADLINE = 60
 
 
 def key_of(name: str) -> Key:

@@ -23,7 +23,7 @@ async def view(store):
 
 async def until(view, names):
     seen = None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             seen = await view.after(seen)
             if set(seen.of(KIND).entries) == names:

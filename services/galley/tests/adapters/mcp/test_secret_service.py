@@ -28,7 +28,7 @@ from meshcore.tls import LiveIdentity, ServiceIdentity, grpc_channel_credentials
 
 PILOT = "spiffe://cluster.local/ns/istio-system/sa/pilot"
 GATEWAY = "spiffe://cluster.local/ns/edge/sa/ingress"
-DEADLINE = 10
+DEADLINE = 60
 State = secrets_pb2.SecretUpdate
 
 

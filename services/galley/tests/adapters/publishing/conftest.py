@@ -22,7 +22,7 @@ from meshcore.distribution.keys import Key
 from meshcore.runtime.tasks import background
 from meshcore.testing.nats import NatsServer, nats_server
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 def key(name: str) -> Key:

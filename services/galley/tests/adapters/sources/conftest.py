@@ -33,7 +33,7 @@ def taking(store: Store) -> Callable[[Source], Any]:
 @pytest.fixture
 def until() -> Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]:
     async def wait(condition: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await condition():  # noqa: ASYNC110 - the condition is in a database
                 await asyncio.sleep(0.02)
 

@@ -34,7 +34,7 @@ async def replicas(postgres: PostgresServer):
 async def test_the_order_of_commits_is_the_order_of_revisions_for_every_watcher(replicas: list[Store]):
     async def watch(store: Store) -> list[ChangeSet]:
         seen: list[ChangeSet] = []
-        async with asyncio.timeout(20), contextlib.aclosing(store.subscribe(0)) as changes:
+        async with asyncio.timeout(60), contextlib.aclosing(store.subscribe(0)) as changes:
             async for change_set in changes:
                 seen.append(change_set)
                 if len(seen) == 80:

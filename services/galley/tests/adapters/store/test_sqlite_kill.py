@@ -42,7 +42,7 @@ async def test_every_acknowledged_write_survives_kill_9(tmp_path: Path):
         )
         assert process.stdout is not None
         for _ in range(lines):
-            revision, name = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().split()
+            revision, name = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().split()
             acknowledged[name] = int(revision)
         process.send_signal(signal.SIGKILL)
         for line in (await process.stdout.read()).decode().splitlines(keepends=True):

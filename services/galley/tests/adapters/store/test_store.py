@@ -52,7 +52,7 @@ async def store(database: str, clock: Clock):
 
 async def take(store: Store, after: int, count: int) -> list[ChangeSet]:
     taken: list[ChangeSet] = []
-    async with asyncio.timeout(5), contextlib.aclosing(store.subscribe(after)) as watch:
+    async with asyncio.timeout(60), contextlib.aclosing(store.subscribe(after)) as watch:
         async for change_set in watch:
             taken.append(change_set)
             if len(taken) == count:
