@@ -216,6 +216,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    """Clients keep their connections."""
+    request_queue_size = 128
+    """Connections that may wait: Citadel asks for many certificates at once, and what finds no room is dropped."""
+
+
 @contextmanager
 def signing_api(signers: Mapping[str, Signer]) -> Iterator[SigningApi]:
     """The API for as long as the block lasts."""
@@ -227,9 +234,9 @@ def signing_api(signers: Mapping[str, Signer]) -> Iterator[SigningApi]:
         chain.write_bytes(shown.chain)
         key.write_bytes(shown.key.pem)
         context.load_cert_chain(chain, key)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": api}))
-    server.daemon_threads = True  # clients keep their connections
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": api}))
+    # Each handshake in the thread of its connection: none holds up those behind it.
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     api.url, api.ca_pem = f"https://127.0.0.1:{server.server_port}", ca.root_pem
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="signing api")
     thread.start()
