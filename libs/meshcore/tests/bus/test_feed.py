@@ -20,7 +20,7 @@ from meshcore.runtime import tasks
 from meshcore.testing.nats import NatsServer, nats_server
 from nats.js.kv import KeyValue
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 KEY = "core.services.default.a"
 

@@ -9,7 +9,7 @@ from meshcore.bus.watch import BucketEntry, BucketWatch, Mark
 from meshcore.testing.nats import NatsServer, nats_server
 from nats.js.errors import NotFoundError
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 BUCKET = "things"
 
 

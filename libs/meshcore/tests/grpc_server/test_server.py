@@ -179,7 +179,7 @@ async def test_what_was_cut_for_many_and_nobody_asks_for_is_forgotten_in_time(mo
     service = Service({}, Bounds(message=LARGEST))
     kept = weakref.ref(service.cuts.of(1, (b"", bytes(LARGEST))))
     assert kept() is not None
-    async with tasks.background(server._keep_time(service), name="clock"), asyncio.timeout(20):
+    async with tasks.background(server._keep_time(service), name="clock"), asyncio.timeout(60):
         while kept() is not None:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert service.cuts.of(1, (b"", b"x")) is not None

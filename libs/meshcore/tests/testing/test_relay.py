@@ -9,7 +9,7 @@ import pytest
 from meshcore.testing.addresses import claim
 from meshcore.testing.relay import Relay
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 PORT = 7000
 
 

@@ -152,6 +152,7 @@ def test_who_comes_with_what_it_is_to_have_holds_the_target_and_all_who_come_wit
     assert openings.holdings(CLUSTER_TYPE, {"a": versions["a"]}, target) == {"a": target["a"]}
 
 
+@pytest.mark.timeout(600)  # a million names, each traced: a quarter of a minute of a processor
 @pytest.mark.parametrize(("names", "text"), [(10_000, ""), (4, "x" * 1_000_000)])
 def test_holdings_are_bounded_by_their_bytes(names, text):
     openings, target = Openings(), resources(a="1")

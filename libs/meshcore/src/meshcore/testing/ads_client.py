@@ -22,7 +22,8 @@ from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 PROXY_TYPES = (CLUSTER_TYPE, LISTENER_TYPE)
-DEADLINE = 15.0
+DEADLINE = 60.0
+"""Seconds; who fails pays for it, and a busy machine does not fail."""
 _FOLLOWED = {CLUSTER_TYPE: ENDPOINT_TYPE, LISTENER_TYPE: ROUTE_TYPE}
 
 

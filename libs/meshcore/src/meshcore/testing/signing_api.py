@@ -80,7 +80,7 @@ class SigningApi:
             self.changed.wait_for(lambda: self.closing or later())
             return later()
 
-    def wait_until(self, condition: Callable[[], bool], within: float = 30.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], within: float = 60.0) -> None:
         """Wait for something that a change of objects brings about; TimeoutError when it does not come."""
         with self.changed:
             if not self.changed.wait_for(condition, timeout=within):
