@@ -41,13 +41,12 @@ def issuers():
 
 
 class Pilot:
-    """A hub with keys, fed by hand; `clock` is the one that decides what is due."""
+    """A hub with keys, fed by hand; `now` decides what is due, and stands still but for `later`."""
 
     def __init__(self, copy=None, every=timedelta(minutes=20)):
         self.hub = Hub(Engine(compile_resources, affects, Debounce(0.01, 1)), Admission(0, 0))
-        self.offset = 0.0
-        fetch = IssuerFetch()
-        self.keys = IssuerKeySource(self.hub, fetch, every, copy, clock=lambda: time.time() + self.offset)
+        self.now = float(int(time.time()))
+        self.keys = IssuerKeySource(self.hub, IssuerFetch(), every, copy, clock=lambda: self.now)
         self.revision = 0
 
     def start(self):
@@ -80,13 +79,13 @@ class Pilot:
         return self.hub.engine.snapshot.keys
 
     async def until(self, what):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not what():  # noqa: ASYNC110 - the engine has no event for it
                 await asyncio.sleep(0.01)
 
     def later(self, seconds):
         """As if so much time had passed."""
-        self.offset += seconds
+        self.now += seconds
         self.hub.keys_wanted.set()
 
 
