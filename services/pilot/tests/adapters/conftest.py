@@ -70,8 +70,9 @@ def services_only(snapshot, proxy_class):
 class Mesh:
     """A hub with servers, and the config it is fed."""
 
-    def __init__(self, hub, servers, identity):
+    def __init__(self, hub, servers, identity, host):
         self.hub = hub
+        self.host = host
         self.servers = servers
         self.identity = identity
         self.answers = LocalAnswers(hub, "pilot")
@@ -79,11 +80,11 @@ class Mesh:
 
     @property
     def plaintext(self):
-        return f"127.0.0.1:{self.servers.plaintext_port}"
+        return f"{self.host}:{self.servers.plaintext_port}"
 
     @property
     def secure(self):
-        return f"127.0.0.1:{self.servers.secure_port}"
+        return f"{self.host}:{self.servers.secure_port}"
 
     def service(self, name, namespace="shop", **spec):
         return {
@@ -112,7 +113,7 @@ class Mesh:
         self.hub.take_changes(ChangeSet("s", self.revision, previous, "", now, tuple(changes)))
         return self.revision
 
-    async def receipt(self, revision, wait=10):
+    async def receipt(self, revision, wait=60):
         return await self.answers.answer("receipt", {"revision": revision}, wait)
 
 
@@ -141,7 +142,7 @@ async def serving(
         hub.take_state(FullState("s", 1, "", {}))
         await servers.start()
         try:
-            yield Mesh(hub, servers, identity)
+            yield Mesh(hub, servers, identity, settings.host)
         finally:
             await servers.stop()
 
@@ -233,7 +234,7 @@ class RunningPilot:
     def plaintext(self):
         return f"127.0.0.1:{self.serving.servers.plaintext_port}"
 
-    async def receipt(self, revision, wait=10):
+    async def receipt(self, revision, wait=60):
         return receipt_state(revision, await self.source.ask("receipt", {"revision": revision}, wait))
 
     def endpoints(self, host):
@@ -269,7 +270,7 @@ def pilot(ca, nats, tmp_path):
             made.append(await start_serving(runtime, services_only, lambda change, proxy_class, snapshot: True, live))
 
         async with running(PilotSettings(**options), build) as runtime:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await runtime.readiness.wait()
             yield RunningPilot(made[0])
 
@@ -289,7 +290,7 @@ def workload_credentials(ca):
 
 
 @contextlib.asynccontextmanager
-async def eventually(condition, seconds=20.0):
+async def eventually(condition, seconds=60.0):
     """Poll an outside state until it holds; AssertionError otherwise."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():
@@ -300,7 +301,7 @@ async def eventually(condition, seconds=20.0):
 
 @pytest.fixture
 def reached():
-    async def wait(condition, seconds=20.0):
+    async def wait(condition, seconds=60.0):
         async with eventually(condition, seconds):
             return
 

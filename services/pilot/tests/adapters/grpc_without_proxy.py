@@ -74,7 +74,7 @@ class Caller:
         """Until an answer begins so; each before is one of some, where they are given."""
         got = None
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not (got := await self.call(user)).startswith(beginning):
                     assert among is None or got in among, got
         except TimeoutError:
@@ -109,6 +109,18 @@ async def calling(file, target, *words):
 async def serving_at(file, address):
     """A server of that bootstrap."""
     async with _running("xds_server.py", file, address) as process:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await process.stdout.readline() == b"started\n"
+            # It listens when xDS has told it how to serve, which is after its start.
+            while not await _listens(*address.split(":")):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.02)
         yield
+
+
+async def _listens(host, port):
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except ConnectionRefusedError:
+        return False
+    writer.close()
+    return True

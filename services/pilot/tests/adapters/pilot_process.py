@@ -32,7 +32,7 @@ class PilotProcess:
             base_url=f"http://{address}:15014",
             headers={"authorization": f"Bearer {TOKEN}"},
             trust_env=False,
-            timeout=30,
+            timeout=60,
         )
 
     @property
@@ -69,8 +69,17 @@ class PilotProcess:
     async def end(self, number=signal.SIGTERM):
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 await self._process.wait()
+
+    @contextlib.contextmanager
+    def frozen(self):
+        """The process itself does nothing meanwhile: it starts no worker in place of one that ends."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def children(self):
         return [child.pid for child in psutil.Process(self._process.pid).children()]
@@ -98,6 +107,7 @@ async def process(ca, nats, tmp_path):
                 "PILOT_IDENTITY_DIR": str(directory),
                 "PILOT_STATE_DIR": str(tmp_path / f"{name}-state"),
                 "PILOT_HEARTBEAT_INTERVAL": "200ms",
+                "PILOT_QUERY_DEADLINE": "20s",
                 "PILOT_REGISTRATION_GRACE": "500ms",
                 "PILOT_REGISTRATION_STABLE_AFTER": "1500ms",
                 **environment,

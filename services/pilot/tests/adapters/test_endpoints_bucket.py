@@ -57,10 +57,10 @@ def test_a_heartbeat_counts_from_when_it_is_seen_and_ends_with_its_process():
     view = bucket()
     beat = Heartbeat("pilot-1", "pilot-1/w0", 1)
     view._take(BucketEntry(heartbeat_key(beat.process), msgspec.json.encode(beat), 1))
-    assert view.beating("pilot-1/w0", 1.0)
-    assert view.instances(1.0) == {"pilot-1"}
+    assert view.beating("pilot-1/w0", 60.0)
+    assert view.instances(60.0) == {"pilot-1"}
     view._take(BucketEntry(heartbeat_key(beat.process), None, 2))
-    assert not view.beating("pilot-1/w0", 1.0)
+    assert not view.beating("pilot-1/w0", 60.0)
 
 
 def test_only_news_of_entries_is_what_others_are_asked_for():

@@ -101,8 +101,11 @@ async def test_attack_42_a_malformed_node_id_is_refused(mesh, address):
     assert len(detail) <= 1000
 
 
-async def test_attack_42_more_names_than_a_mesh_can_have_end_the_stream_and_nothing_of_them_is_kept(mesh):
-    async with AdsClient(mesh.plaintext, node("honest", "shop")) as honest:
+async def test_attack_42_more_names_than_a_mesh_can_have_end_the_stream_and_nothing_of_them_is_kept(serve_mesh):
+    async with (
+        serve_mesh(first_config_timeout="10m") as mesh,  # so many take a busy machine long to write
+        AdsClient(mesh.plaintext, node("honest", "shop")) as honest,
+    ):
         await honest.until(lambda: honest.names(LISTENER_TYPE))
         before = refused_for_too_much()
         many = [f"{number:x}" for number in range(1_000_000)]
@@ -146,7 +149,7 @@ async def test_attack_42_names_that_do_not_exist_are_counted_over_all_streams_of
         await is_served(mesh, first, "reviews")
 
 
-async def test_attack_42_large_nodes_are_counted_over_all_streams_of_a_client(mesh, monkeypatch):
+async def test_attack_42_large_nodes_are_counted_over_all_streams_of_a_client(mesh, reached, monkeypatch):
     monkeypatch.setattr(tenants, "MOST_BURDEN", 1 << 20)
 
     def large(name):
@@ -162,6 +165,7 @@ async def test_attack_42_large_nodes_are_counted_over_all_streams_of_a_client(me
         assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "larger nodes" in detail
         await is_served(mesh, honest, "reviews")
+    await reached(lambda: not mesh.hub.engine.streams)
     async with AdsClient(mesh.plaintext, large("third")) as third:
         await third.until(lambda: third.names(LISTENER_TYPE))
 

@@ -83,14 +83,14 @@ class Caller:
         return found.text if found.status_code == 200 else found.status_code
 
     async def until(self, **wanted):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while {host: await self(host) for host in wanted} != wanted:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.02)
 
 
 @pytest.fixture
 async def call(block):
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         yield Caller(client, block.address(1))
 
 
@@ -150,7 +150,7 @@ async def test_a_filter_chain_that_is_refused_is_the_only_one_that_does_not_chan
                 return [chain["filters"][0]["typed_config"]["response"]["inline_string"] for chain in chains]
 
             async def says(*wanted):
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     while await said() != list(wanted):  # noqa: ASYNC110 - another process
                         await asyncio.sleep(0.02)
 

@@ -17,7 +17,7 @@ from pilot.core.issuer_keys import LARGEST_DOCUMENT, KeySource
 
 X, Y = "RjLyiQKbTw8VRXC4xcbUDl1OoHtSm2orq1uNk8ApgTs", "EvpkPkwAvKNv6K11YRHAKT4P0GufNX6Sc4Vh7AmLIZE"
 """A point of P-256."""
-SOON = timedelta(seconds=5)
+SOON = timedelta(seconds=60)
 KEYS = json.dumps({"keys": [{"kty": "EC", "kid": "a", "crv": "P-256", "x": X, "y": Y}]}, sort_keys=True)
 
 

@@ -30,7 +30,7 @@ async def test_a_push_moves_the_metrics_of_the_engine_and_one_that_brings_nothin
         async def moved(*documents):
             before = await running.figures()
             revision = await galley.publish(*documents)
-            receipt = await running.get(f"/api/v1/changes/{revision}/receipt", wait=10)
+            receipt = await running.get(f"/api/v1/changes/{revision}/receipt", wait=30)
             assert receipt["complete"], receipt
             assert receipt["proxies"]["acked"] == 3
             after = await running.figures()

@@ -60,7 +60,7 @@ class Traffic:
         self.codes = []
 
     async def run(self):
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             while True:
                 self.codes.append((await client.get(self.url)).status_code)
 
@@ -86,7 +86,7 @@ async def test_clusters_come_and_go_under_traffic_without_a_failed_request(
                 await reached(lambda: len(traffic.codes) > 5 or running.done())
                 for number in range(1, 31):
                     revision = mesh.change(mesh.service(f"s{number:03}"), deleted=[f"s{number - 1:03}"])
-                    receipt = await mesh.receipt(revision, wait=10)
+                    receipt = await mesh.receipt(revision)
                     assert (receipt["acked"], receipt["outstanding"]) == (1, ())
                     seen = len(traffic.codes)
                     await reached(lambda seen=seen: len(traffic.codes) > seen or running.done())
@@ -107,7 +107,7 @@ async def test_a_listener_whose_routes_have_another_name_goes_on_with_those_it_h
                 await reached(lambda: len(traffic.codes) > 5 or running.done())
                 for number in range(1, 16):
                     revision = mesh.change(mesh.service(f"s{number:03}"))
-                    receipt = await mesh.receipt(revision, wait=10)
+                    receipt = await mesh.receipt(revision)
                     assert (receipt["acked"], receipt["outstanding"]) == (1, ())
                     seen = len(traffic.codes)
                     await reached(lambda seen=seen: len(traffic.codes) > seen or running.done())
@@ -122,9 +122,11 @@ async def test_a_changed_cluster_with_unchanged_endpoints_is_warm_at_once(serve_
             await envoy.wait_live()
             for port in range(2, 12):
                 changed = mesh.service("reviews", ports=[{"name": "http", "port": port}])
-                receipt = await mesh.receipt(mesh.change(changed), wait=5)
+                receipt = await mesh.receipt(mesh.change(changed))
                 assert receipt["acked"] == 1
-                assert receipt["last_ack_time"] - receipt["commit_time"] < 2
+                assert await envoy.stat("cluster_manager.warming_clusters") == 0
+            # Envoy counts those that it waited for in vain, for 15 s.
+            assert await envoy.stat("cluster.reviews.shop.svc.cluster.local.init_fetch_timeout") == 0
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["away", "between clusters and endpoints"])
@@ -137,7 +139,9 @@ async def test_a_cluster_that_changes_while_its_pilot_is_replaced_is_warm_at_onc
     def changed(mesh, port):
         return mesh.change(mesh.service("reviews", ports=[{"name": "http", "port": port}]))
 
-    options = {"compile_class": routing_to_the_newest(block)}
+    # At an address that nobody takes while no Pilot is there.
+    address = {"host": block.address(3), "plaintext_port": 15010}
+    options = {"compile_class": routing_to_the_newest(block), **address}
     async with contextlib.AsyncExitStack() as stack:
         async with serve_mesh(**options) as first:
             changed(first, 2)
@@ -147,13 +151,13 @@ async def test_a_cluster_that_changes_while_its_pilot_is_replaced_is_warm_at_onc
                 with monkeypatch.context() as patch:
                     patch.setattr(AdsSession, "_resend_endpoints", lambda session, move: None)
                     changed(first, 3)
-                    async with asyncio.timeout(10):
+                    async with asyncio.timeout(60):
                         while not await envoy.stat("cluster_manager.warming_clusters"):  # noqa: ASYNC110
                             await asyncio.sleep(0.02)
-        async with serve_mesh(**options, plaintext_port=int(first.plaintext.rpartition(":")[2])) as second:
+        async with serve_mesh(**options) as second:
             changed(second, 3)
             await reached(lambda: second.hub.engine.streams)
-            receipt = await second.receipt(changed(second, 4), wait=10)
+            receipt = await second.receipt(changed(second, 4))
             assert (receipt["acked"], receipt["outstanding"]) == (1, ())
             assert await envoy.stat("cluster_manager.warming_clusters") == 0
             assert "4s" in await envoy.get("/config_dump?resource=dynamic_active_clusters")

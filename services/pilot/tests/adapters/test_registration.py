@@ -28,11 +28,11 @@ def agent_client(workload_credentials):
 
 
 async def test_an_agent_registers_and_an_orderly_end_removes_at_once(published, pilot, agent_client, reached):
-    async with pilot() as running, agent_client(running) as client:
+    async with pilot(registration_grace="10m") as running, agent_client(running) as client:
         await reached(lambda: running.endpoints(HOST) == {"127.0.0.9"})
         await client.until(lambda: client.names(NAME_TABLE_TYPE))
         await client.end()
-        await reached(lambda: running.endpoints(HOST) == set(), seconds=3)
+        await reached(lambda: running.endpoints(HOST) == set())
 
 
 async def test_health_takes_the_endpoint_out_and_the_agent_is_told(published, pilot, agent_client, reached):
@@ -63,16 +63,18 @@ async def test_a_broken_stream_is_removed_after_the_grace_only(published, pilot,
 
 async def test_a_newer_connection_takes_the_entry_over(published, pilot, agent_client, reached):
     quick = {"registration_grace": "300ms", "registration_stable_after": "100ms"}
-    async with pilot("pilot-1", **quick) as one, pilot("pilot-2", **quick) as two:
-        async with agent_client(two) as newer:
-            async with agent_client(one):
-                await reached(lambda: one.endpoints(HOST) == {"127.0.0.9"})
-                await newer.until(lambda: newer.names(NAME_TABLE_TYPE))
-            entries = one.serving.registered._bucket
-            async with agent_client(two) as newest:
-                await newest.until(lambda: newest.names(NAME_TABLE_TYPE))
-                await reached(lambda: entries.entries and entries.entries[0].owner == "pilot-2")
-        assert two.endpoints(HOST) == {"127.0.0.9"}
+    async with pilot("pilot-1", **quick) as one, pilot("pilot-2", **quick) as two, agent_client(two) as newer:
+        async with agent_client(one):
+            await reached(lambda: one.endpoints(HOST) == {"127.0.0.9"})
+            await newer.until(lambda: newer.names(NAME_TABLE_TYPE))
+        entries = one.serving.registered._bucket
+        async with agent_client(two) as newest:
+            await newest.until(lambda: newest.names(NAME_TABLE_TYPE))
+            await reached(lambda: entries.entries and entries.entries[0].owner == "pilot-2")
+            # Past the grace of those of before.
+            beats = one.serving.registered._beats
+            await reached(lambda: one.serving.registered._beats >= beats + 4)
+            assert two.endpoints(HOST) == {"127.0.0.9"}
 
 
 async def test_the_mark_of_a_deleted_registration_is_taken_out_of_the_bucket(
@@ -86,7 +88,7 @@ async def test_the_mark_of_a_deleted_registration_is_taken_out_of_the_bucket(
     async with pilot("pilot-1", registration_forgotten_after="300ms") as one, pilot("pilot-2") as two:
         for _ in range(2):
             async with agent_client(two) as client:
-                await reached(lambda: two.endpoints(HOST) == {"127.0.0.9"})
+                await reached(lambda: one.endpoints(HOST) == two.endpoints(HOST) == {"127.0.0.9"})
                 assert await keys() == 1
                 await client.end()
             await reached(lambda: one.endpoints(HOST) == set() and not one.serving.registered._bucket._deleted)

@@ -38,14 +38,17 @@ async def test_with_nats_and_galley_away_a_mesh_of_a_thousand_services_is_served
     write_last_copy(copy, state_of(other_service(f"service-{number}") for number in range(1000)))
     running = await process("pilot-1", "--workers", workers, PILOT_NATS_URL=NOBODY)
     async with contextlib.AsyncExitStack() as stack:
-        for number in range(8):
-            client = AdsClient(running.secure, node(f"p{number}", "shop"), workload_credentials())
+        clients, served = 0, set()
+        # Which of the processes a new connection comes to is the kernel's choice.
+        while clients < 8 or len(served) < int(workers):
+            client = AdsClient(running.secure, node(f"p{clients}", "shop"), workload_credentials())
             await stack.enter_async_context(client)
             await client.until(lambda client=client: len(client.names(CLUSTER_TYPE)) >= 1000)
             assert {f"outbound|80||service-{n}.shop.svc.cluster.local" for n in range(1000)} <= client.names(
                 CLUSTER_TYPE
             )
-        assert len({row["pilot"] for row in await running.get("/debug/syncz")}) == int(workers)
+            clients, served = clients + 1, {row["pilot"] for row in await running.get("/debug/syncz")}
+        assert len(served) == int(workers)
     assert [path.name for path in copy.parent.iterdir()] == ["config.copy"]
 
 
@@ -89,7 +92,7 @@ async def test_a_real_envoy_whose_pilot_is_back_unchanged_is_sent_nothing(galley
         }
 
         async def asked():
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not (rows := await running.get("/debug/syncz")) or not held <= rows[0]["resources"].keys():  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
 
@@ -107,7 +110,7 @@ async def test_a_real_envoy_whose_pilot_is_back_unchanged_is_sent_nothing(galley
             await asked()
             assert not any((await sent()).values())
             receipt = await running.get(
-                f"/api/v1/changes/{await galley.publish(other_service('ratings'))}/receipt", wait=10
+                f"/api/v1/changes/{await galley.publish(other_service('ratings'))}/receipt", wait=30
             )
             assert receipt["proxies"] == {"count": 1, "acked": 1}
             assert await sent() == {"cds": 1, "eds": 1, "lds": 0, "rds": 0}
@@ -127,7 +130,7 @@ async def test_a_killed_pilot_de_registers_nobody_when_it_is_back(galley, proces
 
     everybody = {f"127.0.9.{number}" for number in (1, 2, 3)}
     async with agent(1), agent(2), agent(3):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await addresses() != everybody:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await running.end(signal.SIGKILL)
@@ -136,7 +139,7 @@ async def test_a_killed_pilot_de_registers_nobody_when_it_is_back(galley, proces
     async with agent(1), agent(2), agent(3) as last:
         await last.until(lambda: last.names(NAME_TABLE_TYPE))
         # Past stability and grace, judged by the sweeps that the heartbeats count.
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             first = (await running.get("/debug/engine"))["instances"]["pilot-1"]["sweeps"]
             while (await running.get("/debug/engine"))["instances"]["pilot-1"]["sweeps"] < first + 15:
                 assert await addresses() == everybody

@@ -111,18 +111,24 @@ async def test_a_node_that_cannot_be_read_is_an_invalid_argument(mesh):
 
 
 async def test_a_stream_ends_with_its_certificate(secure_mesh, workload_credentials):
-    credentials = workload_credentials(ttl=timedelta(seconds=2))
-    async with AdsClient(secure_mesh.secure, node("a", "shop"), credentials) as client:
-        await client.until(lambda: client.names(LISTENER_TYPE))
-        await client.until(lambda: client.ended)
-        assert client.error is None
+    for life in (2, 10, 30):  # the first may be over before a busy machine has connected
+        credentials = workload_credentials(ttl=timedelta(seconds=life))
+        async with AdsClient(secure_mesh.secure, node("a", "shop"), credentials) as client:
+            await client.until(lambda client=client: client.ended)
+        if client.names(LISTENER_TYPE):
+            break
+    assert client.names(LISTENER_TYPE)
+    assert client.error is None
 
 
 async def test_a_stream_ends_at_its_age(serve_mesh):
-    async with serve_mesh(stream_max_age="500ms") as mesh, AdsClient(mesh.plaintext, node("a", "shop")) as client:
-        await client.until(lambda: client.names(LISTENER_TYPE))
-        await client.until(lambda: client.ended, seconds=5)
+    for age in ("500ms", "5s", "30s"):  # the first may be over before a busy machine has served it
+        async with serve_mesh(stream_max_age=age) as mesh, AdsClient(mesh.plaintext, node("a", "shop")) as client:
+            await client.until(lambda client=client: client.ended)
         assert client.error is None
+        if client.names(LISTENER_TYPE):
+            break
+    assert client.names(LISTENER_TYPE)
 
 
 async def test_plaintext_is_not_offered_beyond_loopback(serve_mesh):

@@ -39,7 +39,10 @@ async def test_a_stream_that_does_not_answer_holds_up_nobody(mesh):
         slow.silent.add(CLUSTER_TYPE)
         revision = mesh.change(mesh.service("reviews"))
         await fast.until(lambda: fast.names(CLUSTER_TYPE))
-        receipt = await mesh.receipt(revision, wait=0.2)
+        async with asyncio.timeout(60):
+            # What the fast one has, it has yet to acknowledge.
+            while (receipt := await mesh.receipt(revision, wait=0.2))["acked"] == 0:
+                assert "slow.shop" in receipt["outstanding"]
         assert receipt["outstanding"] == ("slow.shop",)
         assert receipt["acked"] == 1
     receipt = await mesh.receipt(revision)
@@ -81,6 +84,7 @@ async def test_what_a_client_says_first_does_not_stay_with_its_stream(mesh):
     old = {CLUSTER_TYPE: {"old": PackedResource(CLUSTER_TYPE, "old", "1", b"")}}
     async with AdsClient(mesh.plaintext, node("a", "shop"), resume=old) as client:
         await client.until(lambda: client.names(LISTENER_TYPE))
+        gc.collect()  # what streams of before have left
         assert [one for one in gc.get_objects() if type(one) is Request and one.initial_versions] == []
 
 
@@ -100,7 +104,7 @@ async def test_a_storm_is_served_in_turn_and_refused_to_nobody(serve_mesh):
 
 async def test_what_is_over_a_hard_ceiling_is_refused(serve_mesh):
     """Attack 42."""
-    async with serve_mesh(max_requests_per_second=1) as mesh:
+    async with serve_mesh(max_requests_per_second=0.1) as mesh:
         clients = [AdsClient(mesh.plaintext, node(f"p{number}", "shop")) for number in range(4)]
         await asyncio.gather(*(client.__aenter__() for client in clients))
         try:
@@ -209,7 +213,7 @@ async def test_a_first_config_that_is_never_taken_ends_the_stream(serve_mesh):
         client = AdsClient(mesh.plaintext, node("a", "shop"))
         client.silent |= {CLUSTER_TYPE, LISTENER_TYPE}
         async with client:
-            await client.until(lambda: client.ended, seconds=5)
+            await client.until(lambda: client.ended)
             assert client.error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
@@ -290,7 +294,7 @@ class Talker:
 
 async def test_a_client_that_never_stops_talking_ends_with_its_certificate(mesh):
     stream, wake = mesh.hub.connect(parse_node(node("a", "shop")), delta, "test")
-    async with mesh.hub.line.admitted("test") as ticket, asyncio.timeout(10):
+    async with mesh.hub.line.admitted("test") as ticket, asyncio.timeout(60):
         runner = StreamRunner(mesh.hub, stream, wake, Talker(), delta, ticket, timedelta(seconds=30))
         assert await runner.run([Request(type_url=CLUSTER_TYPE)], expires=time.monotonic()) == "age"
     mesh.hub.disconnect(stream)
@@ -338,7 +342,7 @@ async def test_who_waits_for_the_compile_of_another_class_is_late_for_compiling(
     def slowly(snapshot, proxy_class):
         """A set that the namespace makes, in a while that nothing else happens in."""
         if snapshot.revision > 1:
-            time.sleep(0.1)
+            time.sleep(0.3)
             spent.append(proxy_class.namespace)
         packed = listener_pb2.Listener(name="l", stat_prefix=f"{proxy_class.namespace}{snapshot.revision}")
         return ResourceSet.of([PackedResource.pack(LISTENER_TYPE, "l", packed)])
@@ -355,4 +359,4 @@ async def test_who_waits_for_the_compile_of_another_class_is_late_for_compiling(
         seconds = receipt["slowest"]["seconds"]
         assert max(seconds, key=seconds.get) == "compile"
         # Its own and those before it.
-        assert seconds["compile"] >= 0.1 * (spent.index(receipt["slowest"]["proxy"].removeprefix("p.")) + 1)
+        assert seconds["compile"] >= 0.3 * (spent.index(receipt["slowest"]["proxy"].removeprefix("p.")) + 1)

@@ -18,7 +18,7 @@ async def test_messages_that_nobody_asks_for_are_forgotten_and_memory_is_given_b
     target = ResourceSet.of([PackedResource.pack(CLUSTER_TYPE, "a", b"a")]).of_type(CLUSTER_TYPE)
     move = frames.transition("delta", CLUSTER_TYPE, NOTHING, target, Subscription(wildcard=True))
     frames.frame(move, delta.assemble, 0)
-    async with tasks.background(upkeep.keep_house(frames), name="upkeep"), asyncio.timeout(10):
+    async with tasks.background(upkeep.keep_house(frames), name="upkeep"), asyncio.timeout(60):
         while frames._moves or len(trims) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0)
     assert frames._used == 0

@@ -14,6 +14,6 @@ else:
 call = channel.unary_unary("/shop.Reviews/Get")
 for line in sys.stdin:
     try:
-        print(call(b"", metadata=[("x-user", line.strip())], timeout=5, wait_for_ready=False).decode(), flush=True)
+        print(call(b"", metadata=[("x-user", line.strip())], timeout=60, wait_for_ready=False).decode(), flush=True)
     except grpc.RpcError as error:
         print(error.code().name, " ".join((error.details() or "").split()), flush=True)
