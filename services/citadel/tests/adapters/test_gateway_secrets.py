@@ -260,8 +260,12 @@ async def test_an_envoy_without_an_agent_presents_a_new_certificate_without_a_ne
                         if await presented(block.address()) == host:
                             break
                         await asyncio.sleep(0.1)
-            found = (await citadel.get("/api/v1/ca/holders")).json()["items"]
-            assert [one["connected"] for one in found if "/sa/gateway " in one["name"]] == [True]
+            found = []
+            async with asyncio.timeout(60):
+                while not found:  # what is seen of streams is written a moment later
+                    items = (await citadel.get("/api/v1/ca/holders")).json()["items"]
+                    found = [one for one in items if "/sa/gateway " in one["name"]]
+            assert [one["connected"] for one in found] == [True]
         finally:
             envoy.kill()
             await envoy.wait()

@@ -86,7 +86,7 @@ def table(**hosts: list[str]) -> bytes:
 async def ask(host: str, name: str, kind: str = "A", *, tcp: bool = False) -> Any:
     query = dns.message.make_query(name, kind)
     by = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
-    return await by(query, host, port=15053, timeout=10)
+    return await by(query, host, port=15053, timeout=60)
 
 
 def records(response: Any) -> list[str]:

@@ -172,7 +172,7 @@ async def test_a_bootstrap_that_envoy_refuses_leaves_the_old_one_serving(directo
             assert caught.value.code is ErrorCode.INVALID
             assert "listeners" in caught.value.detail
             assert (await supervisor.readiness()).ready
-            async with httpx.AsyncClient(verify=False) as client:
+            async with httpx.AsyncClient(timeout=30, verify=False) as client:
                 assert (await client.get(f"http://{claim.address(1)}:9080/")).text == "old"
 
 

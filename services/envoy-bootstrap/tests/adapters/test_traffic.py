@@ -221,7 +221,7 @@ async def test_a_workload_that_leaves_does_not_wait_for_idle_connections_of_call
 ) -> None:
     patient = {"terminationDrainDuration": "60s", "drainDuration": "60s"}
     client, server = await start_pair(mesh, make_resource, PROXY_CONFIG=json.dumps(patient))
-    async with httpx.AsyncClient(verify=False) as caller:
+    async with httpx.AsyncClient(timeout=30, verify=False) as caller:
         assert (await caller.get(f"http://{client.ip}:15002/")).status_code == 200
         assert await server.terminate() == 0
     await mesh.until(lambda: mesh.pilot.said["server"][-1] == "ended in good order", "the stream's end")
