@@ -29,8 +29,9 @@ test: setup
 		|| test $$? = 5 || failed=1; \
 	exit $$failed
 
-# A Docker engine with compose 2, and a kubectl.
+# A Docker engine with compose 2, and a kubectl. Images are built first, for as long as it takes: no test's time covers that.
 test-compose: has-engine setup
+	MESHCORE_TAG=test docker compose build --quiet
 	$(PYTEST) tests/compose -m compose -p no:xdist $(ARGS)
 
 # Stock kubectls: the one on the PATH, and those that can be had from Debian without installing them.
