@@ -220,7 +220,7 @@ async def galley(nats):
 
 
 class RunningPilot:
-    """A whole Pilot in this process, with the stand-in compiler."""
+    """A whole Pilot in this process, with the stand-in compiler unless the test has another."""
 
     def __init__(self, serving):
         self.serving = serving
@@ -247,7 +247,7 @@ def pilot(ca, nats, tmp_path):
     """Starts a Pilot: `async with pilot("pilot-1") as running`."""
 
     @contextlib.asynccontextmanager
-    async def start(name="pilot-1", **overrides):
+    async def start(name="pilot-1", compile_class=services_only, **overrides):
         identity = write_identity(
             tmp_path / f"{name}-identity", ca.issue("spiffe://cluster.local/ns/istio-system/sa/pilot")
         )
@@ -267,7 +267,7 @@ def pilot(ca, nats, tmp_path):
 
         async def build(runtime):
             live = start_identity(runtime)
-            made.append(await start_serving(runtime, services_only, lambda change, proxy_class, snapshot: True, live))
+            made.append(await start_serving(runtime, compile_class, lambda change, proxy_class, snapshot: True, live))
 
         async with running(PilotSettings(**options), build) as runtime:
             async with asyncio.timeout(60):

@@ -1,11 +1,16 @@
-"""Records that Galley would not publish, on a real NATS: none of them stops the others."""
+"""Records that Galley would not publish, and objects that a compile fails on, on a real NATS: none of them stops the
+others."""
+
+from functools import partial
 
 import pytest
 from meshcore.distribution.keys import kv_key
 from meshcore.testing.ads_client import AdsClient, node
-from meshcore.xds.types import CLUSTER_TYPE
+from meshcore.xds.origin import ConfigRef
+from meshcore.xds.types import CLUSTER_TYPE, ROUTE_TYPE
 from pilot.adapters import telemetry
-from pilot.core.object_status import LEFT_OUT
+from pilot.core.compiler import CompileCache, compile_resources, virtual_hosts
+from pilot.core.object_status import LEFT_OUT, messages_of
 from shop_objects import SERVICE, other_service
 
 
@@ -39,6 +44,7 @@ def counted():
         return value - before.setdefault((kind, code), value)
 
     count("VirtualService")
+    count("VirtualService", "unexpected")
     count("Service")
     return count
 
@@ -100,3 +106,69 @@ async def test_a_pilot_that_starts_with_such_a_record_serves_all_others(galley, 
         revision = await galley.publish(other_service("ratings"))
         assert (await running.receipt(revision)).complete
         assert ("shop", "deep") in running.serving.hub.engine.snapshot.configs["VirtualService"]
+
+
+OUTBOUND = "outbound|80||{}.shop.svc.cluster.local"
+SECRET_WORDS = "what an object says"
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Compiles fail on VirtualServices that ask for this timeout."""
+    make = virtual_hosts.survivors_of
+
+    def made(config, *rest):
+        if any(rule.timeout and rule.timeout.total_seconds() == 13 for rule in config.object.spec.http):
+            raise KeyError(SECRET_WORDS)
+        return make(config, *rest)
+
+    monkeypatch.setattr(virtual_hosts, "survivors_of", made)
+
+
+def timeouts(client):
+    """Of the routes to `reviews`, in seconds."""
+    hosts = client.message(ROUTE_TYPE, "80").virtual_hosts if "80" in client.names(ROUTE_TYPE) else ()
+    return {one.route.timeout.seconds for host in hosts if host.name.startswith("reviews.") for one in host.routes}
+
+
+async def test_an_object_that_a_compile_fails_on_costs_nobody_what_is_not_about_it(
+    galley, pilot, workload_credentials, counted, failing, capfd
+):
+    await galley.publish(SERVICE, virtual_service("reviews", timeout="1s"))
+    real = partial(compile_resources, cache=CompileCache())
+    async with (
+        pilot(compile_class=real) as running,
+        AdsClient(running.secure, node("p", "shop"), workload_credentials()) as client,
+    ):
+        await client.until(lambda: timeouts(client) == {1})
+        bad = await galley.publish(virtual_service("reviews", timeout="13s"), other_service("details"))
+        receipt = await running.receipt(bad)
+        assert OUTBOUND.format("details") in client.names(CLUSTER_TYPE)
+        assert (receipt.complete, receipt.outstanding, receipt.failed) == (False, [], [])
+        told = "Pilot could not take it: KeyError while config was made of it"
+        assert [(one.config, one.error) for one in receipt.left_out] == [(f"VirtualService/shop/reviews@{bad}", told)]
+        (rows,) = (await running.source.ask("refusals", {}, 0)).answers.values()
+        assert [(row["config"], row["type"], row["message"], row["proxies"]) for row in rows] == [
+            ("VirtualService/shop/reviews", LEFT_OUT, told, ["p.shop"])
+        ]
+        assert messages_of(rows) == {ConfigRef("VirtualService", "shop", "reviews"): f"left out: {told}"}
+        assert counted("VirtualService", "unexpected") == 1
+
+        async with AdsClient(running.secure, node("q", "other"), workload_credentials("other")) as newcomer:
+            await newcomer.until(lambda: OUTBOUND.format("details") in newcomer.names(CLUSTER_TYPE))
+        revision = await galley.publish(other_service("ratings"))
+        receipt = await running.receipt(revision)
+        assert (receipt.complete, receipt.left_out) == (True, [])
+        assert OUTBOUND.format("ratings") in client.names(CLUSTER_TYPE)
+        assert timeouts(client) == {1}, "its last good form is kept"
+        assert counted("VirtualService", "unexpected") == 1, "it is told once"
+
+        mended = await galley.publish(virtual_service("reviews", timeout="2s"))
+        assert (await running.receipt(mended)).complete
+        assert timeouts(client) == {2}
+        (rows,) = (await running.source.ask("refusals", {}, 0)).answers.values()
+        assert rows == []
+        assert not client.ended
+    told = [line for line in capfd.readouterr().out.splitlines() if "object left out" in line]
+    assert len(told) == 1, told
+    assert SECRET_WORDS not in told[0]

@@ -36,7 +36,7 @@ class RefusalState(BaseModel):
 
 
 class LeftOutState(BaseModel):
-    """An object whose version Pilot left out: no proxy is given it, and its last good form stays."""
+    """An object whose version Pilot left out, for all proxies or some: they have its last good form if one is known."""
 
     config: str
     """`<kind>/<namespace>/<name>@<revision>`."""

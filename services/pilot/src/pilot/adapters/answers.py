@@ -50,6 +50,7 @@ class LocalAnswers:
                 *status.refusal_rows(hub.engine),
                 *status.key_rows(hub.engine.snapshot),
                 *status.left_out_rows(hub.engine.snapshot),
+                *status.lacking_rows(hub.engine),
             ],
             "syncz": lambda _: status.sync_rows(hub.engine),
             "registryz": lambda _: status.registry_rows(hub.engine),

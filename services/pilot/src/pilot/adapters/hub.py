@@ -22,7 +22,7 @@ from pilot.adapters.wake import Wake
 from pilot.core.admission import Admission
 from pilot.core.config import Source
 from pilot.core.engine import Engine
-from pilot.core.intake import LeftOut
+from pilot.core.intake import LeftOut, Untaken
 from pilot.core.issuer_keys import IssuerKeys, KeySource
 from pilot.core.pace import CompileLog
 from pilot.core.proxy import Proxy
@@ -159,6 +159,7 @@ class Hub:
         resources = self.engine.target(stream)
         self._made(began, makes)
         self._note(stream, resources)
+        self._tell_faults()
         return resources
 
     def keep_secrets(self, stream: Stream) -> ResourceSet:
@@ -205,6 +206,7 @@ class Hub:
         self._note(stream, resources)
         if self.engine.configs.broken:
             self._note_broken(stream)
+        self._tell_faults()
         turn = began
         if stream.pace.stage is None:
             turn -= self._compiles.seconds_since(push.queued_at, began)
@@ -319,10 +321,17 @@ class Hub:
         after = self.engine.snapshot.diagnostics
         for source, one in after.items() if after is not before else ():
             if before.get(source) != one:
-                telemetry.LEFT_OUT.labels(source[0], one.code).inc()
-                kind, namespace, name = source
-                where = {"where": one.where} if one.where else {}
-                _log.error("object left out", kind=kind, namespace=namespace, name=name, reason=one.brief, **where)
+                _tell(one)
+
+    def _tell_faults(self) -> None:
+        """The same of objects that a compile fails on; the receipt of their revision tells of them, too."""
+        news = self.engine.configs.faults.news
+        for fault in news:
+            _tell(fault.problem)
+            revision = fault.config.revision
+            if self.engine.receipts.left_out(revision, Untaken(str(fault.config.ref), fault.problem.message)):
+                self.progressed()
+        news.clear()
 
     def _changed(self) -> None:
         if (keys := self.engine.key_demand.wanted(self.engine.snapshot)) is not self._keys:
@@ -349,6 +358,13 @@ class Hub:
     def _wake(self, number: int) -> None:
         if (wake := self._wakes.get(number)) is not None:
             wake.set()
+
+
+def _tell(one: LeftOut) -> None:
+    kind, namespace, name = one.source
+    telemetry.LEFT_OUT.labels(kind, one.code).inc()
+    where = {"where": one.where} if one.where else {}
+    _log.error("object left out", kind=kind, namespace=namespace, name=name, reason=one.brief, **where)
 
 
 def _version_label(version: str) -> str:

@@ -8,6 +8,7 @@ from itertools import chain
 from meshcore.xds.frames import Frames
 from meshcore.xds.resource import ResourceSet, Steps
 
+from pilot.core.compile_faults import CompileFaults, Problems, described
 from pilot.core.compiling import Compile, Forget, Refresh
 from pilot.core.isolation import Isolation
 from pilot.core.lanes import EndpointChanges
@@ -27,6 +28,8 @@ class _Config:
     """The changes of endpoints that there had been by that snapshot."""
     isolated: int = 0
     """The generation of the isolation that made `given` of `made`."""
+    basis: MeshSnapshot | None = None
+    """What it was compiled of where that is not `snapshot`, which a compile fails on."""
 
 
 class ClassConfigs:
@@ -54,6 +57,10 @@ class ClassConfigs:
         """Classes that were given other endpoints without a compile."""
         self.broken: dict[ProxyClass, str] = {}
         """Classes whose last compile failed, and why; they keep what they had."""
+        self.lacking: dict[ProxyClass, Problems] = {}
+        """Classes whose compile succeeds only without some objects, and what is wrong with these."""
+        # what compiles is looked up each time: it may be another by then
+        self.faults = CompileFaults(lambda snapshot, one: self._compile(snapshot, one))
 
     @property
     def makes(self) -> int:
@@ -100,7 +107,7 @@ class ClassConfigs:
         """What a class had, with the endpoints of now, and by which snapshot it has that; None where there is nothing
         that it had, or where other endpoints are not all that it takes."""
         known = self._configs.get(one)
-        if known is None or one in self.broken:
+        if known is None or not self._is_whole(one):
             return None
         after = self._endpoint_changes.upon(known.snapshot, known.endpoints, registered)
         made = None if after is None else self._refresh(known.snapshot, known.made, after, one)
@@ -114,7 +121,7 @@ class ClassConfigs:
         older until they are concerned, as with proxies that are not pushed to."""
         for one in classes:
             known = self._configs.get(one)
-            if known is not None and known.snapshot is before and one not in self.broken:
+            if known is not None and known.snapshot is before and self._is_whole(one):
                 self._is_by(known, after)
 
     def _given(self, one: ProxyClass, known: _Config) -> ResourceSet:
@@ -131,24 +138,41 @@ class ClassConfigs:
             self._retire(known, None)
         self._forget(one)
         self.broken.pop(one, None)
+        self.lacking.pop(one, None)
         self._isolation.forget(one)
 
     def _config(self, one: ProxyClass, snapshot: MeshSnapshot) -> _Config:
         known = self._configs.get(one)
         if known is not None and known.snapshot is snapshot:
             return known
+        basis, problems = None, None
         try:
             made = self._make(known, one, snapshot)
         except Exception as error:
             # Compiling never fails on validated config; if it does, that is a bug of ours, and no reason to take from
-            # proxies what they have.
-            self.broken[one] = f"{type(error).__name__}: {error}"
-            if known is None:
-                raise
-            self._is_by(known, snapshot)
-            return known
+            # proxies what they have, or to keep from them what has nothing to do with it.
+            last = None if known is None else known.basis or known.snapshot
+            spared = self.faults.spared(one, snapshot, error, last)
+            if spared is None:
+                self.broken[one] = described(error, snapshot)
+                if known is None:
+                    raise
+                known.basis = last
+                self._is_by(known, snapshot)
+                return known
+            made = spared.made.sharing(known.made if known else None, self._steps)
+            basis, problems = spared.snapshot, spared.problems
         self.broken.pop(one, None)
-        return self._keep(known, one, snapshot, made)
+        self.lacking.pop(one, None)
+        if problems is not None:
+            self.lacking[one] = problems
+        found = self._keep(known, one, snapshot, made)
+        found.basis = basis
+        return found
+
+    def _is_whole(self, one: ProxyClass) -> bool:
+        """Whether what a class has is what its snapshot gives."""
+        return one not in self.broken and one not in self.lacking
 
     def _is_by(self, known: _Config, snapshot: MeshSnapshot) -> None:
         known.snapshot, known.endpoints = snapshot, self._endpoint_changes.count
@@ -169,7 +193,7 @@ class ClassConfigs:
 
     def _make(self, known: _Config | None, one: ProxyClass, snapshot: MeshSnapshot) -> ResourceSet:
         """By other endpoints in what was made before, if nothing else changed; else compiled."""
-        if known is not None and one not in self.broken:
+        if known is not None and self._is_whole(one):
             made = self._refresh(known.snapshot, known.made, snapshot, one)
             if made is not None:
                 self.refreshes += 1

@@ -323,7 +323,8 @@ class Engine:
         affected: list[Stream] = []
         spared = []
         for one, streams in self._members.compiled_for():
-            if concerns(one):
+            # What is in force for a class that lacks an object may be concerned where the newest snapshot is not.
+            if concerns(one) or one in self.configs.lacking:
                 affected += streams
                 continue
             spared.append(one)

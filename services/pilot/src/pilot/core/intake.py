@@ -50,7 +50,7 @@ class LeftOut(Diagnostic):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Untaken:
-    """A version of an object that Pilot left out, as a receipt tells of it: no proxy was given it."""
+    """A version of an object that Pilot left out, as a receipt tells of it: proxies, or some, were not given it."""
 
     config: str
     """`<kind>/<namespace>/<name>@<revision>`."""
@@ -76,9 +76,13 @@ def left_out(source: Source, error: Exception, doing: str) -> LeftOut:
         return LeftOut(UNREADABLE, path, str(error), Severity.ERROR, brief)
     # An exception's words may quote what it met.
     brief = f"{type(error).__name__} {doing}"
+    return LeftOut(UNEXPECTED, path, f"Pilot could not take it: {brief}", Severity.ERROR, brief, frames_of(error))
+
+
+def frames_of(error: Exception) -> tuple[str, ...]:
+    """Where it failed, outermost first: file, line and function."""
     frames = traceback.extract_tb(error.__traceback__, limit=-_FRAMES)
-    where = tuple(f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames)
-    return LeftOut(UNEXPECTED, path, f"Pilot could not take it: {brief}", Severity.ERROR, brief, where)
+    return tuple(f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames)
 
 
 def path_of(source: Source) -> str:

@@ -209,6 +209,14 @@ class ReceiptLog:
             for stream in oldest.waiting:
                 self._owing[stream].popleft()
 
+    def left_out(self, revision: int, found: Untaken) -> bool:
+        """Some proxies are given that revision without an object of it; True when a receipt says so that did not."""
+        receipt = self._find(revision)
+        if not isinstance(receipt, _Receipt) or found in receipt.left_out:
+            return False
+        receipt.left_out = (*receipt.left_out, found)
+        return True
+
     def taken(self, stream: int, generation: int, now: float) -> bool:
         """The stream has taken everything up to a generation of the engine."""
         moved = False

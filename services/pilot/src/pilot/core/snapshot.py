@@ -158,6 +158,14 @@ class MeshSnapshot:
                 steps.append((source, None if made is None else Config(made, revision)))
         return self._with(steps)._at(revision)
 
+    def with_forms(self, forms: Mapping[Source, AnyConfig | None]) -> "MeshSnapshot":
+        """The mesh at the same revision with these objects in other forms; None: without them."""
+        return self._with(forms.items())
+
+    def config(self, source: Source) -> AnyConfig | None:
+        """An object that counts."""
+        return self.configs.get(source[0], {}).get((source[1], source[2]))
+
     def with_registered(self, entries: Iterable[RegisteredWorkload]) -> "MeshSnapshot":
         """The mesh in which exactly these workloads are registered."""
         wanted = {(entry.namespace, entry.name): entry for entry in entries}
@@ -302,7 +310,7 @@ class MeshSnapshot:
         return found.object if found else None
 
     def _config(self, source: Source) -> AnyConfig | None:
-        found = self.configs.get(source[0], {}).get((source[1], source[2]))
+        found = self.config(source)
         return self.hidden.get(source) if found is None else found
 
     def _with_registry(self, registry: Registry) -> "MeshSnapshot":

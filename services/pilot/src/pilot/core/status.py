@@ -1,5 +1,6 @@
 """What debug pages show of streams, in Istio's shapes. Pure."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -15,10 +16,11 @@ from meshcore.xds.types import (
 )
 
 from pilot.core.engine import Engine
+from pilot.core.intake import LeftOut
 from pilot.core.isolation import Form, HeldBack
 from pilot.core.issuer_keys import key_source
 from pilot.core.object_status import KEYS, LEFT_OUT
-from pilot.core.refusals import Refusing, blame_of, refusals
+from pilot.core.refusals import EXAMPLES, Refusing, blame_of, refusals
 from pilot.core.snapshot import MeshSnapshot
 from pilot.core.stream import Stream
 
@@ -127,17 +129,28 @@ def key_rows(snapshot: MeshSnapshot) -> list[dict[str, Any]]:
 
 def left_out_rows(snapshot: MeshSnapshot) -> list[dict[str, Any]]:
     """Objects whose newest version Pilot cannot take; the form of `refusal_rows`."""
-    return [
-        {
-            "config": one.config,
-            "type": LEFT_OUT,
-            "resources": [],
-            "message": one.message,
-            "count": 0,
-            "proxies": [],
-        }
-        for _, one in sorted(snapshot.diagnostics.items())
-    ]
+    return [_left_out_row(one, ()) for _, one in sorted(snapshot.diagnostics.items())]
+
+
+def lacking_rows(engine: Engine) -> list[dict[str, Any]]:
+    """Objects that proxies are not given because compiles fail on them; the form of `refusal_rows`."""
+    who: dict[LeftOut, set[str]] = {}
+    for stream in engine.streams.values():
+        one = stream.of_class
+        for problem in engine.configs.lacking.get(one, {}).values() if one is not None else ():
+            who.setdefault(problem, set()).add(stream.proxy.id)
+    return [_left_out_row(problem, proxies) for problem, proxies in sorted(who.items())]
+
+
+def _left_out_row(problem: LeftOut, proxies: Collection[str]) -> dict[str, Any]:
+    return {
+        "config": problem.config,
+        "type": LEFT_OUT,
+        "resources": [],
+        "message": problem.message,
+        "count": len(proxies),
+        "proxies": sorted(proxies)[:EXAMPLES],
+    }
 
 
 def connection_row(stream: Stream) -> dict[str, Any]:
