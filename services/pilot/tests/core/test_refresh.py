@@ -5,15 +5,17 @@ from functools import partial
 from types import MappingProxyType
 
 import pytest
-from drawn_changes import NODES, REGISTERED, changes_of
-from drawn_objects import KINDS, NAMES, NAMESPACES
+from drawn_changes import NODES, REGISTERED, Record, changes_of
+from drawn_objects import KINDS, NAMES, NAMESPACES, document
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from meshcore.distribution.events import ChangeSet, FullState
+from meshcore.distribution.events import Change, ChangeSet, FullState
+from meshcore.distribution.keys import Key
 from meshcore.xds import delta
 from meshcore.xds.resource import PackedResource
 from meshcore.xds.types import ENDPOINT_TYPE
 from pilot.core.compiler import CompileCache, Refreshing, compile_resources
+from pilot.core.compiler.parts import service_parts
 from pilot.core.compiler.refresh import Assignments
 from pilot.core.compiling import never
 from pilot.core.debounce import Debounce
@@ -27,7 +29,13 @@ GRPC = {
     "id": "sidecar~10.2.0.4~a.shop~shop.svc.cluster.local",
     "metadata": {"NAMESPACE": "shop", "LABELS": {"app": "a"}, "GENERATOR": "grpc"},
 }
-EVERYBODY = (*NODES, GRPC)
+LIKE_B = {
+    "id": "sidecar~10.2.0.5~c.shop~shop.svc.cluster.local",
+    "metadata": {"NAMESPACE": "shop", "LABELS": {"app": "c"}},
+}
+"""For most services as much counts for it as for the proxy of b in the other namespace."""
+EVERYBODY = (*NODES, GRPC, LIKE_B)
+SAME = (NODES[1], LIKE_B)
 START = (
     *(("Service", namespace, name) for namespace in ("shop", "other") for name in NAMES),
     *(("ServiceEntry", "shop", name) for name in NAMES),
@@ -92,11 +100,12 @@ def test_other_endpoints_give_what_compiling_gives(start, events, other, registe
     assert given_to(fast) == given_to(whole)
 
 
-def shop(variants):
-    """Services a and b (with a cluster address), slices of a, and a proxy of each of two classes that calls them."""
+def shop(variants, nodes=NODES[:2]):
+    """Services a and b (with a cluster address), slices of a, and a proxy of each class (two unless it is said) that
+    calls them."""
     fast, _ = engines()
     fast.take_state(FullState("s", 0, "", {}), 0.0)
-    for node in NODES[:2]:
+    for node in nodes:
         fast.connect(parse_node(node), delta, "127.0.0.1", 0.0)
     steps = [("Service", "shop", "a", 4), ("Service", "shop", "b", 10), *variants]
     changes = changes_of(steps)
@@ -116,6 +125,42 @@ def test_a_changed_slice_costs_no_compile():
     for then, now in zip(before, after, strict=True):
         changed = [kind for kind in then if then[kind] is not now[kind]]
         assert [kind.rpartition(".")[2] for kind in changed] == ["ClusterLoadAssignment"]
+
+
+def test_what_counts_alike_for_classes_is_looked_at_once(monkeypatch):
+    looked = []
+
+    def parts(work, service):
+        looked.append(service.host)
+        return service_parts(work, service)
+
+    monkeypatch.setattr("pilot.core.compiler.refresh.service_parts", parts)
+    fast, (change,) = shop([("EndpointSlice", "shop", "x", 3), ("EndpointSlice", "shop", "x", 9)], SAME)
+    take(fast, [change], 2)
+    given_to(fast)
+    assert fast.configs.refreshes == len(SAME)
+    assert looked == ["a.shop.svc.cluster.local"] * 2
+
+
+def test_a_rule_that_one_class_alone_sees_counts_for_no_other():
+    rule = document("DestinationRule", "shop", "a", 0)
+    rule["spec"] |= {"exportTo": ["."], "subsets": [{"name": "v1"}]}
+    seen = Change(Key("networking.istio.io", "destinationrules", "shop", "a"), Record(4, rule), None)
+    steps = [("Service", "shop", "a", 4), ("EndpointSlice", "shop", "x", 3), ("EndpointSlice", "shop", "x", 9)]
+    *first, change = changes_of(steps)
+    fast, whole = engines()
+    for engine in (fast, whole):
+        engine.take_state(FullState("s", 0, "", {}), 0.0)
+        for node in SAME:
+            engine.connect(parse_node(node), delta, "127.0.0.1", 0.0)
+        take(engine, [*first, seen], 1)
+        given_to(engine)
+        take(engine, [change], 2)
+    after = given_to(fast)
+    assert after == given_to(whole)
+    assert fast.configs.refreshes == len(SAME)
+    subset = ENDPOINT_TYPE, "outbound|80|v1|a.shop.svc.cluster.local"
+    assert [subset in resources for resources, _, _ in after] == [False, True]
 
 
 @pytest.mark.parametrize("kind", ["Service", "DestinationRule", "PeerAuthentication", "EnvoyFilter", "Sidecar"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from meshcore.xds.frames import Frames
-from meshcore.xds.resource import ResourceSet, Steps
+from meshcore.xds.resource import Resources, ResourceSet, Steps
 
 from pilot.core.compile_faults import CompileFaults, Problems, described
 from pilot.core.compiling import Compile, Forget, Refresh
@@ -30,6 +30,12 @@ class _Config:
     """The generation of the isolation that made `given` of `made`."""
     basis: MeshSnapshot | None = None
     """What it was compiled of where that is not `snapshot`, which a compile fails on."""
+
+    @property
+    def mappings(self) -> Iterable[Resources]:
+        """What clients are led to, and what they would be without an isolation."""
+        given = self.given.resources.values()
+        return given if self.given is self.made else chain(given, self.made.resources.values())
 
 
 class ClassConfigs:
@@ -204,7 +210,7 @@ class ClassConfigs:
     def _retire(self, old: _Config, new: _Config | None) -> None:
         """Nobody is led any more to what a class had; others who have the same are about to be led elsewhere, too, or
         find the way once more."""
-        still = set() if new is None else {id(one) for made in (new.given, new.made) for one in made.resources.values()}
-        for mapping in chain(old.given.resources.values(), old.made.resources.values()):
+        still = set() if new is None else set(map(id, new.mappings))
+        for mapping in old.mappings:
             if id(mapping) not in still:
                 self._frames.retire(mapping)

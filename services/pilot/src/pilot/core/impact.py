@@ -110,7 +110,10 @@ def kind_of(change: Any) -> str:
 
 def affected_types(change: Any) -> frozenset[str]:
     """The types of resources that a change can alter in some proxy."""
-    kind = kind_of(change)
+    return _types_of(change, kind_of(change))
+
+
+def _types_of(change: Any, kind: str) -> frozenset[str]:
     if kind == "ConfigMap" and (change.key[2], change.key[3]) != (ROOT_NAMESPACE, CONFIG_MAP_NAME):
         return _NOTHING
     return AFFECTS.get(kind, _NOTHING)
@@ -118,9 +121,9 @@ def affected_types(change: Any) -> frozenset[str]:
 
 def affects(change: Any, proxy_class: ProxyClass, snapshot: MeshSnapshot) -> bool:
     """Whether a change can alter what this class is to have; `snapshot` is the one that was made by applying it."""
-    if not affected_types(change):
-        return False
     kind = kind_of(change)
+    if not _types_of(change, kind):
+        return False
     if kind == "ConfigMap":
         return True
     if kind in ("Ingress", "IngressClass"):

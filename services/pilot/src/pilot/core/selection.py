@@ -1,8 +1,9 @@
 """Which services a workload serves and which of its labels matter: all that decides the class of a proxy. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from meshcore.model import (
     AuthorizationPolicy,
@@ -28,6 +29,7 @@ from meshcore.model.destination_rule import LocalityLbSetting
 from meshcore.model.mesh_config import MeshConfig
 from meshcore.workload_names import NAME_LABELS, REVISION_LABELS
 
+from pilot.core.differing import differing
 from pilot.core.ingress import SELECTOR_LABEL
 from pilot.core.registry.endpoint import HOST_LABEL
 from pilot.core.registry.index import Registry
@@ -102,14 +104,10 @@ def concerned(before: Selection, after: Selection) -> Callable[[Placed], bool]:
     """Which proxies may be of another class after that step: those of some namespaces and addresses where only the
     services that proxies serve are others; else all."""
     if before == replace(after, selecting=before.selecting, by_address=before.by_address):
-        namespaces = _differing(before.selecting, after.selecting)
-        addresses = _differing(before.by_address, after.by_address)
+        namespaces = differing(before.selecting, after.selecting)
+        addresses = differing(before.by_address, after.by_address)
         return lambda proxy: proxy.namespace in namespaces or not addresses.isdisjoint(proxy.instance_ips)
     return lambda proxy: True
-
-
-def _differing(before: Mapping[str, object], after: Mapping[str, object]) -> frozenset[str]:
-    return frozenset(key for key in before.keys() | after.keys() if before.get(key) is not after.get(key))
 
 
 def counted_keys(
@@ -247,8 +245,11 @@ def _readdressed(
                 item = Listed(key, port.number, endpoint.port)
                 known = after.setdefault(endpoint.address, list(by_address.get(endpoint.address, ())))
                 known.append(item)
-    made = {**by_address, **{address: tuple(sorted(set(listed))) for address, listed in after.items()}}
+    # A copy of all addresses; dict(...) would take them one by one, since there are gaps of those that went.
+    made = cast(dict[str, tuple[Listed, ...]], copy(by_address))
     for address, listed in after.items():
-        if not listed:
-            del made[address]
+        if listed:
+            made[address] = tuple(sorted(set(listed)))
+        else:
+            made.pop(address, None)
     return made

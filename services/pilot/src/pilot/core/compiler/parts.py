@@ -101,6 +101,15 @@ def service_parts(work: Compilation, service: Service) -> tuple[Compiled, ...]:
     return (*_part(work, _traits(work), service, work.rule(service), work.endpoints(service)).compiled, *passed)
 
 
+def what_counts(work: Compilation, service: Service) -> Hashable | None:
+    """All beside the endpoints of a service that decides what `service_parts` gives, whatever the class; None where
+    that is more than can be told."""
+    one = work.proxy_class
+    if one.generator == GRPC_GENERATOR or one.type is ProxyType.ROUTER:
+        return None
+    return _traits(work), Same(service), Same(work.rule(service))
+
+
 def all_parts(work: Compilation) -> Parts:
     """The clusters of all services in scope, from no address of the class's own, and their assignments; classes that
     have the same share them."""
@@ -250,10 +259,15 @@ def _part_of(compiled: tuple[Compiled, ...]) -> Part:
 
 
 def _traits(work: Compilation) -> _Traits:
-    def build() -> _Traits:
-        return _Traits(*_own_traits(work), Same(work.mesh), Same(work.snapshot.mtls_policies), *crossing_key(work))
+    """One object for all classes that have the same, so that keys with it are compared at once."""
+    snapshot = work.snapshot
+    inputs = (work.mesh, snapshot.mtls_policies, snapshot.networks)
 
-    return work.once("traits", build)
+    def build(_: Before) -> _Traits:
+        made = _Traits(*_own_traits(work), Same(work.mesh), Same(snapshot.mtls_policies), *crossing_key(work))
+        return work.memo(("traits", made), lambda: made)
+
+    return work.once("traits", lambda: work.newest("traits", inputs, build, snapshot.selection.place_keys))
 
 
 def _own_traits(work: Compilation) -> tuple[Hashable, ...]:
