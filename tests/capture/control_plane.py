@@ -120,8 +120,18 @@ class ControlPlane:
             put(before)
 
     def delete(self, document: dict) -> None:
-        path = PLURALS[document["kind"]].format(document["metadata"]["namespace"])
-        assert self.api.delete(f"/{path}/{document['metadata']['name']}").status_code == 200
+        assert self.api.delete(self._path(document)).status_code == 200
+
+    def is_everywhere(self, document: dict) -> bool:
+        """Whether every proxy that the object as it is now concerns has acknowledged what follows from it."""
+        revision = self.api.get(self._path(document)).json()["metadata"]["resourceVersion"]
+        url = f"http://{ADMIN['pilot']}:15014/api/v1/changes/{revision}/receipt"
+        return bool(httpx.get(url, headers=self.api.headers, params={"wait": 5}, timeout=10).json().get("complete"))
+
+    @staticmethod
+    def _path(document: dict) -> str:
+        path = PLURALS[document["kind"]].format(document["metadata"].get("namespace", ""))
+        return f"/{path}/{document['metadata']['name']}"
 
     def token(self, account: str) -> str:
         body = {

@@ -1,5 +1,9 @@
 """What a real Envoy needs to take its config from a Pilot of the tests."""
 
+import asyncio
+import contextlib
+
+import httpx
 from envoy.config.core.v3 import config_source_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
@@ -60,3 +64,24 @@ def bootstrap(target, variant):
             ]
         },
     }
+
+
+async def answer(reader, writer):
+    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            await writer.drain()
+    writer.close()
+
+
+class Traffic:
+    """Requests one after the other, and what became of them."""
+
+    def __init__(self, url):
+        self.url = url
+        self.codes = []
+
+    async def run(self):
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+            while True:
+                self.codes.append((await client.get(self.url)).status_code)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 
-import httpx
 import pytest
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
@@ -14,7 +13,7 @@ from meshcore.testing.envoy import running_envoy
 from meshcore.xds.resource import PackedResource, ResourceSet
 from meshcore.xds.session import AdsSession
 from meshcore.xds.types import CLUSTER_TYPE, ENDPOINT_TYPE, LISTENER_TYPE, ROUTE_TYPE
-from real_envoy import ADS, PORT, VARIANTS, bootstrap, listener
+from real_envoy import ADS, PORT, VARIANTS, Traffic, answer, bootstrap, listener
 
 
 def routing_to_the_newest(block, routes=lambda newest: "r"):
@@ -42,27 +41,6 @@ def routing_to_the_newest(block, routes=lambda newest: "r"):
         return ResourceSet.of(packed)
 
     return compile_class
-
-
-async def answer(reader, writer):
-    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-        while await reader.readuntil(b"\r\n\r\n"):
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-            await writer.drain()
-    writer.close()
-
-
-class Traffic:
-    """Requests one after the other, and what became of them."""
-
-    def __init__(self, url):
-        self.url = url
-        self.codes = []
-
-    async def run(self):
-        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
-            while True:
-                self.codes.append((await client.get(self.url)).status_code)
 
 
 @pytest.fixture

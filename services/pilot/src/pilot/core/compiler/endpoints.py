@@ -21,7 +21,7 @@ from meshcore.xds.types import ENDPOINT_TYPE
 from pilot.core.compiler.cache import Same
 from pilot.core.compiler.context import Compilation, Compiled, packed
 from pilot.core.compiler.discovery_type import is_eds, is_passed_through
-from pilot.core.compiler.messages import socket_address
+from pilot.core.compiler.messages import authority, socket_address
 from pilot.core.compiler.peer_names import PEER, names_of_endpoint
 from pilot.core.compiler.priorities import (
     Group,
@@ -170,7 +170,7 @@ def load_assignment(
         if any(group.locality):
             part.locality.region, part.locality.zone, part.locality.sub_zone = group.locality
         for item in groups[group]:
-            _add(part, item, accepts_mtls(item, policy, service, mtls or {}), where)
+            _add(part, item, accepts_mtls(item, policy, service, mtls or {}), where, by_eds=mtls is not None)
     return made
 
 
@@ -198,12 +198,17 @@ def is_address(text: str) -> bool:
     return True
 
 
-def _add(group: endpoint_components_pb2.LocalityLbEndpoints, item: Endpoint, mutual: bool, where: Placement) -> None:
+def _add(
+    group: endpoint_components_pb2.LocalityLbEndpoints, item: Endpoint, mutual: bool, where: Placement, *, by_eds: bool
+) -> None:
     host, families = group.lb_endpoints.add(), where.families
     first, *more = families.used(item.reached_by(families.own))
     host.endpoint.address.CopyFrom(socket_address(first, item.port))
     for address in more:  # which Envoy tries too, each a little later than the one before (happy eyeballs)
         host.endpoint.additional_addresses.add(address=socket_address(address, item.port))
+    if more and by_eds:
+        # An Envoy that knows the first address keeps the host that it has, unless its locality or this differs.
+        host.endpoint.hostname = ",".join(authority(address, item.port) for address in (first, *more))
     host.load_balancing_weight.value = item.weight
     host.health_status = health_check_pb2.HEALTHY if item.healthy else health_check_pb2.UNHEALTHY
     if item.draining:

@@ -45,6 +45,11 @@ def socket_address(address: str, port: int) -> address_pb2.Address:
     return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=address, port_value=port))
 
 
+def authority(host: str, port: int) -> str:
+    """Host and port as one text, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def cidr_range(text: str) -> address_pb2.CidrRange:
     """An address or a network; ValueError when it is neither."""
     found = ip_interface(text)

@@ -13,7 +13,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from meshcore.model.mesh_config import MeshConfig
 
 from pilot.core.compiler.access_log import access_logs
-from pilot.core.compiler.messages import any_of, duration
+from pilot.core.compiler.messages import any_of, authority, duration
 from pilot.core.visibility.destination_rules import ServiceRule
 
 ALPN_KEY = "envoy.network.application_protocols"
@@ -73,13 +73,9 @@ def tcp_policy(rule: ServiceRule, port: int, subset: str, *, tunnels: bool = Tru
         pool.idle_timeout if pool else None,
         pool.max_connection_duration if pool else None,
         bool(hashed and hashed.use_source_ip),
-        _authority(tunnel.target_host, tunnel.target_port) if tunnel else "",
+        authority(tunnel.target_host, tunnel.target_port) if tunnel else "",
         tunnel is not None and tunnel.protocol == "POST",
     )
-
-
-def _authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def tcp_proxy(
