@@ -101,6 +101,7 @@ async def test_attack_42_a_malformed_node_id_is_refused(mesh, address):
     assert len(detail) <= 1000
 
 
+@pytest.mark.timeout(600)  # a million names, three times
 async def test_attack_42_more_names_than_a_mesh_can_have_end_the_stream_and_nothing_of_them_is_kept(serve_mesh):
     async with (
         serve_mesh(first_config_timeout="10m") as mesh,  # so many take a busy machine long to write

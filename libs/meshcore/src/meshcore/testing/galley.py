@@ -25,7 +25,7 @@ from meshcore.testing.identity import TestCa, make_ca, write_identity
 
 CONFIG_PORT, ADMIN_PORT, WEBHOOK_PORT = 8081, 15014, 15017
 TOKEN = "the-admin-token-of-a-test"
-START_DEADLINE = 60.0
+START_DEADLINE = 90.0
 
 
 class GalleyProcess:
