@@ -91,3 +91,37 @@ async def test_patch_cannot_change_identity(api: Any) -> None:
         born = await client.patch(path, json={"metadata": {"creationTimestamp": None, "generation": 9}}, headers=MERGE)
         assert born.json()["metadata"]["generation"] == 1
         assert_status(await client.patch(f"{VS}/absent", json={}, headers=MERGE), 404, "NotFound")
+
+
+async def test_a_json_patch_that_would_grow_without_end_is_refused_and_named(api: Any) -> None:
+    async with api.client() as client:
+        await client.post(CM, json=config_map(a="1"))
+        path = f"{CM}/notes"
+        before = (await client.get(path)).json()
+        doubling = [
+            {"op": "add", "path": "/x", "value": ["y" * 1000]},
+            *[{"op": "copy", "from": "/x", "path": "/x/-"}] * 40,
+        ]
+        grown = assert_status(await client.patch(path, json=doubling, headers=JSON_PATCH), 422, "Invalid")
+        assert "operation 13 (copy from /x to /x/-)" in grown["message"]
+        many = [{"op": "add", "path": "/data/b", "value": "2"}] * 10_001
+        refused = await client.patch(path, json=many, headers=JSON_PATCH)
+        assert "10000, got 10001" in assert_status(refused, 413, "RequestEntityTooLarge")["message"]
+        huge = [{"op": "remove", "path": f"/metadata/managedFields/{'1' * 5000}"}]
+        assert_status(await client.patch(path, json=huge, headers=JSON_PATCH), 422, "Invalid")
+        assert (await client.get(path)).json() == before
+
+
+async def test_an_object_and_its_status_take_no_more_than_a_request(api: Any) -> None:
+    async with api.client() as client:
+        await client.post(VS, json=virtual_service())
+        path = f"{VS}/reviews"
+        long = {"status": {"a": "x" * 1_600_000}}
+        assert (await client.patch(f"{path}/status", json=long, headers=MERGE)).status_code == 200
+        copy = [{"op": "copy", "from": "/status/a", "path": "/status/b"}]
+        grown = await client.patch(f"{path}/status", json=copy, headers=JSON_PATCH)
+        assert "virtualservices 'reviews'" in assert_status(grown, 413, "RequestEntityTooLarge")["message"]
+        label = [{"op": "add", "path": "/metadata/annotations", "value": {"a": "x" * 1_600_000}}]
+        label += [{"op": "copy", "from": "/metadata/annotations/a", "path": "/metadata/annotations/b"}]
+        grown = await client.patch(path, json=label, headers=JSON_PATCH)
+        assert "at most 3145728" in assert_status(grown, 413, "RequestEntityTooLarge")["message"]

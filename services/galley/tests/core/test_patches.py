@@ -4,12 +4,12 @@ import copy
 from typing import Any
 
 import pytest
-from galley.core.patch.json_patch import apply_json_patch
+from galley.core.patch.json_patch import MOST_COPIED, MOST_OPERATIONS, _Work, apply_json_patch
 from galley.core.patch.merge import apply_merge_patch
 from galley.core.patch.strategic import apply_strategic_patch
 from hypothesis import given
 from hypothesis import strategies as st
-from meshcore.errors import MeshError
+from meshcore.errors import ErrorCode, MeshError
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
 DOCUMENTS = st.recursive(
@@ -102,11 +102,52 @@ def test_strategic_patch_deletes_values_and_maps_and_retains_keys() -> None:
         {"spec": {"ports": [{"name": "no key"}]}},
         {"spec": {"$setElementOrder/ports": "x"}},
         {"$retainKeys": 5},
+        {"spec": {"ports": [5]}},
+        {"spec": {"ports": [{"port": None}]}},
     ],
 )
 def test_strategic_patch_that_cannot_be_obeyed(patch: dict[str, Any]) -> None:
     with pytest.raises(MeshError):
         apply_strategic_patch(SERVICE, patch, PORTS)
+
+
+@pytest.mark.parametrize(
+    ("patch", "result"),
+    [
+        ({"$retainKeys": [{}, [1], "spec"]}, SERVICE),
+        (
+            {"spec": {"$deleteFromPrimitiveList/ips": [{"a": 1}, ["x"], "y"]}},
+            {"spec": {**SERVICE["spec"], "ips": ["x"]}},
+        ),
+        ({"$deleteFromPrimitiveList/spec": [1], "$deleteFromPrimitiveList/absent": [1]}, SERVICE),
+        ({"spec": {"ports": [5, {"$patch": "replace"}]}}, {"spec": {**SERVICE["spec"], "ports": [5]}}),
+        ({"spec": {"$setElementOrder/ports": [{"port": [1]}, 5, {"port": 80}]}}, SERVICE),
+    ],
+)
+def test_directives_about_values_of_any_type_do_not_break_a_strategic_patch(patch: Any, result: Any) -> None:
+    assert apply_strategic_patch(SERVICE, patch, PORTS) == result
+
+
+class Looked(int):
+    """A port that counts how often it is compared."""
+
+    times = 0
+    __hash__ = int.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Looked.times += 1
+        return int(self) == other
+
+
+def test_a_strategic_patch_does_not_compare_each_item_with_each_other() -> None:
+    count = 1000
+    ports = [{"port": Looked(number)} for number in range(count)]
+    target = {"spec": {"ports": [dict(port) for port in ports]}}
+    order = [{"port": Looked(number)} for number in reversed(range(count))]
+    Looked.times = 0
+    patched = apply_strategic_patch(target, {"spec": {"ports": ports, "$setElementOrder/ports": order}}, PORTS)
+    assert Looked.times < 20 * count
+    assert [port["port"] for port in patched["spec"]["ports"]] == list(reversed(range(count)))
 
 
 @pytest.mark.parametrize(
@@ -149,3 +190,58 @@ def test_json_patch(operation: dict[str, Any], result: Any) -> None:
 def test_json_patch_that_cannot_be_applied(operation: Any) -> None:
     with pytest.raises(MeshError):
         apply_json_patch({"list": [1, 2]}, [operation])
+
+
+@pytest.mark.parametrize("index", ["1" * 5000, "\u0660", "-1", "1e3"])
+def test_what_is_no_index_of_a_list_is_refused(index: str) -> None:
+    with pytest.raises(MeshError, match="is not an index") as caught:
+        apply_json_patch({"list": [1, 2]}, [{"op": "remove", "path": f"/list/{index}"}])
+    assert len(caught.value.detail) < 400
+
+
+def test_the_operation_that_cannot_be_done_is_named() -> None:
+    operations = [{"op": "add", "path": "/a", "value": 1}, {"op": "copy", "from": "/x", "path": "/b"}]
+    with pytest.raises(MeshError, match=r"operation 2 \(copy from /x to /b\): there is no /x"):
+        apply_json_patch({}, operations)
+
+
+def test_copies_add_no_more_than_a_request_may_have() -> None:
+    doubling = [
+        {"op": "add", "path": "/a", "value": ["x" * 1000]},
+        *[{"op": "copy", "from": "/a", "path": "/a/-"}] * 40,
+    ]
+    with pytest.raises(
+        MeshError, match=r"operation 13 \(copy from /a to /a/-\).*exceeding the limit 3145728"
+    ) as caught:
+        apply_json_patch({}, doubling)
+    assert caught.value.code is ErrorCode.INVALID
+    grown = apply_json_patch({}, doubling[:12])
+    assert 2_000_000 < len(str(grown)) < MOST_COPIED
+
+
+def test_a_patch_has_no_more_than_ten_thousand_operations() -> None:
+    operation = {"op": "add", "path": "/a", "value": 1}
+    assert apply_json_patch({}, [operation] * MOST_OPERATIONS) == {"a": 1}
+    with pytest.raises(MeshError, match="is 10000, got 10001") as caught:
+        apply_json_patch({}, [operation] * (MOST_OPERATIONS + 1))
+    assert caught.value.code is ErrorCode.TOO_LARGE
+
+
+def test_long_lists_are_not_shifted_without_end() -> None:
+    first = {"op": "add", "path": "/a", "value": [0] * 100_000}
+    with pytest.raises(MeshError, match="move more than"):
+        apply_json_patch({}, [first, *[{"op": "add", "path": "/a/0", "value": 0}] * 3000])
+
+
+def test_moving_copies_nothing() -> None:
+    class Sealed(list[int]):
+        def __iter__(self) -> Any:
+            raise AssertionError("it was copied")
+
+    document = {"a": 1}
+    there = [{"op": "move", "from": "/a", "path": "/b"}, {"op": "move", "from": "/b", "path": "/c"}]
+    work = _Work({"a": Sealed()})
+    for operation in there:
+        work.apply(operation)
+    assert isinstance(work.document["c"], Sealed)
+    assert (apply_json_patch(document, there), document) == ({"c": 1}, {"a": 1})

@@ -4,11 +4,12 @@ Order: unknown fields (dropped, warned of or refused, as the caller asks), the s
 normalisation. Pure; other objects are not looked at here (see `references`).
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshcore.errors import MeshError, Violation
+from meshcore.errors import ErrorCode, MeshError, Violation
 from meshcore.model.base import MeshObject
 from meshcore.model.kinds import KindInfo
 from meshcore.model.load import dump_object, parse_object, without_nulls
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 from galley.core.kind_rules import Naming
 from galley.core.kinds import rules_of
 from galley.core.kube_api import status
+from galley.core.kube_api.bodies import LARGEST
 from galley.core.kube_api.query import FieldValidation
 from galley.core.rules.object_metadata import check_metadata
 from galley.core.rules.report import Report
@@ -83,6 +85,7 @@ def admit(
         body, unknown, known = prune({**document, "apiVersion": info.api_version}, info)
     except MeshError as error:
         raise status.from_error(error, info, ascii(name)[1:-1]) from error
+    check_size(body, info, name)
     surplus = [f'unknown field "{path}"' for path in unknown] + [f'duplicate field "{path}"' for path in duplicates]
     if surplus and field_validation is FieldValidation.STRICT:
         raise status.bad_request(
@@ -100,6 +103,14 @@ def admit(
     warnings = surplus if field_validation is FieldValidation.WARN else []
     warnings += [str(warning) for warning in report.warnings]
     return Admitted(filled, normalize(parsed, info, naming), parsed, tuple(warnings))
+
+
+def check_size(value: Any, info: KindInfo, name: str) -> None:
+    """413 for an object, or its status, that is larger than a request may be, however it has come to be so."""
+    size = len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
+    if size > LARGEST:
+        detail = f"{info.plural} {name!r} would take {size} bytes; an object may take at most {LARGEST}"
+        raise status.from_error(MeshError(ErrorCode.TOO_LARGE, detail))
 
 
 def prune(document: Mapping[str, Any], info: KindInfo) -> tuple[dict[str, Any], tuple[str, ...], MeshObject | None]:

@@ -16,7 +16,8 @@ from galley.core.patch.strategic import apply_strategic_patch
 def apply_patch(
     patch_type: PatchType, current: Mapping[str, Any], patch: Any, merge_keys: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The patched object. 400 for a body that is no such patch, 422 for one that cannot be applied."""
+    """The patched object. 400 for a body that is no such patch, 413 for one of too many operations, 422 for one that
+    cannot be applied."""
     try:
         if patch_type is PatchType.JSON:
             if not isinstance(patch, list):
@@ -31,6 +32,8 @@ def apply_patch(
     except status.StatusError:
         raise
     except MeshError as error:
+        if error.code is ErrorCode.TOO_LARGE:
+            raise status.from_error(error) from error
         message = f"the server rejected our request due to an error in our request: {error}"
         raise status.StatusError(ErrorCode.INVALID, 422, "Invalid", message) from error
     if not isinstance(result, dict):

@@ -22,6 +22,7 @@ from galley.adapters.config_api.commits import (
     tracked,
     update_object,
 )
+from galley.core.admission import check_size
 from galley.core.kube_api import bodies, metadata, status
 from galley.core.kube_api.bodies import Body, PatchType
 from galley.core.kube_api.query import WriteOptions, parse_write_options
@@ -122,6 +123,7 @@ async def write_status(call: Call) -> Response:
     new_status = document.get("status")
     if new_status is not None and not isinstance(new_status, Mapping):
         raise status.bad_request("status is not an object")
+    check_size(new_status, call.info, stored.key.name)
     operation = WriteOp(Verb.STATUS, stored.key, status=new_status, resource_version=version)
     result = await commit(call, [operation], options, current={stored.key: stored})
     return call.reply(result.document())

@@ -5,6 +5,8 @@ by item; every other list is replaced. The directives `$patch`, `$retainKeys`, `
 `$deleteFromPrimitiveList/x` are obeyed and never stored.
 """
 
+import json
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,7 +40,7 @@ def _merge_map(
         raise _unknown_directive(path, str(directive))
     result = dict(target)
     if _RETAIN in patch:
-        kept = set(_list_at(patch, _RETAIN, path))
+        kept = {key for key in _list_at(patch, _RETAIN, path) if isinstance(key, str)}
         result = {key: value for key, value in result.items() if key in kept}
     _delete_values(result, patch, path)
     for key, value in patch.items():
@@ -55,8 +57,9 @@ def _delete_values(result: dict[str, Any], patch: Mapping[str, Any], path: str) 
     for key in patch:
         if key.startswith(_DELETE_VALUES):
             field = key.removeprefix(_DELETE_VALUES)
-            gone = _list_at(patch, key, path)
-            result[field] = [item for item in result.get(field) or [] if item not in gone]
+            gone = {_identity(item) for item in _list_at(patch, key, path)}
+            if isinstance(current := result.get(field), list):
+                result[field] = [item for item in current if _identity(item) not in gone]
 
 
 def _merge_field(result: dict[str, Any], key: str, value: Any, merge_keys: MergeKeys, path: str) -> None:
@@ -70,7 +73,7 @@ def _merge_field(result: dict[str, Any], key: str, value: Any, merge_keys: Merge
         else:
             result[key] = merged
     elif isinstance(value, Sequence) and not isinstance(value, str) and path in merge_keys:
-        result[key] = _merge_list(current or [], value, merge_keys, path)
+        result[key] = _merge_list(current if isinstance(current, list) else [], value, merge_keys, path)
     elif isinstance(value, Sequence) and not isinstance(value, str):
         result[key] = [item for item in value if not (isinstance(item, Mapping) and _PATCH in item)]
     else:
@@ -81,44 +84,54 @@ def _merge_list(
     current: Sequence[Mapping[str, Any]], patch: Sequence[Any], merge_keys: MergeKeys, path: str
 ) -> list[dict[str, Any]]:
     merge_key = merge_keys[path]
-    if any(isinstance(item, Mapping) and item.get(_PATCH) == "replace" for item in patch):
-        return [dict(item) for item in patch if item.get(_PATCH) != "replace"]
-    result = [dict(item) for item in current]
+    if any(_replaces(item) for item in patch):
+        return [item for item in patch if not _replaces(item)]
     for item in patch:
-        if not isinstance(item, Mapping) or merge_key not in item:
+        if not isinstance(item, Mapping) or item.get(merge_key) is None:
             raise MeshError(
                 ErrorCode.INVALID,
                 f"the patch of {path} has an item without its merge key",
                 [Violation(path, f"an item has no {merge_key!r}", f"{merge_key} in every item")],
             )
-        at = next((index for index, have in enumerate(result) if have.get(merge_key) == item[merge_key]), None)
-        merged = _merge_map(result[at] if at is not None else {}, item, merge_keys, f"{path}[]")
+    result: list[dict[str, Any] | None] = [dict(item) for item in current]
+    places: dict[str, deque[int]] = {}
+    for index, item in enumerate(current):
+        places.setdefault(_identity(item.get(merge_key)), deque()).append(index)
+    for item in patch:
+        at = places.setdefault(_identity(item[merge_key]), deque())
+        merged = _merge_map((result[at[0]] if at else None) or {}, item, merge_keys, f"{path}[]")
         if merged is None:
-            if at is not None:
-                del result[at]
-        elif at is None:
-            result.append(merged)
+            if at:
+                result[at.popleft()] = None
+        elif at:
+            result[at[0]] = merged
         else:
-            result[at] = merged
-    return _patched_first(result, patch, current, merge_key)
+            at.append(len(result))
+            result.append(merged)
+    left = [item for item in result if item is not None]
+    return _patched_first(left, patch, current, merge_key)
+
+
+def _replaces(item: Any) -> bool:
+    return isinstance(item, Mapping) and item.get(_PATCH) == "replace"
 
 
 def _patched_first(
     merged: list[dict[str, Any]], patch: Sequence[Any], current: Sequence[Mapping[str, Any]], merge_key: str
 ) -> list[dict[str, Any]]:
     """Items of the patch in its order, before those others that did not stand in front of them already."""
-    wanted = [item[merge_key] for item in patch]
-    before = [item.get(merge_key) for item in current]
-    others = [item for item in merged if item.get(merge_key) not in wanted]
+    wanted = _positions([item[merge_key] for item in patch])
+    before = _positions([item.get(merge_key) for item in current])
+    identities = [_identity(item.get(merge_key)) for item in merged]
+    pairs = list(zip(identities, merged, strict=True))
+    others = deque((before.get(identity, len(before)), item) for identity, item in pairs if identity not in wanted)
+    patched = sorted((pair for pair in pairs if pair[0] in wanted), key=lambda pair: wanted[pair[0]])
     result = []
-    for item in sorted(
-        (item for item in merged if item.get(merge_key) in wanted), key=lambda one: wanted.index(one[merge_key])
-    ):
-        stood = before.index(item[merge_key]) if item[merge_key] in before else -1
-        while others and before.index(others[0].get(merge_key)) < stood:
-            result.append(others.pop(0))
+    for identity, item in patched:
+        while others and others[0][0] < before.get(identity, -1):
+            result.append(others.popleft()[1])
         result.append(item)
-    return [*result, *others]
+    return [*result, *(item for _, item in others)]
 
 
 def _reorder(result: dict[str, Any], field: str, order: Sequence[Any], merge_key: str | None) -> None:
@@ -126,13 +139,25 @@ def _reorder(result: dict[str, Any], field: str, order: Sequence[Any], merge_key
     items = result.get(field)
     if not isinstance(items, list):
         return
-    wanted = [item.get(merge_key) if isinstance(item, Mapping) and merge_key else item for item in order]
 
-    def position(item: Any) -> int:
-        key = item.get(merge_key) if isinstance(item, Mapping) and merge_key else item
-        return wanted.index(key) if key in wanted else len(wanted)
+    def told_apart(item: Any) -> Any:
+        return item.get(merge_key) if isinstance(item, Mapping) and merge_key else item
 
-    result[field] = sorted(items, key=position)
+    wanted = _positions([told_apart(item) for item in order])
+    result[field] = sorted(items, key=lambda item: wanted.get(_identity(told_apart(item)), len(wanted)))
+
+
+def _positions(values: Sequence[Any]) -> dict[str, int]:
+    """Where each value stands first."""
+    found: dict[str, int] = {}
+    for position, value in enumerate(values):
+        found.setdefault(_identity(value), position)
+    return found
+
+
+def _identity(value: Any) -> str:
+    """Equal for equal JSON values, and hashable for all of them."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _list_at(patch: Mapping[str, Any], key: str, path: str) -> Sequence[Any]:
