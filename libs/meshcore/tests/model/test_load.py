@@ -53,6 +53,37 @@ def test_what_is_nested_too_deeply_is_refused_by_the_name_of_its_field(levels, r
     assert (violation.field, violation.message) == ("spec.http[0].unknown", "nested more than 100 levels deep")
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (float("inf"), "inf is no number of JSON"),
+        (float("nan"), "nan is no number of JSON"),
+        (2**64, "a whole number of more than 64 bits"),
+        (-(2**63) - 1, "a whole number of more than 64 bits"),
+        (16**5000, "a whole number of more than 64 bits"),
+        ("\ud800", "the text '\\ud800' is not Unicode"),
+        ({"\ud800": 1}, "the text '\\ud800' is not Unicode"),
+    ],
+    ids=[
+        "infinity",
+        "no number",
+        "65 bits",
+        "too far below zero",
+        "no end",
+        "half a character",
+        "half a character as key",
+    ],
+)
+def test_what_nothing_could_store_or_send_is_refused_by_the_name_of_its_field(value, message):
+    body = document(VIRTUAL_SERVICE)
+    body["spec"]["http"][0]["unknown"] = [1, -(2**63), 2**64 - 1, "ü", 1.5, True, value]
+    with pytest.raises(MeshError) as caught:
+        parse_object(body, strict=False)
+    assert caught.value.code is ErrorCode.INVALID
+    (violation,) = caught.value.violations
+    assert (violation.field, violation.message) == ("spec.http[0].unknown[6]", message)
+
+
 def test_a_virtual_service_reads_into_typed_attributes():
     parsed = parse_object(document(VIRTUAL_SERVICE))
     assert isinstance(parsed, VirtualService)

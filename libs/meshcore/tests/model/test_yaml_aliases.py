@@ -19,3 +19,11 @@ def test_an_alias_inside_itself_is_refused_with_its_line(text: str) -> None:
 def test_an_alias_used_twice_is_fine() -> None:
     (document,) = load_yaml_documents("a: &a {x: [1]}\nb: *a\nc: {d: *a}\n", "f.yaml")
     assert document.body == {"a": {"x": [1]}, "b": {"x": [1]}, "c": {"d": {"x": [1]}}}
+
+
+def test_a_long_text_counts_wherever_its_alias_stands() -> None:
+    text = f"a: &a {'x' * 1_000_000}\nb: [{', '.join(['*a'] * 10)}]\n"
+    (document,) = load_yaml_documents(text, "f.yaml")
+    assert len(document.body["b"]) == 10
+    with pytest.raises(MeshError, match="aliases are expanded"):
+        load_yaml_documents(text.replace("[", f"[{'*a, ' * 30}"), "f.yaml")

@@ -88,3 +88,24 @@ def test_objects_of_a_list_know_the_lines_of_their_fields():
     first, second = load_yaml_documents(text, "f.yaml")
     assert (first.line, first.line_of("spec.x"), first.line_of("spec.y")) == (5, 7, 6)
     assert (second.line, second.line_of("names[1]"), second.line_of("")) == (9, 11, 9)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["!!float x", "!!int x", "1" * 5000, "!!set {a, b}", "!!omap [a: 1]", "!!pairs [a: 1]", "!!binary /w==", "{~: 1}"],
+)
+def test_what_json_does_not_have_is_refused_with_its_line(value: str):
+    with pytest.raises(MeshError) as caught:
+        load_yaml_documents(f"a: 1\nb: {value}\n", "f.yaml")
+    (violation,) = caught.value.violations
+    assert (violation.file, violation.line) == ("f.yaml", 2)
+
+
+def test_binary_is_the_text_that_it_encodes_and_an_equals_sign_is_text():
+    (document,) = load_yaml_documents("a: !!binary aGk=\nb: =\n", "f.yaml")
+    assert document.body == {"a": "hi", "b": "="}
+
+
+def test_a_key_that_python_does_not_write_is_refused():
+    with pytest.raises(MeshError, match="neither a text nor a number"):
+        load_yaml_documents(f"? 0x{'f' * 5000}\n: 1\n", "f.yaml")

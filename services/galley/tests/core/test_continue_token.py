@@ -16,7 +16,10 @@ def test_a_token_survives_its_text(revision: int, namespace: str, last: str):
     assert parse_continue_token(str(token)) == token
 
 
-@pytest.mark.parametrize("text", ["x", "!!", "YQ", "YQBiAGM", "é"])
+TOO_LARGE = [str(ContinueToken(revision, "a", "b")) for revision in (2**63, 10**4000, -1)]
+
+
+@pytest.mark.parametrize("text", ["x", "!!", "YQ", "YQBiAGM", "é", *TOO_LARGE])
 def test_anything_else_is_invalid(text: str):
     with pytest.raises(MeshError) as raised:
         parse_continue_token(text)

@@ -4,8 +4,9 @@
 where that field stands.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -25,10 +26,13 @@ _MAX_NODES = 500_000
 _MAX_DEPTH = 100
 """Levels of lists and mappings in an object or a document: no kind has a use for as many, JSON of protobuf takes no
 more, and what reads them calls itself for each."""
+_TOO_DEEP = Violation("", f"nested more than {_MAX_DEPTH} levels deep", "fewer lists and mappings in each other")
 _SHOWN_STEPS = 8
 """Of the path of a field that is too deep."""
 _ANYTHING = Shape()
 _SCALARS = (str, int, float)
+_NUMBERS_END = 2**63
+"""Whole numbers begin at its negative, and end at twice of it: what JSON's readers take for signed or unsigned."""
 
 
 def parse_object(document: Mapping[str, Any], *, strict: bool = True) -> MeshObject:
@@ -74,16 +78,22 @@ def without_nulls(document: Mapping[str, Any], model: type[BaseModel]) -> dict[s
     """A copy of a message without the fields whose value is null: an explicit null means absent (proto3 JSON).
 
     A null in a list or a map is left, for the schema to refuse, and so is that of an unknown field; what has no schema
-    is copied as it is. INVALID for text that is no Unicode (JSON can escape half a character), which nothing could
-    store or send, and for what is nested more than 100 levels deep.
+    is copied as it is. INVALID, naming the field, for what nothing could store or send: text that is no Unicode (JSON
+    can escape half a character), numbers without end or of more than 64 bits, what is nested more than 100 levels deep.
     """
     return _message_without_nulls(document, model, document, _MAX_DEPTH)
 
 
 def check_nesting(document: Any) -> None:
     """INVALID, naming the field, for a document that is nested more than 100 levels deep."""
-    if (field := _deep_field(document)) is not None:
-        raise _too_deep(field)
+    if (violation := _first_fault(document, _depth_fault)) is not None:
+        raise _too_deep(violation)
+
+
+def check_scalars(document: Any) -> None:
+    """INVALID, naming the field, for a document with text or numbers that nothing could store or send."""
+    if (violation := _first_fault(document, _scalar_fault)) is not None:
+        raise _unwritable(violation)
 
 
 def _message_without_nulls(
@@ -95,7 +105,7 @@ def _message_without_nulls(
     for key, value in document.items():
         field = fields.get(key)
         if field is None:
-            result[_unicode(key)] = _inner_without_nulls(value, _ANYTHING, whole, room - 1)
+            result[_writable(key, whole)] = _inner_without_nulls(value, _ANYTHING, whole, room - 1)
         elif value is not None:
             result[key] = _inner_without_nulls(value, field.shape, whole, room - 1)
     return result
@@ -103,49 +113,74 @@ def _message_without_nulls(
 
 def _inner_without_nulls(value: Any, shape: Shape, whole: Mapping[str, Any], room: int) -> Any:
     if isinstance(value, _SCALARS):
-        return _unicode(value)
+        return _writable(value, whole)
     if room <= 0 and isinstance(value, (dict, list, tuple, Mapping)):
-        raise _too_deep(_deep_field(whole) or "")
+        raise _too_deep(_first_fault(whole, _depth_fault) or _TOO_DEEP)
     if isinstance(value, (dict, Mapping)):
         if shape.model is not None:
             return _message_without_nulls(value, shape.model, whole, room)
         inner = shape.inner if shape.form is Form.MAP and shape.inner else _ANYTHING
-        return {_unicode(key): _inner_without_nulls(item, inner, whole, room - 1) for key, item in value.items()}
+        items = value.items()
+        return {_writable(key, whole): _inner_without_nulls(item, inner, whole, room - 1) for key, item in items}
     if isinstance(value, (list, tuple)):
         inner = shape.inner if shape.form is Form.LIST and shape.inner else _ANYTHING
         return [_inner_without_nulls(item, inner, whole, room - 1) for item in value]
     return value
 
 
-def _deep_field(document: Any) -> str | None:
-    """The path of a field that is nested too deeply, as far as it has names: `spec.http[0].match`. Calls itself not."""
+def _first_fault(document: Any, fault_of: Callable[[Any, int], Violation | None]) -> Violation | None:
+    """A fault of a value, or of a key, with the field's path as far as it has names: `spec.http[0].match`. Calls itself
+    not; `fault_of` is asked with the levels above."""
     waiting: list[tuple[Any, tuple[str | int, ...]]] = [(document, ())]
     while waiting:
         value, path = waiting.pop()
-        if not isinstance(value, (dict, list, tuple, Mapping)):
-            continue
-        if len(path) >= _MAX_DEPTH:
+        is_mapping = isinstance(value, (dict, Mapping))
+        faults = (fault_of(one, len(path)) for one in ((value, *value) if is_mapping else (value,)))
+        if (fault := next(filter(None, faults), None)) is not None:
             shown = path[:_SHOWN_STEPS]
-            while shown and isinstance(shown[-1], int):
+            while len(path) > _SHOWN_STEPS and shown and isinstance(shown[-1], int):
                 shown = shown[:-1]
-            return field_path(shown)
-        items = value.items() if isinstance(value, (dict, Mapping)) else enumerate(value)
-        waiting += [(item, (*path, key)) for key, item in items]
+            return replace(fault, field=field_path(shown))
+        if is_mapping or isinstance(value, (list, tuple)):
+            items = value.items() if is_mapping else enumerate(value)
+            waiting += [(item, (*path, key)) for key, item in items]
     return None
 
 
-def _too_deep(field: str) -> MeshError:
-    violation = Violation(field, f"nested more than {_MAX_DEPTH} levels deep", "fewer lists and mappings in each other")
-    return MeshError(ErrorCode.INVALID, "the object is nested too deeply", [violation])
+def _depth_fault(value: Any, levels: int) -> Violation | None:
+    return _TOO_DEEP if levels >= _MAX_DEPTH and isinstance(value, (dict, list, tuple, Mapping)) else None
 
 
-def _unicode(value: Any) -> Any:
-    if isinstance(value, str) and not value.isascii():
+def _scalar_fault(value: Any, _: int = 0) -> Violation | None:
+    if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
-            violation = Violation("", f"the text {value[:80]!a} is not Unicode", "whole characters")
-            raise MeshError(ErrorCode.INVALID, "the object has text that is not Unicode", [violation]) from None
+            return Violation("", f"the text {value[:80]!a} is not Unicode", "whole characters")
+    elif isinstance(value, float) and not math.isfinite(value):
+        return Violation("", f"{value} is no number of JSON", "a finite number")
+    elif isinstance(value, int) and not -_NUMBERS_END <= value < 2 * _NUMBERS_END:
+        return Violation("", "a whole number of more than 64 bits", "a smaller number, or a text")
+    return None
+
+
+def _too_deep(violation: Violation) -> MeshError:
+    return MeshError(ErrorCode.INVALID, "the object is nested too deeply", [violation])
+
+
+def _unwritable(violation: Violation) -> MeshError:
+    return MeshError(ErrorCode.INVALID, "the object has what cannot be stored or sent", [violation])
+
+
+def _writable(value: Any, whole: Mapping[str, Any]) -> Any:
+    """The scalar, which can be stored and sent; `whole` is the object that it is of."""
+    if isinstance(value, str):
+        if value.isascii():
+            return value
+    elif isinstance(value, int) and -_NUMBERS_END <= value < _NUMBERS_END:
+        return value
+    if (fault := _scalar_fault(value)) is not None:
+        raise _unwritable(_first_fault(whole, _scalar_fault) or fault)
     return value
 
 
@@ -201,7 +236,8 @@ def load_yaml_documents(text: str, source: str) -> list[Document]:
                 continue
             line = node.start_mark.line + 1
             if expanded_size(node, _MAX_DEPTH) > _MAX_NODES:
-                violation = Violation("", f"more than {_MAX_NODES} nodes", "a smaller document", source, line)
+                problem = f"more than {_MAX_NODES} nodes once aliases are expanded, long texts counting as many"
+                violation = Violation("", problem, "a smaller document", source, line)
                 raise MeshError(ErrorCode.INVALID, f"{source} is too large", [violation])
             layout = Layout(text, before, node)
             before = node

@@ -1,5 +1,5 @@
-"""YAML as config means it: YAML 1.1 as PyYAML's safe loader reads it, without dates, without duplicate keys, within
-limits.
+"""YAML as config means it: YAML 1.1 as PyYAML's safe loader reads it, without dates and whatever else JSON does not
+have, without duplicate keys, within limits.
 
 libyaml composes. Texts, lists and mappings, which is nearly all there is, become values here in fewer steps than
 PyYAML takes; every rarer sort of node (numbers, booleans, merges, tagged ones) is left to PyYAML.
@@ -13,10 +13,13 @@ import yaml
 _PREFIX = "tag:yaml.org,2002:"
 _TEXT, _MAPPING, _SEQUENCE = f"{_PREFIX}str", f"{_PREFIX}map", f"{_PREFIX}seq"
 _PLAIN: dict[str, list[tuple[str, Callable[[str], object]]]] = {
-    first: [(tag, pattern.match) for tag, pattern in resolvers if tag != f"{_PREFIX}timestamp"]
+    first: [(tag, pattern.match) for tag, pattern in resolvers if tag not in (f"{_PREFIX}timestamp", f"{_PREFIX}value")]
     for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
-"""What an unquoted scalar may be instead of a text, by its first character. Kubernetes has no dates."""
+"""What an unquoted scalar may be instead of a text, by its first character. Kubernetes has no dates, nor a meaning of
+`=`."""
+_NOT_IN_JSON = frozenset(f"{_PREFIX}{name}" for name in ("timestamp", "set", "omap", "pairs"))
+_LETTERS_PER_NODE = 64
 
 
 class Loader(yaml.CSafeLoader):
@@ -56,10 +59,15 @@ class Loader(yaml.CSafeLoader):
         return made
 
     def _rarer(self, node: yaml.Node) -> Any:
-        """A value of PyYAML's; a tag that does not fit what it stands on takes its constructors by surprise."""
+        """A value of PyYAML's; a tag that does not fit what it stands on takes its constructors by surprise. Binary is
+        the text that it encodes, as tools in Go read it."""
+        if node.tag in _NOT_IN_JSON:
+            problem = f"what is tagged {node.tag} has no place in JSON"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         try:
-            return super().construct_object(node, deep=True)
-        except (LookupError, TypeError, AttributeError):
+            made = super().construct_object(node, deep=True)
+            return made.decode() if isinstance(made, bytes) else made
+        except (LookupError, TypeError, AttributeError, ValueError):
             problem = f"what is tagged {node.tag} is none"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
 
@@ -73,7 +81,10 @@ class Loader(yaml.CSafeLoader):
             if isinstance(name, str):
                 seen.add(name)
         made = super().construct_mapping(node, deep)
-        return {_key_text(key): value for key, value in made.items()}
+        texts = {_key_text(key): value for key, value in made.items()}
+        if None in texts:
+            raise yaml.constructor.ConstructorError(None, None, "a key is neither a text nor a number", node.start_mark)
+        return texts
 
     def _mapping_or_address(self, node: Any) -> Any:
         """A mapping, or the text that an address such as `2001:db8::` is meant to be."""
@@ -87,11 +98,16 @@ class Loader(yaml.CSafeLoader):
         return self.construct_mapping(node, deep=True)
 
 
-def _key_text(key: Any) -> Any:
-    """Keys are strings, as in JSON: `8080: x` and `true: x` mean the texts."""
+def _key_text(key: Any) -> str | None:
+    """Keys are strings, as in JSON: `8080: x` and `true: x` mean the texts. None for what is no key of JSON."""
+    if isinstance(key, str):
+        return key
     if isinstance(key, bool):
         return "true" if key else "false"
-    return str(key) if isinstance(key, int | float) else key
+    try:
+        return str(key) if isinstance(key, int | float) else None
+    except ValueError:  # more digits than Python writes
+        return None
 
 
 def _address_text(key: yaml.Node, value: yaml.Node) -> str | None:
@@ -102,7 +118,8 @@ def _address_text(key: yaml.Node, value: yaml.Node) -> str | None:
 
 
 def expanded_size(root: yaml.Node, deepest: int) -> int:
-    """How many nodes there are once aliases are expanded; YAMLError for what nests deeper or contains itself."""
+    """How many nodes there are once aliases are expanded, a long text counting as many; YAMLError for what nests deeper
+    or contains itself."""
     sizes: dict[yaml.Node, int | None] = {}
 
     def size(node: yaml.Node, depth: int) -> int:
@@ -114,10 +131,10 @@ def expanded_size(root: yaml.Node, deepest: int) -> int:
                 raise yaml.MarkedYAMLError(problem="an alias stands inside what it means", problem_mark=node.start_mark)
             return known
         sizes[node] = None
-        total = 1
+        total = 1 + (len(node.value) // _LETTERS_PER_NODE if isinstance(node, yaml.ScalarNode) else 0)
         for child in _children(node):
             if type(child) is yaml.ScalarNode and depth < deepest:
-                total += 1
+                total += 1 + len(child.value) // _LETTERS_PER_NODE
             else:
                 total += size(child, depth + 1)
         sizes[node] = total

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from meshcore.errors import ErrorCode, MeshError
 
+_DIGITS, _REVISIONS_END = 19, 2**63
+"""Of a revision: what a database takes for a number."""
+
 
 @dataclass(frozen=True, slots=True)
 class ContinueToken:
@@ -28,6 +31,8 @@ def parse_continue_token(text: str) -> ContinueToken:
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
         revision, namespace, name = raw.split("\0")
+        if len(revision) > _DIGITS or not 0 <= int(revision) < _REVISIONS_END:
+            raise ValueError(revision)
         return ContinueToken(int(revision), namespace, name)
     except (binascii.Error, UnicodeError, ValueError):
         raise MeshError(ErrorCode.INVALID, "continue key is not valid") from None

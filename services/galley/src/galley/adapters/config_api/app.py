@@ -95,7 +95,7 @@ class ConfigApi:
         if (response := await self._answer_fixed(request, caller)) is not None:
             return response
         found = parse_resource_path(path)
-        if found is None:
+        if found is None or "\0" in path:  # which PostgreSQL has in no text
             return PlainTextResponse("404 page not found\n", 404)
         if found.group in ("", "events.k8s.io") and found.plural == "events":
             return await reads.empty_events(self._backend, request)

@@ -5,6 +5,7 @@ strict validation refuses them and everything else keeps the last one.
 """
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from enum import StrEnum
 from typing import Any, NoReturn
 
 from meshcore.errors import MeshError
-from meshcore.model.load import check_nesting, load_yaml_documents
+from meshcore.model.load import check_nesting, check_scalars, load_yaml_documents
 from meshcore.model.validation import field_path
 
 from galley.core.kube_api import protobuf_body, status
@@ -54,6 +55,13 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:80]} is more than a number can be")
+    return number
+
+
 def decode_json(body: bytes) -> Body:
     """Read JSON; 400 when it is none."""
     repeating: list[_Repeating] = []
@@ -66,7 +74,9 @@ def decode_json(body: bytes) -> Body:
         return repeating[-1]
 
     try:
-        document = json.loads(body.decode(), object_pairs_hook=object_of, parse_constant=_no_constant)
+        document = json.loads(
+            body.decode(), object_pairs_hook=object_of, parse_constant=_no_constant, parse_float=_finite
+        )
     except (ValueError, RecursionError) as error:
         raise status.bad_request(f"the body is not JSON: {error}") from error
     if body.count(b"[") + body.count(b"{") > _OPENERS_WITHOUT_DOUBT:
@@ -108,6 +118,8 @@ def decode_object(content_type: str, body: bytes) -> Body:
     if media_type in _YAML_TYPES:
         try:
             documents = load_yaml_documents(body.decode(), "body")
+            for document in documents:
+                check_scalars(document.body)
         except (MeshError, UnicodeDecodeError) as error:
             raise status.bad_request(f"the body is not YAML: {error}") from error
         if len(documents) != 1:

@@ -17,6 +17,10 @@ _LONGEST_SECONDS = 366 * 24 * 3600
 """A longer watch than this is the same to everybody; a number without end would not fit a `timedelta`."""
 
 
+_DIGITS = 18
+"""Of a number: databases take no more than 2^63 for one."""
+
+
 class FieldValidation(StrEnum):
     """What to do about fields that the kind does not have."""
 
@@ -97,8 +101,8 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name)
     if not text:
         return None
-    if not text.isdecimal():
-        raise status.bad_request(f'{name}: Invalid value: "{text}": must be a whole number')
+    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS):
+        raise status.bad_request(f'{name}: Invalid value: "{text[:80]}": must be a whole number')
     return int(text)
 
 
