@@ -1,6 +1,6 @@
 """Which fields a value has, and in which two values differ."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,27 +23,31 @@ class Differences:
 
 def fields_of(value: Any, structure: Structure) -> FieldSet:
     """The fields that an applied configuration claims: its values, its empty maps, the items of its keyed lists."""
-    return frozenset(_claimed((), value, structure, ""))
+    found: list[Path] = []
+    _claim((), value, structure, "", found)
+    return frozenset(found)
 
 
-def _claimed(path: Path, value: Any, structure: Structure, place: str) -> Iterator[Path]:
+def _claim(path: Path, value: Any, structure: Structure, place: str, found: list[Path]) -> None:
     parts = structure.parts(value, place)
     if path and (not parts or not path[-1].startswith("f:")):
-        yield path
+        found.append(path)
     for element, part in (parts or {}).items():
-        yield from _claimed((*path, element), part, structure, place_of(place, element))
+        _claim((*path, element), part, structure, place_of(place, element), found)
 
 
 def all_fields(value: Any, structure: Structure, path: Path = (), place: str = "") -> FieldSet:
     """Every field of a value and every map and list around them."""
-    return frozenset(_all(path, value, structure, place))
+    found: list[Path] = []
+    _add_all(path, value, structure, place, found)
+    return frozenset(found)
 
 
-def _all(path: Path, value: Any, structure: Structure, place: str) -> Iterator[Path]:
+def _add_all(path: Path, value: Any, structure: Structure, place: str, found: list[Path]) -> None:
     if path:
-        yield path
+        found.append(path)
     for element, part in (structure.parts(value, place) or {}).items():
-        yield from _all((*path, element), part, structure, place_of(place, element))
+        _add_all((*path, element), part, structure, place_of(place, element), found)
 
 
 def differences(before: Any, after: Any, structure: Structure) -> Differences:

@@ -17,19 +17,19 @@ _SCALARS = (str, int, float)
 
 def encode_fields(fields: Iterable[Path]) -> dict[str, Any]:
     """The tree of a set."""
-    tree: dict[str, Any] = {}
-    members = sorted(fields)
-    for path in members:
-        node = tree
-        for element in path:
-            node = node.setdefault(element, {})
-    for path in members:
-        node = tree
-        for element in path:
-            node = node[element]
+    nodes: dict[Path, dict[str, Any]] = {(): {}}
+
+    def node_at(path: Path) -> dict[str, Any]:
+        node = nodes.get(path)
+        if node is None:
+            node = nodes[path] = node_at(path[:-1])[path[-1]] = {}
+        return node
+
+    members = [node_at(path) for path in fields]
+    for node in members:
         if node:
             node["."] = {}
-    return _sorted(tree)
+    return _sorted(nodes[()])
 
 
 def encode_all(value: Any, structure: Structure) -> dict[str, Any]:
