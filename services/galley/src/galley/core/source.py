@@ -4,8 +4,9 @@ Every object that a source wrote carries its mark, so that after a restart too i
 source no longer has it. What cannot be read now keeps what was read of it before.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from meshcore.distribution.keys import Key
@@ -18,6 +19,8 @@ from galley.core.storage import StoredObject
 MARK = "meshcore.io/source"
 """Annotation of what a source wrote: `SOURCE:ORIGIN`."""
 DEFAULT_NAMESPACE = "default"
+_FRAMES = 8
+"""Innermost frames that tell where something failed: too deep a nesting has a thousand of them."""
 
 Collection = tuple[str, str]
 """API group and plural."""
@@ -30,6 +33,8 @@ class Fault:
     origin: str
     line: int | None
     message: str
+    where: tuple[str, ...] = ()
+    """Frames of a failure that nobody foresaw, outermost first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,24 @@ class SourceObject:
     """What it stands in: a file; empty for a source that has only one place."""
     document: Mapping[str, Any]
     line: int | None = None
+    line_of: Callable[[str], int] | None = field(default=None, compare=False, repr=False)
+    """The line of a field, by its path."""
+
+    def fault(self, error: Exception, about: str = "") -> Fault:
+        """What is to be said when it could not be taken; `about` is its name, if it is known."""
+        if not isinstance(error, MeshError):
+            return unforeseen(error, self.origin, self.line, about)
+        path = error.violations[0].field if error.violations else ""
+        line = self.line_of(path) if path and self.line_of else self.line
+        return Fault(self.origin, line, f"{about}: {error.detail}" if about else error.detail)
+
+
+def unforeseen(error: Exception, origin: str, line: int | None = None, about: str = "") -> Fault:
+    """What is to be said of a failure that should not be; an exception's own words may quote what it met."""
+    frames = traceback.extract_tb(error.__traceback__, limit=-_FRAMES)
+    where = tuple(f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames)
+    brief = f"Galley could not take it: {type(error).__name__}"
+    return Fault(origin, line, f"{about}: {brief}" if about else brief, where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +72,7 @@ class SourceState:
     objects: tuple[SourceObject, ...]
     collections: frozenset[Collection] | None = None
     unreadable: frozenset[str] = frozenset()
-    """Origins of which not everything could be read: what is there of them stays."""
+    """Origins of which not everything could be read: what is there of them stays. With a slash at the end, a folder."""
     faults: tuple[Fault, ...] = ()
     complete: bool = True
     """False when the source could not be asked: then it says nothing but its faults."""
@@ -109,10 +132,14 @@ def surplus(state: SourceState, wanted: Iterable[Key], present: Iterable[StoredO
         for stored in present
         if (origin := origin_of(stored, source)) is not None
         and stored.key not in named
-        and origin not in state.unreadable
+        and not _is_unreadable(origin, state.unreadable)
         and (state.collections is None or stored.key[:2] in state.collections)
     ]
     return sorted(gone, key=lambda key: (key.plural == "namespaces", key))
+
+
+def _is_unreadable(origin: str, unreadable: frozenset[str]) -> bool:
+    return origin in unreadable or any(one.endswith("/") and origin.startswith(one) for one in unreadable)
 
 
 def read_documents(text: str, origin: str) -> tuple[list[SourceObject], list[Fault]]:
@@ -135,7 +162,7 @@ def read_documents(text: str, origin: str) -> tuple[list[SourceObject], list[Fau
 
 def _objects(text: str, origin: str) -> list[SourceObject]:
     documents = load_yaml_documents(text, origin)
-    return [SourceObject(origin, document.body, document.line) for document in documents]
+    return [SourceObject(origin, document.body, document.line, document.line_of) for document in documents]
 
 
 def _parts(text: str) -> Iterable[tuple[int, str]]:

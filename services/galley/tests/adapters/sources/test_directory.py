@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from galley.adapters.sources import DirectorySource
 from galley.adapters.store import Store
+from galley.core.admission import admit
+from galley.core.source import read_documents
 from meshcore import metrics
 
 GOOD = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{key: "{value}"}}\n'
@@ -203,3 +205,128 @@ async def test_a_secret_in_a_file_comes_and_goes(
         await secrets("cert")
         (directory / "a.yaml").unlink()
         await secrets()
+
+
+def bug(*_: object, **__: object) -> None:
+    raise TypeError("quotes what it met: password")
+
+
+async def test_a_failure_that_nobody_foresaw_concerns_one_object(
+    directory: Path, source: Any, taking: Any, maps: Maps, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def admit_but_b(document: Any, *rest: Any) -> Any:
+        return bug() if document["metadata"]["name"] == "b" else admit(document, *rest)
+
+    file = directory / "a.yaml"
+    file.write_text("---\n".join(config_map(name) for name in "abc"))
+    async with taking(source) as intake:
+        await maps.become(a="v", b="v", c="v")
+        monkeypatch.setattr("galley.adapters.sources.intake.admit", admit_but_b)
+        file.write_text("---\n".join(config_map(name, "w") for name in "abc"))
+        await maps.become(a="w", b="v", c="w")
+        (fault,) = await faults(intake, until, 1)
+        assert (fault.origin, fault.line) == ("a.yaml", 6)
+        assert fault.message == "configmaps default/b: Galley could not take it: TypeError"
+        assert fault.where[-1].endswith(" bug")
+        assert metrics.REGISTRY.get_sample_value("galley_source_errors", {"source": "files"}) == 1
+        monkeypatch.undo()
+        await maps.become(a="w", b="w", c="w")
+        assert await faults(intake, until, 0) == []
+
+
+async def test_a_failure_over_one_file_concerns_no_other(
+    directory: Path, source: Any, taking: Any, maps: Maps, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_but_b(text: str, origin: str) -> Any:
+        return bug() if origin == "b.yaml" else read_documents(text, origin)
+
+    for name in "ab":
+        (directory / f"{name}.yaml").write_text(config_map(name))
+    async with taking(source) as intake:
+        await maps.become(a="v", b="v")
+        monkeypatch.setattr("galley.adapters.sources.directory.read_documents", read_but_b)
+        for name in "ab":
+            (directory / f"{name}.yaml").write_text(config_map(name, "w"))
+        await maps.become(a="w", b="v")
+        (fault,) = await faults(intake, until, 1)
+        assert (fault.origin, fault.message) == ("b.yaml", "Galley could not take it: TypeError")
+
+
+async def test_what_is_stored_and_cannot_be_read_is_told_and_stays(
+    directory: Path, source: Any, taking: Any, maps: Maps, until: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (directory / "a.yaml").write_text(config_map("a") + "---\n" + config_map("b"))
+    reveal = store.reveal
+
+    def reveal_but_b(stored: Any) -> Any:
+        return bug() if stored.key.name == "b" else reveal(stored)
+
+    async with taking(source) as intake:
+        await maps.become(a="v", b="v")
+        monkeypatch.setattr(store, "reveal", reveal_but_b)
+        (directory / "a.yaml").write_text(config_map("c"))
+        await maps.become(b="v", c="v")
+        (fault,) = await faults(intake, until, 1)
+        assert fault.message == "stored configmaps default/b: Galley could not take it: TypeError"
+        monkeypatch.undo()
+        await maps.become(c="v")
+
+
+async def test_a_refused_object_is_told_with_the_line_of_its_field(
+    directory: Path, source: Any, taking: Any, until: Any
+) -> None:
+    wrong = config_map("b").replace("\ndata: {", "\ndata:\n  x: y\n  wrong: []\n#")
+    (directory / "a.yaml").write_text(config_map("a") + "---\n" + wrong)
+    async with taking(source) as intake:
+        (fault,) = await faults(intake, until, 1)
+        assert (fault.origin, fault.line) == ("a.yaml", 11)
+        assert "data.wrong" in fault.message
+
+
+async def test_what_is_no_file_concerns_nothing_else(
+    directory: Path, source: Any, taking: Any, maps: Maps, until: Any
+) -> None:
+    (directory / "a.yaml").write_text(config_map("a"))
+    (directory / "inner").mkdir()
+    (directory / "inner" / "b.yaml").write_text(config_map("b"))
+    (directory / "inner" / "around").symlink_to(directory)
+    (directory / "inner" / "again").symlink_to(directory / "inner")
+    (directory / "nowhere.yaml").symlink_to("absent.yaml")
+    (directory / "circle.yaml").symlink_to("circle.yaml")
+    (directory / "circle").symlink_to("circle")
+    os.mkfifo(directory / "pipe.yaml")
+    (directory / "folder.yaml").mkdir()
+    async with taking(source) as intake:
+        await maps.become(a="v", b="v")
+        found = {fault.origin: fault.message for fault in await faults(intake, until, 4)}
+        assert found.keys() == {"nowhere.yaml", "circle.yaml", "circle/", "pipe.yaml"}
+        assert found["pipe.yaml"] == "cannot be read: not a file"
+        assert "No such file" in found["nowhere.yaml"]
+
+
+async def test_a_file_that_becomes_unreadable_keeps_its_objects(
+    directory: Path, source: Any, taking: Any, maps: Maps, until: Any
+) -> None:
+    (directory / "inner").mkdir()
+    for name in ("a.yaml", "inner/b.yaml"):
+        (directory / name).write_text(config_map(name[-6]))
+    async with taking(source) as intake:
+        await maps.become(a="v", b="v")
+        (directory / "a.yaml").unlink()
+        (directory / "a.yaml").symlink_to("a.yaml")
+        (directory / "inner").rename(directory / ".away")
+        (directory / "inner").symlink_to("inner")
+        await faults(intake, until, 2)
+        assert await maps.now() == {"a": "v", "b": "v"}
+        (directory / "inner").unlink()
+        await maps.become(a="v")
+
+
+async def test_the_name_of_a_file_may_be_any_bytes(
+    directory: Path, source: Any, taking: Any, maps: Maps, store: Store
+) -> None:
+    (directory / os.fsdecode(b"\xff.yaml")).write_text(config_map("a"))
+    async with taking(source):
+        await maps.become(a="v")
+    (stored,) = (await store.list("", "configmaps", "default")).items
+    assert stored.object["metadata"]["annotations"] == {"meshcore.io/source": r"files:\xff.yaml"}

@@ -2,19 +2,24 @@
 
 The directory is looked at, not listened to, so that it works on every file system and through the symbolic links of a
 mounted ConfigMap. Files are read when they have not changed between two looks, so half a file is not taken for a whole.
+What cannot be read, a file or a folder, concerns nothing else.
 """
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import stat
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from galley.core.source import Fault, SourceObject, SourceState, read_documents
+from galley.core.source import Fault, SourceObject, SourceState, read_documents, unforeseen
 
 LARGEST_FILE = 16 * 1024 * 1024
 _SUFFIXES = (".yaml", ".yml", ".json")
 
-_Look = dict[str, tuple[int, int, int]]
+_NO_FILE = "not a file"
+
+_Look = dict[str, tuple[int, int, int] | str]
+"""What every file looks like from outside, or why it, or a folder, does not."""
 
 
 class DirectorySource:
@@ -48,25 +53,53 @@ class DirectorySource:
             await asyncio.sleep(self._interval)
 
     def _look(self) -> _Look | str:
-        """What every file looks like from outside, or why the directory cannot be read."""
+        """Everything in the directory, or why the directory itself cannot be read."""
+        if not self._directory.is_dir():
+            return f"{self._directory} is not a directory"
         found: _Look = {}
-        try:
-            os.scandir(self._directory).close()
-            for parent, folders, files in os.walk(self._directory, followlinks=True):
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                for name in sorted(files):
-                    if not name.startswith(".") and name.endswith(_SUFFIXES):
-                        path = Path(parent, name)
-                        state = path.stat()
-                        shown = path.relative_to(self._directory).as_posix()
-                        found[shown] = (state.st_ino, state.st_mtime_ns, state.st_size)
-        except FileNotFoundError as error:
-            if not self._directory.is_dir():
-                return f"{self._directory} is not a directory"
-            return f"{error.filename} went away"  # in the middle of a look; the next one tells
-        except OSError as error:
-            return f"{self._directory}: {error.strerror}"
+        for path in self._files(self._directory, (), found):
+            try:
+                state = path.stat()
+            except OSError as error:
+                found[self._shown(path)] = str(error.strerror)
+                continue
+            regular = stat.S_ISREG(state.st_mode)
+            found[self._shown(path)] = (state.st_ino, state.st_mtime_ns, state.st_size) if regular else _NO_FILE
+        if (whole := found.get("./")) is not None:
+            return f"{self._directory}: {whole}"
         return found
+
+    def _files(self, folder: Path, around: tuple[tuple[int, int], ...], found: _Look) -> Iterator[Path]:
+        """The files of a folder and of those in it; a link to a folder around it leads nowhere new."""
+        try:
+            state = folder.stat()
+            with os.scandir(folder) as entries:
+                listed = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            found[f"{self._shown(folder)}/"] = str(error.strerror)
+            return
+        here = (state.st_dev, state.st_ino)
+        if here in around:
+            return
+        folders: list[Path] = []
+        for entry in listed:
+            if entry.name.startswith("."):
+                continue
+            path, is_config = folder / entry.name, entry.name.endswith(_SUFFIXES)
+            try:
+                is_folder = entry.is_dir()
+            except OSError as error:  # a link around in circles
+                found[self._shown(path) if is_config else f"{self._shown(path)}/"] = str(error.strerror)
+                continue
+            if is_folder:
+                folders.append(path)
+            elif is_config:
+                yield path
+        for path in folders:
+            yield from self._files(path, (*around, here), found)
+
+    def _shown(self, path: Path) -> str:
+        return path.relative_to(self._directory).as_posix()
 
     def _read(self, seen: _Look | str) -> SourceState:
         if isinstance(seen, str):
@@ -74,20 +107,28 @@ class DirectorySource:
         objects: list[SourceObject] = []
         faults: list[Fault] = []
         unreadable: set[str] = set()
-        for origin in seen:
+        for name, looks in seen.items():
+            origin = os.fsencode(name).decode(errors="backslashreplace")
             try:
-                found, wrong = read_documents(self._text(origin), origin)
+                if isinstance(looks, str):
+                    raise ValueError(looks)
+                found, wrong = read_documents(self._text(name), origin)
             except (OSError, ValueError) as error:
                 reason = error.strerror if isinstance(error, OSError) else str(error)
                 found, wrong = [], [Fault(origin, None, f"cannot be read: {reason}")]
+            except Exception as error:  # noqa: BLE001 - a failure of ours over one file concerns no other
+                found, wrong = [], [unforeseen(error, origin)]
             objects += found
             faults += wrong
             if wrong:
                 unreadable.add(origin)
         return SourceState(tuple(objects), None, frozenset(unreadable), tuple(faults))
 
-    def _text(self, origin: str) -> str:
-        with (self._directory / origin).open("rb") as file:
+    def _text(self, name: str) -> str:
+        descriptor = os.open(self._directory / name, os.O_RDONLY | os.O_NONBLOCK)  # a pipe may be there by now
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ValueError(_NO_FILE)
             body = file.read(LARGEST_FILE + 1)
         if len(body) > LARGEST_FILE:
             raise ValueError(f"more than {LARGEST_FILE} bytes")

@@ -1,4 +1,5 @@
-"""Writes what sources have into the store: validated like anything else, one by one, so that one bad object stops none.
+"""Writes what sources have into the store: validated like anything else, one by one, so that one bad object stops none,
+whatever is bad about it: it keeps what is there of it.
 
 What was refused is on the page `/debug/sourcez`, in the log, and in a metric, and is tried again.
 """
@@ -72,16 +73,21 @@ class Intake:
     async def run(self) -> None:
         """Follow the source for ever."""
         async for event in self._source.events():
-            if isinstance(event, SourceState):
-                await self._take_state(event)
-            else:
-                await self._take_change(event)
+            try:
+                if isinstance(event, SourceState):
+                    await self._take_state(event)
+                else:
+                    await self._take_change(event)
+            except Exception as error:  # noqa: BLE001 - what fails here must not end the source
+                fault = SourceObject("", {}).fault(error, "what is stored of this source")
+                self._keep(_scope_of(event), (fault,))
+                self._source.ask_again()
             report = self.report()
             _ERRORS.labels(self._source.name).set(len(report.faults))
             _OBJECTS.labels(self._source.name).set(report.objects)
 
     async def _take_state(self, state: SourceState) -> None:
-        scope = next(iter(state.collections), None) if state.collections else None
+        scope = _scope_of(state)
         if not state.complete:
             self._keep(scope, state.faults)
             return
@@ -91,8 +97,8 @@ class Intake:
         for item in state.objects:
             try:
                 info, key = key_of(item.document)
-            except MeshError as error:
-                faults.append(Fault(item.origin, item.line, error.detail))
+            except Exception as error:  # noqa: BLE001 - the others are taken
+                faults.append(item.fault(error))
                 unnamed.add(item.origin)
                 continue
             if key in wanted:
@@ -102,7 +108,9 @@ class Intake:
                 wanted[key] = info, item
         refused = await self._write_all(wanted)
         state = replace(state, unreadable=state.unreadable | unnamed)
-        for key in surplus(state, wanted, await self._stored(state.collections), self._source.name):
+        stored, unknown = await self._stored(state.collections)
+        refused += unknown
+        for key in surplus(state, wanted, stored, self._source.name):
             refused += await self._try(self._delete(key), SourceObject("", {}), key)
         self._present = {key for key in self._present if not self._in_scope(key, state.collections)} | wanted.keys()
         self._keep(scope, (*faults, *refused))
@@ -125,8 +133,8 @@ class Intake:
     async def _take_change(self, change: SourceChange) -> None:
         try:
             info, key = key_of(change.object.document)
-        except MeshError as error:
-            self._keep(None, (Fault(change.object.origin, change.object.line, error.detail),))
+        except Exception as error:  # noqa: BLE001 - the others are taken
+            self._keep(None, (change.object.fault(error),))
             return
         if change.deleted:
             self._present.discard(key)
@@ -141,14 +149,18 @@ class Intake:
     def _keep(self, scope: Collection | None, faults: tuple[Fault, ...]) -> None:
         if faults != self._faults.get(scope, ()):
             for fault in faults:
-                _log.warning("source refused", source=self._source.name, origin=fault.origin, reason=fault.message)
+                told = {"source": self._source.name, "origin": fault.origin, "line": fault.line}
+                if fault.where:
+                    _log.error("source failed", **told, reason=fault.message, where=fault.where)
+                else:
+                    _log.warning("source refused", **told, reason=fault.message)
         self._faults[scope] = faults
 
     async def _try(self, work: Awaitable[None], item: SourceObject, key: Key) -> list[Fault]:
         try:
             await work
-        except MeshError as error:
-            return [Fault(item.origin, item.line, f"{key.plural} {key.namespace}/{key.name}: {error.detail}")]
+        except Exception as error:  # noqa: BLE001 - one object never stops the others
+            return [item.fault(error, f"{key.plural} {key.namespace}/{key.name}")]
         return []
 
     async def _write(self, info: KindInfo, key: Key, item: SourceObject) -> None:
@@ -200,14 +212,31 @@ class Intake:
                 raise
             return None
 
-    async def _stored(self, collections: frozenset[Collection] | None) -> list[StoredObject]:
+    async def _stored(self, collections: frozenset[Collection] | None) -> tuple[list[StoredObject], list[Fault]]:
+        """What is there, and of what it cannot be said whether the source wrote it: that stays."""
         found: list[StoredObject] = []
+        faults: list[Fault] = []
         for group, plural in self._collections(collections):
-            items = (await self._backend.store.list(group, plural)).items
-            found += [self._backend.store.reveal(item) for item in items]
-        return found
+            try:
+                items = (await self._backend.store.list(group, plural)).items
+            except Exception as error:  # noqa: BLE001 - a row that cannot be read concerns its kind alone
+                faults.append(SourceObject("", {}).fault(error, f"stored {plural}"))
+                continue
+            for item in items:
+                try:
+                    found.append(self._backend.store.reveal(item))
+                except Exception as error:  # noqa: BLE001 - the same of one object
+                    about = f"stored {plural} {item.key.namespace}/{item.key.name}"
+                    faults.append(SourceObject("", {}).fault(error, about))
+        return found, faults
 
     @staticmethod
     def _collections(collections: frozenset[Collection] | None) -> Iterable[Collection]:
         everything = [(info.group, info.plural) for info in KINDS]
         return everything if collections is None else [one for one in everything if one in collections]
+
+
+def _scope_of(event: SourceState | SourceChange) -> Collection | None:
+    """What the faults of an event are about: one collection, or (None) everything."""
+    collections = event.collections if isinstance(event, SourceState) else None
+    return next(iter(collections), None) if collections else None

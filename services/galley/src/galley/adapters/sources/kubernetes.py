@@ -1,7 +1,8 @@
 """Config from any server that speaks the Kubernetes API: list, then watch from there, for each kind.
 
-A watch that ends is resumed where it was; when the server no longer knows that place (410) the kind is listed again.
-A kind that the server does not have is asked for again later, and deletes nothing.
+A watch that ends is resumed where it was; when the server no longer knows that place (410), or says there what cannot
+be read, the kind is listed again. An item of a list that is no object is left out alone, and a kind that the server
+does not have is asked for again later; neither deletes anything.
 """
 
 import asyncio
@@ -16,11 +17,12 @@ from meshcore.model.gateway_api.references import GATEWAY_API
 from meshcore.model.kinds import KINDS, KUBERNETES_NETWORKING, KindInfo
 from meshcore.runtime.tasks import cancel, create_task
 
-from galley.core.source import Collection, Fault, SourceChange, SourceObject, SourceState
+from galley.core.source import Collection, Fault, SourceChange, SourceObject, SourceState, unforeseen
 
 PAGE = 500
 _OF_KUBERNETES = frozenset({GATEWAY_API, KUBERNETES_NETWORKING})
 WATCH_SECONDS = 300
+_SHOWN = 300
 _SHORTEST_PAUSE, _LONGEST_PAUSE, _UNKNOWN_KIND_PAUSE = 0.2, 30.0, 60.0
 
 
@@ -107,15 +109,28 @@ class KubernetesSource:
                 await self._fault(info, "the server does not have this kind")
                 namespaces_listed.set()
                 await asyncio.sleep(_UNKNOWN_KIND_PAUSE)
-            except (httpx.HTTPError, ValueError, KeyError) as error:
+            except httpx.HTTPError as error:
                 await self._fault(info, f"{type(error).__name__}: {error}")
-                pause = self._pauses.get(info, _SHORTEST_PAUSE)
-                self._pauses[info] = min(pause * 2, _LONGEST_PAUSE)
-                await asyncio.sleep(pause)
+                await self._pause(info)
+            except (ValueError, KeyError) as error:
+                version = ""
+                await self._fault(info, f"{type(error).__name__}: {error}"[:_SHOWN])
+                await self._pause(info)
+            except Exception as error:  # noqa: BLE001 - the kind must be followed whatever its server says
+                version = ""
+                await self._tell(info, unforeseen(error, info.plural))
+                await self._pause(info)
+
+    async def _pause(self, info: KindInfo) -> None:
+        pause = self._pauses.get(info, _SHORTEST_PAUSE)
+        self._pauses[info] = min(pause * 2, _LONGEST_PAUSE)
+        await asyncio.sleep(pause)
 
     async def _fault(self, info: KindInfo, message: str) -> None:
-        faults = (Fault(info.plural, None, message),)
-        await self._events.put(SourceState((), _collection(info), faults=faults, complete=False))
+        await self._tell(info, Fault(info.plural, None, message))
+
+    async def _tell(self, info: KindInfo, fault: Fault) -> None:
+        await self._events.put(SourceState((), _collection(info), faults=(fault,), complete=False))
 
     async def _answered(self, info: KindInfo) -> None:
         """The kind can be asked again: its fault is over, although nothing else may have happened."""
@@ -125,17 +140,23 @@ class KubernetesSource:
     async def _list(self, client: httpx.AsyncClient, info: KindInfo) -> str:
         """Tell the whole kind; the version to watch from."""
         objects: list[SourceObject] = []
+        faults: list[Fault] = []
         query = {"limit": str(PAGE)}
         while True:
             response = await client.get(_path(info), params=query)
             _check(response)
             body = response.json()
-            objects += [SourceObject("", _typed(item, info)) for item in body.get("items") or ()]
+            for item in body.get("items") or ():
+                if isinstance(item, dict):
+                    objects.append(SourceObject("", _typed(item, info)))
+                else:
+                    faults.append(Fault(info.plural, None, "an item of the list is no object"))
             if not (rest := body["metadata"].get("continue")):
                 break
             query["continue"] = rest
         await self._answered(info)
-        await self._events.put(SourceState(tuple(objects), _collection(info)))
+        unreadable = frozenset({""}) if faults else frozenset[str]()
+        await self._events.put(SourceState(tuple(objects), _collection(info), unreadable, tuple(faults)))
         return str(body["metadata"]["resourceVersion"])
 
     async def _watch(self, client: httpx.AsyncClient, info: KindInfo, version: str) -> str:
@@ -150,9 +171,7 @@ class KubernetesSource:
         async with client.stream("GET", _path(info), params=query) as response:
             _check(response)
             await self._answered(info)
-            async for line in response.aiter_lines():
-                if not line:
-                    continue
+            async for line in _lines(response):
                 event = json.loads(line)
                 found, document = event["type"], event["object"]
                 if found == "ERROR":
@@ -166,6 +185,16 @@ class KubernetesSource:
                 if generation != self._generation:
                     break
         return version
+
+
+async def _lines(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The lines of a watch, which end with a line feed and nothing else: httpx ends them at U+2028 and U+0085 too."""
+    rest = b""
+    async for chunk in response.aiter_bytes():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            if line.strip():
+                yield line
 
 
 def _collection(info: KindInfo) -> frozenset[Collection]:

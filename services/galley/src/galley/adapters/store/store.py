@@ -263,3 +263,5 @@ class Store:
                     await self.compact()
             except (SQLAlchemyError, OSError) as error:
                 _log.error("store maintenance failed", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - without this task watches stand still
+                _log.error("store maintenance failed", error=type(error).__name__, exc_info=error)
