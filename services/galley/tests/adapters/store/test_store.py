@@ -328,3 +328,20 @@ async def test_rules_are_found_by_the_host_that_they_are_about(store: Store):
     found = await store.published_for_hosts(GROUP, PLURAL, ["here", "absent"], ["a.ns.svc", "c.ns.svc"])
     assert sorted(rule["name"] for rule in found) == ["a", "any"]
     assert await store.published_for_hosts(GROUP, "others", ["here"], ["a.ns.svc"]) == []
+
+
+async def test_maintenance_goes_on_after_a_failure_that_nobody_foresaw(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed, again = [], asyncio.Event()
+
+    async def poll() -> None:
+        if failed:
+            again.set()
+        failed.append(1)
+        raise TypeError
+
+    monkeypatch.setattr(store._database, "alone", False)
+    monkeypatch.setattr(store._feed, "poll", poll)
+    async with asyncio.timeout(20):
+        await again.wait()
