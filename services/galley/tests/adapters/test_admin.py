@@ -240,3 +240,14 @@ async def _until(lines: AsyncIterator[str], prefix: str) -> AsyncIterator[str]:
         yield line
         if line.startswith(prefix):
             return
+
+
+@pytest.mark.parametrize("operation", ["apply", "create", "update", "delete"])
+@pytest.mark.parametrize("metadata", [[1], "x", None, 5])
+async def test_metadata_that_is_no_mapping_is_a_violation(
+    admin: httpx.AsyncClient, operation: str, metadata: Any
+) -> None:
+    wrong = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+    for dry_run in (False, True):
+        answer = await change(admin, wrong, operation=operation, dry_run=dry_run)
+        assert (answer.status_code, answer.json()["violations"][0]["field"]) == (422, "metadata")

@@ -136,9 +136,11 @@ async def _reached(
 
 def _parse(change: RequestedChange) -> tuple[KindInfo, str, str]:
     document = change.object
-    found = document.get("metadata")
-    details: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+    details = document.get("metadata")
     info = by_kind(str(document.get("apiVersion")), str(document.get("kind")))
+    if not isinstance(details, Mapping):
+        violation = Violation("metadata", "required in a change set", "a mapping with the object's name")
+        raise MeshError(ErrorCode.INVALID, f"{info.kind} is not valid", [violation])
     namespace = str(details.get("namespace") or "") if info.namespaced else ""
     name = str(details.get("name") or "")
     if info.namespaced and not namespace:
