@@ -1,5 +1,7 @@
 """What one client may have at once, and that others are not held to it."""
 
+from dataclasses import replace
+
 import pytest
 from meshcore.errors import ErrorCode, MeshError
 from meshcore.xds import delta
@@ -24,7 +26,7 @@ class Clients:
         self.count += 1
         metadata = {"NAMESPACE": "shop", "ISTIO_VERSION": version}
         proxy = parse_node({"id": f"sidecar~10.0.0.1~p{self.count}.shop~shop.svc.cluster.local", "metadata": metadata})
-        proxy = proxy.__class__(**{**vars(proxy), "identity": identity, "service_account": identity[-1:]})
+        proxy = replace(proxy, identity=identity, service_account=identity[-1:])
         stream = self.engine.connect(proxy, delta, address, 0.0)
         try:
             self.tenants.join(stream, alone=self.engine.is_alone(stream))

@@ -140,7 +140,7 @@ class ProxyClass:
 _DECIDING = tuple(one.name for one in fields(ProxyClass) if one.compare)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Proxy:
     """One proxy: `id` is `pod.namespace`, as debug pages show it. Labels are the node's own, of when it started."""
 
