@@ -76,7 +76,7 @@ def test_what_an_answerer_cannot_know_agrees_with_everything():
 
 
 def test_chance_is_allowed_for_but_not_where_there_is_none():
-    assert tolerance(call({}, count=100), 50.0) == 25.0
+    assert tolerance(call({}, count=100), 50.0) == 30.0
     assert tolerance(call({}, count=100), 100.0) < 0.001
     assert tolerance(call({"tolerance": 3}, count=100), 50.0) == 3
 

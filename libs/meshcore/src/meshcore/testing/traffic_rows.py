@@ -80,7 +80,7 @@ class Expectation(_Strict):
     one_backend: bool = False
     """All answers come from the same workload, whichever."""
     tolerance: float | None = None
-    """Percentage points; five standard deviations of that many draws by default."""
+    """Percentage points; six standard deviations of that many draws by default."""
     headers: Mapping[str, str | None] = Field(default_factory=dict)
     """Of every answer, by lower-case name; null for a header that must not be there."""
     location: str | None = None

@@ -140,11 +140,11 @@ def _shares(what: str, wanted: Mapping[Any, float], got: Mapping[Any, float], ca
 
 
 def tolerance(call: RowCall, share: float) -> float:
-    """Percentage points by which a share may be off: none for all or nothing, else what chance may bring once in a
+    """Percentage points by which a share may be off: none for all or nothing, else what chance may bring once in ten
     million runs."""
     if share in (0.0, 100.0):
         return 1e-6
     if call.expect.tolerance is not None:
         return call.expect.tolerance
     part = share / 100.0
-    return 500.0 * sqrt(part * (1.0 - part) / call.count)
+    return 600.0 * sqrt(part * (1.0 - part) / call.count)
