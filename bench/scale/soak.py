@@ -63,9 +63,9 @@ class Soak:
 
     def run(self, seconds: float) -> None:
         """Rounds until the time is over, at least one."""
-        began = time.monotonic()
         self._clients.ask("proxies", self._proxies)
         self._clients.complete(self._proxies, WAIT)
+        began = time.monotonic()
         while not self.faults:
             left = began + seconds - time.monotonic()
             self._round(min(ROUND, max(left, 1.0)))

@@ -17,12 +17,12 @@ ROOT = Path(__file__).parents[2]
 CHANGES = ("endpoint", "virtual_service", "service_added", "mesh_policy")
 PROXIES = 20
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", f"bench.scale{module}", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=290, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=580, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,12 @@ from bench.scale.soak import SAMPLES, Sample, judged
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(500)
 def test_what_proxies_have_after_churn_is_what_a_fresh_pilot_gives_them(tmp_path):
-    sizes = {"seconds": 4, "seed": 3, "services": 30, "proxies": 24, "classes": 4, "envoys": 1}
+    sizes = {"seconds": 8, "seed": 3, "services": 30, "proxies": 24, "classes": 4, "envoys": 1}
     options = [text for name, value in sizes.items() for text in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "bench.scale.soak", *options, "--output", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=230, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=480, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(next(tmp_path.iterdir()).read_text())
     assert result["faults"] == []

@@ -46,7 +46,7 @@ PLURALS = {
 Value = TypeVar("Value")
 
 
-def wait_until(what: str, look: Callable[[], Value], seconds: float = 30) -> Value:
+def wait_until(what: str, look: Callable[[], Value], seconds: float = 60) -> Value:
     """The first true value of `look`; fails naming `what` at the deadline."""
     deadline = time.monotonic() + seconds
     while not (value := look()):
@@ -76,7 +76,10 @@ class ControlPlane:
         trust = ssl.create_default_context(cafile=str(self.identities / "root-cert.pem"))
         token = (self.identities / "admin-token").read_text()
         self.api = httpx.Client(
-            base_url=f"https://{self.host}:8081", verify=trust, headers={"Authorization": f"Bearer {token}"}
+            base_url=f"https://{self.host}:8081",
+            verify=trust,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=60,
         )
         for service, address in ADMIN.items():
             wait_until(

@@ -78,7 +78,7 @@ class Pod:
     def curl(self, url: str, *options: str, through: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         """`through` begins the command line."""
         command = self.inside(*through, "curl", "-gsS", "-m", "5", "-w", "\n%{http_code}", *options, url)
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
     def converse(self, address: str, port: int, *lines: str) -> list[str]:
         """Dial, read what the server says first, send each line and read its answer; what was heard until the end."""
@@ -87,7 +87,7 @@ class Pod:
             capture_output=True,
             text=True,
             check=False,
-            timeout=20,
+            timeout=60,
         )
         return done.stdout.splitlines()
 
@@ -98,7 +98,7 @@ class Pod:
             capture_output=True,
             text=True,
             check=False,
-            timeout=20,
+            timeout=60,
         )
         return done.stdout.strip()
 

@@ -21,7 +21,7 @@ INBOUND = 15006
 
 def status(address: str, port: int, path: str = "") -> str:
     """Of a request in plaintext from the host, which has no certificate; 000 when the connection is refused."""
-    command = ["curl", "-sS", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}", f"http://{address}:{port}/{path}"]
+    command = ["curl", "-sS", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}", f"http://{address}:{port}/{path}"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
@@ -29,12 +29,12 @@ def heard(address: str, port: int) -> bytes:
     """What a port of bytes says to who speaks first, as the proxy waits for."""
     script = f"""
 import socket, sys
-with socket.create_connection(("{address}", {port}), 3) as connection:
-    connection.settimeout(3)
+with socket.create_connection(("{address}", {port}), 20) as connection:
+    connection.settimeout(20)
     connection.sendall(b"this is nobody of the mesh, who speaks first\\n")
     sys.stdout.buffer.write(connection.recv(100))
 """
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=20).stdout
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=60).stdout
 
 
 @contextmanager

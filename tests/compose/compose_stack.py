@@ -50,7 +50,7 @@ class Compose:
         self.project = f"meshcore-test-{os.getpid()}"
         self.home = home
         self.first_answer = 0
-        """What the first request through the ingress gateway was answered within 5 seconds of `up`."""
+        """What the first request through the ingress gateway was answered, at once after `up`."""
         self.environment = {
             **os.environ,
             "COMPOSE_PROJECT_NAME": self.project,

@@ -25,7 +25,7 @@ def stack(tmp_path_factory):
             logs = compose.compose("logs", "--no-color", "--tail", "40", *unhealthy)
             pytest.exit(f"not up: {', '.join(unhealthy)}\n{done.stderr[-2000:]}\n{logs}", returncode=1)
         with httpx.Client() as client:
-            compose.first_answer = client.get(SHOP, timeout=5).status_code
+            compose.first_answer = client.get(SHOP, timeout=60).status_code
         yield compose
     finally:
         compose.compose(

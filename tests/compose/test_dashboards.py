@@ -21,7 +21,7 @@ RULES = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
 @pytest.fixture(scope="module")
 def prometheus(stack):
     stack.compose("--profile", "observability", "up", "-d", "--no-deps", "--wait", "--wait-timeout", "60", "prometheus")
-    with httpx.Client(base_url=PROMETHEUS, timeout=10) as client:
+    with httpx.Client(base_url=PROMETHEUS, timeout=60) as client:
         yield client
     stack.compose("--profile", "observability", "rm", "-s", "-f", "-v", "prometheus")
 
@@ -60,7 +60,7 @@ def test_a_panel_has_data_after_traffic_and_a_change(stack, prometheus, query):
     with httpx.Client() as shop:
         while True:
             for _ in range(5):
-                shop.get(SHOP, timeout=10)
+                shop.get(SHOP, timeout=60)
             values = [float(one["value"][1]) for one in ask(prometheus, query)]
             if any(not math.isnan(value) for value in values):
                 return

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from meshctl.adapters.traffic import Reply, Traffic
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 Value = TypeVar("Value")
 
 

@@ -33,7 +33,7 @@ class Names:
             credentials = grpc.xds_channel_credentials(insecure_channel_credentials())
             self._channels[target] = grpc.secure_channel(f"xds:///{target.decode()}", credentials)
         try:
-            return self._channels[target].unary_unary("/books.Names/Get")(b"", timeout=5, metadata=metadata)
+            return self._channels[target].unary_unary("/books.Names/Get")(b"", timeout=30, metadata=metadata)
         except grpc.RpcError as error:
             return f"{error.code().name} {error.details()}".encode()
 

@@ -20,7 +20,7 @@ class ListenerWorkers:
     """Reads the listener managers of Envoys with one worker each, over their admin sockets."""
 
     def __init__(self, admin_sockets: list[str]) -> None:
-        self._envoys = [httpx.Client(transport=httpx.HTTPTransport(uds=path), timeout=10.0) for path in admin_sockets]
+        self._envoys = [httpx.Client(transport=httpx.HTTPTransport(uds=path), timeout=60.0) for path in admin_sockets]
         self._missed = [0] * len(self._envoys)
 
     def wait(self) -> None:

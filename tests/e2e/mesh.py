@@ -45,7 +45,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROWS = TrafficFolder(Path(__file__).parent / "traffic")
 ECHO_APP = ROWS.path / "echo.py"
 APP = ROOT / "examples" / "bookshop" / "app.py"
-UP_TIMEOUT = 60.0
+UP_TIMEOUT = 120.0
 
 
 def workload(
@@ -216,7 +216,7 @@ class Mesh:
         """Galley's config API as administrator."""
         token = Path(self.layout.admin_token).read_text().strip()
         root = Path(self.layout.root_certificate).read_text()
-        api = ConfigApi(f"https://{self.stack.galley}:8081", root, token)
+        api = ConfigApi(f"https://{self.stack.galley}:8081", root, token, timeout=60)
         return self._apis.enter_context(api)
 
     @cached_property
@@ -224,13 +224,13 @@ class Mesh:
         token = Path(self.layout.admin_token).read_text().strip()
         headers = {"authorization": f"Bearer {token}"}
         url = f"http://{self.stack.galley}:15014"
-        return self._apis.enter_context(httpx.Client(base_url=url, headers=headers, trust_env=False))
+        return self._apis.enter_context(httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=60))
 
     def pilot(self, index: int = 1) -> PilotApi:
         """The admin REST of the `index`-th Pilot as administrator."""
         if index not in self._pilots:
             token = Path(self.layout.admin_token).read_text().strip()
-            api = PilotApi(f"http://{self.stack.pilot(index)}:15014", token)
+            api = PilotApi(f"http://{self.stack.pilot(index)}:15014", token, timeout=60)
             self._pilots[index] = self._apis.enter_context(api)
         return self._pilots[index]
 
@@ -264,7 +264,7 @@ class Mesh:
     def converged(self, change: Applied | int, pilot: int = 1) -> Convergence:
         """The receipt of a write (or a revision), complete and without a NACK."""
         revision = change if isinstance(change, int) else change.revision
-        receipt = wait_for_receipt(self.pilot(pilot), revision)
+        receipt = wait_for_receipt(self.pilot(pilot), revision, 60)
         assert receipt.complete, f"revision {revision} is still out: {receipt}"
         assert not receipt.failed, f"revision {revision} was refused: {receipt}"
         return receipt

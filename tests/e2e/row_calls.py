@@ -17,8 +17,8 @@ from mesh import ROWS, Mesh
 from meshcore.testing.traffic_rows import RowCall
 from meshcore.testing.traffic_verdict import Answer, Outcome, disagreements
 
-DEADLINE = 10.0
-SETTLES = 10.0
+DEADLINE = 60.0
+SETTLES = 60.0
 """Seconds that `eventually` and copies of mirrors are waited for."""
 ANY_SERVER = ssl._create_unverified_context()
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Answer]]
@@ -73,7 +73,7 @@ class Caller:
 
     def _told(self, prefix: str) -> dict[str, dict[str, int]]:
         """How often each application was asked by the calls whose names begin so."""
-        with httpx.Client(trust_env=False) as journals:
+        with httpx.Client(trust_env=False, timeout=DEADLINE) as journals:
             return {
                 name: journals.get(f"http://{address}:9080/journal", params={"calls": prefix}).json()["calls"]
                 for name, address in self._apps.items()

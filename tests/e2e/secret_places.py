@@ -100,6 +100,7 @@ def pages(mesh: Mesh) -> Iterator[tuple[str, bytes]]:
             httpx.Client(
                 base_url=services.get(name, "http://127.0.0.1:1"),
                 headers={"authorization": f"Bearer {token}"},
+                timeout=60,
                 trust_env=False,
             ) as client,
         ):
@@ -107,7 +108,7 @@ def pages(mesh: Mesh) -> Iterator[tuple[str, bytes]]:
             yield f"{name} /openapi.json", document.content
             for path in sorted(path for path, methods in document.json()["paths"].items() if "get" in methods):
                 if path != WITHOUT_AN_END:
-                    yield f"{name} {path}", client.get(_filled(path), timeout=30).content
+                    yield f"{name} {path}", client.get(_filled(path)).content
     for item in mesh.status()["workloads"]:
         proxy = f"{item['name']}.{item['namespace']}"
         with contextlib.suppress(MeshError):  # one that has left, or that connects anew; a Pilot that is away
@@ -132,7 +133,9 @@ def proxies(mesh: Mesh, word: str) -> Iterator[tuple[str, bytes]]:
                 yield f"envoy {name} {page}", envoy_page(mesh, name, page).encode()
         with contextlib.suppress(httpx.TransportError):
             for page in AGENT_PAGES:
-                answer = httpx.get(f"http://{item['address']}:15020{page.format(word=word)}", trust_env=False)
+                answer = httpx.get(
+                    f"http://{item['address']}:15020{page.format(word=word)}", trust_env=False, timeout=60
+                )
                 yield f"agent {name} {page}", answer.content
 
 
@@ -145,7 +148,7 @@ def _answers(path: str) -> bool:
 def envoy_page(mesh: Mesh, name: str, page: str) -> str:
     socket = mesh.workload(name)["envoy_admin"]
     with httpx.Client(transport=httpx.HTTPTransport(uds=socket), base_url="http://envoy") as client:
-        return client.get(page, timeout=30).text
+        return client.get(page, timeout=60).text
 
 
 def command_lines(mesh: Mesh) -> Iterator[tuple[str, bytes]]:

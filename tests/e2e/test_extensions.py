@@ -43,7 +43,7 @@ def module_url() -> Iterator[str]:
 
 
 def ask(mesh: Mesh) -> httpx.Response:
-    return httpx.get(ECHO, proxy=mesh.proxy("client"), trust_env=False)
+    return httpx.get(ECHO, proxy=mesh.proxy("client"), trust_env=False, timeout=60)
 
 
 def plugin(url: str, sha256: str, **more: Any) -> dict[str, Any]:

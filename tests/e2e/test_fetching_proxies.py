@@ -54,7 +54,8 @@ def apart(issuer: KeyServer) -> Iterator[Mesh]:
 
 def status(mesh: Mesh, token: str) -> int:
     headers = {"host": "ledger.books", "authorization": f"Bearer {token}"}
-    return httpx.get(f"http://{mesh.stack.proxy(1)}:9080/", headers=headers, trust_env=False).status_code
+    url = f"http://{mesh.stack.proxy(1)}:9080/"
+    return httpx.get(url, headers=headers, trust_env=False, timeout=60).status_code
 
 
 def told(mesh: Mesh) -> bool:

@@ -31,7 +31,7 @@ def first_answer(mesh: Mesh, node_id: str, namespace: str, account: str) -> disc
     request.node.metadata.update({"NAMESPACE": namespace, "SERVICE_ACCOUNT": account})
     with grpc.secure_channel(f"{mesh.stack.pilot()}:15012", credentials) as channel:
         stub = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel)
-        call = stub.DeltaAggregatedResources(iter([request]), timeout=10)
+        call = stub.DeltaAggregatedResources(iter([request]), timeout=60)
         try:
             return next(iter(call))
         finally:
@@ -51,7 +51,7 @@ def test_a_workloads_token_opens_a_stream_for_it_and_for_nobody_else(mesh: Mesh)
         with grpc.secure_channel(target, root) as channel:
             stub = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel)
             metadata = (("authorization", f"Bearer {bearer}"),)
-            call = stub.DeltaAggregatedResources(iter([request]), metadata=metadata, timeout=10)
+            call = stub.DeltaAggregatedResources(iter([request]), metadata=metadata, timeout=60)
             try:
                 return next(iter(call))
             finally:
@@ -102,7 +102,7 @@ def issued(mesh: Mesh, token: str, csr: bytes) -> x509.Certificate:
     request = ca_pb2.IstioCertificateRequest(csr=csr.decode(), validity_duration=600)
     with grpc.secure_channel(f"{mesh.stack.citadel}:8060", root) as channel:
         stub = ca_pb2_grpc.IstioCertificateServiceStub(channel)
-        answer = stub.CreateCertificate(request, metadata=(("authorization", f"Bearer {token}"),), timeout=10)
+        answer = stub.CreateCertificate(request, metadata=(("authorization", f"Bearer {token}"),), timeout=60)
     return x509.load_pem_x509_certificate(answer.cert_chain[0].encode())
 
 

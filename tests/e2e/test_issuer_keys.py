@@ -34,7 +34,8 @@ def status(mesh: Mesh, token: str) -> int:
     """Of a request straight to the ledger's proxy, over a connection of its own."""
     number = [workload.name for workload in ROWS.workloads].index("ledger") + 1
     headers = {"host": "ledger.books"} | ({"authorization": f"Bearer {ROWS.mint.token(token)}"} if token else {})
-    return httpx.get(f"http://{mesh.stack.proxy(number)}:9080/", headers=headers, trust_env=False).status_code
+    url = f"http://{mesh.stack.proxy(number)}:9080/"
+    return httpx.get(url, headers=headers, trust_env=False, timeout=60).status_code
 
 
 def condition(mesh: Mesh) -> Mapping[str, Any]:

@@ -46,7 +46,7 @@ def test_each_pilot_tells_of_the_proxies_of_all(mesh: Mesh, pilot: int) -> None:
 
 
 def test_check_tells_of_every_worker_of_every_pilot(mesh: Mesh) -> None:
-    found = json.loads(mesh.run_here("check", "-o", "json", "--timeout", "30").stdout)
+    found = json.loads(mesh.run_here("check", "-o", "json", "--timeout", "60").stdout)
     assert [one["pilot"] for one in found["pilots"]] == ["pilot-2/w0", "pilot-2/w1", "pilot/w0", "pilot/w1"]
     assert sum(one["proxies"]["synced"] for one in found["pilots"]) == found["proxies"]["connected"] == 3
     assert {(one["config"]["source"], one["config"]["revision"]) for one in found["pilots"]} == {

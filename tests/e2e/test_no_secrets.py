@@ -130,9 +130,8 @@ def used(mesh: Mesh, search: SecretSearch) -> str:
     search.add("a signed token", signed.encode())
     mesh.get("http://echo:9080/looked-for", headers={"authorization": f"Bearer {signed}"})
     for name in SERVICES:
-        refused = httpx.get(
-            f"{mesh.service(name)['admin']}/api/v1/audit", headers={"authorization": f"Bearer {bad}"}, trust_env=False
-        )
+        url = f"{mesh.service(name)['admin']}/api/v1/audit"
+        refused = httpx.get(url, headers={"authorization": f"Bearer {bad}"}, trust_env=False, timeout=60)
         assert refused.status_code == 401
         assert bad not in refused.text
     asyncio.run(refused_by_citadel(mesh, bad))
@@ -156,7 +155,7 @@ async def refused_by_citadel(mesh: Mesh, token: str) -> None:
         stub = ca_pb2_grpc.IstioCertificateServiceStub(channel)
         headers = [("authorization", f"Bearer {token}")]
         with pytest.raises(grpc.aio.AioRpcError) as error:
-            await stub.CreateCertificate(ca_pb2.IstioCertificateRequest(csr=token), metadata=headers, timeout=20)
+            await stub.CreateCertificate(ca_pb2.IstioCertificateRequest(csr=token), metadata=headers, timeout=60)
     assert error.value.code() is grpc.StatusCode.UNAUTHENTICATED
     assert token not in str(error.value)
 

@@ -15,8 +15,8 @@ def test_openapi_documents_are_current_golden(mesh: Mesh, golden):
     found = {}
     for name in SERVICES:
         url = mesh.service(name)["admin"] + "/openapi.json"
-        assert httpx.get(url).status_code == 401
-        answer = httpx.get(url, headers={"authorization": f"Bearer {token}"})
+        assert httpx.get(url, timeout=60).status_code == 401
+        answer = httpx.get(url, headers={"authorization": f"Bearer {token}"}, timeout=60)
         assert answer.status_code == 200
         found[f"{name}.json"] = json.dumps(answer.json(), indent=1, sort_keys=True) + "\n"
     golden(DOCUMENTS, found, inputs=())

@@ -53,7 +53,7 @@ def spoken(mesh: Mesh, folder: Path, offer: Offer, alpn: list[str], port: int = 
     number = [workload.name for workload in ROWS.workloads].index("ledger") + 1
     try:
         with (
-            socket.create_connection((mesh.stack.proxy(number), port), timeout=10) as plain,
+            socket.create_connection((mesh.stack.proxy(number), port), timeout=60) as plain,
             context.wrap_socket(
                 plain, server_hostname="outbound_.9080_._.ledger.books.svc.cluster.local"
             ) as connection,

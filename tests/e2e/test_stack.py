@@ -65,7 +65,7 @@ def test_in_the_foreground_the_stack_goes_with_its_terminal() -> None:
             assert running.stdout.readline().split() == ["NAME", "STATE", "PID", "ADDRESS"]
             running.send_signal(signal.SIGINT)
             assert "galley" in running.stdout.read()
-        assert running.wait(30) == 0
+        assert running.wait(60) == 0
         assert listeners(mesh.stack.number) == []
     finally:
         mesh.close()
@@ -80,7 +80,7 @@ def test_in_the_foreground_nobody_has_to_read_what_it_prints() -> None:
         running.stdout.close()
         wait_until("all is ready", lambda: set(states(mesh)) == {"ready"})
         running.send_signal(signal.SIGINT)
-        assert running.wait(30) == 0
+        assert running.wait(60) == 0
         assert listeners(mesh.stack.number) == []
     finally:
         mesh.close()

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
-import pytest
 from meshcore.runtime.tasks import background
 from meshcore.testing.addresses import claim
 from meshcore.testing.galley import GalleyProcess
@@ -22,8 +21,8 @@ from tests.faults.test_faults import read_all, read_revisions
 from tests.faults.writers import PATH, config_map
 
 WRITERS, WRITES = 8, 12
-DEADLINE = 30.0
-LEASE_AND_A_BIT = 40.0
+DEADLINE = 60.0
+LEASE_AND_A_BIT = 60.0
 """Seconds: a dead leader's lease ends after 15 s, and the other looks every second."""
 
 
@@ -96,7 +95,6 @@ async def two_galleys(directory: Path) -> AsyncIterator[tuple[list[GalleyProcess
             yield replicas, consumer
 
 
-@pytest.mark.timeout(180)
 async def test_two_galleys_show_one_order_and_one_publishes_until_it_dies(tmp_path: Path):
     async with two_galleys(tmp_path) as (replicas, consumer):
         leader = await one_leader(replicas)

@@ -29,7 +29,7 @@ from pilot.core.snapshot import MeshSnapshot
 
 HTTP, UNSAID, TCP, JUDGE = 9080, 9070, 9000, 8000
 REFUSED = 403
-_WITHIN = 10.0
+_WITHIN = 60.0
 _MESH = """
 apiVersion: v1
 kind: Service
@@ -91,8 +91,10 @@ class Door:
         async with asyncio.timeout(_WITHIN):
             reader, writer = await asyncio.open_connection(self.address, port)
             writer.write(text.encode("latin-1"))
+            received = b""
             with contextlib.suppress(ConnectionError):
-                received = await reader.read()
+                while part := await reader.read(65536):
+                    received += part
             writer.close()
         return _replies(received) or [Reply(0, {})]
 

@@ -13,7 +13,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from guarded_workload import REFUSED, guarded, judge_with, policy
 
-PROVIDER = "{name: %s, envoyExtAuthzHttp: {service: judge.shop.svc.cluster.local, port: 8000, timeout: 0.3s%s}}"
+PROVIDER = "{name: %s, envoyExtAuthzHttp: {service: judge.shop.svc.cluster.local, port: 8000, timeout: %s%s}}"
+PATIENT, SHORT = "30s", "0.3s"
+"""How long Envoy waits for an authorizer; short only for one that says nothing."""
 ASK = ", provider: {name: %s}"
 ANSWERS = {
     "yes": (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", 200),
@@ -30,7 +32,8 @@ ANSWERS = {
 @pytest.mark.parametrize("said", ANSWERS)
 async def test_attack_38_only_a_clear_yes_lets_in(block: Claim, tmp_path: Path, said: str) -> None:
     answer, wanted = ANSWERS[said]
-    mesh = {"extensionProviders": [_yaml(PROVIDER % ("judge", ""))]}
+    within = SHORT if answer is None else PATIENT
+    mesh = {"extensionProviders": [_yaml(PROVIDER % ("judge", within, ""))]}
     rules = policy("[{to: [{operation: {paths: [/asked]}}]}]", "CUSTOM", more=ASK % "judge")
     async with guarded(block, tmp_path, rules, mesh, judge_with(lambda head: answer)) as door:
         reply = await door.ask("/asked")
@@ -41,7 +44,7 @@ async def test_attack_38_only_a_clear_yes_lets_in(block: Claim, tmp_path: Path, 
 async def test_attack_38_nobody_there_denies_unless_it_is_to_fail_open(block: Claim, tmp_path: Path) -> None:
     rules = policy("[{}]", "CUSTOM", more=ASK % "judge")
     for more, wanted in (("", 403), (', statusOnError: "503"', 503), (", failOpen: true", 200)):
-        mesh = {"extensionProviders": [_yaml(PROVIDER % ("judge", more))]}
+        mesh = {"extensionProviders": [_yaml(PROVIDER % ("judge", PATIENT, more))]}
         async with guarded(block, tmp_path, rules, mesh) as door:
             assert (await door.ask()).status == wanted, more
 
@@ -84,7 +87,7 @@ async def test_attack_38_a_provider_is_asked_about_its_own_rules_only(block: Cla
         asked.append(head.split(" ")[1])
         return ANSWERS["yes"][0]
 
-    mesh = {"extensionProviders": [_yaml(PROVIDER % ("a", "")), _yaml(PROVIDER % ("ab", ""))]}
+    mesh = {"extensionProviders": [_yaml(PROVIDER % ("a", PATIENT, "")), _yaml(PROVIDER % ("ab", PATIENT, ""))]}
     one = policy("[{to: [{operation: {paths: [/a]}}]}]", "CUSTOM", "x", ASK % "a")
     two = policy("[{to: [{operation: {paths: [/ab]}}]}]", "CUSTOM", "y", ASK % "ab")
     async with guarded(block, tmp_path, one + two, mesh, judge_with(answer)) as door:
@@ -101,7 +104,7 @@ async def test_attack_38_of_several_providers_each_is_asked_about_its_own_rules_
         asked.append(head.split(" ")[1])
         return ANSWERS["no" if head.startswith("GET /ab") else "yes"][0]
 
-    providers = [_yaml(PROVIDER % (name, f", pathPrefix: /{name}-")) for name in ("a", "ab")]
+    providers = [_yaml(PROVIDER % (name, PATIENT, f", pathPrefix: /{name}-")) for name in ("a", "ab")]
     several = {"proxyMetadata": {"PILOT_ENABLE_MULTIPLE_CUSTOM_AUTHZ_PROVIDERS": "true"}}
     mesh = {"extensionProviders": providers, "defaultConfig": several}
     one = policy("[{to: [{operation: {hosts: [shop.example, both.example]}}]}]", "CUSTOM", "x", ASK % "a")
@@ -121,7 +124,7 @@ async def test_attack_38_of_several_providers_each_is_asked_about_its_own_rules_
 
 
 async def test_attack_38_a_request_is_asked_about_in_every_spelling(block: Claim, tmp_path: Path) -> None:
-    mesh = {"extensionProviders": [_yaml(PROVIDER % ("judge", ""))]}
+    mesh = {"extensionProviders": [_yaml(PROVIDER % ("judge", PATIENT, ""))]}
     rules = policy(
         '[{to: [{operation: {hosts: [shop.example]}}]}, {when: [{key: "request.headers[x-a]", values: [b]}]}]',
         "CUSTOM",

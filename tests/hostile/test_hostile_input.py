@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from documents import MEGABYTE, REFUSED, REFUSED_MESH, YAML_FILES, mesh_config_map, virtual_service
 
-SECONDS = 10.0
+SECONDS = 60.0
 """For one request, on a loaded machine; the slowest takes less than one on an idle one."""
 MEMORY = 400 * MEGABYTE
 OBJECTS = "/apis/networking.istio.io/v1/namespaces/default/virtualservices"
@@ -116,5 +116,5 @@ def test_the_command_line_refuses(tmp_path: Path, name: str):
     done = CliRunner().invoke(app_with(["validate"]), ["validate", "-o", "json", "-f", str(path)])
     assert done.exit_code == (0 if name in GOOD_OFFLINE else 1), done.output[:300]
     assert done.exception is None or isinstance(done.exception, SystemExit), repr(done.exception)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < SECONDS
     assert "\x1b" not in done.output

@@ -129,7 +129,7 @@ def galley(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Galley]:
                 yield Galley(f"https://{host}:8081", directory)
             finally:
                 process.terminate()
-                assert process.wait(timeout=20) == 0
+                assert process.wait(timeout=60) == 0
 
 
 def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -173,7 +173,7 @@ class Runner:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             env={"HOME": str(self._directory), "PATH": os.environ["PATH"]},
         )
         assert done.returncode in codes, f"kubectl {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"

@@ -138,7 +138,7 @@ def test_the_source_waits_for_a_server_that_is_away(
     wait_until("it is published", lambda: set(published("before")) == {"before"})
 
     def sources() -> str:
-        return httpx.get(f"{galley.admin_url}/debug/sourcez", headers=bearer(), trust_env=False, timeout=10).text
+        return httpx.get(f"{galley.admin_url}/debug/sourcez", headers=bearer(), trust_env=False, timeout=60).text
 
     api_server.kill_server()
     wait_until("the page says that the server is away", lambda: "ConnectError" in sources())
