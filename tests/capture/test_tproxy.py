@@ -51,7 +51,8 @@ def test_what_it_serves_is_held_to_the_mesh_s_policy(mesh):
     with mesh.control.applied(strict(app="keeper")):
         url = f"http://{mesh.keeper.address}:8080/"
         wait_until("plaintext is refused", lambda: plain(url).returncode != 0)
-        assert answer(mesh.client.curl(f"http://{VIP}/"))["client"] == mesh.client.address
+        got = wait_until("the service answers", lambda: answer(mesh.client.curl(f"http://{VIP}/")))
+        assert got["client"] == mesh.client.address
 
 
 def test_it_calls_others_as_every_captured_workload_does(mesh):

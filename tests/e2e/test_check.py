@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mesh import Mesh
+from mesh import Mesh, wait_until
 from meshcore.testing.ads_client import AdsClient, node
 from meshcore.xds.types import CLUSTER_TYPE
 
-PATIENT = ("--timeout", "30")
+PATIENT = ("--timeout", "60")
 
 
 def codes(told: dict[str, Any]) -> dict[str, str]:
@@ -62,7 +62,8 @@ async def test_a_proxy_that_refuses_is_named_and_ends_with_code_one(mesh: Mesh) 
     other = AdsClient(f"{mesh.stack.pilot()}:15010", node("odd", "default", service_account="odd"))
     other.refuse[CLUSTER_TYPE] = "not to my taste"
     async with other:
-        await other.until(lambda: any(one.type_url == CLUSTER_TYPE for one in other.responses), 30)
+        await other.until(lambda: any(one.type_url == CLUSTER_TYPE for one in other.responses), 60)
+        await asyncio.to_thread(wait_until, "Pilot has the refusal", lambda: is_refused(mesh, "odd.default"))
         done = await asyncio.to_thread(mesh.run_here, "check", "--timeout", "0", check=False)
     assert done.exit_code == 1
     assert "Error [ProxyRefuses] (odd.default) odd.default refused its CDS" in done.stdout
@@ -71,7 +72,13 @@ async def test_a_proxy_that_refuses_is_named_and_ends_with_code_one(mesh: Mesh) 
     assert "No issues found" not in done.stdout
 
 
+def is_refused(mesh: Mesh, proxy: str) -> bool:
+    rows = [row for row in mesh.pilot().sync_status() if row["proxy"] == proxy]
+    return any(one.get("lastError") for row in rows for one in row["resources"].values())
+
+
 def test_a_service_that_does_not_answer_is_named_and_the_others_are_told_of(mesh: Mesh) -> None:
+    mesh.run_here("check", *PATIENT)  # nothing is left of the proxy that refused
     with stopped(mesh.service("injector")["pid"]):
         done = mesh.run_here("check", "-o", "json", check=False)
     assert done.exit_code == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mesh import ROOT, Mesh, route, virtual_service
+from mesh import ROOT, Mesh, route, virtual_service, wait_until
 from meshctl.adapters.stack_files import envoy_path
 
 
@@ -72,8 +72,11 @@ def test_proxy_status_lists_every_proxy(mesh: Mesh) -> None:
 
 
 def test_what_a_proxy_was_sent_is_what_its_envoy_runs(mesh: Mesh) -> None:
-    told = mesh.run_here("proxy-status", "client.default").stdout
-    assert told.splitlines()[-3:] == ["Clusters Match", "Listeners Match", "Routes Match"]
+    def last_lines() -> list[str]:
+        return mesh.run_here("proxy-status", "client.default").stdout.splitlines()[-3:]
+
+    # what the tests before have deleted may still be on its way
+    wait_until("nothing differs", lambda: last_lines() == ["Clusters Match", "Listeners Match", "Routes Match"])
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from meshctl.adapters.traffic import Reply
 EXAMPLES = ROOT / "examples"
 FRONT, DETAILS, REVIEWS, RATINGS = (f"http://{name}:9080" for name in ("front", "details", "reviews", "ratings"))
 SHOPPER = "shopper"
+ALL_THREE = 60
+"""Requests of which each of three endpoints gets one: chance leaves one out once in ten thousand millions."""
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +86,10 @@ def test_every_example_is_tried_here_and_has_three_lines() -> None:
 def test_canary(shop: Mesh) -> None:
     with applied(shop, *documents("canary")):
         assert versions(ask(shop, REVIEWS + "/", 20, end_user="tester")) == {"v2": 20}
-        shares = versions(ask(shop, REVIEWS + "/", 200))
+        shares = versions(ask(shop, REVIEWS + "/", 300))
         assert set(shares) == {"v1", "v2"}
-        # one in ten: of 200 neither fewer than 3 nor more than 50, but once in millions
-        assert 3 <= shares["v2"] <= 50
+        # one in ten: of 300 neither fewer than 5 nor more than 70, but once in a hundred millions
+        assert 5 <= shares["v2"] <= 70
 
 
 def test_fault_injection(shop: Mesh) -> None:
@@ -100,7 +102,7 @@ def test_fault_injection(shop: Mesh) -> None:
 
 
 def requests_served(shop: Mesh, workload: str) -> float:
-    page = httpx.get(f"http://{shop.workload(workload)['address']}:15020/stats/prometheus", trust_env=False, timeout=10)
+    page = httpx.get(f"http://{shop.workload(workload)['address']}:15020/stats/prometheus", trust_env=False, timeout=60)
     lines = [line for line in page.text.splitlines() if line.startswith("istio_requests_total{")]
     return sum(float(line.rpartition(" ")[2]) for line in lines if 'reporter="destination"' in line)
 
@@ -126,7 +128,8 @@ def test_retries(shop: Mesh) -> None:
 def test_timeouts(shop: Mesh) -> None:
     with applied(shop, *documents("timeouts")):
         assert statuses(ask(shop, DETAILS + "/slow")) == {504: 1}
-        assert statuses(ask(shop, DETAILS + "/")) == {200: 1}
+        # on a busy machine half a second may be too short for any page
+        wait_until("a page that is quick enough", lambda: statuses(ask(shop, DETAILS + "/")) == {200: 1})
     assert statuses(ask(shop, DETAILS + "/slow")) == {200: 1}
 
 
@@ -138,7 +141,7 @@ def test_circuit_breaking(shop: Mesh) -> None:
 
 
 def test_locality(shop: Mesh) -> None:
-    assert set(versions(ask(shop, REVIEWS + "/", 30))) == {"v1", "v2", "v3"}
+    assert set(versions(ask(shop, REVIEWS + "/", ALL_THREE))) == {"v1", "v2", "v3"}
     with applied(shop, *documents("locality")):
         assert versions(ask(shop, REVIEWS + "/", 30)) == {"v1": 30}
 
@@ -189,7 +192,7 @@ def test_egress_control(shop: Mesh) -> None:
 
 def sent_on(shop: Mesh, gateway: str) -> float:
     """Requests that a gateway has sent to news.example."""
-    page = httpx.get(f"http://{shop.workload(gateway)['address']}:15020/stats/prometheus", trust_env=False, timeout=10)
+    page = httpx.get(f"http://{shop.workload(gateway)['address']}:15020/stats/prometheus", trust_env=False, timeout=60)
     lines = [line for line in page.text.splitlines() if line.startswith("istio_requests_total{")]
     return sum(float(line.rpartition(" ")[2]) for line in lines if "news.example" in line)
 
@@ -199,7 +202,7 @@ def test_mtls_strict(shop: Mesh) -> None:
 
     def plaintext() -> int:
         try:
-            return httpx.get(f"http://{address}:9080/", trust_env=False, timeout=10).status_code
+            return httpx.get(f"http://{address}:9080/", trust_env=False, timeout=60).status_code
         except httpx.TransportError:
             return 0
 
@@ -208,7 +211,7 @@ def test_mtls_strict(shop: Mesh) -> None:
         assert plaintext() == 0
         assert statuses(ask(shop, FRONT + "/", 5)) == {200: 5}
         gateway = shop.workload("ingress")["address"]
-        assert httpx.get(f"http://{gateway}:8080/", trust_env=False, timeout=10).status_code == 200
+        assert httpx.get(f"http://{gateway}:8080/", trust_env=False, timeout=60).status_code == 200
 
 
 def test_tokens_of_end_users(shop: Mesh) -> None:
@@ -225,7 +228,7 @@ def test_authorization(shop: Mesh) -> None:
     with applied(shop, *documents("authorization")):
         # connections that were open before are told to go with their next answer
         wait_until("the shopper is refused", lambda: ask(shop, RATINGS + "/")[0].status == 403)
-        [rated] = [one for one in ask(shop, REVIEWS + "/", 12) if one.body["version"] == "v3"][:1]
+        [rated] = [one for one in ask(shop, REVIEWS + "/", ALL_THREE) if one.body["version"] == "v3"][:1]
         assert rated.status == 200
         assert rated.body["ratings"]["part"] == "ratings"
         check = shop.run_here("authz", "check", "default/shopper", "ratings", "--method", "GET", check=False)

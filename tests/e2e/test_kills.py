@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from envoy_bootstrap.adapters.stored_state import StoredState, decompress
 from mesh import Mesh, client, destination_rule, kill_sessions, route, service, virtual_service, wait_until, workload
+from meshcore.bus.last_copy import read_last_copy
 from meshcore.errors import MeshError
 from meshcore.testing.identity import make_ca
 from meshctl.adapters.traffic import Reply
@@ -20,6 +22,8 @@ from meshctl.core.topology import ADMIN_PORT
 from tls_hosts import HOST, Client, applied, bound, gateway, issue, key_pair, secret
 
 ECHO = "http://echo:9080/"
+MARK = "77s"
+"""A timeout that no other route has."""
 PAST_THE_GRACE = 2600
 """Requests at 200 a second: 13 s, longer than the 10 s of grace that a lost registration gets."""
 
@@ -55,15 +59,19 @@ def test_a_killed_service_fails_no_request_and_the_next_change_converges(mesh: M
 
 
 def test_check_names_the_bus_that_is_away_and_is_content_when_it_is_back(mesh: Mesh) -> None:
+    wanted = {"ServiceSilent": "nats", "NotPublishing": "galley", "FeedDisconnected": "pilot"}
+
+    def all_named() -> dict[str, Any] | None:
+        done = mesh.run_here("check", "-o", "json", "--timeout", "0", check=False)
+        assert done.exit_code == 1
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told if {one["code"]: one["subject"] for one in told["findings"]} == wanted else None
+
     mesh.kill("nats")
-    done = mesh.run_here("check", "-o", "json", check=False)
-    assert done.exit_code == 1
-    told = json.loads(done.stdout)
-    found = {one["code"]: one["subject"] for one in told["findings"]}
-    assert found == {"ServiceSilent": "nats", "NotPublishing": "galley", "FeedDisconnected": "pilot"}
+    told = wait_until("who needs it has noticed, and is named", all_named)
     assert [one["config"]["connected"] for one in told["pilots"]] == [False]
     mesh.up()
-    mesh.run_here("check", "--timeout", "30")
+    mesh.run_here("check", "--timeout", "60")
 
 
 def test_a_recovering_pilot_deregisters_nobody(mesh: Mesh) -> None:
@@ -79,9 +87,17 @@ def test_a_recovering_pilot_deregisters_nobody(mesh: Mesh) -> None:
 
 def sent(mesh: Mesh) -> dict[str, float]:
     """Messages that Pilot has sent, by type."""
-    page = httpx.get(f"http://{mesh.stack.pilot()}:{ADMIN_PORT}/metrics", trust_env=False).text
+    page = httpx.get(f"http://{mesh.stack.pilot()}:{ADMIN_PORT}/metrics", trust_env=False, timeout=60).text
     found = re.findall(r'^pilot_xds_pushes\{type="(\w+)"\} (\S+)$', page, re.MULTILINE)
     return {kind: float(count) for kind, count in found}
+
+
+def recorded(mesh: Mesh, name: str) -> str:
+    """The configuration that a workload's agent keeps for its next Envoy."""
+    item = mesh.workload(name)
+    key_file = mesh.layout.state_key(item["namespace"], name)
+    snapshot = StoredState.open(Path(item["envoy_admin"]).parent, key_file).load_snapshot()
+    return decompress(snapshot) if snapshot else ""
 
 
 def test_envoys_whose_pilot_is_back_unchanged_are_sent_nothing_but_endpoints(mesh: Mesh) -> None:
@@ -98,15 +114,19 @@ def test_envoys_whose_pilot_is_back_unchanged_are_sent_nothing_but_endpoints(mes
     wait_until("everybody holds everything", asked)
     before = sent(mesh)
     assert before["rds"] > 0, before  # Envoys that were there before this Pilot were perhaps sent nothing else
-    mesh.apply(virtual_service("echo", [route("echo", "v2")]))
-    changed = time.time()
-    # Pilot begins with its copies, and while it is away Envoys are given what their agents recorded: all written a
-    # little later.
+    revision = mesh.config.apply(virtual_service("echo", [route("echo", "v2") | {"timeout": MARK}])).revision
+    mesh.converged(revision)
+    # Pilot begins with its copies, and while it is away Envoys are given what their agents recorded: either may be
+    # written before the receipt is complete, or a little later.
+    for name in ("client", "echo-v1", "echo-v2"):
+        wait_until(f"{name}'s agent has recorded it", lambda name=name: MARK in recorded(mesh, name))
     state = Path(mesh.layout.state("pilot"))
-    numbers = [str(mesh.workload(name)["address"]).rpartition(".")[2] for name in ("client", "echo-v1", "echo-v2")]
-    recorded = [Path(mesh.layout.workload(int(number))) / "snapshot.sealed" for number in numbers]
-    for path in (*recorded, state / "config.copy"):
-        wait_until(f"{path.name} is written", lambda path=path: path.exists() and path.stat().st_mtime > changed)
+
+    def copied() -> bool:
+        copy = read_last_copy(state / "config.copy")
+        return copy is not None and copy.revision >= revision
+
+    wait_until("Pilot has its copy", copied)
     wait_until("registrations are", lambda: (state / "registered.json").read_text().count('"healthy":true') == 2)
 
     mesh.kill("pilot")

@@ -30,7 +30,7 @@ def injected_proxy(mesh: Mesh, labels: Mapping[str, str]) -> Mapping[str, Any]:
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
     trust = ssl.create_default_context(cafile=mesh.layout.root_certificate)
     url = f"https://{mesh.stack.injector}:15017/inject"
-    answer = httpx.post(url, json=review, verify=trust, trust_env=False).json()["response"]
+    answer = httpx.post(url, json=review, verify=trust, trust_env=False, timeout=60).json()["response"]
     containers = [
         item
         for operation in json.loads(base64.b64decode(answer["patch"]))
@@ -61,7 +61,7 @@ def test_the_selected_workload_gets_its_threads_variables_and_image(mesh: Mesh) 
         proxy_config("all", "istio-system", environmentVariables=variables, image={"imageType": "debug"}),
         proxy_config("broad", selector={"matchLabels": {"app": "broad"}}, concurrency=3),
     ]
-    mesh.change(documents)
+    mesh.converged(mesh.change(documents))
     try:
         container = wait_until(
             "a pod is injected with both",
@@ -100,7 +100,7 @@ def test_a_proxy_that_asks_starts_with_the_patches_of_its_bootstrap(mesh: Mesh) 
             ("harmed", {"applyTo": "BOOTSTRAP", "patch": {"operation": "MERGE", "value": refused}}),
         )
     ]
-    mesh.change(documents)
+    mesh.converged(mesh.change(documents))
     asks = {"BOOTSTRAP_XDS_AGENT": "true"}
     try:
         mesh.add(client("asking", proxy_env=asks), client("harmed", proxy_env=asks))

@@ -38,7 +38,7 @@ def rules(seconds: int) -> dict[str, Any]:
 
 def writes(mesh: Mesh) -> float:
     """Statuses that the stack's Pilot has written."""
-    text = httpx.get(f"http://{mesh.stack.pilot()}:15014/metrics", timeout=10, trust_env=False).text
+    text = httpx.get(f"http://{mesh.stack.pilot()}:15014/metrics", timeout=60, trust_env=False).text
     return sum(float(value) for value in re.findall(r"^pilot_status_writes\{[^}]*\} (\S+)$", text, re.MULTILINE))
 
 
@@ -51,7 +51,8 @@ async def test_two_hundred_refusals_are_a_few_writes_of_status(mesh: Mesh) -> No
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}
     for document in (namespace, SERVICE, rules(1)):
         mesh.config.apply(document)
-    before, generation = writes(mesh), mesh.config.read_document(rules(1))["metadata"]["generation"]
+    looks, before = _beats(mesh), writes(mesh)
+    generation = mesh.config.read_document(rules(1))["metadata"]["generation"]
     async with AsyncExitStack() as stack:
         clients = [
             AdsClient(f"{mesh.stack.pilot()}:15010", node(f"odd-{number}", SPACE, service_account="odd"))
@@ -62,7 +63,7 @@ async def test_two_hundred_refusals_are_a_few_writes_of_status(mesh: Mesh) -> No
             await stack.enter_async_context(one)
         for one in clients:
             await one.until(lambda one=one: any(r.type_url == ROUTE_TYPE for r in one.responses), 60)
-        told = await asyncio.to_thread(wait_until, "all are told of", lambda: _about(condition(mesh), STREAMS), 60)
+        told = await asyncio.to_thread(wait_until, "all are told of", lambda: _about(condition(mesh), STREAMS), 120)
         assert (told["type"], told["status"], told["reason"]) == ("Programmed", "False", "RefusedByProxies")
         assert "not to my taste" in told["message"]
         live = mesh.config.read_document(rules(1))
@@ -73,19 +74,20 @@ async def test_two_hundred_refusals_are_a_few_writes_of_status(mesh: Mesh) -> No
         assert [text.partition("@")[0] for text in named][:1] == [f"VirtualService/{SPACE}/odd"]
         shown = await asyncio.to_thread(mesh.run_here, "proxy-status", f"odd-0.{SPACE}")
         assert f"VirtualService {SPACE}/odd" in shown.output
-        # Streams come up over a few looks; each look writes once at most, and one that finds nothing new not at all.
+        # Streams come up over a few looks, as many as the machine needs; each look writes once at most (that under
+        # way is counted at its end), and one that finds nothing new not at all.
         used = writes(mesh) - before
-        assert 1 <= used <= 12, used
+        assert 1 <= used <= min(_beats(mesh) - looks + 1, STREAMS / 4), used
         stayed = live["metadata"]["resourceVersion"]
         beats = _beats(mesh)
-        await asyncio.to_thread(wait_until, "two more looks", lambda: _beats(mesh) >= beats + 2, 30)
+        await asyncio.to_thread(wait_until, "two more looks", lambda: _beats(mesh) >= beats + 2)
         assert mesh.config.read_document(rules(1))["metadata"]["resourceVersion"] == stayed, "nothing changed, no write"
         for one in clients:
             one.refuse.clear()
         revision = mesh.config.apply(rules(2)).revision
-        receipt = await asyncio.to_thread(mesh.pilot().receipt, revision, 30)
+        receipt = await asyncio.to_thread(mesh.pilot().receipt, revision, 60)
         assert receipt["failed"] == []
-        await asyncio.to_thread(wait_until, "the status is cleared", lambda: not condition(mesh), 30)
+        await asyncio.to_thread(wait_until, "the status is cleared", lambda: not condition(mesh))
         assert writes(mesh) - before <= used + 3
     for document in (rules(1), SERVICE):
         mesh.config.delete(document)
@@ -98,7 +100,7 @@ def _about(found: dict[str, Any], count: int) -> dict[str, Any]:
 
 def _beats(mesh: Mesh) -> int:
     """How often the holder of the lease has looked."""
-    text = httpx.get(f"http://{mesh.stack.pilot()}:15014/metrics", timeout=10, trust_env=False).text
+    text = httpx.get(f"http://{mesh.stack.pilot()}:15014/metrics", timeout=60, trust_env=False).text
     found = re.search(r"^pilot_status_looks (\S+)$", text, re.MULTILINE)
     return int(float(found[1])) if found else 0
 
@@ -140,12 +142,12 @@ def test_a_route_that_envoys_refuse_costs_nobody_else_a_change(mesh: Mesh) -> No
     try:
         assert said(mesh, "spoiled") == 1
         refused = mesh.config.apply(SPOILER).revision
-        assert mesh.pilot().receipt(refused, 30)["failed"], "Envoy refuses it"
+        assert mesh.pilot().receipt(refused, 60)["failed"], "Envoy refuses it"
         for body in (2, 3, 4):
             taken = mesh.apply(answer("sound", body))
             assert taken.proxies > 0
             assert (said(mesh, "sound"), said(mesh, "spoiled")) == (body, 1), "the last good form, and all changes"
-        told = wait_until("told of", lambda: mesh.config.read_document(SPOILER).get("status"), 30)
+        told = wait_until("told of", lambda: mesh.config.read_document(SPOILER).get("status"))
         assert "NO_SUCH_OPERATOR" in told["conditions"][0]["message"]
         shown = mesh.run_here("proxy-status", "client.default").output
         assert "is not given spoiled.refusing.example:80 of http_proxy: the proxy has its last good form" in shown

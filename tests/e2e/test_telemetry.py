@@ -41,15 +41,20 @@ def test_an_access_log_is_written_for_the_requests_of_a_filter_on_one_side(mesh:
         ],
     }
     with applied(mesh, {"extensionProviders": [provider]}, [telemetry(asked)]):
-        assert mesh.get(f"{ECHO}quiet").good
-        assert mesh.get(f"{ECHO}told").good
-        lines = wait_until("a line of the log", lambda: log.exists() and log.read_text().splitlines())
-    assert [json.loads(line) for line in lines] == [{"path": "/told", "code": 200, "route": "default", "to": "echo"}]
+
+        def lines() -> list[str]:
+            assert mesh.get(f"{ECHO}quiet").good
+            assert mesh.get(f"{ECHO}told").good
+            return log.read_text().splitlines() if log.exists() else []
+
+        told = [json.loads(line) for line in wait_until("a line of the log", lines)]
+    assert told == [{"path": "/told", "code": 200, "route": "default", "to": "echo"}] * len(told)
 
 
 def series(mesh: Mesh, workload: str, name: str) -> list[dict[str, str]]:
     """Labels (and `value`) of each series of a metric, as the workload's agent shows it."""
-    text = httpx.get(f"http://{mesh.workload(workload)['address']}:15020/stats/prometheus", trust_env=False).text
+    url = f"http://{mesh.workload(workload)['address']}:15020/stats/prometheus"
+    text = httpx.get(url, trust_env=False, timeout=60).text
     found = []
     for line in text.splitlines():
         if line.startswith(f"{name}{{"):
@@ -142,7 +147,7 @@ def test_requests_are_counted_on_both_sides_with_istios_labels(mesh: Mesh) -> No
         # what a caller without a certificate says of itself is not believed, and no application hears of it
         lie = {"x-meshcore-peer": "liar;default;liar;v9;c;liar;v9"}
         address = mesh.workload("counted")["address"]
-        answer = httpx.get(f"http://{address}:9080/", headers=lie, trust_env=False)
+        answer = httpx.get(f"http://{address}:9080/", headers=lie, trust_env=False, timeout=60)
         assert answer.status_code == 200
         assert "x-meshcore-peer" not in answer.text
         assert "x-meshcore-peer" not in mesh.get("http://counted.books:9080/", via="counting", headers=lie).body
@@ -168,6 +173,7 @@ def test_messages_of_grpc_are_counted_on_both_sides(mesh: Mesh) -> None:
             headers={"content-type": "application/grpc", "te": "trailers"},
             proxy=mesh.proxy("client"),
             trust_env=False,
+            timeout=60,
         )
         assert answer.status_code == 200, answer.text
         return series(mesh, "client", "istio_response_messages_total")
