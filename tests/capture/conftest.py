@@ -191,8 +191,8 @@ def mesh() -> Iterator[CapturedMesh]:
 def scratch(request) -> Iterator[Scratch]:
     """A namespace where nft is iptables' kind; a test may ask for legacy by a parameter."""
     made = Scratch(getattr(request, "param", "nft"))
-    made.up()
     try:
+        made.up()
         yield made
     finally:
         made.down()

@@ -100,7 +100,8 @@ class _Anything(grpc.GenericRpcHandler):
 def grpc_collector() -> Iterator[Collector]:
     """Takes everything that is sent to it."""
     made = Collector()
-    server = grpc.server(ThreadPoolExecutor(16), handlers=(_Anything(made),))
+    # a proxy's stream of log entries has a thread to itself for as long as it lasts
+    server = grpc.server(ThreadPoolExecutor(64), handlers=(_Anything(made),))
     made.port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
