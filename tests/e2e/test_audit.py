@@ -162,6 +162,8 @@ def refused_for_its_certificate(address: str, port: int) -> str:
                 tls.recv(1)
         except ssl.SSLError as error:
             return source if error.reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED" else ""
+        except ConnectionError:  # the end came before its reason
+            return ""
     return ""
 
 
