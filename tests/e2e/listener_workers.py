@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-DEADLINE = 2.0
+DEADLINE = 6.0
 """Seconds. A listener that was replaced while it warmed never reaches a worker, and one without its secret warms on:
 the counts then stay apart, and what calls find is judged as it is."""
 

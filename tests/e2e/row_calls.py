@@ -18,6 +18,8 @@ from meshcore.testing.traffic_rows import RowCall
 from meshcore.testing.traffic_verdict import Answer, Outcome, disagreements
 
 DEADLINE = 60.0
+SILENCE = 15.0
+"""Seconds after which nobody answers on a connection of bytes; some rows show just that."""
 SETTLES = 60.0
 """Seconds that `eventually` and copies of mirrors are waited for."""
 ANY_SERVER = ssl._create_unverified_context()
@@ -181,7 +183,7 @@ class Caller:
         """What comes of a connection of one's own, or why nothing does."""
         writer = None
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(SILENCE + call.linger):
                 reader, writer = await asyncio.open_connection(*self._address(call), **how)
                 return await talk(reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:

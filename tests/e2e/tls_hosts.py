@@ -112,7 +112,7 @@ class Client:
     @contextlib.contextmanager
     def connected(self, host: str = HOST) -> Iterator[ssl.SSLSocket]:
         with (
-            socket.create_connection(self._address, timeout=60) as raw,
+            socket.create_connection(self._address, timeout=15) as raw,
             self._context.wrap_socket(raw, server_hostname=host) as connection,
         ):
             yield connection
