@@ -6,7 +6,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -109,7 +109,7 @@ class Caller:
             return await self._http(call, names, deadline)
         send = {"ws": self._websocket, "grpc": self._grpc, "grpcs": self._grpc, "tcp": self._tcp, "tls": self._tcp}
         if call.parallel:
-            return list(await asyncio.gather(*(send[call.scheme](call, name) for name in names)))
+            return await _together(send[call.scheme](call, name) for name in names)
         return [await send[call.scheme](call, name) for name in names]
 
     async def _http(self, call: RowCall, names: list[str], deadline: float | None) -> list[Answer]:
@@ -119,7 +119,7 @@ class Caller:
             trust_env=False, verify=ANY_SERVER, timeout=deadline, limits=httpx.Limits(max_connections=None), **direct
         ) as client:
             if call.parallel:
-                return list(await asyncio.gather(*(self._http_once(client, call, name) for name in names)))
+                return await _together(self._http_once(client, call, name) for name in names)
             answers: list[Answer] = []
             kept: dict[str, str] = {}
             for name in names:
@@ -229,6 +229,14 @@ class Caller:
         if call.scheme == "tls":
             return await self._connected(call, talk, ssl=ANY_SERVER, server_hostname=call.sni or call.host)
         return await self._connected(call, talk)
+
+
+async def _together(sendings: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer]:
+    """All at the same time. Who is cancelled waits for each of them to let go of its connection: `gather` does not, and
+    the end of the loop then leaves sockets behind, which fail whatever test runs when they are collected."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one) for one in sendings]
+    return [task.result() for task in tasks]
 
 
 async def _ended(reader: asyncio.StreamReader, within: float) -> bool:
