@@ -97,14 +97,14 @@ async def test_a_watch_that_cannot_be_read_is_followed_by_a_list(
 
 
 async def test_an_item_that_is_no_object_deletes_nothing(server: Server, taking: Any, stored: Any, until: Any) -> None:
-    wrong = [virtual_service("b"), None, [], virtual_service("c"), virtual_service("d", hosts=[])]
+    wrong = [virtual_service("b"), None, [], virtual_service("c"), virtual_service("d", hosts=["a b"])]
     server.lists = [[virtual_service("a"), virtual_service("b")], wrong]
     server.watches = [event({})]
     async with taking(KubernetesSource(server, KINDS)) as intake:  # type: ignore[arg-type]
         await stored("a", "b", "c")
 
         async def told() -> bool:
-            return len(intake.report().faults) == 3
+            return len(intake.report().faults) == 4
 
         await until(told)
 
