@@ -80,7 +80,7 @@ async def port():
     try:
         server = await asyncio.start_server(answer, "::1", 0, family=socket.AF_INET6)
     except OSError as error:
-        pytest.skip(f"no IPv6 here: {error}")
+        pytest.fail(f"needs IPv6 on the loopback interface (sysctl -w net.ipv6.conf.lo.disable_ipv6=0): {error}")
     yield server.sockets[0].getsockname()[1]
     server.close()
 
